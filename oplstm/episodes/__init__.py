@@ -1,0 +1,1 @@
+"""Where tasks come from: episodes, counter-based task streams, and the benchmarks that generate them."""

@@ -1,0 +1,19 @@
+"""Errors that a user can cause. The command line prints their text and nothing else: no traceback."""
+
+from collections.abc import Sequence
+
+
+class RequestError(Exception):
+    """The request was wrong and nothing was started (exit code 2).
+
+    Args:
+        problems: One line each, naming the value met, its place and the mend.
+    """
+
+    def __init__(self, problems: str | Sequence[str]) -> None:
+        self.problems: tuple[str, ...] = (problems,) if isinstance(problems, str) else tuple(problems)
+        super().__init__("\n".join(self.problems))
+
+
+class WorkError(Exception):
+    """The request was right and the work failed (exit code 1)."""

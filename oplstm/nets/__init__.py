@@ -1,0 +1,1 @@
+"""Batched building blocks on the axes (R, B, ...)."""

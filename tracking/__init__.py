@@ -1,0 +1,1 @@
+"""MLflow: the server, the runs, the outbox, the registry, tables and figures."""
