@@ -1,0 +1,140 @@
+"""Building frozen dataclasses from plain dictionaries: unknown keys refused, every problem reported at once."""
+
+import dataclasses
+import difflib
+import math
+import types
+from collections.abc import Iterable, Mapping
+from typing import Any, ClassVar, Literal, Protocol, TypeVar, Union, get_args, get_origin, get_type_hints
+
+
+class Problems:
+    """Collects problems as (path, message); a path is the place in the job file, such as ``("budget", "tasks")``."""
+
+    def __init__(self, prefix: tuple[str, ...] = (), found: list[tuple[tuple[str, ...], str]] | None = None) -> None:
+        self.prefix = prefix
+        self.found: list[tuple[tuple[str, ...], str]] = [] if found is None else found
+
+    def add(self, key: str | tuple[str, ...], message: str) -> None:
+        """Record ``message`` for the value at ``key`` below this prefix."""
+        self.found.append((self.prefix + ((key,) if isinstance(key, str) else key), message))
+
+    def below(self, key: str) -> "Problems":
+        """The same collection, one level deeper."""
+        return Problems((*self.prefix, key), self.found)
+
+    def __bool__(self) -> bool:
+        return bool(self.found)
+
+    def lines(self) -> list[str]:
+        """``path: message`` lines."""
+        return [f"{'.'.join(path) or 'configuration'}: {message}" for path, message in self.found]
+
+
+class Configuration(Protocol):
+    """A frozen dataclass that can be built from a job file."""
+
+    __dataclass_fields__: ClassVar[dict[str, Any]]
+    conventions: ClassVar[dict[str, dict[str, Any]]]
+
+    def check(self, problems: Problems) -> None:
+        """Record every impossible value."""
+        ...
+
+
+C = TypeVar("C", bound=Configuration)
+
+
+def unknown_key(key: str, known: Iterable[str]) -> str:
+    """Message for a key or name that does not exist, with the nearest one that does."""
+    known = list(known)
+    near = difflib.get_close_matches(key, known, n=1)
+    hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(sorted(known))}"
+    return f"unknown {key!r}; {hint}"
+
+
+def build(cls: type[C], values: Mapping[str, Any], problems: Problems) -> C | None:
+    """An instance of ``cls`` from ``values``, or None after recording every problem.
+
+    The key ``convention`` (``paper``, the default, or ``authors``) sets the defaults of all the options in which the
+    paper and its published code differ; keys given beside it win.
+    """
+    before = len(problems.found)
+    values = dict(values)
+    convention = values.pop("convention", "paper")
+    if convention not in cls.conventions:
+        problems.add("convention", unknown_key(str(convention), cls.conventions))
+        convention = "paper"
+    fields = {f.name: f for f in dataclasses.fields(cls)}
+    hints = get_type_hints(cls)
+    built = dict(cls.conventions[convention])
+    for key, value in values.items():
+        if key not in fields:
+            problems.add(key, unknown_key(str(key), fields))
+            continue
+        try:
+            built[key] = convert(value, hints[key])
+        except ValueError as error:
+            problems.add(key, str(error))
+    for key, field in fields.items():
+        required = field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
+        if required and key not in built and key not in values:
+            problems.add(key, "is required")
+    if len(problems.found) > before:
+        return None
+    instance = cls(**built)
+    instance.check(problems)
+    return instance if len(problems.found) == before else None
+
+
+def convert(value: Any, hint: Any) -> Any:
+    """``value`` as the type ``hint`` (int, float, bool, str, Literal, tuple, optional).
+
+    Raises:
+        ValueError: It is not of that type; the message names both.
+    """
+    origin, args = get_origin(hint), get_args(hint)
+    if origin is Literal:
+        if value in args and type(value) in {type(a) for a in args}:
+            return value
+        raise ValueError(f"must be one of {', '.join(map(str, args))}, got {value!r}")
+    if origin in (Union, types.UnionType):
+        if value is None and type(None) in args:
+            return None
+        return convert(value, next(a for a in args if a is not type(None)))
+    if origin is tuple:
+        if isinstance(value, list | tuple):
+            return tuple(convert(item, args[0]) for item in value)
+        raise ValueError(f"must be a list, got {value!r}")
+    if hint is bool and isinstance(value, bool):
+        return value
+    if hint is int and isinstance(value, int) and not isinstance(value, bool):
+        return value
+    if hint is float:
+        return _number(value)
+    if hint is str and isinstance(value, str):
+        return value
+    wanted = {int: "a whole number", bool: "true or false", str: "text"}.get(hint, str(hint))
+    raise ValueError(f"must be {wanted}, got {value!r}")
+
+
+def _number(value: Any) -> float:
+    """A finite float; text such as ``1e-3`` counts, because YAML 1.1 reads it as text."""
+    if isinstance(value, int | float | str) and not isinstance(value, bool):
+        try:
+            number = float(value)
+        except ValueError:
+            number = math.nan
+        if math.isfinite(number):
+            return number
+    raise ValueError(f"must be a finite number, got {value!r}")
+
+
+def positive(problems: Problems, instance: Any, *names: str) -> None:
+    """Record each named field that is not at least 1 (whole numbers) or above 0 (real ones)."""
+    for name in names:
+        value = getattr(instance, name)
+        if isinstance(value, int) and value < 1:
+            problems.add(name, f"must be >= 1, got {value}")
+        elif isinstance(value, float) and value <= 0:
+            problems.add(name, f"must be > 0, got {value:g}")

@@ -1,0 +1,59 @@
+"""Few-shot sine regression (Section 5; Finn et al., 2017): y = A sin(x - p), fitted from k points."""
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from oplstm.configuration import Problems, positive
+
+
+@dataclass(frozen=True, kw_only=True)
+class SineTasks:
+    """Tasks with amplitude A ~ U[0.1, 5], phase p ~ U[0, pi] and inputs x ~ U[-5, 5].
+
+    Attributes:
+        shots: k, the points in the support set.
+        queries: Points in the query set.
+        phase: ``minus`` for sin(x - p), as in the paper; ``plus`` for sin(x + p), as in the authors' code.
+    """
+
+    shots: int = 5
+    queries: int = 50
+    phase: Literal["minus", "plus"] = "minus"
+
+    name: ClassVar[str] = "sine"
+    conventions: ClassVar[dict[str, dict[str, Any]]] = {"paper": {}, "authors": {"phase": "plus"}}
+    loss: ClassVar[Literal["mse"]] = "mse"
+    amplitude: ClassVar[tuple[float, float]] = (0.1, 5.0)
+    inputs: ClassVar[tuple[float, float]] = (-5.0, 5.0)
+    d_x: ClassVar[int] = 1
+    d_y: ClassVar[int] = 1
+
+    def check(self, problems: Problems) -> None:
+        """Record every impossible value."""
+        positive(problems, self, "shots", "queries")
+
+    def sample(self, rng: np.random.Generator, count: int) -> tuple[NDArray[np.float64], ...]:
+        """Draw ``count`` tasks.
+
+        Amplitudes, phases and query inputs are drawn before the support inputs, so tasks that differ in ``shots``
+        alone share them: comparisons over k are paired.
+
+        Returns:
+            support_x ``(count, k, 1)``, support_y, query_x ``(count, Q, 1)``, query_y.
+        """
+        amplitude = rng.uniform(*self.amplitude, (count, 1))
+        shift = rng.uniform(0, np.pi, (count, 1)) * (-1 if self.phase == "minus" else 1)
+        query_x = rng.uniform(*self.inputs, (count, self.queries))
+        support_x = rng.uniform(*self.inputs, (count, self.shots))
+        sets = (support_x, amplitude * np.sin(support_x + shift), query_x, amplitude * np.sin(query_x + shift))
+        return tuple(part[..., None] for part in sets)
+
+    def digest(self) -> str:
+        """SHA-256 over the definition of the benchmark."""
+        definition = {"benchmark": self.name, "amplitude": self.amplitude, "inputs": self.inputs, **asdict(self)}
+        return hashlib.sha256(json.dumps(definition, sort_keys=True).encode()).hexdigest()

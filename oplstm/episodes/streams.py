@@ -1,0 +1,86 @@
+"""Counter-based task streams: any task can be made again without the ones before it (DESIGN section 4)."""
+
+import hashlib
+from enum import IntEnum
+from typing import Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from oplstm.episodes.episode import Episode
+
+
+class Split(IntEnum):
+    """What a block of tasks is for. Streams of different splits never share a task, whatever their seeds."""
+
+    TRAIN = 0
+    VALIDATION = 1
+    TEST = 2
+    PROMOTION_A = 3
+    PROMOTION_B = 4
+    FINAL_TRAIN = 5
+    FINAL_VALIDATION = 6
+    FINAL_TEST = 7
+
+
+class TaskDistribution(Protocol):
+    """A benchmark: it draws tasks from a NumPy generator, each array ``(count, ...)``."""
+
+    def sample(self, rng: np.random.Generator, count: int) -> tuple[NDArray[np.float64], ...]:
+        """Support inputs and targets, query inputs and targets of ``count`` tasks."""
+        ...
+
+
+class TaskStream:
+    """The endless sequence of tasks of one run and split: a pure function of (seed, split, task index).
+
+    Tasks are drawn in blocks of ``BLOCK``, one Philox counter a block, so drawing costs next to nothing a task.
+    Task i does not depend on the meta-batch size that reads it.
+
+    Args:
+        tasks: The benchmark.
+        seed: Any integer in [0, 2^63).
+        split: What the tasks are for.
+        dtype: Floating type of the episodes.
+    """
+
+    BLOCK = 256
+
+    def __init__(
+        self, tasks: TaskDistribution, seed: int, split: Split, dtype: torch.dtype = torch.float32
+    ) -> None:
+        self._tasks, self._seed, self._split, self._dtype = tasks, seed, split, dtype
+        self._held: tuple[int, Episode] | None = None
+
+    def _block(self, index: int) -> Episode:
+        if self._held is None or self._held[0] != index:
+            bits = np.random.Philox(key=[self._seed, self._split], counter=[0, 0, index, 0])
+            arrays = self._tasks.sample(np.random.Generator(bits), self.BLOCK)
+            self._held = index, Episode(*(torch.from_numpy(a).to(self._dtype).unsqueeze(0) for a in arrays))
+        return self._held[1]
+
+    def tasks(self, start: int, count: int) -> Episode:
+        """Tasks ``start`` to ``start + count``, with R = 1: ``(1, count, ...)``."""
+        parts = []
+        while count > 0:
+            block, offset = divmod(start, self.BLOCK)
+            taken = min(count, self.BLOCK - offset)
+            parts.append(self._block(block).tasks(offset, offset + taken))
+            start, count = start + taken, count - taken
+        if len(parts) == 1:
+            return parts[0]
+        names = ("support_x", "support_y", "query_x", "query_y")
+        return Episode(*(torch.cat([getattr(part, name) for part in parts], dim=1) for name in names))
+
+    def batch(self, index: int, size: int) -> Episode:
+        """The ``index``-th meta-batch of ``size`` tasks."""
+        return self.tasks(index * size, size)
+
+    def digest(self, count: int) -> str:
+        """SHA-256 over the first ``count`` tasks, to the bit: equal digests mean equal tasks."""
+        sha = hashlib.sha256()
+        block = self.tasks(0, count)
+        for part in (block.support_x, block.support_y, block.query_x, block.query_y):
+            sha.update(part.contiguous().numpy().tobytes())
+        return sha.hexdigest()

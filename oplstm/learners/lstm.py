@@ -1,0 +1,166 @@
+"""The plain LSTM as a few-shot learner (Section 3): learning happens in its hidden state, its weights are fixed.
+
+Huisman et al. (2023), "Are LSTMs Good Few-Shot Learners?", Sections 3.2 and 3.4.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal, NamedTuple
+
+import torch
+from torch import Tensor
+
+from oplstm.configuration import Problems, positive
+from oplstm.episodes.episode import Episode
+from oplstm.learners.learner import Learner, Params
+from oplstm.nets.linear import init_linear, linear
+from oplstm.nets.lstm_cell import State, init_lstm_stack, lstm_stack, pool_examples
+
+Encoding = Literal[
+    "current_target",
+    "previous_target",
+    "previous_target_prediction",
+    "previous_target_error",
+    "previous_target_prediction_error",
+]
+
+
+@dataclass(frozen=True, kw_only=True)
+class LSTMConfig:
+    """Hyperparameters of the plain LSTM. Defaults follow the paper's equations, ``authors`` its published code.
+
+    Attributes:
+        support: ``batched``: all examples at once, states mean-pooled (Eq. 10); ``sequential``: one after the other.
+        widths: Hidden size of each stacked layer.
+        passes: T, passes over the support set.
+        encoding: What an example carries beside x. ``current_target`` is its own y. The ``previous_*`` encodings feed
+            the target, the prediction and the error (prediction - target) one step late: those of the example before
+            it when sequential, those of the same example in the pass before it when batched; zero at first.
+        loss_on: Train on the query loss of the ``last`` pass, or on the mean over ``every`` pass.
+        pool_cell: Mean-pool c as well as h (Eq. 10). The authors pool h alone. Batched only.
+        query_cell: Queries start from the ``carried`` c (Section 3.2), or from ``zero`` (authors).
+        first_pass_labels: Feed the labels in the first pass too; the authors put zeros there. Batched only.
+    """
+
+    support: Literal["batched", "sequential"] = "batched"
+    widths: tuple[int, ...] = (40, 40)
+    passes: int = 4
+    encoding: Encoding = "current_target"
+    loss_on: Literal["last", "every"] = "last"
+    pool_cell: bool = True
+    query_cell: Literal["carried", "zero"] = "carried"
+    first_pass_labels: bool = True
+
+    conventions: ClassVar[dict[str, dict[str, Any]]] = {
+        "paper": {},
+        "authors": {"pool_cell": False, "query_cell": "zero", "first_pass_labels": False},
+    }
+
+    def check(self, problems: Problems) -> None:
+        """Record every impossible value."""
+        positive(problems, self, "passes")
+        if not self.widths or min(self.widths) < 1:
+            problems.add("widths", f"must be one or more widths >= 1, got {list(self.widths)}")
+        batched = self.support == "batched"
+        if batched and not self.first_pass_labels and self.encoding == "current_target" and self.passes < 2:
+            problems.add("passes", "must be >= 2 when first_pass_labels is false, got 1: no label would be seen")
+        if batched and self.encoding != "current_target" and self.passes < 2:
+            problems.add("passes", f"must be >= 2 with encoding {self.encoding}, got 1: no label would be seen")
+
+
+class Fast(NamedTuple):
+    """What an LSTM has learned of a task: its states, and what the query is fed beside x.
+
+    Attributes:
+        states: One (h, c) a layer, each ``(R, d, B, 1)``.
+        extra: ``(R, e, B, 1)``, the channels that stand beside x; zeros, or the last step's when sequential.
+    """
+
+    states: list[State]
+    extra: Tensor
+
+
+class LSTM(Learner[LSTMConfig]):
+    """Stacked LSTM cells and a linear read-out."""
+
+    name = "lstm"
+    config_class = LSTMConfig
+
+    @property
+    def _extra_channels(self) -> int:
+        fed = self.config.encoding
+        return self.d_y * (1 + ("prediction" in fed) + ("error" in fed))
+
+    def init(self, config: LSTMConfig, generator: torch.Generator) -> dict[str, Tensor]:
+        """Cells ``cell.0 ...`` and the read-out ``readout.weight``, ``readout.bias``."""
+        params = init_lstm_stack("cell", self.d_x + self._extra_channels, config.widths, generator)
+        params["readout.weight"], params["readout.bias"] = init_linear(config.widths[-1], self.d_y, generator)
+        return params
+
+    def passes(self, params: Params, support: Episode) -> Iterator[Fast]:
+        """One state a pass; see ``Fast``."""
+        x, y = _columns(support.support_x), _columns(support.support_y)
+        return self._batched(params, x, y) if self.config.support == "batched" else self._sequential(params, x, y)
+
+    def _step(self, params: Params, inputs: Tensor, states: list[State | None]) -> list[State]:
+        return lstm_stack(params, "cell", len(self.config.widths), inputs, states)
+
+    def _feedback(self, params: Params, y: Tensor, h: Tensor) -> Tensor:
+        """The ``previous_*`` channels that follow from targets y and hidden states h: ``(R, e, B, M)``."""
+        channels = [y]
+        if self._extra_channels > self.d_y:
+            prediction = self._read_out(params, h)
+            channels += [prediction] if "prediction" in self.config.encoding else []
+            channels += [prediction - y] if "error" in self.config.encoding else []
+        return torch.cat(channels, dim=1)
+
+    def _batched(self, params: Params, x: Tensor, y: Tensor) -> Iterator[Fast]:
+        """Eq. 10: every example steps from the shared state, the new states are averaged."""
+        config = self.config
+        runs, _, tasks, examples = x.shape
+        nothing = x.new_zeros(runs, self._extra_channels, tasks, examples)
+        blank = nothing[..., :1]
+        states: list[State | None] = [None] * len(config.widths)
+        fed = y if config.encoding == "current_target" and config.first_pass_labels else nothing
+        for _ in range(config.passes):
+            stepped = self._step(params, torch.cat((x, fed), dim=1), states)
+            pooled = pool_examples(stepped)
+            states = [(h, c if config.pool_cell else own) for (h, c), (_, own) in zip(pooled, stepped, strict=True)]
+            carried = [(h, c if config.query_cell == "carried" else torch.zeros_like(c)) for h, c in pooled]
+            yield Fast(carried, blank)
+            fed = y if config.encoding == "current_target" else self._feedback(params, y, stepped[-1][0])
+
+    def _sequential(self, params: Params, x: Tensor, y: Tensor) -> Iterator[Fast]:
+        """Section 3.2: the examples are fed one after the other, T times, h and c carried throughout."""
+        config = self.config
+        runs, _, tasks, examples = x.shape
+        states: list[State | None] = [None] * len(config.widths)
+        late = x.new_zeros(runs, self._extra_channels, tasks, 1)
+        blank = late
+        current = config.encoding == "current_target"
+        for _ in range(config.passes):
+            for m in range(examples):
+                x_m, y_m = x[..., m : m + 1], y[..., m : m + 1]
+                stepped = self._step(params, torch.cat((x_m, y_m if current else late), dim=1), states)
+                if not current:
+                    late = self._feedback(params, y_m, stepped[-1][0])
+                states = list(stepped)
+            carried = [(h, c if config.query_cell == "carried" else torch.zeros_like(c)) for h, c in stepped]
+            yield Fast(carried, blank if current else late)
+
+    def predict(self, params: Params, fast: Fast, query_x: Tensor) -> Tensor:
+        """Each query takes one step from the state that the support set left."""
+        x = _columns(query_x)
+        inputs = torch.cat((x, fast.extra.expand(-1, -1, -1, x.shape[3])), dim=1)
+        top = self._step(params, inputs, list(fast.states))[-1][0]
+        return self._read_out(params, top).permute(0, 2, 3, 1)
+
+    def _read_out(self, params: Params, h: Tensor) -> Tensor:
+        """``(R, d_y, B, M)`` from hidden states ``(R, d, B, M)``."""
+        rows = linear(h.flatten(2).mT, params["readout.weight"], params["readout.bias"])
+        return rows.mT.unflatten(2, h.shape[2:])
+
+
+def _columns(examples: Tensor) -> Tensor:
+    """``(R, B, M, d)`` to features first, ``(R, d, B, M)``."""
+    return examples.permute(0, 3, 1, 2)

@@ -1,0 +1,204 @@
+"""OP-LSTM for fully-connected base-learners (Section 4, Eqs. 12-17, Algorithm 1).
+
+The weights of a base-learner are 2D hidden states H. A coordinate-wise LSTM turns every node's activation and error
+message into a message of its own, and outer products of messages and inputs update H.
+Huisman et al. (2023), "Are LSTMs Good Few-Shot Learners?", Section 4.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Literal
+
+import torch
+from torch import Tensor
+
+from oplstm.configuration import Problems, positive
+from oplstm.episodes.episode import Episode
+from oplstm.learners.learner import REAL, Learner, Params
+from oplstm.nets.linear import init_linear, linear
+from oplstm.nets.lstm_cell import State, init_lstm_stack, lstm_stack, pool_examples
+
+Fast = list[tuple[Tensor, Tensor]]
+"""The adapted base-learner: (H, b) a layer, ``(R, B, d_out, d_in)`` and ``(R, B, d_out)``."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class OPLSTMConfig:
+    """Hyperparameters of OP-LSTM. Defaults follow the paper's equations, ``authors`` its published code.
+
+    Attributes:
+        base_widths: Hidden widths of the fully-connected ReLU base-learner.
+        cells: Widths of the stacked cells of each coordinate-wise LSTM; the last one is a node's message, so 1.
+        passes: T, passes over the support set.
+        gamma: Step size of Eq. 14, or where it starts when learned.
+        gamma_learned: Whether gamma is trained with the rest (authors) or fixed (paper).
+        pool_states: Average the states of the LSTMs over the examples after each pass (Eq. 17); in the authors' code
+            every (example, node) keeps its own.
+        normalisation: Divide by the Frobenius norm of each ``example``'s outer product (Eq. 14), of the mean outer
+            product of each ``layer``, of the mean outer products of ``all`` layers together (authors), or of
+            ``none``.
+        message: What hidden layers receive from the layer above: its ``previous`` hidden states, h_t (Eq. 15), or
+            those ``current`` in this pass, h_{t+1} (authors).
+        update_bias: Update the biases by the same rule, as the weights of a constant input 1. The paper does not.
+        second_order: Backpropagate through the activations and messages that enter the LSTMs.
+        loss_on: Train on the query loss of the ``last`` pass, or on the mean over ``every`` pass.
+    """
+
+    base_widths: tuple[int, ...] = (91, 91, 91)
+    cells: tuple[int, ...] = (5, 5, 1)
+    passes: int = 9
+    gamma: float = field(default=0.1, metadata=REAL)
+    gamma_learned: bool = False
+    pool_states: bool = True
+    normalisation: Literal["example", "layer", "all", "none"] = "example"
+    message: Literal["previous", "current"] = "previous"
+    update_bias: bool = False
+    second_order: bool = True
+    loss_on: Literal["last", "every"] = "last"
+
+    conventions: ClassVar[dict[str, dict[str, Any]]] = {
+        "paper": {},
+        "authors": {
+            "gamma": 0.025,
+            "gamma_learned": True,
+            "pool_states": False,
+            "normalisation": "all",
+            "message": "current",
+        },
+    }
+
+    def check(self, problems: Problems) -> None:
+        """Record every impossible value."""
+        positive(problems, self, "passes")
+        for name in ("base_widths", "cells"):
+            widths = getattr(self, name)
+            if not widths or min(widths) < 1:
+                problems.add(name, f"must be one or more widths >= 1, got {list(widths)}")
+        if self.cells and self.cells[-1] != 1:
+            problems.add("cells", f"must end in 1, the message of a node, got {list(self.cells)}")
+
+
+class OPLSTM(Learner[OPLSTMConfig]):
+    """A fully-connected base-learner whose weights are updated by two coordinate-wise LSTMs, ``output`` and ``body``.
+
+    They are separate because nodes with different activation functions need different updates (Section 4.1).
+    """
+
+    name = "op_lstm"
+    config_class = OPLSTMConfig
+
+    @property
+    def _layers(self) -> int:
+        return len(self.config.base_widths) + 1
+
+    def init(self, config: OPLSTMConfig, generator: torch.Generator) -> dict[str, Tensor]:
+        """``H.l`` and ``b.l`` of each layer, the cells of both LSTMs, and ``gamma`` if it is learned.
+
+        H starts as ``torch.nn.Linear`` does; hidden biases start at zero, the output's as ``torch.nn.Linear``'s.
+        """
+        params: dict[str, Tensor] = {}
+        widths = (self.d_x, *config.base_widths, self.d_y)
+        for layer in range(self._layers):
+            weight, bias = init_linear(widths[layer], widths[layer + 1], generator)
+            params[f"H.{layer}"] = weight
+            params[f"b.{layer}"] = bias if layer == self._layers - 1 else torch.zeros_like(bias)
+        for part in ("output", "body"):
+            params |= init_lstm_stack(part, 2, config.cells, generator)
+        if config.gamma_learned:
+            params["gamma"] = torch.tensor(config.gamma)
+        return params
+
+    def constants(self, config: OPLSTMConfig) -> dict[str, Tensor]:
+        """A fixed gamma."""
+        return {} if config.gamma_learned else {"gamma": torch.tensor(config.gamma)}
+
+    def passes(self, params: Params, support: Episode) -> Iterator[Fast]:
+        """Algorithm 1: T times forward, messages from the output down, and the outer-product update."""
+        config, layers = self.config, self._layers
+        tasks = support.task_count
+        fast = [
+            (params[f"H.{layer}"].unsqueeze(1).expand(-1, tasks, -1, -1), params[f"b.{layer}"].unsqueeze(1))
+            for layer in range(layers)
+        ]
+        states: list[list[State | None]] = [[None] * len(config.cells) for _ in range(layers)]
+        messages: list[Tensor | None] = [None] * layers
+        for _ in range(config.passes):
+            activations = _forward(fast, support.support_x)
+            received = list(messages)
+            for layer in reversed(range(layers)):
+                above = messages if config.message == "current" else received
+                error = support.support_y if layer == layers - 1 else self._propagate(fast, above, layer, activations)
+                stepped = self._coordinate_step(params, layer, activations[layer + 1], error, states[layer])
+                messages[layer] = stepped[-1][0][:, 0]
+                states[layer] = list(pool_examples(stepped) if config.pool_states else stepped)
+            fast = self._update(params["gamma"], fast, [m for m in messages if m is not None], activations)
+            yield fast
+
+    def _propagate(self, fast: Fast, above: list[Tensor | None], layer: int, activations: list[Tensor]) -> Tensor:
+        """Eq. 15, hidden layers: the message of the layer above, sent back through its H; ``(R, B, M, d_layer)``."""
+        message = above[layer + 1]
+        return torch.zeros_like(activations[layer + 1]) if message is None else message @ fast[layer + 1][0]
+
+    def _coordinate_step(
+        self, params: Params, layer: int, activation: Tensor, error: Tensor, states: list[State | None]
+    ) -> list[State]:
+        """Eq. 16: one LSTM step of every node of a layer, for every example; columns are (B, M, node)."""
+        z = torch.stack((activation, error), dim=1)  # Eq. 15
+        if not self.config.second_order:
+            z = z.detach()
+        part = "output" if layer == self._layers - 1 else "body"
+        return lstm_stack(params, part, len(self.config.cells), z, states)
+
+    def _update(self, gamma: Tensor, fast: Fast, messages: list[Tensor], activations: list[Tensor]) -> Fast:
+        """Eq. 14, with the norm taken where ``normalisation`` says."""
+        config = self.config
+        examples = activations[0].shape[2]
+        inputs = activations[:-1]
+        if config.update_bias:
+            inputs = [torch.cat((a, torch.ones_like(a[..., :1])), dim=-1) for a in inputs]
+        if config.normalisation == "example":
+            # The norm of an outer product is the product of the norms, so each factor is normalised by itself.
+            products = [_unit(h).mT @ _unit(a) for h, a in zip(messages, inputs, strict=True)]
+        else:
+            products = [h.mT @ a for h, a in zip(messages, inputs, strict=True)]
+        scale = (gamma / examples).view(-1, 1, 1, 1)
+        if config.normalisation in ("layer", "all"):
+            # The mean's 1/M cancels: the normalised mean outer product is the normalised sum.
+            squares = [p.square().sum((2, 3), keepdim=True) for p in products]
+            if config.normalisation == "all":
+                squares = [torch.stack(squares).sum(0)] * len(squares)
+            scales = [gamma.view(-1, 1, 1, 1) * _inverse_root(s) for s in squares]
+        else:
+            scales = [scale] * len(products)
+        updated = []
+        for (weight, bias), product, size in zip(fast, products, scales, strict=True):
+            step = size * product
+            if config.update_bias:
+                step, bias_step = step[..., :-1], step[..., -1]
+                bias = bias + bias_step
+            updated.append((weight + step, bias))
+        return updated
+
+    def predict(self, params: Params, fast: Fast, query_x: Tensor) -> Tensor:
+        """Eq. 12: the base-learner with its updated weights."""
+        return _forward(fast, query_x)[-1]
+
+
+def _forward(fast: Fast, x: Tensor) -> list[Tensor]:
+    """Eq. 13: the activations of all layers, a_0 = x first, ReLU but for the last; each ``(R, B, M, d)``."""
+    activations = [x]
+    for layer, (weight, bias) in enumerate(fast):
+        out = linear(activations[-1], weight, bias)
+        activations.append(out if layer == len(fast) - 1 else torch.relu(out))
+    return activations
+
+
+def _inverse_root(square: Tensor) -> Tensor:
+    """1 / sqrt(square), and zero with a zero gradient where ``square`` is zero."""
+    empty = square == 0
+    return torch.where(empty, 0.0, torch.where(empty, 1.0, square).rsqrt())
+
+
+def _unit(vectors: Tensor) -> Tensor:
+    """``vectors`` at unit length along the last axis; a zero vector stays zero."""
+    return vectors * _inverse_root(vectors.square().sum(-1, keepdim=True))

@@ -1,0 +1,44 @@
+"""Adam (Kingma & Ba, 2015) for R runs at once, each with its own learning rate."""
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+BETAS = (0.9, 0.999)
+EPSILON = 1e-8
+
+
+@dataclass
+class AdamMoments:
+    """Running moments of the gradient, each ``(R, P)``, and the number of steps taken."""
+
+    first: Tensor
+    second: Tensor
+    steps: int = 0
+
+    @classmethod
+    def zeros(cls, like: Tensor) -> "AdamMoments":
+        """The moments before the first step."""
+        return cls(torch.zeros_like(like), torch.zeros_like(like))
+
+
+@torch.no_grad()
+def adam_step(weights: Tensor, grad: Tensor, moments: AdamMoments, lr: Tensor, alive: Tensor) -> None:
+    """One step in place, as ``torch.optim.Adam`` with its defaults.
+
+    Args:
+        weights: ``(R, P)``.
+        grad: ``(R, P)``.
+        moments: Updated in place.
+        lr: ``(R, 1)``.
+        alive: Bool ``(R, 1)``; runs that have diverged do not move.
+    """
+    moments.steps += 1
+    moments.first.lerp_(grad, 1 - BETAS[0])
+    moments.second.mul_(BETAS[1]).addcmul_(grad, grad, value=1 - BETAS[1])
+    first_correction, second_correction = (1 - beta**moments.steps for beta in BETAS)
+    scale = moments.second.sqrt().div_(math.sqrt(second_correction)).add_(EPSILON)
+    step = torch.div(moments.first, scale, out=scale).mul_(lr / first_correction)
+    weights.sub_(torch.where(alive, step, 0.0))

@@ -1,0 +1,191 @@
+"""A pack: R runs of one signature trained side by side in one program (DESIGN section 3)."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from oplstm.episodes.episode import Episode, stack_runs
+from oplstm.episodes.streams import Split, TaskStream
+from oplstm.learners.learner import Learner
+from oplstm.learners.registry import LEARNERS
+from oplstm.training.adam import AdamMoments, adam_step
+from oplstm.training.evaluation import evaluate, training_loss
+from oplstm.training.parameters import Layout
+from oplstm.training.run import RunConfig
+
+
+@dataclass(frozen=True)
+class Device:
+    """Where and in which precision a pack computes."""
+
+    device: torch.device = field(default_factory=lambda: torch.device("cpu"))
+    dtype: torch.dtype = torch.float32
+
+
+@dataclass
+class RunState:
+    """The tensors that a bit-for-bit resume needs, one row a run.
+
+    Attributes:
+        weights: ``(R, P)``.
+        moments: Adam's, ``(R, P)`` each.
+        best_weights: Weights of the best validation so far, ``(R, P)``.
+        best_loss: Validation loss of ``best_weights``, float64 ``(R,)``; inf before the first point.
+        best_update: Its update, int64 ``(R,)``.
+        best_losses: Its query loss on every validation task, float64 ``(R, tasks)``.
+        untrained_loss: Validation loss before training, float64 ``(R,)``.
+        loss_sum: Sum of the training losses since the last validation point, float64 ``(R,)``.
+        diverged_at: First update whose training loss was not finite, int64 ``(R,)``; -1 while there is none.
+    """
+
+    weights: Tensor
+    moments: AdamMoments
+    best_weights: Tensor
+    best_loss: Tensor
+    best_update: Tensor
+    best_losses: Tensor
+    untrained_loss: Tensor
+    loss_sum: Tensor
+    diverged_at: Tensor
+
+    ROWS = ("weights", "best_weights", "best_loss", "best_update", "best_losses", "untrained_loss", "loss_sum",
+            "diverged_at")  # fmt: skip
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Every tensor by name; all have the run as their first axis."""
+        rows = {name: getattr(self, name) for name in self.ROWS}
+        return rows | {"moments.first": self.moments.first, "moments.second": self.moments.second}
+
+    @classmethod
+    def from_tensors(cls, tensors: dict[str, Tensor], steps: int) -> "RunState":
+        """The state that ``tensors`` was taken from."""
+        moments = AdamMoments(tensors["moments.first"], tensors["moments.second"], steps)
+        return cls(moments=moments, **{name: tensors[name] for name in cls.ROWS})
+
+
+class Pack:
+    """Runs of one signature, their state, and one meta-update of all of them.
+
+    Args:
+        runs: Their configurations.
+        names: A unique name a run, such as ``trial-0003``.
+        device: Where to compute, and in which precision.
+
+    Raises:
+        ValueError: The runs' signatures differ.
+    """
+
+    def __init__(self, runs: Sequence[RunConfig], names: Sequence[str], device: Device | None = None) -> None:
+        self.device = device or Device()
+        if len({run.signature for run in runs}) != 1:
+            raise ValueError(f"runs of one pack must share a signature: {', '.join(names)} do not")
+        self.runs, self.names = list(runs), list(names)
+        first = self.runs[0]
+        self.learner: Learner[Any] = LEARNERS[first.learner](
+            first.hyperparameters, first.benchmark.d_x, first.benchmark.d_y
+        )
+        initial = [self.learner.init(run.hyperparameters, torch.Generator().manual_seed(run.seed)) for run in runs]
+        self.layout = Layout(initial[0])
+        self.update = 0
+        self.state = self._initial_state(self._place(self.layout.flatten(initial)))
+        self._bind()
+
+    def _place(self, tensor: Tensor) -> Tensor:
+        return tensor.to(self.device.device, self.device.dtype)
+
+    def _initial_state(self, weights: Tensor) -> RunState:
+        def per_run(value: float, dtype: torch.dtype) -> Tensor:
+            return torch.full((weights.shape[0],), value, dtype=dtype, device=self.device.device)
+
+        return RunState(
+            weights=weights,
+            moments=AdamMoments.zeros(weights),
+            best_weights=weights.clone(),
+            best_loss=per_run(float("inf"), torch.float64),
+            best_update=per_run(0, torch.int64),
+            best_losses=per_run(float("inf"), torch.float64).unsqueeze(1).expand(-1, self.budget.validation_tasks),
+            untrained_loss=per_run(float("inf"), torch.float64),
+            loss_sum=per_run(0.0, torch.float64),
+            diverged_at=per_run(-1, torch.int64),
+        )
+
+    def _bind(self) -> None:
+        """What follows from the runs and is not state: streams, learning rates, constants."""
+        if not self.runs:
+            return
+        dtype = self.device.dtype
+        split = Split.FINAL_TRAIN if self.runs[0].final else Split.TRAIN
+        self._streams = [TaskStream(run.benchmark, run.seed, split, dtype) for run in self.runs]
+        self._lr = self._place(torch.tensor([[run.lr] for run in self.runs], dtype=torch.float64))
+        constants = [self.learner.constants(run.hyperparameters) for run in self.runs]
+        self._constants = {name: self._place(torch.stack([c[name] for c in constants])) for name in constants[0]}
+        self._evaluation_tasks: dict[Split, Episode] = {}
+
+    @property
+    def budget(self) -> Any:
+        """The budget, which the runs of a pack share."""
+        return self._first.budget
+
+    @property
+    def _first(self) -> RunConfig:
+        return self.runs[0]
+
+    @property
+    def meta_batch_size(self) -> int:
+        """B, which the runs of a pack share."""
+        return self._first.meta_batch_size
+
+    def keep(self, rows: Sequence[int]) -> None:
+        """Drop all runs but ``rows`` (compaction): ended runs cost no more time."""
+        if len(rows) == len(self.runs):
+            return
+        self.runs = [self.runs[row] for row in rows]
+        self.names = [self.names[row] for row in rows]
+        index = torch.tensor(rows, dtype=torch.int64, device=self.device.device)
+        kept = {name: tensor.index_select(0, index) for name, tensor in self.state.tensors().items()}
+        self.state = RunState.from_tensors(kept, self.state.moments.steps)
+        self._bind()
+
+    def params(self, weights: Tensor) -> dict[str, Tensor]:
+        """Named parameters and constants of all runs for the learner."""
+        return {**self.layout.views(weights), **self._constants}
+
+    def step(self) -> None:
+        """One meta-update of every run."""
+        batch = stack_runs([stream.batch(self.update, self.meta_batch_size) for stream in self._streams])
+        batch = batch.to(self.device.device, self.device.dtype)
+        state = self.state
+        weights = state.weights.requires_grad_()
+        losses = training_loss(self.learner, self.params(weights), batch)
+        (grad,) = torch.autograd.grad(losses.sum(), weights)
+        weights.requires_grad_(False)
+        losses = losses.detach().double()
+        self.update += 1
+        newly = (state.diverged_at < 0) & ~losses.isfinite()
+        state.diverged_at = torch.where(newly, self.update, state.diverged_at)
+        state.loss_sum += losses
+        adam_step(weights, grad, state.moments, self._lr, (state.diverged_at < 0).unsqueeze(1))
+
+    def evaluation_tasks(self, split: Split, count: int) -> Episode:
+        """The tasks of a split: one block for all runs if they share its seed, else one a run."""
+        if split not in self._evaluation_tasks:
+            seeds = [run.evaluation_seed for run in self.runs]
+            seeds = seeds[:1] if len(set(seeds)) == 1 else seeds
+            blocks = [TaskStream(self._first.benchmark, seed, split, self.device.dtype).tasks(0, count) for seed in seeds]
+            self._evaluation_tasks[split] = stack_runs(blocks).to(self.device.device, self.device.dtype)
+        return self._evaluation_tasks[split]
+
+    def validation_losses(self) -> Tensor:
+        """Query loss on every meta-validation task, float64 ``(R, tasks)``."""
+        split = Split.FINAL_VALIDATION if self._first.final else Split.VALIDATION
+        tasks = self.evaluation_tasks(split, self.budget.validation_tasks)
+        return evaluate(self.learner, self.params(self.state.weights), tasks)
+
+    def test_losses(self) -> Tensor:
+        """Query loss of the best weights on every test task, float64 ``(R, tasks)``."""
+        split = Split.FINAL_TEST if self._first.final else Split.TEST
+        tasks = self.evaluation_tasks(split, self.budget.test_tasks)
+        return evaluate(self.learner, self.params(self.state.best_weights), tasks)

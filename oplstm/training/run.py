@@ -1,0 +1,184 @@
+"""What one run is: learner, hyperparameters, benchmark, budget and seed."""
+
+import dataclasses
+import hashlib
+import json
+import math
+from collections.abc import Hashable, Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal
+
+from oplstm.configuration import Problems, build, convert, positive, unknown_key
+from oplstm.episodes.sine import SineTasks
+from oplstm.learners.learner import signature
+from oplstm.learners.registry import LEARNERS
+
+BENCHMARKS = {"sine": SineTasks}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Budget:
+    """How long a run trains, and how it is validated and tested.
+
+    Attributes:
+        tasks: Training tasks; the run ends with the update that reaches it. Give this or ``updates``.
+        updates: Meta-updates.
+        validate_every: Meta-validation interval, in the budget's own unit.
+        validation_tasks: Tasks a meta-validation point averages over.
+        test_tasks: Tasks the best weights are tested on at the end; 0 for no test.
+        max_hours: Wall clock after which the run stops cleanly and is tested; None for no limit.
+    """
+
+    tasks: int | None = None
+    updates: int | None = None
+    validate_every: int
+    validation_tasks: int = 1000
+    test_tasks: int = 2000
+    max_hours: float | None = 48.0
+
+    conventions: ClassVar[dict[str, dict[str, Any]]] = {"paper": {}}
+
+    def check(self, problems: Problems) -> None:
+        """Record every impossible value."""
+        if (self.tasks is None) == (self.updates is None):
+            problems.add("tasks", "exactly one of tasks and updates must be given: a budget names its unit")
+        positive(problems, self, "tasks", "updates", "validate_every", "validation_tasks", "max_hours")
+        if self.test_tasks < 0:
+            problems.add("test_tasks", f"must be >= 0, got {self.test_tasks}")
+        if not problems and self.validate_every > self.total:
+            problems.add("validate_every", f"must be at most the budget of {self.total} {self.unit}: "
+                         f"the run would never be validated, got {self.validate_every}")
+
+    @property
+    def unit(self) -> Literal["tasks", "updates"]:
+        """The unit of ``total`` and ``validate_every``."""
+        return "updates" if self.tasks is None else "tasks"
+
+    @property
+    def total(self) -> int:
+        """The budget in its own unit."""
+        return (self.updates if self.tasks is None else self.tasks) or 0
+
+    def update_count(self, meta_batch_size: int) -> int:
+        """Meta-updates of a whole run."""
+        return self._first_update(self.total, meta_batch_size)
+
+    def milestones(self, meta_batch_size: int) -> dict[int, int]:
+        """The first update that reaches each multiple of ``validate_every``, mapped to the highest such multiple."""
+        multiples = range(self.validate_every, self.total + 1, self.validate_every)
+        return {self._first_update(m, meta_batch_size): m for m in multiples}
+
+    def _first_update(self, amount: int, meta_batch_size: int) -> int:
+        return amount if self.unit == "updates" else math.ceil(amount / meta_batch_size)
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunConfig:
+    """One run, fully resolved: what its result depends on, and nothing else.
+
+    Attributes:
+        learner: Name of the method.
+        hyperparameters: The learner's own configuration.
+        benchmark: Where the tasks come from.
+        meta_batch_size: B, tasks a meta-update.
+        lr: Adam's learning rate.
+        budget: Training, validation and test.
+        seed: Of the initial weights and the training tasks.
+        evaluation_seed: Of the validation and test tasks: the sweep's for trials, the run's own for final runs.
+        final: Whether this is a final run, whose tasks are disjoint from all that selection used.
+    """
+
+    learner: str
+    hyperparameters: Any
+    benchmark: Any
+    meta_batch_size: int
+    lr: float
+    budget: Budget
+    seed: int
+    evaluation_seed: int
+    final: bool = False
+
+    @property
+    def signature(self) -> Hashable:
+        """What must be equal for runs to share a pack."""
+        return self.learner, signature(self.hyperparameters), self.benchmark, self.meta_batch_size, self.budget
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data for JSON; ``from_dict`` reads it back."""
+        return json.loads(json.dumps(dataclasses.asdict(self) | {"benchmark": self._benchmark_dict()}))  # type: ignore[no-any-return]
+
+    def _benchmark_dict(self) -> dict[str, Any]:
+        return {"name": self.benchmark.name, **dataclasses.asdict(self.benchmark)}
+
+    def configuration(self) -> dict[str, Any]:
+        """What was searched over, flat: the configuration without seeds, budget and benchmark."""
+        return {
+            "learner": self.learner,
+            "lr": self.lr,
+            "meta_batch_size": self.meta_batch_size,
+            **dataclasses.asdict(self.hyperparameters),
+        }
+
+    def digest(self) -> str:
+        """SHA-256 of the whole configuration, seeds included."""
+        return hashlib.sha256(json.dumps(self.to_dict(), sort_keys=True).encode()).hexdigest()
+
+    @staticmethod
+    def from_dict(data: Mapping[str, Any]) -> "RunConfig":
+        """The run that ``to_dict`` wrote.
+
+        Raises:
+            ValueError: The data do not describe a run; every problem is named.
+        """
+        problems = Problems()
+        run = build_run(data, problems)
+        if run is None:
+            raise ValueError("; ".join(problems.lines()))
+        return run
+
+
+RUN_KEYS = tuple(f.name for f in dataclasses.fields(RunConfig))
+
+
+def build_run(data: Mapping[str, Any], problems: Problems) -> RunConfig | None:
+    """A run from plain data, or None after recording every problem with its place."""
+    before = len(problems.found)
+    for key in data:
+        if key not in RUN_KEYS:
+            problems.add(key, unknown_key(key, RUN_KEYS))
+    hyperparameters = benchmark = None
+    learner = data.get("learner")
+    if learner in LEARNERS:
+        hyperparameters = build(
+            LEARNERS[learner].config_class, data.get("hyperparameters") or {}, problems.below("hyperparameters")
+        )
+    else:
+        problems.add("learner", unknown_key(str(learner), LEARNERS))
+    benchmark_data = dict(data.get("benchmark") or {})
+    name = benchmark_data.pop("name", None)
+    if name in BENCHMARKS:
+        benchmark = build(BENCHMARKS[name], benchmark_data, problems.below("benchmark"))
+    else:
+        problems.add(("benchmark", "name"), unknown_key(str(name), BENCHMARKS))
+    budget = build(Budget, data.get("budget") or {}, problems.below("budget"))
+    plain = {"meta_batch_size": int, "lr": float, "seed": int, "evaluation_seed": int}
+    values: dict[str, Any] = {}
+    for key, kind in plain.items():
+        try:
+            values[key] = convert(data.get(key), kind)
+        except ValueError as error:
+            problems.add(key, str(error) if key in data else "is required")
+            continue
+        if values[key] < 0 or (values[key] == 0 and key in ("meta_batch_size", "lr")):
+            problems.add(key, f"must be {'> 0' if key == 'lr' else '>= 1' if 'size' in key else '>= 0'}, "
+                         f"got {values[key]:g}")
+    if len(problems.found) > before or hyperparameters is None or benchmark is None or budget is None:
+        return None
+    return RunConfig(
+        learner=str(learner),
+        hyperparameters=hyperparameters,
+        benchmark=benchmark,
+        budget=budget,
+        final=bool(data.get("final", False)),
+        **values,
+    )
