@@ -76,11 +76,14 @@ def build(cls: type[C], values: Mapping[str, Any], problems: Problems) -> C | No
             built[key] = convert(value, hints[key])
         except ValueError as error:
             problems.add(key, str(error))
+    missing = False
     for key, field in fields.items():
         required = field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
-        if required and key not in built and key not in values:
-            problems.add(key, "is required")
-    if len(problems.found) > before:
+        if required and key not in built:
+            missing = True
+            if key not in values:
+                problems.add(key, "is required")
+    if missing:
         return None
     instance = cls(**built)
     instance.check(problems)

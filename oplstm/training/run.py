@@ -45,7 +45,7 @@ class Budget:
         positive(problems, self, "tasks", "updates", "validate_every", "validation_tasks", "max_hours")
         if self.test_tasks < 0:
             problems.add("test_tasks", f"must be >= 0, got {self.test_tasks}")
-        if not problems and self.validate_every > self.total:
+        if 0 < self.total < self.validate_every:
             problems.add("validate_every", f"must be at most the budget of {self.total} {self.unit}: "
                          f"the run would never be validated, got {self.validate_every}")
 

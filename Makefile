@@ -1,0 +1,59 @@
+# Everything a newcomer needs, on a fresh Debian or Ubuntu with python3 (3.11 to 3.14), python3-venv and make.
+# Another interpreter:      make install PYTHON=python3.12
+# More arguments for pip:   make install PIP_ARGS="--extra-index-url https://download.pytorch.org/whl/cpu"
+# More for pytest:          make test PYTEST_ARGS="-x --durations=20"
+
+PYTHON      ?= python3
+PIP_ARGS    ?=
+PYTEST_ARGS ?=
+PACKAGES    := oplstm search_spaces tracking jobs
+BIN         := .venv/bin
+STAMP       := .venv/.installed
+
+.DEFAULT_GOAL := help
+.PHONY: help install demo ui test test-unit lint types imports docs bench clean
+
+help:  ## this list
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "%-18s %s\n", $$1, $$2 }'
+
+install: $(STAMP)  ## make .venv with the tested versions (about 3 minutes; again only when they change)
+
+$(STAMP): pyproject.toml constraints.txt
+	@command -v $(PYTHON) >/dev/null || { echo "error: $(PYTHON) not found: install Python 3.11 to 3.14 (Debian, Ubuntu: apt-get install python3 python3-venv)" >&2; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 14))' || { echo "error: oplstm needs Python 3.11 to 3.14, but $(PYTHON) is $$($(PYTHON) --version 2>&1): make install PYTHON=python3.12" >&2; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { echo "error: $(PYTHON) cannot make a virtual environment (Debian, Ubuntu: apt-get install python3-venv)" >&2; exit 1; }
+	@$(BIN)/python -c 'import pip' 2>/dev/null || $(PYTHON) -m venv --clear .venv
+	$(BIN)/python -m pip install --disable-pip-version-check $(PIP_ARGS) -c constraints.txt -e ".[test]"
+	@touch $@
+
+demo: install  ## a small sine sweep from job file to tracked result
+	$(BIN)/python -m jobs.demo
+
+ui: install  ## open the tracked runs in a browser
+	$(BIN)/oplstm ui
+
+test: install  ## all three tiers of tests
+	@echo "Tests, all three tiers: unit (up to 1 minute), integration (a few minutes: real Ray, MLflow server, browser), slow (chaos, statistics)."
+	$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+test-unit: install  ## the unit tier alone (up to 1 minute)
+	$(BIN)/python -m pytest -m unit $(PYTEST_ARGS)
+
+lint: install  ## ruff
+	$(BIN)/ruff check $(PACKAGES) tests
+
+types: install  ## mypy, strict
+	$(BIN)/mypy
+
+imports: install  ## who may import whom
+	$(BIN)/lint-imports
+
+docs: install  ## links, commands and the equation map in README.md and docs/
+	$(BIN)/python -m pytest tests/test_docs.py $(PYTEST_ARGS)
+
+bench: install  ## measure this machine
+	$(BIN)/python -m jobs.benchmark
+
+clean:  ## delete caches and build outputs; keeps .venv and oplstm-home
+	rm -rf build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache
+	find $(PACKAGES) tests -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,82 @@
+"""Ray: connecting to it, and whether it has what a job asks for."""
+
+import os
+import socket
+import warnings
+from urllib.parse import urlparse
+
+# Before Ray is imported: it reads these once.
+os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+os.environ.setdefault("TUNE_DISABLE_AUTO_CALLBACK_LOGGERS", "1")
+os.environ.setdefault("TUNE_DISABLE_SIGINT_HANDLER", "1")
+os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")
+os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+
+import ray
+
+from jobs.jobfile import Resources
+from oplstm.errors import RequestError
+
+CONNECT_SECONDS = 10.0
+
+
+def connect(address: str | None) -> bool:
+    """Start a local Ray, or connect to the one at ``address`` (``host:port``).
+
+    Returns:
+        Whether this call connected, so that the caller disconnects.
+
+    Raises:
+        RequestError: Nothing answers there; said within 15 seconds.
+    """
+    if ray.is_initialized():
+        return False
+    if address is not None:
+        _check_answers(address)
+    with warnings.catch_warnings(action="ignore", category=FutureWarning):
+        try:
+            ray.init(
+                address=address or "local",
+                include_dashboard=None if address else False,
+                log_to_driver=False,
+                logging_level="ERROR",
+            )
+        except (ConnectionError, RuntimeError, ValueError) as error:
+            first_line = str(error).strip().splitlines()[0]
+            raise RequestError(f"cannot connect to Ray at {address or 'this machine'}: {first_line}") from error
+    return True
+
+
+def _check_answers(address: str) -> None:
+    parsed = urlparse(address if "//" in address else f"//{address}")
+    try:
+        host, port = parsed.hostname, parsed.port
+    except ValueError:
+        host, port = None, None
+    if not host or not port or parsed.scheme not in ("", "ray"):
+        raise RequestError(f"--ray-address must be host:port, got {address!r}")
+    if parsed.scheme == "ray":
+        raise RequestError(f"--ray-address must be host:port of the head node, got {address!r}; run oplstm on a node "
+                           "of the cluster, which the coordinator needs")  # fmt: skip
+    try:
+        socket.create_connection((host, port), timeout=CONNECT_SECONDS).close()
+    except OSError as error:
+        raise RequestError(f"no Ray cluster answers at {address}: {error.strerror or error}; start one with "
+                           "'ray start --head', or leave --ray-address out") from error  # fmt: skip
+
+
+def check_resources(resources: Resources) -> None:
+    """See that some node of the cluster can hold one pack; Ray itself would wait for ever.
+
+    Raises:
+        RequestError: None can.
+    """
+    nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+    for node in nodes:
+        if node.get("CPU", 0) >= resources.cpus and node.get("GPU", 0) >= resources.gpus:
+            return
+    largest = {name: max((node.get(name, 0) for node in nodes), default=0) for name in ("CPU", "GPU")}
+    raise RequestError(
+        f"resources: a pack asks for {resources.cpus} CPUs and {resources.gpus:g} GPUs, the largest node of the "
+        f"cluster has {largest['CPU']:g} CPUs and {largest['GPU']:g} GPUs; lower resources.cpus or resources.gpus"
+    )

@@ -1,0 +1,209 @@
+"""The coordinator: the only owner and writer of a sweep's study, journal and outbox (DESIGN section 7).
+
+Every decision (what to train, what shares a pack, what to prune) is journaled before it takes effect, and a
+coordinator is rebuilt from the journal; so a resumed sweep repeats its decisions and never changes them.
+"""
+
+import math
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from jobs import sweep_records
+from jobs.home import SweepFolder
+from jobs.jobfile import Job
+from jobs.proposals import Proposals
+from jobs.sweep_state import ENDED, Header, SweepState, Trial
+from oplstm.training.loop import Point, RunEnd
+from oplstm.training.run import RunConfig
+from search_spaces.samplers import is_adaptive
+from tracking.journal import Journal
+from tracking.outbox import Outbox
+
+
+class Coordinator:
+    """Decides, records and tracks. An ordinary object for one process, a Ray actor for a sweep.
+
+    Args:
+        folder: The sweep's folder, with its header.
+        tracking_uri: Of the MLflow server, or a function that returns it and may fail while the server starts.
+
+    Raises:
+        RequestError: Another process runs this sweep.
+    """
+
+    def __init__(self, folder: SweepFolder, tracking_uri: str | Callable[[], str]) -> None:
+        self.folder, self.header = folder, Header.read(folder)
+        self.job = Job.model_validate(self.header.job)
+        self._final = self.header.kind == "final"
+        self._journal = Journal(folder.journal)
+        self.state = SweepState()
+        folder.stop_request.unlink(missing_ok=True)
+        self._proposals = Proposals(self.job, folder.study, name=self.header.name, final=self._final)
+        known = list(Journal.read(folder.journal))
+        if known:
+            self._replay(known)
+        else:
+            self._journal.append([sweep_records.sweep_run(self.header, time.time())])
+        self._unfinished = self.state.unfinished_packs()
+        self._reopen()
+        self._outbox = Outbox(folder.journal, tracking_uri)
+        self._outbox.start()
+
+    def _replay(self, known: Sequence[dict[str, Any]]) -> None:
+        """Put the study and the state where the journal says they were."""
+        for record in known:
+            if record.get("kind") != "sweep":
+                continue
+            self.state.apply(record)
+            if record["event"] == "asked":
+                self._proposals.replay(record["params"])
+            elif record["event"] == "point" and "val/loss" in record["metrics"]:
+                number = self.state.by_name[record["trial"]].number
+                self._proposals.report(number, record["metrics"]["val/loss"], record["milestone"])
+            elif record["event"] == "ended" and record["state"] in ENDED:
+                trial = self.state.by_name[record["trial"]]
+                self._proposals.tell(trial.number, trial.state, record["metrics"].get("val/best", math.inf))
+
+    def _reopen(self) -> None:
+        """Runs that ended as stopped go on."""
+        stopped = [trial for pack in self._unfinished.values() for trial in pack if trial.state == "stopped"]
+        if self._unfinished:
+            self._write(sweep_records.reopened(self.header, stopped))
+
+    def _write(self, records: Sequence[dict[str, Any]]) -> None:
+        """Journal first, then take effect."""
+        self._journal.append(records)
+        for record in records:
+            self.state.apply(record)
+
+    def next_pack(self) -> dict[str, Any] | None:
+        """The next pack to train: ``{"pack", "names", "runs"}``; None when nothing is left or a stop was asked for."""
+        if self.stopping():
+            return None
+        if self._unfinished:
+            pack, trials = self._unfinished.popitem()
+        else:
+            trials = self._gather()
+            if not trials:
+                return None
+            used = {trial.pack for trial in self.state.trials.values() if trial.pack}
+            pack = f"pack-{len(used):04d}"
+            now = time.time()
+            records = [{"kind": "sweep", "event": "packed", "pack": pack, "trials": [t.name for t in trials]}]
+            self._write([*records, *(sweep_records.trial_run(self.header, self.job, t, now) for t in trials)])
+        return {"pack": pack, "names": [trial.name for trial in trials], "runs": [trial.run for trial in trials]}
+
+    def _gather(self) -> list[Trial]:
+        """Waiting trials of one signature, as many as a pack holds."""
+        size = self.job.resources.pack
+        waiting = [trial for trial in self.state.trials.values() if trial.state == "waiting"]
+        everything = size > 1 and not is_adaptive(self.job.sampler.name)
+        while everything or len(waiting) < size:
+            proposal = None if self.state.exhausted else self._proposals.ask()
+            if proposal is None:
+                break
+            record = {"trial": proposal.number, "params": proposal.params, "run": proposal.run.to_dict()}
+            self._write([{"kind": "sweep", "event": "asked", **record}])
+            waiting.append(self.state.trials[proposal.number])
+        else:
+            return self._of_one_signature(waiting, size)
+        if not self.state.exhausted:
+            self._write([{"kind": "sweep", "event": "exhausted"}])
+        return self._of_one_signature(waiting, size)
+
+    @staticmethod
+    def _of_one_signature(waiting: Sequence[Trial], size: int) -> list[Trial]:
+        if not waiting:
+            return []
+        wanted = RunConfig.from_dict(waiting[0].run).signature
+        return [trial for trial in waiting if RunConfig.from_dict(trial.run).signature == wanted][:size]
+
+    def started(self, pack: str, names: Sequence[str], device: dict[str, str]) -> None:
+        """A process has begun to train a pack."""
+        trials = [self.state.by_name[name] for name in names]
+        self._write(sweep_records.started(self.header, pack, trials, device))
+
+    def on_points(self, points: Sequence[Point]) -> list[str]:
+        """Record validation points; returns the names of the runs to prune. Answers a repeat as it did before."""
+        records, prune = [], []
+        for point in points:
+            trial = self.state.by_name[point.run]
+            known = any(earlier["update"] == point.update for earlier in trial.points)
+            if known:
+                wanted = point.update in trial.pruned_at
+            else:
+                wanted = self._decide(trial, point)
+                records += sweep_records.point(self.header, trial, point, prune=wanted, now=time.time())
+            if wanted:
+                prune.append(point.run)
+        if records:
+            self._write(records)
+        return prune
+
+    def _decide(self, trial: Trial, point: Point) -> bool:
+        value = point.metrics["val/loss"]
+        if not math.isfinite(value) or point.milestone == 0:
+            return False
+        self._proposals.report(trial.number, value, point.milestone)
+        return point.milestone < trial.total and self._proposals.should_prune(trial.number)
+
+    def on_ends(self, ends: Sequence[RunEnd]) -> None:
+        """Record that runs have ended; a repeat changes nothing."""
+        for end in ends:
+            trial = self.state.by_name[end.run]
+            if trial.state in ENDED:
+                continue
+            if end.state != "stopped":
+                self._proposals.tell(trial.number, end.state, end.metrics["val/best"])
+            self._write(sweep_records.end(self.header, trial, end, time.time()))
+            self._write(sweep_records.best_so_far(self.header, self.state, time.time()))
+
+    def pack_failed(self, pack: str, reason: str) -> None:
+        """The process of a pack died more often than the job allows."""
+        for trial in self.state.unfinished_packs().get(pack, []):
+            self._proposals.tell(trial.number, "failed", math.inf)
+            points = trial.points[-1] if trial.points else {"update": 0}
+            end = RunEnd(trial.name, "stopped", int(points["update"]), 0, note=reason)
+            self._write(sweep_records.end(self.header, trial, end, time.time(), state="failed"))
+
+    def stopping(self) -> bool:
+        """Whether somebody asked the sweep to stop."""
+        return self.folder.stop_request.exists()
+
+    def progress(self) -> dict[str, Any]:
+        """Counts, best so far and the share of the work that is done, for a progress bar."""
+        leader, counts = self.state.leader(), self.state.counts()
+        return {
+            "fraction": sum(trial.fraction for trial in self.state.trials.values()),
+            "trials": self.job.trial_limit,
+            "asked": len(self.state.trials),
+            "exhausted": self.state.exhausted,
+            "counts": dict(counts),
+            "best": None if leader is None else leader.best,
+            "leader": None if leader is None else leader.name,
+            "waiting_records": self._outbox.pending(),
+            "tracking_error": self._outbox.last_error,
+        }
+
+    def record(self, records: Sequence[dict[str, Any]]) -> None:
+        """Append further records, such as the result of final runs."""
+        self._write(records)
+
+    def close(self, *, flush_seconds: float = 60.0) -> int:
+        """End the sweep's own run if nothing is left to do, ship what waits, and let go of the files.
+
+        Returns:
+            The number of records that still wait for the server.
+        """
+        done = self.state.exhausted and all(trial.state in ENDED for trial in self.state.trials.values())
+        self._write(sweep_records.sweep_end(self.header, self.state, done=done, now=time.time()))
+        self._journal.sync()
+        waiting = self._outbox.flush(flush_seconds)
+        self._outbox.close()
+        self._journal.close()
+        return waiting
+
+    def run_id(self, key: str) -> str | None:
+        """The MLflow run of a key, once it has been shipped."""
+        return self._outbox.run_id(key)

@@ -1,0 +1,391 @@
+"""Job files: YAML, checked as a whole before any work; every error is reported with its place."""
+
+import copy
+import difflib
+import importlib.resources
+import itertools
+import json
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import optuna
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from oplstm.configuration import Problems, build, unknown_key
+from oplstm.errors import RequestError
+from oplstm.learners.registry import LEARNERS
+from oplstm.training.run import BENCHMARKS, Budget, RunConfig, build_run
+from search_spaces.samplers import GRID, make_pruner, make_sampler
+from search_spaces.spaces import NotFinite, enumerate_grid, find_space
+
+RUN_LEVEL = ("lr", "meta_batch_size")
+PROBED_CONFIGURATIONS = 64
+"""Configurations of the space that are built and checked before a job starts."""
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class Sampler(_Section):
+    """Which Optuna sampler proposes configurations: any by name, or ``grid``."""
+
+    name: str = "RandomSampler"
+    options: dict[str, Any] = {}
+
+
+class Pruner(_Section):
+    """Which Optuna pruner ends weak trials early, and the patience that guards late starters."""
+
+    name: str | None = None
+    options: dict[str, Any] = {}
+    patience: int | None = Field(default=3, ge=0, description="Points without improvement before a run may be pruned")
+
+
+class Resources(_Section):
+    """What one pack gets, and how many runs it holds."""
+
+    cpus: int = Field(default=1, ge=1, description="CPU cores, and threads, a pack")
+    gpus: float = Field(default=0.0, ge=0.0, description="GPUs a pack; a fraction shares one")
+    pack: int = Field(default=1, ge=1, description="Runs of one signature trained side by side")
+    retries: int = Field(default=2, ge=0, description="Restarts of a pack whose process died")
+
+
+class Promotion(_Section):
+    """How the best configuration is picked from the sweep's leaders."""
+
+    leaders: int = Field(default=5, ge=1, description="At most this many candidates are re-scored")
+    tasks: int = Field(default=4000, ge=2, description="Fresh validation tasks in each of the blocks A and B")
+
+
+class Final(_Section):
+    """The final run of the promoted configuration."""
+
+    seeds: int = Field(default=3, ge=1)
+    budget: dict[str, Any] = Field(default={}, description="Replaces keys of the sweep's budget")
+    cpus: int = Field(default=2, ge=1)
+    gpus: float = Field(default=0.0, ge=0.0)
+
+
+class Job(_Section):
+    """A job file: what to tune, over which space, with which means."""
+
+    version: int = Field(default=1, ge=1, le=1)
+    description: str = ""
+    learner: str
+    benchmark: dict[str, Any]
+    fixed: dict[str, Any] = Field(default={}, description="Hyperparameters that do not vary; they win over the space")
+    space: str | None = None
+    sampler: Sampler = Sampler()
+    pruner: Pruner = Pruner()
+    trials: int | None = Field(default=None, ge=1, description="Default: every cell of a grid, else 20")
+    seeds: int = Field(default=1, ge=1, description="Without a space: runs of the one configuration")
+    seed: int = Field(default=0, ge=0, lt=2**31)
+    enqueue: list[dict[str, Any]] = Field(default=[], description="Points of the space that are tried first")
+    budget: dict[str, Any]
+    resources: Resources = Resources()
+    promotion: Promotion = Promotion()
+    final: Final = Final()
+
+    @property
+    def is_grid(self) -> bool:
+        """Whether the space is enumerated."""
+        return self.sampler.name == GRID
+
+    @property
+    def trial_limit(self) -> int | None:
+        """Trials at most; None for every cell of a grid."""
+        if self.space is None:
+            return self.seeds
+        return self.trials if self.trials is not None or self.is_grid else 20
+
+    def suggest(self, trial: Any) -> dict[str, Any]:
+        """The space's configuration for ``trial``, overridden by ``fixed``."""
+        return {**(find_space(self.space)(trial) if self.space else {}), **self.fixed}
+
+    def run_data(self, suggested: Mapping[str, Any], number: int, *, final: bool = False) -> dict[str, Any]:
+        """Plain data of the run that trial ``number`` trains."""
+        seed = derived_seed(self.seed, number, final=final)
+        return {
+            "learner": self.learner,
+            "hyperparameters": {k: v for k, v in suggested.items() if k not in RUN_LEVEL},
+            "benchmark": self.benchmark,
+            "budget": self.budget,
+            "seed": seed,
+            "evaluation_seed": seed if final else self.seed,
+            "final": final,
+            **{k: suggested[k] for k in RUN_LEVEL if k in suggested},
+        }
+
+
+def derived_seed(seed: int, number: int, *, final: bool = False) -> int:
+    """The seed of trial ``number``: independent for every (seed, number, kind of run)."""
+    return int(np.random.SeedSequence([seed, number, int(final)]).generate_state(1)[0] >> 1)
+
+
+def shipped_jobs() -> dict[str, str]:
+    """Text of the job files that ship, by name."""
+    folder = importlib.resources.files("jobs") / "files"
+    names = sorted(entry.name for entry in folder.iterdir() if entry.name.endswith(".yaml"))
+    return {name.removesuffix(".yaml"): (folder / name).read_text() for name in names}
+
+
+def load_job(reference: str, overrides: Sequence[str] = (), **top_level: Any) -> Job:
+    """A job by the name of one that ships or by the path of a file, checked as a whole.
+
+    Args:
+        reference: ``sine-lstm`` or ``path/to/job.yaml``.
+        overrides: ``key=value`` texts of ``--set``.
+        top_level: Keys that replace the file's, such as ``trials``; None is ignored.
+
+    Raises:
+        RequestError: Everything that is wrong with it, one line each with its place.
+    """
+    shipped = shipped_jobs()
+    if reference in shipped:
+        text, source = shipped[reference], f"{reference}.yaml"
+    elif Path(reference).is_file():
+        text, source = Path(reference).read_text(), Path(reference).name
+    else:
+        near = difflib.get_close_matches(reference, shipped, n=1)
+        hint = f"did you mean {near[0]!r}?" if near else f"jobs that ship: {', '.join(shipped)}"
+        raise RequestError(f"no job {reference!r}: it is neither a file nor a job that ships; {hint}")
+    return parse_job(text, source, overrides, **top_level)
+
+
+def parse_job(text: str, source: str, overrides: Sequence[str] = (), **top_level: Any) -> Job:
+    """``load_job`` from the text of a job file."""
+    try:
+        data = yaml.safe_load(text)
+        lines = _line_numbers(yaml.compose(text, Loader=yaml.SafeLoader))
+    except yaml.YAMLError as error:
+        raise RequestError(f"{source}: not valid YAML: {' '.join(str(error).split())}") from error
+    if not isinstance(data, dict):
+        raise RequestError(f"{source}: a job must be a mapping of keys to values, got {type(data).__name__}")
+    problems = Problems()
+    set_paths = _apply_overrides(data, overrides, problems)
+    data.update({key: value for key, value in top_level.items() if value is not None})
+    set_paths |= {(key,): f"--{key} {value}" for key, value in top_level.items() if value is not None}
+    job = _validated(data, problems)
+    if job is not None:
+        _check_job(job, problems)
+    if problems or job is None:
+        found = dict.fromkeys(problems.found)
+        raise RequestError([_located(path, message, source, lines, set_paths) for path, message in found])
+    return job
+
+
+def _validated(data: dict[str, Any], problems: Problems) -> Job | None:
+    """The job, or as much of it as is well-formed (so that its content is checked too) after recording problems."""
+    try:
+        return Job.model_validate(data)
+    except ValidationError as error:
+        sound = copy.deepcopy(data)
+        for entry in error.errors():
+            place = tuple(str(part) for part in entry["loc"])
+            if entry["type"] == "extra_forbidden":
+                problems.add(place, unknown_key(place[-1], _known_keys(place[:-1])))
+            elif entry["type"] == "missing":
+                problems.add(place, "is required")
+            else:
+                problems.add(place, f"{entry['msg'].lower()}, got {entry['input']!r}")
+            _remove(sound, entry["loc"])
+    try:
+        return Job.model_validate(sound)
+    except ValidationError:
+        return None
+
+
+def _known_keys(section: tuple[str, ...]) -> list[str]:
+    model: Any = Job
+    for part in section:
+        model = model.model_fields[part].annotation
+    return list(model.model_fields)
+
+
+def _remove(data: Any, place: Sequence[Any]) -> None:
+    for part in place[:-1]:
+        if not isinstance(data, dict | list):
+            return
+        data = data[part]
+    if isinstance(data, dict):
+        data.pop(place[-1], None)
+
+
+def _line_numbers(node: yaml.Node | None, path: tuple[str, ...] = ()) -> dict[tuple[str, ...], int]:
+    """Line (from 1) of every key of a YAML document, by its path."""
+    found: dict[tuple[str, ...], int] = {}
+    if isinstance(node, yaml.MappingNode):
+        for key, value in node.value:
+            place = (*path, str(key.value))
+            found[place] = key.start_mark.line + 1
+            found |= _line_numbers(value, place)
+    elif isinstance(node, yaml.SequenceNode):
+        for index, value in enumerate(node.value):
+            place = (*path, str(index))
+            found[place] = value.start_mark.line + 1
+            found |= _line_numbers(value, place)
+    return found
+
+
+def _located(
+    path: tuple[str, ...],
+    message: str,
+    source: str,
+    lines: Mapping[tuple[str, ...], int],
+    overrides: Mapping[tuple[str, ...], str],
+) -> str:
+    """``path: message (where it was written)``."""
+    place = source
+    for length in range(len(path), 0, -1):
+        if path[:length] in overrides:
+            place = overrides[path[:length]]
+            break
+        if path[:length] in lines:
+            place = f"{source}, line {lines[path[:length]]}"
+            break
+    return f"{'.'.join(path)}: {message} ({place})"
+
+
+def _apply_overrides(data: dict[str, Any], overrides: Sequence[str], problems: Problems) -> dict[tuple[str, ...], str]:
+    """Set ``key=value`` texts in ``data``; returns the text by the path that it set."""
+    paths: dict[tuple[str, ...], str] = {}
+    for text in overrides:
+        key, equals, value = text.partition("=")
+        place = _override_path(key.strip(), data)
+        if not equals or place is None:
+            known = [*Job.model_fields, *_short_keys(data)]
+            problems.add(("--set",), "must be key=value, got " + repr(text) if not equals else unknown_key(key, known))
+            continue
+        section = data
+        for part in place[:-1]:
+            if not isinstance(section.get(part), dict):
+                section[part] = {}
+            section = section[part]
+        if place[0] in ("budget",) and place[-1] in ("tasks", "updates"):
+            section.pop("updates" if place[-1] == "tasks" else "tasks", None)
+        section[place[-1]] = yaml.safe_load(value)
+        paths[place] = f"--set {text}"
+    return paths
+
+
+def _short_keys(data: Mapping[str, Any]) -> dict[str, str]:
+    """Keys that ``--set`` takes without their section, with the section."""
+    benchmark = data.get("benchmark")
+    named = benchmark.get("name") if isinstance(benchmark, dict) else None
+    learner = LEARNERS.get(str(data.get("learner")))
+    keys = {name: "fixed" for name in (*RUN_LEVEL, "convention")}
+    keys |= {f.name: "fixed" for f in (fields(learner.config_class) if learner else ())}
+    keys |= {name: "resources" for name in Resources.model_fields}
+    keys |= {f.name: "budget" for f in fields(Budget)}
+    return keys | {f.name: "benchmark" for f in (fields(BENCHMARKS[named]) if named in BENCHMARKS else ())}
+
+
+def _override_path(key: str, data: Mapping[str, Any]) -> tuple[str, ...] | None:
+    if "." in key:
+        return tuple(key.split("."))
+    if key in Job.model_fields:
+        return (key,)
+    section = _short_keys(data).get(key)
+    return None if section is None else (section, key)
+
+
+def _check_job(job: Job, problems: Problems) -> None:
+    """Names, options, and the configurations that the space produces."""
+    for make, place in (
+        (lambda: make_sampler(job.sampler.name, job.sampler.options, seed=0, trial=0), "sampler"),
+        (lambda: make_pruner(job.pruner.name, job.pruner.options, patience=job.pruner.patience), "pruner"),
+        (lambda: find_space(job.space) if job.space else None, "space"),
+    ):
+        try:
+            make()
+        except ValueError as error:
+            problems.add(place, str(error))
+    final = None
+    if build(Budget, job.budget, Problems()) is not None:
+        final = build(Budget, final_budget(job), problems.below("final").below("budget"))
+    if final is not None and not final.test_tasks:
+        problems.add(("final", "budget", "test_tasks"), "must be >= 1: a final run is tested")
+    if job.enqueue and job.space is None:
+        problems.add("enqueue", "needs a space")
+    for suggested in [{**job.fixed}] if job.space is None else _probe(job, problems):
+        found = Problems()
+        build_run(job.run_data(suggested, 0), found)
+        for path, message in found.found:
+            problems.found.append(_place_in_job(job, path, message))
+
+
+def _place_in_job(job: Job, path: tuple[str, ...], message: str) -> tuple[tuple[str, ...], str]:
+    """Where the job says what ``build_run`` complained about."""
+    name = path[-1]
+    if path[0] not in ("hyperparameters", *RUN_LEVEL):
+        return path, message
+    if name in job.fixed or job.space is None:
+        return ("fixed", name), message
+    return ("space",), f"{job.space} gives {name}: {message}"
+
+
+def _probe(job: Job, problems: Problems) -> list[dict[str, Any]]:
+    """Some configurations of the space, the enqueued ones among them."""
+    try:
+        space = find_space(str(job.space))
+    except ValueError:
+        return [{"lr": 1.0, "meta_batch_size": 1, **job.fixed}]
+    probed = []
+    try:
+        for index, params in enumerate(job.enqueue):
+            probed += _enqueued(job, index, params, problems)
+        if job.is_grid:
+            cells = itertools.islice(enumerate_grid(space), PROBED_CONFIGURATIONS)
+            probed += [job.suggest(optuna.trial.FixedTrial(cell)) for cell in cells]
+        else:
+            study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
+            probed += [job.suggest(study.ask()) for _ in range(PROBED_CONFIGURATIONS)]
+    except NotFinite as error:
+        problems.add(("sampler", "name"), f"grid cannot enumerate {job.space}: {error}")
+    except Exception as error:
+        problems.add("space", f"{job.space} raises {type(error).__name__}: {error}")
+    return probed
+
+
+def _enqueued(job: Job, index: int, params: dict[str, Any], problems: Problems) -> list[dict[str, Any]]:
+    """The configuration of one ``enqueue`` entry, or nothing after recording what is wrong with it."""
+    place = ("enqueue", str(index))
+    trial = optuna.trial.FixedTrial(params)
+    try:
+        with warnings.catch_warnings(action="error"):
+            suggested = job.suggest(trial)
+    except (ValueError, UserWarning) as error:
+        problems.add(place, " ".join(str(error).split()))
+        return []
+    unknown = [name for name in params if name not in trial.params]
+    for name in unknown:
+        problems.add((*place, name), unknown_key(name, trial.params))
+    return [] if unknown else [suggested]
+
+
+def final_budget(job: Job) -> dict[str, Any]:
+    """The budget of the final run: the sweep's, with the keys of ``final.budget`` replaced."""
+    budget = dict(job.budget)
+    if {"tasks", "updates"} & set(job.final.budget):
+        budget = {key: value for key, value in budget.items() if key not in ("tasks", "updates")}
+    return budget | job.final.budget
+
+
+def build_trial_run(job: Job, suggested: Mapping[str, Any], number: int, *, final: bool = False) -> RunConfig:
+    """The run of a checked job's trial.
+
+    Raises:
+        ValueError: The space gave an impossible configuration.
+    """
+    return RunConfig.from_dict(job.run_data(suggested, number, final=final))
+
+
+def json_schema() -> str:
+    """The JSON schema of a job file, for editors."""
+    return json.dumps(Job.model_json_schema(), indent=2) + "\n"

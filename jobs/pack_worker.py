@@ -1,0 +1,100 @@
+"""Training one pack in this process, whoever asked for it: the command line or a Ray actor."""
+
+import os
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Protocol
+
+import torch
+
+from jobs.home import SweepFolder
+from jobs.provenance import device_tags
+from oplstm.errors import RequestError
+from oplstm.training.loop import Point, RunEnd, Trainer
+from oplstm.training.pack import Device, Pack
+from oplstm.training.run import RunConfig
+
+STOP_POLL_SECONDS = 0.5
+
+
+class CoordinatorCalls(Protocol):
+    """The part of the coordinator that a pack talks to."""
+
+    def started(self, pack: str, names: Sequence[str], device: dict[str, str]) -> None: ...
+
+    def on_points(self, points: Sequence[Point]) -> Sequence[str]: ...
+
+    def on_ends(self, ends: Sequence[RunEnd]) -> None: ...
+
+
+class PackListener:
+    """Passes a pack's reports on and watches for a request to stop."""
+
+    def __init__(
+        self, coordinator: CoordinatorCalls, folder: SweepFolder, tick: Callable[[int, int], None] | None = None
+    ) -> None:
+        self._coordinator, self._folder, self._tick = coordinator, folder, tick
+        self._next_look, self._stop = 0.0, False
+
+    def on_points(self, points: Sequence[Point]) -> Sequence[str]:
+        """Training waits here until the coordinator has written the points and decided."""
+        return self._coordinator.on_points(points)
+
+    def on_ends(self, ends: Sequence[RunEnd]) -> None:
+        """Waits until the ends are written."""
+        self._coordinator.on_ends(ends)
+
+    def on_progress(self, update: int, runs: int) -> None:
+        """Moves the progress bar, if this process has one."""
+        if self._tick is not None:
+            self._tick(update, runs)
+
+    def should_stop(self) -> bool:
+        """Whether the sweep's folder holds a request to stop."""
+        now = time.monotonic()
+        if now >= self._next_look:
+            self._next_look = now + STOP_POLL_SECONDS
+            self._stop = self._folder.stop_request.exists()
+        return self._stop
+
+
+def choose_device(gpus: float) -> torch.device:
+    """CUDA if a GPU was asked for and CUDA is there; logical GPUs of a cluster without any compute on the CPU."""
+    return torch.device("cuda" if gpus > 0 and torch.cuda.is_available() else "cpu")
+
+
+def require_local_gpu(gpus: float) -> None:
+    """See that this machine has the GPU that a job asks for.
+
+    Raises:
+        RequestError: It has none.
+    """
+    if gpus > torch.cuda.device_count():
+        raise RequestError(
+            f"resources.gpus: {gpus:g} asked for, this machine has {torch.cuda.device_count()}; use --set gpus=0"
+        )
+
+
+def train_pack(
+    assignment: Mapping[str, Any],
+    coordinator: CoordinatorCalls,
+    folder: SweepFolder,
+    *,
+    cpus: int,
+    gpus: float,
+    gpu_ids: str = "",
+    tick: Callable[[int, int], None] | None = None,
+) -> None:
+    """Train the pack that ``Coordinator.next_pack`` gave, from its last checkpoint if there is one.
+
+    Raises:
+        WorkError: A checkpoint cannot be written or read.
+    """
+    torch.set_num_threads(cpus)
+    if not folder.header.is_file():
+        raise RequestError(f"{folder.path} is not visible on {os.uname().nodename}: OPLSTM_HOME must be shared storage")
+    device = Device(choose_device(gpus))
+    pack = Pack([RunConfig.from_dict(run) for run in assignment["runs"]], assignment["names"], device)
+    coordinator.started(assignment["pack"], assignment["names"], device_tags(device.device, gpu_ids))
+    listener = PackListener(coordinator, folder, tick)
+    Trainer(pack, listener, folder.pack(assignment["pack"]), folder.trials).train()

@@ -1,0 +1,131 @@
+"""What to train next: the Optuna study of a sweep, without repeats, and exhausted exactly once."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import optuna
+from optuna.storages import BaseStorage, InMemoryStorage, JournalStorage
+from optuna.storages.journal import JournalFileBackend
+from optuna.trial import FixedTrial, Trial, TrialState
+
+from jobs.jobfile import Job, build_trial_run
+from oplstm.training.run import RunConfig
+from search_spaces.samplers import make_pruner, make_sampler
+from search_spaces.spaces import NotFinite, enumerate_grid, find_space
+
+REPEATS_BEFORE_ENUMERATING = 50
+
+
+@dataclass(frozen=True)
+class Proposal:
+    """A configuration to train.
+
+    Attributes:
+        number: Optuna's trial number.
+        params: The point of the space.
+        run: The run that it means.
+    """
+
+    number: int
+    params: dict[str, Any]
+    run: RunConfig
+
+
+class Proposals:
+    """An Optuna study behind ask, report and tell.
+
+    Args:
+        job: The sweep's job.
+        study_file: Where Optuna keeps the study, anew; None for memory only.
+        final: Whether the runs are final runs.
+    """
+
+    def __init__(self, job: Job, study_file: Path | None = None, *, name: str = "study", final: bool = False) -> None:
+        self._job, self._final = job, final
+        storage: BaseStorage = InMemoryStorage()
+        if study_file is not None:
+            study_file.unlink(missing_ok=True)
+            storage = JournalStorage(JournalFileBackend(str(study_file)))
+        pruner = make_pruner(job.pruner.name, job.pruner.options, patience=job.pruner.patience)
+        self._study = optuna.create_study(study_name=name, storage=storage, pruner=pruner, direction="minimize")
+        self._trials: dict[int, Trial] = {}
+        self._seen: set[Any] = set()
+        self._asked = 0
+        self._planned: list[dict[str, Any]] = list(job.enqueue)
+        if job.space and job.is_grid:
+            self._planned += enumerate_grid(find_space(job.space))
+
+    def _identity(self, suggested: Mapping[str, Any]) -> Any:
+        """Two trials with the same identity would be the same experiment."""
+        if self._job.space is None:
+            return self._asked
+        return build_trial_run(self._job, suggested, 0).digest()
+
+    def ask(self) -> Proposal | None:
+        """The next configuration, or None when the trials are used up or the space is exhausted."""
+        limit = self._job.trial_limit
+        if limit is not None and self._asked >= limit:
+            return None
+        while self._planned:
+            params = self._planned.pop(0)
+            if self._identity(self._job.suggest(FixedTrial(params))) not in self._seen:
+                return self._propose(params)
+        if self._job.is_grid:
+            return None
+        for _ in range(REPEATS_BEFORE_ENUMERATING):
+            trial = self._ask_optuna()
+            suggested = self._job.suggest(trial)
+            if self._identity(suggested) not in self._seen:
+                return self._accept(trial, suggested)
+            self._study.tell(trial, state=TrialState.FAIL)
+        return self._ask_unseen()
+
+    def _ask_unseen(self) -> Proposal | None:
+        """After many repeats: a finite space is nearly used up, so look for what is left of it."""
+        try:
+            for params in enumerate_grid(find_space(str(self._job.space))):
+                if self._identity(self._job.suggest(FixedTrial(params))) not in self._seen:
+                    return self._propose(params)
+        except NotFinite:
+            pass
+        return None
+
+    def _ask_optuna(self) -> Trial:
+        sampler = self._job.sampler
+        number = len(self._study.get_trials(deepcopy=False))
+        self._study.sampler = make_sampler(sampler.name, sampler.options, seed=self._job.seed, trial=number)
+        return self._study.ask()
+
+    def _propose(self, params: Mapping[str, Any]) -> Proposal:
+        self._study.enqueue_trial(dict(params))
+        trial = self._ask_optuna()
+        return self._accept(trial, self._job.suggest(trial))
+
+    def _accept(self, trial: Trial, suggested: Mapping[str, Any]) -> Proposal:
+        self._seen.add(self._identity(suggested))
+        number = self._asked
+        self._asked += 1
+        self._trials[number] = trial
+        return Proposal(number, dict(trial.params), build_trial_run(self._job, suggested, number, final=self._final))
+
+    def replay(self, params: Mapping[str, Any]) -> Proposal:
+        """Put a trial that was asked for earlier back into the study."""
+        return self._propose(params)
+
+    def report(self, number: int, value: float, milestone: int) -> None:
+        """A validation value at a multiple of the validation interval."""
+        self._trials[number].report(value, milestone)
+
+    def should_prune(self, number: int) -> bool:
+        """Whether the pruner wants this trial to end."""
+        return self._trials[number].should_prune()
+
+    def tell(self, number: int, state: str, value: float) -> None:
+        """A trial has ended; a diverged one counts as pruned, so that samplers learn to avoid it."""
+        if state == "complete":
+            self._study.tell(self._trials[number], value)
+        else:
+            pruned = state in ("pruned", "diverged")
+            self._study.tell(self._trials[number], state=TrialState.PRUNED if pruned else TrialState.FAIL)

@@ -1,0 +1,69 @@
+"""Where results come from: git commit, versions, devices, digests."""
+
+import functools
+import platform
+import subprocess
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+import torch
+
+from oplstm.episodes.streams import Split, TaskStream
+from oplstm.training.run import RunConfig
+
+PACKAGES = ("oplstm", "torch", "numpy", "optuna", "ray", "mlflow")
+
+
+@functools.cache
+def provenance() -> dict[str, str]:
+    """Tags that every run of this process shares."""
+    source = Path(__file__).resolve().parent.parent
+    commit = _git(source, "rev-parse", "HEAD")
+    tags = {
+        "mlflow.source.git.commit": commit or "unknown",
+        "oplstm.git_dirty": "unknown" if commit is None else str(bool(_git(source, "status", "--porcelain"))).lower(),
+        "version.python": platform.python_version(),
+    }
+    for package in PACKAGES:
+        try:
+            tags[f"version.{package}"] = version(package)
+        except PackageNotFoundError:
+            tags[f"version.{package}"] = "not installed"
+    return tags
+
+
+def _git(folder: Path, *arguments: str) -> str | None:
+    try:
+        done = subprocess.run(
+            ["git", "-C", str(folder), *arguments], capture_output=True, text=True, timeout=10, check=True
+        )
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return done.stdout.strip()
+
+
+def device_tags(device: torch.device, gpu_ids: str = "") -> dict[str, str]:
+    """What a pack trains on."""
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else platform.processor() or platform.machine()
+    return {
+        "oplstm.device": f"{device.type}: {name}",
+        "oplstm.threads": str(torch.get_num_threads()),
+        "oplstm.gpu_ids": gpu_ids or "none",
+        "oplstm.host": platform.node(),
+    }
+
+
+def digests(run: RunConfig) -> dict[str, str]:
+    """SHA-256 of the configuration, the benchmark's definition and the very tasks it is judged on."""
+    splits = (Split.FINAL_VALIDATION, Split.FINAL_TEST) if run.final else (Split.VALIDATION, Split.TEST)
+    counts = (run.budget.validation_tasks, run.budget.test_tasks)
+    tasks = {
+        f"digest.{name}_tasks": _tasks_digest(run.benchmark, run.evaluation_seed, split, count)
+        for name, split, count in zip(("validation", "test"), splits, counts, strict=True)
+    }
+    return {"digest.configuration": run.digest(), "digest.benchmark": run.benchmark.digest(), **tasks}
+
+
+@functools.lru_cache(maxsize=64)
+def _tasks_digest(benchmark: object, seed: int, split: Split, count: int) -> str:
+    return TaskStream(benchmark, seed, split).digest(count) if count else "none"  # type: ignore[arg-type]

@@ -1,0 +1,170 @@
+"""A sweep on Ray Tune: Tune places, restarts and reuses actors; the coordinator decides what they train."""
+
+from jobs.cluster import ray  # isort: skip  (sets Ray's environment first)
+
+import contextlib
+import os
+import shutil
+import tempfile
+import threading
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from ray import tune
+from ray.tune.search import Searcher
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+from jobs.coordinator import Coordinator
+from jobs.home import SweepFolder
+from jobs.jobfile import Job
+from jobs.pack_worker import train_pack
+from oplstm.errors import WorkError
+from oplstm.training.loop import Point, RunEnd
+
+PROGRESS_SECONDS = 0.5
+
+
+class RemoteCoordinator:
+    """The coordinator's methods, as calls to its actor that wait for the answer."""
+
+    def __init__(self, actor: Any) -> None:
+        self._actor = actor
+
+    def started(self, pack: str, names: Sequence[str], device: dict[str, str]) -> None:
+        ray.get(self._actor.started.remote(pack, names, device))
+
+    def on_points(self, points: Sequence[Point]) -> Sequence[str]:
+        prune: Sequence[str] = ray.get(self._actor.on_points.remote(points))
+        return prune
+
+    def on_ends(self, ends: Sequence[RunEnd]) -> None:
+        ray.get(self._actor.on_ends.remote(ends))
+
+
+class PackTrainable(tune.Trainable):
+    """Trains one pack after another; its actor is reused, so a trial costs no new process."""
+
+    def reset_config(self, new_config: dict[str, Any]) -> bool:
+        """Ready for the next pack: a pack keeps nothing outside itself."""
+        return True
+
+    def step(self) -> dict[str, Any]:
+        """Train the whole pack; points go to the coordinator, so Tune sees one result."""
+        config = self.config
+        gpu_ids = ray.get_runtime_context().get_accelerator_ids().get("GPU", [])
+        train_pack(
+            config["assignment"],
+            RemoteCoordinator(ray.get_actor(config["coordinator"], namespace=config["namespace"])),
+            SweepFolder(Path(config["folder"])),
+            cpus=config["cpus"],
+            gpus=config["gpus"],
+            gpu_ids=",".join(gpu_ids),
+        )
+        return {"done": True}
+
+    def save_checkpoint(self, checkpoint_dir: str) -> None:
+        """Packs write their own checkpoints."""
+
+    def load_checkpoint(self, checkpoint: Any) -> None:
+        """Packs read their own checkpoints."""
+
+
+class PackSearcher(Searcher):
+    """Hands the coordinator's packs to Ray Tune, and failures back."""
+
+    def __init__(self, actor: Any, constants: dict[str, Any]) -> None:
+        super().__init__(metric="done", mode="max")
+        self._actor, self._constants = actor, constants
+        self._packs: dict[str, str] = {}
+
+    def suggest(self, trial_id: str) -> Any:
+        """The next pack; FINISHED when the sweep has none left."""
+        assignment = ray.get(self._actor.next_pack.remote())
+        if assignment is None:
+            return Searcher.FINISHED
+        self._packs[trial_id] = assignment["pack"]
+        return {"assignment": assignment, **self._constants}
+
+    def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
+        """Tell the coordinator when a pack is given up."""
+        pack = self._packs.pop(trial_id)
+        if error:
+            reason = "failed: its process died or raised an error on every try; see the log of the sweep"
+            ray.get(self._actor.pack_failed.remote(pack, reason))
+
+    def save(self, checkpoint_path: str) -> None:
+        """Nothing: the journal has it."""
+
+    def restore(self, checkpoint_path: str) -> None:
+        """Nothing: the journal has it."""
+
+
+def run_on_ray(
+    folder: SweepFolder, job: Job, tracking_uri: str, on_progress: Callable[[dict[str, Any]], None]
+) -> tuple[dict[str, Any], int]:
+    """Run or resume a sweep on the connected Ray cluster until it has ended or stopped.
+
+    Args:
+        folder: The sweep's folder, with its header.
+        job: Its job.
+        tracking_uri: Of the MLflow server.
+        on_progress: Called about twice a second with ``Coordinator.progress``.
+
+    Returns:
+        The last progress, and how many records still wait for the MLflow server.
+
+    Raises:
+        WorkError: Ray Tune or the coordinator failed.
+    """
+    name, namespace = f"coordinator-{folder.name}", ray.get_runtime_context().namespace
+    here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
+    options = {"name": name, "num_cpus": 0, "scheduling_strategy": here}
+    actor: Any = ray.remote(Coordinator).options(**options).remote(folder, tracking_uri)
+    resources = job.resources
+    constants = {
+        "coordinator": name,
+        "namespace": namespace,
+        "folder": str(folder.path),
+        "cpus": resources.cpus,
+        "gpus": resources.gpus,
+    }
+    # Tune keeps pickles of its own state there; the sweep's folder holds data only, so they live elsewhere.
+    scratch = tempfile.mkdtemp(prefix="oplstm-tune-")
+    tuner = tune.Tuner(
+        tune.with_resources(PackTrainable, {"cpu": resources.cpus, "gpu": resources.gpus}),
+        tune_config=tune.TuneConfig(search_alg=PackSearcher(actor, constants), num_samples=-1, reuse_actors=True),
+        run_config=tune.RunConfig(
+            name=folder.name,
+            storage_path=scratch,
+            verbose=0,
+            failure_config=tune.FailureConfig(max_failures=resources.retries),
+        ),
+    )
+    failure: list[BaseException] = []
+
+    def fit() -> None:
+        try:
+            with open(folder.path / "tune.log", "a") as log, contextlib.redirect_stderr(log):
+                tuner.fit()
+        except BaseException as error:
+            failure.append(error)
+
+    thread = threading.Thread(target=fit, name="tune", daemon=True)
+    try:
+        thread.start()
+        while thread.is_alive():
+            on_progress(ray.get(actor.progress.remote()))
+            thread.join(PROGRESS_SECONDS)
+        progress: dict[str, Any] = ray.get(actor.progress.remote())
+        on_progress(progress)
+        waiting: int = ray.get(actor.close.remote())
+    except ray.exceptions.RayError as error:
+        raise WorkError(f"the coordinator of {folder.name} failed: {str(error).strip().splitlines()[-1]}") from error
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+        with contextlib.suppress(ray.exceptions.RayError):
+            ray.kill(actor)
+    if failure:
+        raise WorkError(f"Ray Tune failed: {failure[0]}; see {folder.path / 'tune.log'}")
+    return progress, waiting

@@ -1,0 +1,154 @@
+"""What the coordinator writes for each event: its own record, and those that become MLflow runs. Pure functions."""
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+from jobs.jobfile import Job
+from jobs.provenance import digests
+from jobs.sweep_state import ENDED, Header, SweepState, Trial
+from oplstm.training.loop import Point, RunEnd
+from oplstm.training.run import RunConfig
+from tracking import records
+
+Record = dict[str, Any]
+
+# How MLflow shows the end of a run: only a failure and a divergence are red.
+_STATUS: dict[str, records.EndStatus] = {
+    "complete": "FINISHED",
+    "pruned": "KILLED",
+    "stopped": "KILLED",
+    "diverged": "FAILED",
+    "failed": "FAILED",
+}
+
+
+def _event(name: str, **values: Any) -> Record:
+    return {"kind": "sweep", "event": name, **values}
+
+
+def key(header: Header, trial: Trial | None = None) -> str:
+    """The unique key of the sweep's own MLflow run, or of a trial's."""
+    return header.id if trial is None else f"{header.id}/{trial.name}"
+
+
+def _finite(metrics: dict[str, float]) -> dict[str, float]:
+    return {name: value for name, value in metrics.items() if math.isfinite(value)}
+
+
+def sweep_run(header: Header, now: float) -> Record:
+    """The parent run of a sweep."""
+    job = header.job
+    tags = {**_shared_tags(header), "oplstm.kind": header.kind, "oplstm.state": "running"}
+    if job.get("description"):
+        tags["mlflow.note.content"] = job["description"]
+    params = {"learner": job["learner"], "space": job["space"] or "none", "seed": job["seed"]}
+    params |= {f"benchmark.{name}": value for name, value in job["benchmark"].items()}
+    params |= {f"fixed.{name}": str(value) for name, value in job["fixed"].items()}
+    if job["space"]:
+        params |= {"sampler": job["sampler"]["name"], "pruner": job["pruner"]["name"] or "none"}
+    return records.create_run(
+        key(header), name=header.name, parent_key=None, experiment=header.experiment, tags=tags, params=params,
+        start_time=now,
+    )  # fmt: skip
+
+
+def _shared_tags(header: Header) -> dict[str, str]:
+    benchmark, fixed = header.job["benchmark"], header.job["fixed"]
+    return {
+        **header.provenance,
+        "oplstm.sweep": header.name,
+        "oplstm.sweep_id": header.id,
+        "oplstm.of": header.of or "",
+        "oplstm.learner": header.job["learner"],
+        "oplstm.mode": str(fixed.get("support", "")),
+        "oplstm.benchmark": str(benchmark.get("name")),
+        "oplstm.shots": str(benchmark.get("shots", "")),
+    }
+
+
+def trial_run(header: Header, job: Job, trial: Trial, now: float) -> Record:
+    """The run of a trial, child of its sweep's."""
+    run = RunConfig.from_dict(trial.run)
+    tags = {**_shared_tags(header), **digests(run), "oplstm.kind": f"{header.kind}-trial", "oplstm.state": "running"}
+    params = {name: _text(value) for name, value in run.configuration().items()}
+    params |= {"seed": run.seed, "evaluation_seed": run.evaluation_seed}
+    for section in ("benchmark", "budget"):
+        params |= {f"{section}.{name}": _text(value) for name, value in trial.run[section].items()}
+    params |= {f"space.{name}": _text(value) for name, value in trial.params.items()}
+    return records.create_run(
+        key(header, trial), name=f"{header.name}/{trial.name}", parent_key=key(header), experiment=header.experiment,
+        tags=tags, params=params, start_time=now,
+    )  # fmt: skip
+
+
+def _text(value: Any) -> str:
+    return "-".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
+
+
+def reopened(header: Header, stopped: Sequence[Trial]) -> list[Record]:
+    """A sweep goes on; so do the trials that had stopped."""
+    keys = [key(header), *(key(header, trial) for trial in stopped)]
+    return [r for k in keys for r in (records.reopen_run(k), records.tags(k, {"oplstm.state": "running"}))]
+
+
+def started(header: Header, pack: str, trials: Sequence[Trial], device: dict[str, str]) -> list[Record]:
+    """A process has begun to train a pack."""
+    tags = {**device, "oplstm.pack": pack, "oplstm.pack_size": str(len(trials))}
+    own = _event("started", pack=pack, device=device)
+    return [own, *(records.tags(key(header, trial), tags) for trial in trials)]
+
+
+def point(header: Header, trial: Trial, point: Point, *, prune: bool, now: float) -> list[Record]:
+    """One meta-validation point and the decision that followed; its timestamp never changes."""
+    own = _event(
+        "point", trial=trial.name, update=point.update, milestone=point.milestone, prune=prune,
+        metrics=_finite(point.metrics),
+    )  # fmt: skip
+    return [own, records.points(key(header, trial), step=point.update, metrics=_finite(point.metrics), timestamp=now)]
+
+
+def end(header: Header, trial: Trial, end: RunEnd, now: float, *, state: str | None = None) -> list[Record]:
+    """A trial has ended or stopped: scores, state, model, picture."""
+    state = state or end.state
+    this = key(header, trial)
+    metrics = _finite(end.metrics)
+    own = _event(
+        "ended", trial=trial.name, state=state, update=end.update, best_update=end.best_update, metrics=metrics,
+        note=end.note,
+    )  # fmt: skip
+    tags = {"oplstm.state": state, "oplstm.best_update": str(end.best_update)}
+    if end.note:
+        tags["mlflow.note.content"] = end.note
+    if end.budget_exhausted:
+        tags["oplstm.budget_exhausted"] = "true"
+    tracked = [own, records.tags(this, tags)]
+    if state in ENDED:
+        scores = {**metrics, "diverged": float(state == "diverged")}
+        tracked.append(records.points(this, step=end.update, metrics=scores, timestamp=now))
+        if state != "failed":
+            tracked.append(records.artifact(this, path=f"trials/{trial.name}", folder="model"))
+        if trial.points:
+            title = f"{header.name} {trial.name}"
+            tracked.append(records.learning_curve(this, points=trial.points, metric="val/loss", title=title))
+    return [*tracked, records.end_run(this, status=_STATUS[state], end_time=now)]
+
+
+def best_so_far(header: Header, state: SweepState, now: float) -> list[Record]:
+    """The sweep's own curve: the best validation against the number of trials that have ended."""
+    leader = state.leader()
+    ended = sum(trial.state in ENDED for trial in state.trials.values())
+    if leader is None or leader.best is None or not math.isfinite(leader.best):
+        return []
+    return [records.points(key(header), step=ended, metrics={"val/best": leader.best}, timestamp=now)]
+
+
+def sweep_end(header: Header, state: SweepState, *, done: bool, now: float) -> list[Record]:
+    """The sweep has ended or stopped."""
+    counts = {f"oplstm.trials_{name}": str(count) for name, count in state.counts().items()}
+    tags = {"oplstm.state": "complete" if done else "stopped", **counts}
+    leader = state.leader()
+    if leader is not None:
+        tags["oplstm.leader"] = leader.name
+    status: records.EndStatus = "FINISHED" if done else "KILLED"
+    return [records.tags(key(header), tags), records.end_run(key(header), status=status, end_time=now)]

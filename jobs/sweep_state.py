@@ -1,0 +1,171 @@
+"""What has happened in a sweep, rebuilt record by record from its journal.
+
+A trial is ``waiting`` (asked for), then ``running``, and ends as ``complete``, ``pruned``, ``diverged`` or ``failed``.
+``stopped`` is not an end: resume makes it ``running`` again.
+"""
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from jobs.home import SweepFolder
+from oplstm.errors import RequestError
+from tracking.journal import Journal
+
+ENDED = ("complete", "pruned", "diverged", "failed")
+VERSION = 1
+
+
+@dataclass(frozen=True)
+class Header:
+    """What a sweep is; written once, to ``sweep.json``.
+
+    Attributes:
+        id: Unique among all sweeps for all time.
+        name: The user's.
+        kind: ``sweep``, ``train`` or ``final``.
+        experiment: Name of the MLflow experiment.
+        job: The job, as data.
+        tracking_uri: Of the MLflow server; None for the embedded one.
+        provenance: Git commit, versions and so on, at its creation.
+        created: Unix seconds.
+        of: For a final run, the id of the sweep whose winner it trains.
+    """
+
+    id: str
+    name: str
+    kind: str
+    experiment: str
+    job: dict[str, Any]
+    tracking_uri: str | None
+    provenance: dict[str, str]
+    created: float
+    of: str | None = None
+
+    def write(self, folder: SweepFolder) -> None:
+        """Make the folder and its header."""
+        folder.path.mkdir(parents=True)
+        folder.header.write_text(json.dumps({"version": VERSION, **self.__dict__}, indent=1))
+
+    @staticmethod
+    def read(folder: SweepFolder) -> "Header":
+        """The header of an existing sweep.
+
+        Raises:
+            RequestError: It was written by another version.
+        """
+        data = json.loads(folder.header.read_text())
+        version = data.pop("version", None)
+        if version != VERSION:
+            raise RequestError(f"{folder.header} has format version {version}, this oplstm reads {VERSION}")
+        return Header(**data)
+
+
+@dataclass
+class Trial:
+    """One configuration and what became of it."""
+
+    number: int
+    params: dict[str, Any]
+    run: dict[str, Any]
+    state: str = "waiting"
+    pack: str | None = None
+    points: list[dict[str, float]] = field(default_factory=list)
+    milestone: int = 0
+    pruned_at: set[int] = field(default_factory=set)
+    best_update: int = 0
+    metrics: dict[str, float] = field(default_factory=dict)
+    note: str = ""
+
+    @property
+    def name(self) -> str:
+        """Name of the trial's run and folder."""
+        return f"trial-{self.number:04d}"
+
+    @property
+    def best(self) -> float | None:
+        """Best validation loss so far."""
+        values = [point["val/best"] for point in self.points if "val/best" in point]
+        return values[-1] if values else None
+
+    @property
+    def total(self) -> int:
+        """The budget in its own unit."""
+        budget = self.run["budget"]
+        return int(budget["tasks"] or budget["updates"])
+
+    @property
+    def fraction(self) -> float:
+        """How much of its work is done."""
+        return 1.0 if self.state in ENDED else self.milestone / self.total
+
+
+class SweepState:
+    """Trials and decisions of a sweep; ``apply`` takes each journal record once, in order."""
+
+    def __init__(self, records: Iterable[Mapping[str, Any]] = ()) -> None:
+        self.trials: dict[int, Trial] = {}
+        self.by_name: dict[str, Trial] = {}
+        self.exhausted = False
+        self.promoted: dict[str, Any] | None = None
+        for record in records:
+            self.apply(record)
+
+    @classmethod
+    def of(cls, folder: SweepFolder) -> "SweepState":
+        """The state on disk, whether or not the sweep is running."""
+        return cls(Journal.read(folder.journal) if folder.journal.exists() else ())
+
+    def apply(self, record: Mapping[str, Any]) -> None:
+        """Take in one record; those of other kinds are ignored."""
+        if record.get("kind") == "sweep":
+            getattr(self, f"_on_{record['event']}")(record)
+
+    def _on_asked(self, record: Mapping[str, Any]) -> None:
+        trial = Trial(record["trial"], record["params"], record["run"])
+        self.trials[trial.number] = self.by_name[trial.name] = trial
+
+    def _on_exhausted(self, record: Mapping[str, Any]) -> None:
+        self.exhausted = True
+
+    def _on_packed(self, record: Mapping[str, Any]) -> None:
+        for name in record["trials"]:
+            self.by_name[name].pack = record["pack"]
+            self.by_name[name].state = "running"
+
+    def _on_started(self, record: Mapping[str, Any]) -> None:
+        """A process has begun to train a pack; noted for people."""
+
+    def _on_point(self, record: Mapping[str, Any]) -> None:
+        trial = self.by_name[record["trial"]]
+        trial.points.append({"update": record["update"], **record["metrics"]})
+        trial.milestone = record["milestone"]
+        if record["prune"]:
+            trial.pruned_at.add(record["update"])
+
+    def _on_ended(self, record: Mapping[str, Any]) -> None:
+        trial = self.by_name[record["trial"]]
+        trial.state, trial.note, trial.metrics = record["state"], record["note"], record["metrics"]
+        trial.best_update = record["best_update"]
+
+    def _on_promoted(self, record: Mapping[str, Any]) -> None:
+        self.promoted = dict(record)
+
+    def counts(self) -> Counter[str]:
+        """Trials by state."""
+        return Counter(trial.state for trial in self.trials.values())
+
+    def leader(self) -> Trial | None:
+        """The trial with the best validation so far."""
+        scored = [t for t in self.trials.values() if t.best is not None and t.state not in ("diverged", "failed")]
+        return min(scored, key=lambda trial: trial.best or 0.0, default=None)
+
+    def unfinished_packs(self) -> dict[str, list[Trial]]:
+        """Packs that were interrupted or stopped, with the trials in them that have not ended."""
+        packs: dict[str, list[Trial]] = {}
+        for trial in self.trials.values():
+            if trial.pack is not None and trial.state not in ENDED:
+                packs.setdefault(trial.pack, []).append(trial)
+        return packs

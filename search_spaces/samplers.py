@@ -1,0 +1,81 @@
+"""Samplers and pruners that a job may name: every one of Optuna's, and ``grid``."""
+
+import inspect
+import warnings
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import optuna
+from optuna.pruners import BasePruner, NopPruner, PatientPruner
+from optuna.samplers import BaseSampler, QMCSampler
+
+from oplstm.configuration import unknown_key
+
+GRID = "grid"
+"""Enumerates the space once; each cell runs once."""
+
+# Optuna's own grid samplers repeat or lose cells when several workers ask; ``grid`` does not.
+_SAMPLERS = {
+    name: cls
+    for name, cls in vars(optuna.samplers).items()
+    if inspect.isclass(cls)
+    and issubclass(cls, BaseSampler)
+    and name not in ("BaseSampler", "GridSampler", "BruteForceSampler", "PartialFixedSampler")
+}
+_PRUNERS = {
+    name: cls
+    for name, cls in vars(optuna.pruners).items()
+    if inspect.isclass(cls) and issubclass(cls, BasePruner) and name not in ("BasePruner", "PatientPruner")
+}
+_ADAPTIVE_NEVER = {"RandomSampler", "QMCSampler", GRID}
+
+
+def is_adaptive(name: str) -> bool:
+    """Whether what the sampler proposes depends on results."""
+    return name not in _ADAPTIVE_NEVER
+
+
+def make_sampler(name: str, options: Mapping[str, Any], *, seed: int, trial: int) -> BaseSampler:
+    """The sampler that proposes trial number ``trial``.
+
+    A fresh one for each trial, seeded by (seed, trial): so a resumed sweep proposes what it would have proposed.
+    A quasi-random sequence keeps one seed, because its points belong together.
+
+    Raises:
+        ValueError: Unknown name or options that it does not take.
+    """
+    if name == GRID:
+        name = "RandomSampler"
+    cls = _find(name, _SAMPLERS, also=[GRID])
+    given = dict(options)
+    if "seed" in inspect.signature(cls).parameters and "seed" not in given:
+        given["seed"] = seed if issubclass(cls, QMCSampler) else (seed * 1_000_003 + trial) % 2**32
+    return _make(cls, given)  # type: ignore[no-any-return]
+
+
+def make_pruner(name: str | None, options: Mapping[str, Any], *, patience: int | None) -> BasePruner:
+    """The pruner, guarded by patience: a run that improved within the last ``patience`` points is not pruned.
+
+    Raises:
+        ValueError: Unknown name or options that it does not take.
+    """
+    if name is None:
+        return NopPruner()
+    pruner: BasePruner = _make(_find(name, _PRUNERS), options)
+    if patience is None:
+        return pruner
+    with warnings.catch_warnings(action="ignore", category=optuna.exceptions.ExperimentalWarning):
+        return PatientPruner(pruner, patience)
+
+
+def _find(name: str, known: Mapping[str, type], also: Sequence[str] = ()) -> type:
+    if name not in known:
+        raise ValueError(unknown_key(name, [*known, *also]))
+    return known[name]
+
+
+def _make(cls: type, options: Mapping[str, Any]) -> Any:
+    try:
+        return cls(**options)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{cls.__name__} does not take these options: {error}") from error

@@ -1,0 +1,60 @@
+"""Spaces for sine regression. Ranges from the authors' notebooks where they searched the same thing."""
+
+from typing import Any
+
+from optuna.trial import Trial
+
+
+def lstm(trial: Trial) -> dict[str, Any]:
+    """The random search of the batched LSTM, crossed with pooling of c and the loss on the last or every pass."""
+    return {
+        **_shape_and_rate(trial),
+        "pool_cell": trial.suggest_categorical("pool_cell", [True, False]),
+        "loss_on": trial.suggest_categorical("loss_on", ["last", "every"]),
+    }
+
+
+def lstm_sequential(trial: Trial) -> dict[str, Any]:
+    """The random search of the sequential LSTM, crossed with the five support encodings."""
+    encodings = ["", "_prediction", "_error", "_prediction_error"]
+    choices = ["current_target", *(f"previous_target{suffix}" for suffix in encodings)]
+    return {**_shape_and_rate(trial), "encoding": trial.suggest_categorical("encoding", choices)}
+
+
+def _shape_and_rate(trial: Trial) -> dict[str, Any]:
+    hidden = trial.suggest_categorical("hidden", [1, 3, 8, 20, 40])
+    return {
+        "widths": [hidden] * trial.suggest_int("layers", 1, 4),
+        "passes": trial.suggest_int("passes", 1, 14),
+        "meta_batch_size": trial.suggest_int("meta_batch_size", 1, 4),
+        "lr": trial.suggest_float("lr", 1e-5, 4e-2, log=True),
+    }
+
+
+def op_lstm(trial: Trial) -> dict[str, Any]:
+    """The grid over T and the meta-batch size, crossed with what decides whether OP-LSTM learns sine at all.
+
+    That is the convention (the paper's equations or the authors' code) and the rate: ``paper`` is the grid's
+    lr = .001 / meta-batch size, ``high`` four times that of meta-batch size 1, whatever the meta-batch size.
+    """
+    passes = trial.suggest_categorical("passes", [1, 3, 5, 10])
+    meta_batch_size = trial.suggest_categorical("meta_batch_size", [1, 4, 8, 16, 32])
+    convention = trial.suggest_categorical("convention", ["authors", "paper"])
+    rate = trial.suggest_categorical("rate", ["high", "paper"])
+    return {
+        "passes": passes,
+        "meta_batch_size": meta_batch_size,
+        "convention": convention,
+        "lr": 0.004 if rate == "high" else 0.001 / meta_batch_size,
+    }
+
+
+def demo(trial: Trial) -> dict[str, Any]:
+    """A small part of ``lstm`` around what a laptop can train in minutes; the rate still spans two decades."""
+    width = trial.suggest_categorical("hidden", [20, 40])
+    return {
+        "widths": [width] * trial.suggest_int("layers", 1, 3),
+        "passes": trial.suggest_int("passes", 2, 5),
+        "meta_batch_size": trial.suggest_int("meta_batch_size", 2, 4),
+        "lr": trial.suggest_float("lr", 2e-4, 2e-2, log=True),
+    }

@@ -1,0 +1,73 @@
+"""The three tiers, their time limits and totals, and the fixtures that every package's tests share."""
+
+import os
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+# Before anything imports torch, ray or mlflow; child processes inherit it. One thread: the tests' tensors are small,
+# and a matrix product's rounding may depend on the number of threads.
+for name, value in {
+    "OMP_NUM_THREADS": "1",
+    "MPLBACKEND": "Agg",
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
+}.items():
+    os.environ.setdefault(name, value)
+
+ROOT = Path(__file__).resolve().parent.parent
+TIMEOUT_S = {"unit": 60, "integration": 300, "slow": 900}  # one test; its own @pytest.mark.timeout wins
+UNIT_TIER_S = 60
+
+_seconds: Counter[str] = Counter()
+_tests: Counter[str] = Counter()
+
+
+@pytest.hookimpl(tryfirst=True)  # before -m deselects
+def pytest_collection_modifyitems(items):
+    for item in items:
+        tiers = [tier for tier in TIMEOUT_S if item.get_closest_marker(tier)] or ["unit"]
+        if len(tiers) > 1:
+            raise pytest.UsageError(f"{item.nodeid}: one tier wanted, got {', '.join(tiers)}")
+        item.add_marker(tiers[0])
+        if not item.get_closest_marker("timeout"):
+            item.add_marker(pytest.mark.timeout(TIMEOUT_S[tiers[0]]))
+
+
+def pytest_runtest_logreport(report):
+    tier = next((tier for tier in TIMEOUT_S if tier in report.keywords), "unit")
+    _seconds[tier] += report.duration
+    _tests[tier] += report.when == "setup"
+
+
+def pytest_terminal_summary(terminalreporter):
+    for tier in TIMEOUT_S:
+        if _tests[tier]:
+            over = f" (over its budget of {UNIT_TIER_S} s)" if tier == "unit" and _seconds[tier] > UNIT_TIER_S else ""
+            terminalreporter.write_line(f"tier {tier}: {_tests[tier]} tests in {_seconds[tier]:.1f} s{over}")
+
+
+@pytest.fixture(scope="session")
+def root() -> Path:
+    """The repository."""
+    return ROOT
+
+
+@pytest.fixture
+def oplstm_home(tmp_path, monkeypatch) -> Path:
+    """An empty $OPLSTM_HOME of this test's own."""
+    home = tmp_path / "oplstm-home"
+    home.mkdir()
+    monkeypatch.setenv("OPLSTM_HOME", str(home))
+    return home
+
+
+@pytest.fixture(scope="session")
+def real_data() -> Path:
+    """The folder of real images that OPLSTM_DATA names; the test is skipped, saying so, where there is none."""
+    folder = Path(os.environ.get("OPLSTM_DATA", "")).expanduser()
+    if not os.environ.get("OPLSTM_DATA") or not folder.is_dir():
+        pytest.skip("OPLSTM_DATA names no folder of real images")
+    return folder

@@ -1,0 +1,61 @@
+"""How this project talks to an MLflow server: the client, its patience, and which refusals are final."""
+
+import os
+from typing import TYPE_CHECKING, Final
+from urllib.parse import urlsplit
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+# A call must fail in seconds (MLflow's own patience is about 4 minutes), and stdout belongs to the command line.
+_DEFAULTS: Final = {
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
+    "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "1",
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "20",
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+}
+
+# Everything else is taken to be temporary: a proxy's 404, 401 and 403 (mended by the right password), 408, 429, 5xx.
+# BAD_REQUEST is not here: MLflow's client makes it out of any 400, such as one of a proxy.
+_FINAL: Final = frozenset({"INVALID_PARAMETER_VALUE", "MALFORMED_REQUEST", "INVALID_STATE", "RESOURCE_ALREADY_EXISTS"})
+
+
+def connect(uri: str) -> "MlflowClient":
+    """A client for `uri` that gives up on a dead server in seconds; environment variables the user set win."""
+    for name, value in _DEFAULTS.items():
+        os.environ.setdefault(name, value)
+    bypass_proxy(uri)
+    from mlflow import MlflowClient  # takes seconds to import
+
+    return MlflowClient(tracking_uri=uri, registry_uri=uri)
+
+
+def bypass_proxy(uri: str) -> None:
+    """Keep calls to this machine from an HTTP proxy that the environment names."""
+    host = urlsplit(uri).hostname
+    known = os.environ.get("NO_PROXY") or os.environ.get("no_proxy") or ""
+    if host in ("127.0.0.1", "localhost") and host not in known.split(","):
+        os.environ["NO_PROXY"] = os.environ["no_proxy"] = f"{known},{host}".lstrip(",")
+
+
+def error_code(error: Exception) -> str:
+    """MLflow's name for what went wrong; "" when the error is not one that MLflow's server named."""
+    return str(getattr(error, "error_code", ""))
+
+
+def is_final(error: Exception) -> bool:
+    """Whether the same request will be refused for ever, so that trying again is of no use."""
+    return error_code(error) in _FINAL
+
+
+def is_missing(error: Exception) -> bool:
+    """Whether MLflow itself said that the run (experiment, model) does not exist."""
+    return error_code(error) == "RESOURCE_DOES_NOT_EXIST"
+
+
+def one_line(error: BaseException) -> str:
+    """The error as one line of at most 300 characters."""
+    text = " ".join(str(error).split()) or type(error).__name__
+    return text if len(text) <= 300 else text[:297] + "..."

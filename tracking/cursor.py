@@ -1,0 +1,46 @@
+"""How far a journal has been shipped to MLflow: the file `<journal>.shipped`."""
+
+import json
+import os
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+VERSION: Final = 1
+
+
+@dataclass(slots=True)
+class Cursor:
+    """What has been shipped.
+
+    Attributes:
+        offset: Bytes of the journal that are done with.
+        records: Number of track records among them.
+        runs: The MLflow run id of every key that has a run.
+        deferred: Records before `offset` whose upload failed and will be tried again.
+    """
+
+    offset: int = 0
+    records: int = 0
+    runs: dict[str, str] = field(default_factory=dict)
+    deferred: list[dict[str, Any]] = field(default_factory=list)
+
+    def save(self, path: Path) -> None:
+        """Replace the file at `path` in one step."""
+        draft = path.with_name(path.name + ".new")
+        with draft.open("w", encoding="ascii") as file:
+            json.dump({"version": VERSION, **asdict(self)}, file)
+            file.flush()
+            os.fsync(file.fileno())
+        draft.replace(path)
+
+    @classmethod
+    def load(cls, path: Path) -> "Cursor":
+        """The cursor at `path`, or a new one when none can be read: shipping anew changes nothing in MLflow."""
+        try:
+            state = json.loads(path.read_text(encoding="ascii"))
+            if state.pop("version") != VERSION:
+                return cls()
+            return cls(**state)
+        except (OSError, ValueError, TypeError, KeyError, AttributeError):
+            return cls()
