@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from jobs import sweep_records
+from jobs.final import final_result
 from jobs.home import SweepFolder
 from jobs.jobfile import Job
 from jobs.proposals import Proposals
@@ -68,7 +69,7 @@ class Coordinator:
     def _reopen(self) -> None:
         """Runs that ended as stopped go on."""
         stopped = [trial for pack in self._unfinished.values() for trial in pack if trial.state == "stopped"]
-        if self._unfinished:
+        if self._unfinished and not self.state.finished:
             self._write(sweep_records.reopened(self.header, stopped))
 
     def _write(self, records: Sequence[dict[str, Any]]) -> None:
@@ -119,10 +120,12 @@ class Coordinator:
         wanted = RunConfig.from_dict(waiting[0].run).signature
         return [trial for trial in waiting if RunConfig.from_dict(trial.run).signature == wanted][:size]
 
-    def started(self, pack: str, names: Sequence[str], device: dict[str, str]) -> None:
-        """A process has begun to train a pack."""
-        trials = [self.state.by_name[name] for name in names]
-        self._write(sweep_records.started(self.header, pack, trials, device))
+    def started(self, pack: str, names: Sequence[str], device: dict[str, str]) -> bool:
+        """A process has begun to train a pack; returns whether anything is left to train in it."""
+        trials = [self.state.by_name[name] for name in names if self.state.by_name[name].state not in ENDED]
+        if trials:
+            self._write(sweep_records.started(self.header, pack, trials, device))
+        return bool(trials)
 
     def on_points(self, points: Sequence[Point]) -> list[str]:
         """Record validation points; returns the names of the runs to prune. Answers a repeat as it did before."""
@@ -190,14 +193,17 @@ class Coordinator:
         """Append further records, such as the result of final runs."""
         self._write(records)
 
-    def close(self, *, flush_seconds: float = 60.0) -> int:
+    def close(self, *, flush_seconds: float = 30.0) -> int:
         """End the sweep's own run if nothing is left to do, ship what waits, and let go of the files.
 
         Returns:
             The number of records that still wait for the server.
         """
         done = self.state.exhausted and all(trial.state in ENDED for trial in self.state.trials.values())
-        self._write(sweep_records.sweep_end(self.header, self.state, done=done, now=time.time()))
+        if not self.state.finished:
+            result = final_result(self.folder, self.state) if self._final and done else None
+            metrics = None if result is None else result.metrics()
+            self._write(sweep_records.sweep_end(self.header, self.state, metrics, done=done, now=time.time()))
         self._journal.sync()
         waiting = self._outbox.flush(flush_seconds)
         self._outbox.close()

@@ -311,6 +311,9 @@ def _check_job(job: Job, problems: Problems) -> None:
         final = build(Budget, final_budget(job), problems.below("final").below("budget"))
     if final is not None and not final.test_tasks:
         problems.add(("final", "budget", "test_tasks"), "must be >= 1: a final run is tested")
+    for section, gpus in (("resources", job.resources.gpus), ("final", job.final.gpus)):
+        if gpus > 1 and gpus != int(gpus):
+            problems.add((section, "gpus"), f"must be a whole number, or a fraction below 1, got {gpus:g}")
     if job.enqueue and job.space is None:
         problems.add("enqueue", "needs a space")
     for suggested in [{**job.fixed}] if job.space is None else _probe(job, problems):
@@ -384,6 +387,22 @@ def build_trial_run(job: Job, suggested: Mapping[str, Any], number: int, *, fina
         ValueError: The space gave an impossible configuration.
     """
     return RunConfig.from_dict(job.run_data(suggested, number, final=final))
+
+
+def single_configuration(job: Job) -> Job:
+    """The job without its space: its first enqueued point, or its fixed values alone.
+
+    Raises:
+        RequestError: It has a space and no enqueued point.
+    """
+    if job.space is None:
+        return job
+    if not job.enqueue:
+        raise RequestError("this job has a space and no enqueued point: train needs one configuration, "
+                           "so add one under enqueue, or use sweep")  # fmt: skip
+    suggested = job.suggest(optuna.trial.FixedTrial(job.enqueue[0]))
+    single = {"space": None, "enqueue": [], "fixed": suggested, "pruner": Pruner(), "sampler": Sampler()}
+    return job.model_copy(update=single)
 
 
 def json_schema() -> str:

@@ -1,6 +1,7 @@
 """Training one pack in this process, whoever asked for it: the command line or a Ray actor."""
 
 import os
+import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
@@ -20,7 +21,7 @@ STOP_POLL_SECONDS = 0.5
 class CoordinatorCalls(Protocol):
     """The part of the coordinator that a pack talks to."""
 
-    def started(self, pack: str, names: Sequence[str], device: dict[str, str]) -> None: ...
+    def started(self, pack: str, names: Sequence[str], device: dict[str, str]) -> bool: ...
 
     def on_points(self, points: Sequence[Point]) -> Sequence[str]: ...
 
@@ -95,6 +96,8 @@ def train_pack(
         raise RequestError(f"{folder.path} is not visible on {os.uname().nodename}: OPLSTM_HOME must be shared storage")
     device = Device(choose_device(gpus))
     pack = Pack([RunConfig.from_dict(run) for run in assignment["runs"]], assignment["names"], device)
-    coordinator.started(assignment["pack"], assignment["names"], device_tags(device.device, gpu_ids))
-    listener = PackListener(coordinator, folder, tick)
-    Trainer(pack, listener, folder.pack(assignment["pack"]), folder.trials).train()
+    checkpoints = folder.pack(assignment["pack"])
+    if coordinator.started(assignment["pack"], assignment["names"], device_tags(device.device, gpu_ids)):
+        Trainer(pack, PackListener(coordinator, folder, tick), checkpoints, folder.trials).train()
+    if not folder.stop_request.exists():
+        shutil.rmtree(checkpoints, ignore_errors=True)

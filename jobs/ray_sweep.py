@@ -31,8 +31,8 @@ class RemoteCoordinator:
     def __init__(self, actor: Any) -> None:
         self._actor = actor
 
-    def started(self, pack: str, names: Sequence[str], device: dict[str, str]) -> None:
-        ray.get(self._actor.started.remote(pack, names, device))
+    def started(self, pack: str, names: Sequence[str], device: dict[str, str]) -> bool:
+        return bool(ray.get(self._actor.started.remote(pack, names, device)))
 
     def on_points(self, points: Sequence[Point]) -> Sequence[str]:
         prune: Sequence[str] = ray.get(self._actor.on_points.remote(points))

@@ -143,12 +143,22 @@ def best_so_far(header: Header, state: SweepState, now: float) -> list[Record]:
     return [records.points(key(header), step=ended, metrics={"val/best": leader.best}, timestamp=now)]
 
 
-def sweep_end(header: Header, state: SweepState, *, done: bool, now: float) -> list[Record]:
-    """The sweep has ended or stopped."""
-    counts = {f"oplstm.trials_{name}": str(count) for name, count in state.counts().items()}
-    tags = {"oplstm.state": "complete" if done else "stopped", **counts}
+def sweep_end(
+    header: Header, state: SweepState, metrics: dict[str, float] | None, *, done: bool, now: float
+) -> list[Record]:
+    """The sweep has ended, or stopped and can be resumed; ``metrics`` are a final run's result."""
+    tags = {"oplstm.state": "complete" if done else "stopped"}
+    tags |= {f"oplstm.trials_{name}": str(count) for name, count in state.counts().items()}
     leader = state.leader()
     if leader is not None:
         tags["oplstm.leader"] = leader.name
+    this = key(header)
     status: records.EndStatus = "FINISHED" if done else "KILLED"
-    return [records.tags(key(header), tags), records.end_run(key(header), status=status, end_time=now)]
+    ended: list[Record] = [_event("finished")] if done else []
+    if metrics:
+        ended.append(records.points(this, step=_last_update(state), metrics=metrics, timestamp=now))
+    return [*ended, records.tags(this, tags), records.end_run(this, status=status, end_time=now)]
+
+
+def _last_update(state: SweepState) -> int:
+    return max((int(trial.points[-1]["update"]) for trial in state.trials.values() if trial.points), default=0)

@@ -109,6 +109,7 @@ class SweepState:
         self.trials: dict[int, Trial] = {}
         self.by_name: dict[str, Trial] = {}
         self.exhausted = False
+        self.finished = False
         self.promoted: dict[str, Any] | None = None
         for record in records:
             self.apply(record)
@@ -149,6 +150,9 @@ class SweepState:
         trial = self.by_name[record["trial"]]
         trial.state, trial.note, trial.metrics = record["state"], record["note"], record["metrics"]
         trial.best_update = record["best_update"]
+
+    def _on_finished(self, record: Mapping[str, Any]) -> None:
+        self.finished = True
 
     def _on_promoted(self, record: Mapping[str, Any]) -> None:
         self.promoted = dict(record)

@@ -34,17 +34,20 @@ def _shape_and_rate(trial: Trial) -> dict[str, Any]:
 def op_lstm(trial: Trial) -> dict[str, Any]:
     """The grid over T and the meta-batch size, crossed with what decides whether OP-LSTM learns sine at all.
 
-    That is the convention (the paper's equations or the authors' code) and the rate: ``paper`` is the grid's
-    lr = .001 / meta-batch size, ``high`` four times that of meta-batch size 1, whatever the meta-batch size.
+    That is the convention (the paper's equations, or the authors' code with and without the pooling of Eq. 17) and
+    the rate: ``paper`` is the grid's lr = .001 / meta-batch size, ``high`` is .004 whatever the meta-batch size.
     """
     passes = trial.suggest_categorical("passes", [1, 3, 5, 10])
     meta_batch_size = trial.suggest_categorical("meta_batch_size", [1, 4, 8, 16, 32])
     convention = trial.suggest_categorical("convention", ["authors", "paper"])
+    options: dict[str, Any] = {"convention": convention}
+    if convention == "authors":
+        options["pool_states"] = trial.suggest_categorical("pool_states", [False, True])
     rate = trial.suggest_categorical("rate", ["high", "paper"])
     return {
         "passes": passes,
         "meta_batch_size": meta_batch_size,
-        "convention": convention,
+        **options,
         "lr": 0.004 if rate == "high" else 0.001 / meta_batch_size,
     }
 

@@ -17,12 +17,14 @@ class Cursor:
         offset: Bytes of the journal that are done with.
         records: Number of track records among them.
         runs: The MLflow run id of every key that has a run.
+        doubtful: Keys whose creation the server may have carried out twice, and until when to look (unix seconds).
         deferred: Records before `offset` whose upload failed and will be tried again.
     """
 
     offset: int = 0
     records: int = 0
     runs: dict[str, str] = field(default_factory=dict)
+    doubtful: dict[str, float] = field(default_factory=dict)
     deferred: list[dict[str, Any]] = field(default_factory=list)
 
     def save(self, path: Path) -> None:

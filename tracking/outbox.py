@@ -25,6 +25,7 @@ _FIRST_DELAY: Final = 0.5
 _MAX_DELAY: Final = 30.0
 _MAX_FLUSH_DELAY: Final = 2.0
 _DEFER_SECONDS: Final = 20.0
+_TWIN_SECONDS: Final = 5.0
 
 
 class Outbox:
@@ -48,6 +49,7 @@ class Outbox:
         self._flushing = 0
         self._shipper: Shipper | None = None
         self._retry_uploads_at = 0.0
+        self._look_for_twins_at = 0.0
         self._lock: FileLock | None = None
         self._thread: threading.Thread | None = None
         self.last_error: str | None = None
@@ -132,6 +134,9 @@ class Outbox:
             deferred = self._cursor.deferred
         try:
             self._shipper = self._shipper or self._connect()
+            if self._cursor.doubtful and time.monotonic() >= self._look_for_twins_at:
+                self._shipper.look_for_twins()
+                self._look_for_twins_at = time.monotonic() + _TWIN_SECONDS
             if end == self._cursor.offset and not deferred:
                 return False
             failed = self._upload(self._shipper, [*deferred, *self._shipper.ship(records)])
@@ -172,8 +177,8 @@ class Outbox:
         return Shipper(
             client,
             folder=self._journal.parent,
-            runs=self._cursor.runs,
-            on_run=lambda: self._cursor.save(self._cursor_path),
+            cursor=self._cursor,
+            save=lambda: self._cursor.save(self._cursor_path),
             refuse=self._refuse,
         )
 

@@ -1,22 +1,26 @@
 """Turns journal records into MLflow calls, such that shipping a record twice is the same as shipping it once."""
 
 import tempfile
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from tracking.client import error_code, is_final, is_missing, one_line
+from tracking.cursor import Cursor
 from tracking.records import KEY_TAG, PARENT_TAG
 from tracking.views import prepare_experiment
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
+    from mlflow.entities import RunInfo
 
 Record = dict[str, Any]
 
 _MAX_METRICS: Final = 1000  # a log_batch call
 _MAX_TEXTS: Final = 100  # params, or tags, a log_batch call
+_TWIN_SECONDS: Final = 120.0  # a server slower than this is taken to have dropped the call
 
 
 class RunVanished(Exception):
@@ -40,8 +44,8 @@ class Shipper:
     Args:
         client: Of the server.
         folder: Where the journal lies; artifact paths are relative to it.
-        runs: Run ids by key; new runs are added to it.
-        on_run: Called after each addition.
+        cursor: Its runs and doubtful keys are kept up to date.
+        save: Called after each change of these.
         refuse: Called with what the server will never take, and why.
     """
 
@@ -50,14 +54,15 @@ class Shipper:
         client: "MlflowClient",
         *,
         folder: Path,
-        runs: dict[str, str],
-        on_run: Callable[[], None],
+        cursor: Cursor,
+        save: Callable[[], None],
         refuse: Callable[[Mapping[str, Any], str], None],
     ) -> None:
         self._client = client
         self._folder = folder
-        self._runs = runs
-        self._on_run = on_run
+        self._runs = cursor.runs
+        self._doubtful = cursor.doubtful
+        self._save = save
         self._refuse = refuse
         self._experiments: dict[str, str] = {}
 
@@ -128,42 +133,61 @@ class Shipper:
             picture.write_bytes(png)
             self._client.log_artifact(run_id, str(picture))
 
+    def look_for_twins(self) -> None:
+        """Remove the empty run that a slow server made when it carried out a creation that we had repeated."""
+        for key in list(self._doubtful):
+            if run_id := self._runs.get(key):
+                self._drop_twins(run_id, key)
+            if self._doubtful[key] < time.time():
+                del self._doubtful[key]
+                self._save()
+
     def _create(self, record: Record) -> None:
         key = record["key"]
         if key in self._runs:
             return
-        experiment = record["experiment"]
         try:
-            if experiment not in self._experiments:
+            if (experiment := record["experiment"]) not in self._experiments:
                 self._experiments[experiment] = prepare_experiment(self._client, experiment)
             experiment_id = self._experiments[experiment]
-            found = self._find(experiment_id, key)
-            if found:
-                run_id = found[0]
-            else:
-                tags = {KEY_TAG: key}
-                if parent_key := record.get("parent_key"):
-                    tags[PARENT_TAG] = parent_key
-                    if parent := self._runs.get(parent_key):
-                        tags["mlflow.parentRunId"] = parent
-                start = round(record["start_time"] * 1000)
-                run_id = self._client.create_run(experiment_id, start, tags, record["name"]).info.run_id
+            run_id = self._find(experiment_id, key) or self._create_new(experiment_id, record)
         except Exception as error:
             if not is_final(error):
                 raise
             self._refuse(record, one_line(error))
             return
         self._runs[key] = run_id
-        self._on_run()
+        self._save()
 
-    def _find(self, experiment_id: str, key: str) -> list[str]:
+    def _create_new(self, experiment_id: str, record: Record) -> str:
+        tags = {KEY_TAG: record["key"]}
+        if parent_key := record.get("parent_key"):
+            tags[PARENT_TAG] = parent_key
+            if parent := self._runs.get(parent_key):
+                tags["mlflow.parentRunId"] = parent
+        start = round(record["start_time"] * 1000)
+        try:
+            run_id = self._client.create_run(experiment_id, start, tags, record["name"]).info.run_id
+            if not run_id:
+                raise ConnectionError("the server's answer to the creation of a run names no run")
+        except Exception as error:
+            if not is_final(error):
+                self._doubtful[record["key"]] = time.time() + _TWIN_SECONDS
+                self._save()
+            raise
+        return str(run_id)
+
+    def _find(self, experiment_id: str, key: str) -> str | None:
+        """The run that has this key, if there is one: an active one before a deleted one."""
+        runs = sorted(self._search(experiment_id, key), key=lambda run: (run.lifecycle_stage != "active", run.run_id))
+        return str(runs[0].run_id) if runs else None
+
+    def _search(self, experiment_id: str, key: str) -> "list[RunInfo]":
         from mlflow.entities import ViewType
 
-        found = self._client.search_runs(
-            [experiment_id], f"tags.`{KEY_TAG}` = '{key}'", run_view_type=ViewType.ALL, max_results=10
-        )
-        active = sorted(found, key=lambda run: (run.info.lifecycle_stage != "active", run.info.run_id))
-        return [run.info.run_id for run in active]
+        wanted = f"tags.`{KEY_TAG}` = '{key}'"
+        found = self._client.search_runs([experiment_id], wanted, run_view_type=ViewType.ALL, max_results=10)
+        return [run.info for run in found]
 
     def _set_status(self, key: str, record: Record) -> None:
         run_id = self._runs.get(key)
@@ -175,7 +199,6 @@ class Shipper:
                 self._client.update_run(run_id, status="RUNNING")
             else:
                 self._client.set_terminated(run_id, record["status"], round(record["end_time"] * 1000))
-                self._drop_twins(run_id, key)
         except Exception as error:
             if is_missing(error):
                 raise RunVanished(key) from error
@@ -184,15 +207,9 @@ class Shipper:
             self._refuse(record, one_line(error))
 
     def _drop_twins(self, run_id: str, key: str) -> None:
-        """A slow server may have carried out a creation that we gave up and repeated: remove that empty run."""
-        from mlflow.entities import ViewType
-
-        experiment_id = self._client.get_run(run_id).info.experiment_id
-        for twin in self._client.search_runs(
-            [experiment_id], f"tags.`{KEY_TAG}` = '{key}'", run_view_type=ViewType.ACTIVE_ONLY, max_results=10
-        ):
-            if twin.info.run_id != run_id:
-                self._client.delete_run(twin.info.run_id)
+        for twin in self._search(self._client.get_run(run_id).info.experiment_id, key):
+            if twin.run_id != run_id and twin.lifecycle_stage == "active":
+                self._client.delete_run(twin.run_id)
 
     def _log(self, key: str, items: Sequence[_Item]) -> None:
         if not items:

@@ -131,7 +131,7 @@ class LSTM(Learner[LSTMConfig]):
             fed = y if config.encoding == "current_target" else self._feedback(params, y, stepped[-1][0])
 
     def _sequential(self, params: Params, x: Tensor, y: Tensor) -> Iterator[Fast]:
-        """Section 3.2: the examples are fed one after the other, T times, h and c carried throughout."""
+        """Eq. 7 (Section 3.2): the examples are fed one after the other, T times, h and c carried throughout."""
         config = self.config
         runs, _, tasks, examples = x.shape
         states: list[State | None] = [None] * len(config.widths)

@@ -180,7 +180,7 @@ class OPLSTM(Learner[OPLSTMConfig]):
         return updated
 
     def predict(self, params: Params, fast: Fast, query_x: Tensor) -> Tensor:
-        """Eq. 12: the base-learner with its updated weights."""
+        """Eq. 12 (Eq. 11 with any number of outputs): the base-learner with its updated weights."""
         return _forward(fast, query_x)[-1]
 
 

@@ -108,12 +108,13 @@ def test_loss_on_every_pass_is_the_mean_of_the_losses_of_the_passes():
         assert distance(grad, sum(part.gradients[name] for part in parts) / 3) < 1e-12
 
 
-# Eq. 9
+# The order of the support set
 
 
 @pytest.mark.parametrize("encoding", ENCODINGS)
 @pytest.mark.parametrize("convention", ["paper", "authors"])
 def test_a_batched_lstm_does_not_see_the_order_of_the_support_set(encoding, convention):
+    """Eq. 9."""
     learner = learner_of(passes=3, encoding=encoding, **LSTMConfig.conventions[convention])
     episode, params = random_episode(Sizes(k=5)), random_params(learner, 2)
     moved = computed(learner, params, permuted(episode, [3, 1, 4, 0, 2]))

@@ -126,6 +126,17 @@ def test_eq_14_by_hand():
     assert not b_1.any()
 
 
+@pytest.mark.parametrize("outputs", [1, 2])
+def test_of_a_single_output_node_eq_14_keeps_the_sign_alone(outputs):
+    """h a^T / |h a^T| of a number h is its sign times a / |a|, so that no gradient reaches h through it."""
+    sizes = Sizes(k=4, d_y=outputs)
+    learner = learner_of(sizes, passes=1)
+    got = computed(learner, random_params(learner, 2), random_episode(sizes))
+    size = {name: grad.norm() for name, grad in got.gradients.items()}
+    assert (size["output.1.w_x"] > 1e-9 * size["H.2"]) == (outputs > 1)
+    assert size["body.1.w_x"] > 1e-9 * size["H.2"]
+
+
 # Eq. 14 where an outer product is zero
 
 
@@ -160,13 +171,14 @@ def test_a_zero_message_contributes_zero_with_a_finite_gradient(normalisation, p
     check(OuterProductLSTM, learner, params, episode)
 
 
-# Eq. 9
+# The order of the support set
 
 
 @pytest.mark.parametrize("normalisation", NORMALISATIONS)
 @pytest.mark.parametrize("pool_states", [True, False])
 @pytest.mark.parametrize("message", ["previous", "current"])
 def test_op_lstm_does_not_see_the_order_of_the_support_set(normalisation, pool_states, message):
+    """Eq. 9."""
     learner = learner_of(passes=3, normalisation=normalisation, pool_states=pool_states, message=message)
     episode, params = random_episode(Sizes(k=5)), random_params(learner, 2)
     moved = computed(learner, params, permuted(episode, [3, 1, 4, 0, 2]))

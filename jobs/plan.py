@@ -1,0 +1,81 @@
+"""``oplstm plan``: what a job would do, without doing it."""
+
+import time
+from collections import Counter
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from jobs.jobfile import Job
+from jobs.proposals import Proposals
+from oplstm.training.pack import Pack
+from oplstm.training.run import RunConfig
+
+PROBED_SIGNATURES = 6
+PROBE_UPDATES = 3
+BYTES_A_NUMBER = 4
+COPIES = 2 * 4 + 1
+"""Of the weights on disk: two checkpoints of weights, two moments and best weights, and the model."""
+PLANNED_AT_MOST = 10_000
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a job would do.
+
+    Attributes:
+        trials: Configurations that would be trained.
+        signatures: Different shapes among them.
+        packs: Programs that Ray Tune would schedule.
+        cpu_hours: Estimated from a few updates of some signatures on this machine; None if it was not measured.
+        disk_bytes: Estimated.
+    """
+
+    trials: int
+    signatures: int
+    packs: int
+    cpu_hours: float | None
+    disk_bytes: int
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data for JSON."""
+        return dict(self.__dict__)
+
+
+def make_plan(job: Job) -> Plan:
+    """Propose every trial of a job in memory, group them, and time some of them."""
+    proposals = Proposals(job)
+    runs: list[RunConfig] = []
+    while len(runs) < PLANNED_AT_MOST and (proposal := proposals.ask()) is not None:
+        runs.append(proposal.run)
+    groups = Counter(run.signature for run in runs)
+    packs = sum(-(-count // job.resources.pack) for count in groups.values())
+    firsts = {run.signature: run for run in reversed(runs)}
+    probed = list(firsts.values())[:: max(1, len(firsts) // PROBED_SIGNATURES)]
+    seconds = sum(_seconds(run) for run in probed) / len(probed) * len(runs)
+    return Plan(len(runs), len(groups), packs, seconds / 3600, disk_bytes(job))
+
+
+def _seconds(run: RunConfig) -> float:
+    """Estimated training time of one run on one core."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        pack = Pack([run], ["probe"])
+        pack.step()
+        start = time.perf_counter()
+        for _ in range(PROBE_UPDATES):
+            pack.step()
+        return (time.perf_counter() - start) / PROBE_UPDATES * run.budget.update_count(run.meta_batch_size)
+    finally:
+        torch.set_num_threads(threads)
+
+
+def disk_bytes(job: Job) -> int:
+    """Estimated disk use of a job: checkpoints of what runs at once, and a model for every trial."""
+    proposal = Proposals(job).ask()
+    if proposal is None:
+        return 0
+    numbers = Pack([proposal.run], ["probe"]).layout.size + proposal.run.budget.validation_tasks
+    return numbers * BYTES_A_NUMBER * COPIES * (job.trial_limit or 100)

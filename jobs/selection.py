@@ -1,0 +1,140 @@
+"""Picking the best configuration of a sweep, by meta-validation alone.
+
+Nothing here can see a test score: a candidate is made of validation losses and a model, and test scores lie in
+files that this module does not open.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from jobs.home import SweepFolder
+from jobs.statistics import Interval, Losses, mean_over_tasks, paired_difference
+from jobs.sweep_state import SweepState
+from oplstm.episodes.streams import Split
+from oplstm.errors import RequestError
+from oplstm.training.checkpoint import load_model, load_validation_losses
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A trial that completed.
+
+    Attributes:
+        name: Of the trial.
+        number: Of the trial.
+        losses: Validation loss of its best weights on every one of the sweep's common validation tasks.
+    """
+
+    name: str
+    number: int
+    losses: Losses
+
+
+@dataclass(frozen=True)
+class Leader:
+    """A candidate that was re-scored.
+
+    Attributes:
+        name: Of the trial.
+        validation: Its best validation.
+        behind: Paired difference to the best candidate on the common validation tasks.
+        tied: Whether that difference may be zero (95%).
+        score_a: On the fresh block A, which picks.
+    """
+
+    name: str
+    validation: Interval
+    behind: Interval
+    tied: bool
+    score_a: Interval
+
+
+@dataclass(frozen=True)
+class Choice:
+    """The outcome of a promotion.
+
+    Attributes:
+        picked: Name of the trial.
+        leaders: Those that were re-scored, best validation first.
+        score_b: The picked trial's score on block B, which picked nothing.
+    """
+
+    picked: str
+    leaders: tuple[Leader, ...]
+    score_b: Interval
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data for JSON."""
+        return {
+            "picked": self.picked,
+            "score_b": self.score_b.__dict__,
+            "leaders": [
+                {
+                    "trial": leader.name,
+                    "validation": leader.validation.__dict__,
+                    "behind": leader.behind.__dict__,
+                    "tied": leader.tied,
+                    "score_a": leader.score_a.__dict__,
+                }
+                for leader in self.leaders
+            ],
+        }
+
+
+def candidates(folder: SweepFolder, state: SweepState) -> list[Candidate]:
+    """The completed trials of a sweep, best validation first.
+
+    Raises:
+        RequestError: None has completed.
+    """
+    found = []
+    for trial in state.trials.values():
+        if trial.state == "complete":
+            losses = load_validation_losses(folder.trials / trial.name).numpy()
+            found.append(Candidate(trial.name, trial.number, losses))
+    if not found:
+        raise RequestError(f"{folder.name} has no completed trial to promote; see oplstm status {folder.name}")
+    return sorted(found, key=lambda candidate: (float(candidate.losses.mean()), candidate.number))
+
+
+Rescore = Callable[[str, Split], Losses]
+"""Losses of a trial's best weights on a fresh block of validation tasks."""
+
+
+def rescore_with(folder: SweepFolder, *, seed: int, tasks: int) -> Rescore:
+    """Rescoring with the models in a sweep's folder."""
+
+    def rescore(name: str, split: Split) -> Losses:
+        losses: Losses = load_model(folder.trials / name).losses(split, seed=seed, count=tasks).numpy()
+        return losses
+
+    return rescore
+
+
+def choose(found: Sequence[Candidate], rescore: Rescore, *, leaders: int) -> Choice:
+    """Re-score the winner and what is statistically tied with it on block A, pick there, and report block B.
+
+    Args:
+        found: Candidates, best validation first.
+        rescore: Gives losses on fresh tasks.
+        leaders: At most this many are re-scored.
+    """
+    best = found[0]
+    rescored = []
+    for candidate in found[:leaders]:
+        behind = paired_difference(candidate.losses, best.losses)
+        tied = candidate is best or not behind.mean - behind.half_width > 0
+        if tied:
+            score = mean_over_tasks(rescore(candidate.name, Split.PROMOTION_A))
+            rescored.append(Leader(candidate.name, mean_over_tasks(candidate.losses), behind, tied, score))
+    picked = min(rescored, key=lambda leader: leader.score_a.mean)
+    score_b = mean_over_tasks(rescore(picked.name, Split.PROMOTION_B))
+    return Choice(picked.name, tuple(rescored), score_b)
+
+
+def runner_ups(found: Sequence[Candidate], count: int) -> list[tuple[str, float]]:
+    """Names and mean validation losses of the first ``count`` candidates."""
+    return [(candidate.name, float(np.mean(candidate.losses))) for candidate in found[:count]]

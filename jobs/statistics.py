@@ -1,0 +1,45 @@
+"""The statistics of promotion and of final results (scipy)."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import stats
+
+Losses = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A mean and the half-width of its 95% confidence interval; nan where one value gives none."""
+
+    mean: float
+    half_width: float
+
+
+def mean_over_tasks(losses: Losses) -> Interval:
+    """Mean and normal interval over tasks, as the paper reports it (pooled over seeds)."""
+    if losses.size < 2:
+        return Interval(float(losses.mean()), math.nan)
+    half_width = stats.norm.ppf(0.975) * losses.std(ddof=1) / math.sqrt(losses.size)
+    return Interval(float(losses.mean()), float(half_width))
+
+
+def mean_over_seeds(means: Sequence[float]) -> Interval:
+    """Mean and Student-t interval over the means of the seeds."""
+    values = np.asarray(means, dtype=np.float64)
+    if values.size < 2:
+        return Interval(float(values.mean()), math.nan)
+    half_width = stats.t.ppf(0.975, values.size - 1) * values.std(ddof=1) / math.sqrt(values.size)
+    return Interval(float(values.mean()), float(half_width))
+
+
+def paired_difference(losses: Losses, reference: Losses) -> Interval:
+    """Mean of ``losses - reference`` over common tasks, with its Student-t interval."""
+    difference = losses - reference
+    if difference.size < 2:
+        return Interval(float(difference.mean()), math.nan)
+    half_width = stats.t.ppf(0.975, difference.size - 1) * difference.std(ddof=1) / math.sqrt(difference.size)
+    return Interval(float(difference.mean()), float(half_width))

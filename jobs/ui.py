@@ -1,0 +1,50 @@
+"""``oplstm ui``: the MLflow UI, opened where it shows something."""
+
+import json
+import time
+import webbrowser
+
+import click
+
+from jobs.home import Home
+from jobs.launch import tracking_server
+from jobs.sweep_state import Header
+from tracking.client import connect
+from tracking.server import ensure_server
+from tracking.views import sweep_url
+
+
+def landing_url(home: Home, uri: str) -> str:
+    """The newest sweep's table of trials, or the server's front page."""
+    client = connect(uri)
+    for folder in reversed(home.all_sweeps()):
+        header = Header.read(folder)
+        experiment = client.get_experiment_by_name(header.experiment)
+        if header.kind == "sweep" and experiment is not None:
+            return sweep_url(uri, experiment.experiment_id, sweep_key=header.name, metric="val/best", ascending=True)
+    return uri
+
+
+def serve(home: Home, uri: str | None, *, port: int | None, browser: bool, as_json: bool) -> None:
+    """Print and open the address; keep the embedded server running until Ctrl-C, also after a sweep's own has ended."""
+    if uri is not None:
+        with tracking_server(home, uri) as checked:
+            _announce(landing_url(home, checked), browser=browser, as_json=as_json)
+        return
+    server = ensure_server(home.path, port=port)
+    try:
+        _announce(landing_url(home, server.uri), browser=browser, as_json=as_json)
+        while True:
+            time.sleep(1.0)
+            if not server.is_ready():
+                server = ensure_server(home.path, port=int(server.uri.rpartition(":")[2]))
+    except KeyboardInterrupt:
+        click.echo("", err=True)
+    finally:
+        server.stop()
+
+
+def _announce(url: str, *, browser: bool, as_json: bool) -> None:
+    click.echo(json.dumps({"url": url}) if as_json else f"MLflow UI: {url}\nCtrl-C ends it")
+    if browser:
+        webbrowser.open(url)
