@@ -2,7 +2,6 @@
 
 import json
 import logging
-import os
 import signal
 import sys
 import time
@@ -22,6 +21,7 @@ class Verbs(click.Group):
     """Prints users' errors as one line each, without a traceback."""
 
     def invoke(self, ctx: click.Context) -> Any:
+        """Run a verb."""
         try:
             return super().invoke(ctx)
         except RequestError as error:
@@ -45,7 +45,6 @@ def main() -> None:
     """
     warnings.filterwarnings("ignore", category=FutureWarning)
     logging.getLogger().setLevel(logging.ERROR)
-    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     import optuna
 
     optuna.logging.set_verbosity(optuna.logging.ERROR)
@@ -87,7 +86,7 @@ def jobs(json_: bool) -> None:
     from jobs.jobfile import load_job, shipped_jobs
 
     found = {name: load_job(name).description for name in shipped_jobs()}
-    _print(json_, found, lambda: [click.echo(f"{name:22} {text}") for name, text in found.items()] and None)
+    _print(json_, found, lambda: click.echo("\n".join(f"{name:22} {text}" for name, text in found.items())))
 
 
 @main.command()
@@ -252,7 +251,9 @@ def stop(name: str, json_: bool) -> None:
     folder.stop_request.touch()
     while is_running(folder):
         time.sleep(0.2)
-    _print(json_, {"name": name, "state": "stopped"}, lambda: click.echo(f"{name} stopped; oplstm resume {name} goes on"))
+    _print(
+        json_, {"name": name, "state": "stopped"}, lambda: click.echo(f"{name} stopped; oplstm resume {name} goes on")
+    )
 
 
 @main.command()
@@ -299,10 +300,11 @@ def promote(name: str, seeds: int | None, dry_run: bool, json_: bool) -> None:
 @as_json
 def table(number: int, tracking_uri: str | None, json_: bool) -> None:
     """Print a table of the paper, ours beside its cells, from tracked final runs."""
+    from tracking.tables import table_1
+
     from jobs.home import Home
     from jobs.launch import chosen_uri, tracking_server
     from tracking.client import connect
-    from tracking.tables import table_1
 
     with tracking_server(Home(), chosen_uri(tracking_uri), wait=True) as uri:
         made = table_1(connect(uri))

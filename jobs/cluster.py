@@ -1,16 +1,9 @@
 """Ray: connecting to it, and whether it has what a job asks for."""
 
-import os
+import logging
 import socket
 import warnings
 from urllib.parse import urlparse
-
-# Before Ray is imported: it reads these once.
-os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-os.environ.setdefault("TUNE_DISABLE_AUTO_CALLBACK_LOGGERS", "1")
-os.environ.setdefault("TUNE_DISABLE_SIGINT_HANDLER", "1")
-os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")
-os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
 
 import ray
 
@@ -39,7 +32,7 @@ def connect(address: str | None) -> bool:
                 address=address or "local",
                 include_dashboard=None if address else False,
                 log_to_driver=False,
-                logging_level="ERROR",
+                logging_level=logging.ERROR,
             )
         except (ConnectionError, RuntimeError, ValueError) as error:
             first_line = str(error).strip().splitlines()[0]
@@ -63,6 +56,11 @@ def _check_answers(address: str) -> None:
     except OSError as error:
         raise RequestError(f"no Ray cluster answers at {address}: {error.strerror or error}; start one with "
                            "'ray start --head', or leave --ray-address out") from error  # fmt: skip
+
+
+def disconnect() -> None:
+    """Leave the cluster; a local one ends."""
+    ray.shutdown()
 
 
 def check_resources(resources: Resources) -> None:

@@ -64,7 +64,10 @@ def ship(home: Home, name: str, *, rebuild: bool = False) -> int:
         raise RequestError(f"{name} is running and ships by itself")
     if rebuild:
         Path(f"{folder.journal}.shipped").unlink(missing_ok=True)
-    with tracking_server(home, Header.read(folder).tracking_uri, wait=True) as uri, Outbox(folder.journal, uri) as outbox:
+    with (
+        tracking_server(home, Header.read(folder).tracking_uri, wait=True) as uri,
+        Outbox(folder.journal, uri) as outbox,
+    ):
         shipped = outbox.pending()
         if outbox.flush(SHIP_SECONDS):
             raise WorkError(f"{outbox.pending()} records of {name} still wait: {outbox.last_error}")

@@ -401,7 +401,13 @@ def single_configuration(job: Job) -> Job:
         raise RequestError("this job has a space and no enqueued point: train needs one configuration, "
                            "so add one under enqueue, or use sweep")  # fmt: skip
     suggested = job.suggest(optuna.trial.FixedTrial(job.enqueue[0]))
-    single = {"space": None, "enqueue": [], "fixed": suggested, "pruner": Pruner(), "sampler": Sampler()}
+    single: dict[str, Any] = {
+        "space": None,
+        "enqueue": [],
+        "fixed": suggested,
+        "pruner": Pruner(),
+        "sampler": Sampler(),
+    }
     return job.model_copy(update=single)
 
 

@@ -67,7 +67,9 @@ def chosen_uri(given: str | None) -> str | None:
     return given or os.environ.get("MLFLOW_TRACKING_URI") or None
 
 
-def create(home: Home, job: Job, name: str, kind: str, experiment: str, uri: str | None, of: str | None = None) -> SweepFolder:
+def create(
+    home: Home, job: Job, name: str, kind: str, experiment: str, uri: str | None, of: str | None = None
+) -> SweepFolder:
     """Make the folder of a new sweep, after seeing that its name is free and the disk can hold it.
 
     Raises:
@@ -110,7 +112,7 @@ def start_sweep(
             return _on_ray(create(home, job, name, "sweep", experiment, uri), tracking_uri, progress)
         finally:
             if connected:
-                cluster.ray.shutdown()
+                cluster.disconnect()
 
 
 def _on_ray(folder: SweepFolder, tracking_uri: str, progress: Progress) -> Outcome:
@@ -122,7 +124,15 @@ def _on_ray(folder: SweepFolder, tracking_uri: str, progress: Progress) -> Outco
 
 
 def start_local(
-    home: Home, job: Job, name: str, kind: str, experiment: str, *, uri: str | None, progress: Progress, of: str | None = None
+    home: Home,
+    job: Job,
+    name: str,
+    kind: str,
+    experiment: str,
+    *,
+    uri: str | None,
+    progress: Progress,
+    of: str | None = None,
 ) -> Outcome:
     """Run a new training or final run in this process.
 
@@ -167,7 +177,7 @@ def resume(home: Home, name: str, *, ray_address: str | None, progress: Progress
             return _on_ray(folder, tracking_uri, progress)
         finally:
             if connected:
-                cluster.ray.shutdown()
+                cluster.disconnect()
 
 
 def is_running(folder: SweepFolder) -> bool:

@@ -34,7 +34,9 @@ def run_locally(
                 if update % TICK_EVERY == 0:
                     progress = coordinator.progress()
                     within = min(1.0, update * per_update / total)
-                    ended = sum(trial.fraction for trial in coordinator.state.trials.values() if trial.state != "running")
+                    ended = sum(
+                        trial.fraction for trial in coordinator.state.trials.values() if trial.state != "running"
+                    )
                     on_progress({**progress, "fraction": ended + running * within})
 
             train_pack(assignment, coordinator, folder, cpus=resources.cpus, gpus=resources.gpus, tick=tick)

@@ -21,11 +21,17 @@ STOP_POLL_SECONDS = 0.5
 class CoordinatorCalls(Protocol):
     """The part of the coordinator that a pack talks to."""
 
-    def started(self, pack: str, names: Sequence[str], device: dict[str, str]) -> bool: ...
+    def started(self, pack: str, names: Sequence[str], device: dict[str, str]) -> bool:
+        """Whether anything is left to train in the pack."""
+        ...
 
-    def on_points(self, points: Sequence[Point]) -> Sequence[str]: ...
+    def on_points(self, points: Sequence[Point]) -> Sequence[str]:
+        """Write the points; returns the runs to prune."""
+        ...
 
-    def on_ends(self, ends: Sequence[RunEnd]) -> None: ...
+    def on_ends(self, ends: Sequence[RunEnd]) -> None:
+        """Write the ends."""
+        ...
 
 
 class PackListener:

@@ -1,9 +1,6 @@
 """A sweep on Ray Tune: Tune places, restarts and reuses actors; the coordinator decides what they train."""
 
-from jobs.cluster import ray  # isort: skip  (sets Ray's environment first)
-
 import contextlib
-import os
 import shutil
 import tempfile
 import threading
@@ -11,6 +8,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import ray
 from ray import tune
 from ray.tune.search import Searcher
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
@@ -32,13 +30,16 @@ class RemoteCoordinator:
         self._actor = actor
 
     def started(self, pack: str, names: Sequence[str], device: dict[str, str]) -> bool:
+        """See ``Coordinator.started``."""
         return bool(ray.get(self._actor.started.remote(pack, names, device)))
 
     def on_points(self, points: Sequence[Point]) -> Sequence[str]:
+        """See ``Coordinator.on_points``."""
         prune: Sequence[str] = ray.get(self._actor.on_points.remote(points))
         return prune
 
     def on_ends(self, ends: Sequence[RunEnd]) -> None:
+        """See ``Coordinator.on_ends``."""
         ray.get(self._actor.on_ends.remote(ends))
 
 

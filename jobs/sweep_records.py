@@ -42,7 +42,7 @@ def sweep_run(header: Header, now: float) -> Record:
     tags = {**_shared_tags(header), "oplstm.kind": header.kind, "oplstm.state": "running"}
     if job.get("description"):
         tags["mlflow.note.content"] = job["description"]
-    params = {"learner": job["learner"], "space": job["space"] or "none", "seed": job["seed"]}
+    params: dict[str, Any] = {"learner": job["learner"], "space": job["space"] or "none", "seed": job["seed"]}
     params |= {f"benchmark.{name}": value for name, value in job["benchmark"].items()}
     params |= {f"fixed.{name}": str(value) for name, value in job["fixed"].items()}
     if job["space"]:
@@ -71,7 +71,7 @@ def trial_run(header: Header, job: Job, trial: Trial, now: float) -> Record:
     """The run of a trial, child of its sweep's."""
     run = RunConfig.from_dict(trial.run)
     tags = {**_shared_tags(header), **digests(run), "oplstm.kind": f"{header.kind}-trial", "oplstm.state": "running"}
-    params = {name: _text(value) for name, value in run.configuration().items()}
+    params: dict[str, Any] = {name: _text(value) for name, value in run.configuration().items()}
     params |= {"seed": run.seed, "evaluation_seed": run.evaluation_seed}
     for section in ("benchmark", "budget"):
         params |= {f"{section}.{name}": _text(value) for name, value in trial.run[section].items()}

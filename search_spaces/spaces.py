@@ -1,7 +1,7 @@
 """Spaces by name, and the enumeration of those that are finite.
 
-A space is an Optuna define-by-run function: ``space(trial) -> dict`` of ``lr``, ``meta_batch_size`` and the learner's own
-hyperparameters. A job names one that ships here, or any importable one as ``package.module:function``.
+A space is an Optuna define-by-run function: ``space(trial) -> dict`` of ``lr``, ``meta_batch_size`` and the learner's
+own hyperparameters. A job names one that ships here, or any importable one as ``package.module:function``.
 """
 
 import importlib

@@ -2,6 +2,7 @@
 
 import dataclasses
 from abc import ABC, abstractmethod
+from collections import deque
 from collections.abc import Hashable, Iterator, Mapping
 from typing import Any, ClassVar, Generic, TypeVar
 
@@ -52,10 +53,7 @@ class Learner(ABC, Generic[ConfigT]):
 
     def adapt(self, params: Params, support: Episode) -> Any:
         """The task-adapted state after the last pass. The query set of ``support`` is not looked at."""
-        fast = None
-        for fast in self.passes(params, support):
-            pass
-        return fast
+        return deque(self.passes(params, support), maxlen=1).pop()
 
     @abstractmethod
     def predict(self, params: Params, fast: Any, query_x: Tensor) -> Tensor:

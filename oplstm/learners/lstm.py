@@ -158,7 +158,8 @@ class LSTM(Learner[LSTMConfig]):
     def _read_out(self, params: Params, h: Tensor) -> Tensor:
         """``(R, d_y, B, M)`` from hidden states ``(R, d, B, M)``."""
         rows = linear(h.flatten(2).mT, params["readout.weight"], params["readout.bias"])
-        return rows.mT.unflatten(2, h.shape[2:])
+        columns: Tensor = rows.mT.unflatten(2, h.shape[2:])
+        return columns
 
 
 def _columns(examples: Tensor) -> Tensor:

@@ -56,7 +56,8 @@ class _GateArithmetic(torch.autograd.Function):
 
 def project(weight: Tensor, columns: Tensor) -> Tensor:
     """``weight (R, out, d)`` times ``columns (R, d, *rest)``, giving ``(R, out, *rest)``."""
-    return torch.bmm(weight, columns.flatten(2)).unflatten(2, columns.shape[2:])
+    product: Tensor = torch.bmm(weight, columns.flatten(2)).unflatten(2, columns.shape[2:])
+    return product
 
 
 def lstm_cell(params: Mapping[str, Tensor], prefix: str, x: Tensor, state: State | None) -> State:
@@ -80,7 +81,7 @@ def lstm_cell(params: Mapping[str, Tensor], prefix: str, x: Tensor, state: State
         h, c = state
         recurrent = torch.baddbmm(bias.unsqueeze(-1), params[f"{prefix}.w_h"], h.flatten(2)).unflatten(2, h.shape[2:])
         gates = project(params[f"{prefix}.w_x"], x) + recurrent
-    h_next, c_next = _GateArithmetic.apply(gates, c)
+    h_next, c_next = _GateArithmetic.apply(gates, c)  # type: ignore[no-untyped-call]
     return h_next, c_next
 
 

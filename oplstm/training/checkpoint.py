@@ -1,7 +1,7 @@
 """Checkpoints of packs and models of single runs: safetensors and JSON, never pickle.
 
 A pack's checkpoint is a folder ``update-<n>`` that appears by one rename, so it is complete or absent.
-A run's model is ``model.safetensors`` + ``run.json``; ``validation.safetensors`` and ``test.safetensors`` beside it hold
+A run's model is ``model.safetensors`` + ``run.json``; beside it ``validation.safetensors`` and ``test.safetensors`` hold
 the query loss of every task, apart, so that code which selects can be shown the one and not the other.
 """
 
@@ -44,7 +44,9 @@ def _write(folder: Path, tensors: dict[str, dict[str, Tensor]], data: dict[str, 
     except Exception as error:
         shutil.rmtree(temporary, ignore_errors=True)
         # safetensors reports a full disk as an exception of its own.
-        raise WorkError(f"cannot write {folder}: {error}; free some space or mend the permissions, then resume") from error
+        raise WorkError(
+            f"cannot write {folder}: {error}; free some space or mend the permissions, then resume"
+        ) from error
 
 
 def _read(folder: Path, json_name: str) -> dict[str, Any]:

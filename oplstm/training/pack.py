@@ -174,7 +174,9 @@ class Pack:
         if split not in self._evaluation_tasks:
             seeds = [run.evaluation_seed for run in self.runs]
             seeds = seeds[:1] if len(set(seeds)) == 1 else seeds
-            blocks = [TaskStream(self._first.benchmark, seed, split, self.device.dtype).tasks(0, count) for seed in seeds]
+            blocks = [
+                TaskStream(self._first.benchmark, seed, split, self.device.dtype).tasks(0, count) for seed in seeds
+            ]
             self._evaluation_tasks[split] = stack_runs(blocks).to(self.device.device, self.device.dtype)
         return self._evaluation_tasks[split]
 

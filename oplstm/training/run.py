@@ -46,8 +46,11 @@ class Budget:
         if self.test_tasks < 0:
             problems.add("test_tasks", f"must be >= 0, got {self.test_tasks}")
         if 0 < self.total < self.validate_every:
-            problems.add("validate_every", f"must be at most the budget of {self.total} {self.unit}: "
-                         f"the run would never be validated, got {self.validate_every}")
+            problems.add(
+                "validate_every",
+                f"must be at most the budget of {self.total} {self.unit}: "
+                f"the run would never be validated, got {self.validate_every}",
+            )
 
     @property
     def unit(self) -> Literal["tasks", "updates"]:
@@ -170,8 +173,9 @@ def build_run(data: Mapping[str, Any], problems: Problems) -> RunConfig | None:
             problems.add(key, str(error) if key in data else "is required")
             continue
         if values[key] < 0 or (values[key] == 0 and key in ("meta_batch_size", "lr")):
-            problems.add(key, f"must be {'> 0' if key == 'lr' else '>= 1' if 'size' in key else '>= 0'}, "
-                         f"got {values[key]:g}")
+            problems.add(
+                key, f"must be {'> 0' if key == 'lr' else '>= 1' if 'size' in key else '>= 0'}, got {values[key]:g}"
+            )
     if len(problems.found) > before or hyperparameters is None or benchmark is None or budget is None:
         return None
     return RunConfig(

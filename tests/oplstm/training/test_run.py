@@ -1,5 +1,6 @@
 """One run's configuration: budgets and milestones, plain data and back, what may share a pack, digests."""
 
+import hashlib
 import json
 import math
 
@@ -264,3 +265,5 @@ def test_digest_does_not_depend_on_how_the_run_was_written():
     backwards = dict(reversed(DATA.items())) | {"lr": "1e-3", "final": False}
     run = build_run(backwards | {"hyperparameters": {"convention": "paper", **DATA["hyperparameters"]}}, Problems())
     assert run.digest() == ok().digest()
+    in_order = json.dumps(run.to_dict(), sort_keys=True).encode()
+    assert run.digest() == hashlib.sha256(in_order).hexdigest()
