@@ -53,6 +53,16 @@ def unknown_key(key: str, known: Iterable[str]) -> str:
     return f"unknown {key!r}; {hint}"
 
 
+def mapping(value: Any, key: str, problems: Problems) -> dict[str, Any]:
+    """``value`` as a dictionary with text keys; {} after recording that it is not one."""
+    if value is None:
+        return {}
+    if isinstance(value, Mapping) and all(isinstance(name, str) for name in value):
+        return dict(value)
+    problems.add(key, f"must be keys and values, got {value!r}")
+    return {}
+
+
 def build(cls: type[C], values: Mapping[str, Any], problems: Problems) -> C | None:
     """An instance of ``cls`` from ``values``, or None after recording every problem.
 
@@ -62,7 +72,7 @@ def build(cls: type[C], values: Mapping[str, Any], problems: Problems) -> C | No
     before = len(problems.found)
     values = dict(values)
     convention = values.pop("convention", "paper")
-    if convention not in cls.conventions:
+    if not isinstance(convention, str) or convention not in cls.conventions:
         problems.add("convention", unknown_key(str(convention), cls.conventions))
         convention = "paper"
     fields = {f.name: f for f in dataclasses.fields(cls)}
@@ -86,7 +96,10 @@ def build(cls: type[C], values: Mapping[str, Any], problems: Problems) -> C | No
     if missing:
         return None
     instance = cls(**built)
-    instance.check(problems)
+    reported = {path for path, _ in problems.found[before:]}
+    checked = Problems(problems.prefix)
+    instance.check(checked)
+    problems.found += [entry for entry in checked.found if entry[0] not in reported]
     return instance if len(problems.found) == before else None
 
 
@@ -126,7 +139,7 @@ def _number(value: Any) -> float:
     if isinstance(value, int | float | str) and not isinstance(value, bool):
         try:
             number = float(value)
-        except ValueError:
+        except (ValueError, OverflowError):
             number = math.nan
         if math.isfinite(number):
             return number

@@ -158,21 +158,19 @@ class OPLSTM(Learner[OPLSTMConfig]):
             inputs = [torch.cat((a, torch.ones_like(a[..., :1])), dim=-1) for a in inputs]
         if config.normalisation == "example":
             # The norm of an outer product is the product of the norms, so each factor is normalised by itself.
-            products = [_unit(h).mT @ _unit(a) for h, a in zip(messages, inputs, strict=True)]
+            messages = [_normalised([h], (-1,))[0] for h in messages]
+            inputs = [_normalised([a], (-1,))[0] for a in inputs]
+        products = [h.mT @ a for h, a in zip(messages, inputs, strict=True)]
+        # The mean's 1/M cancels where the mean itself is normalised.
+        if config.normalisation == "layer":
+            products = [_normalised([p], (2, 3))[0] for p in products]
+        elif config.normalisation == "all":
+            products = _normalised(products, (2, 3))
         else:
-            products = [h.mT @ a for h, a in zip(messages, inputs, strict=True)]
-        scale = (gamma / examples).view(-1, 1, 1, 1)
-        if config.normalisation in ("layer", "all"):
-            # The mean's 1/M cancels: the normalised mean outer product is the normalised sum.
-            squares = [p.square().sum((2, 3), keepdim=True) for p in products]
-            if config.normalisation == "all":
-                squares = [torch.stack(squares).sum(0)] * len(squares)
-            scales = [gamma.view(-1, 1, 1, 1) * _inverse_root(s) for s in squares]
-        else:
-            scales = [scale] * len(products)
+            gamma = gamma / examples
         updated = []
-        for (weight, bias), product, size in zip(fast, products, scales, strict=True):
-            step = size * product
+        for (weight, bias), product in zip(fast, products, strict=True):
+            step = gamma.view(-1, 1, 1, 1) * product
             if config.update_bias:
                 step, bias_step = step[..., :-1], step[..., -1]
                 bias = bias + bias_step
@@ -199,6 +197,14 @@ def _inverse_root(square: Tensor) -> Tensor:
     return torch.where(empty, 0.0, torch.where(empty, 1.0, square).rsqrt())
 
 
-def _unit(vectors: Tensor) -> Tensor:
-    """``vectors`` at unit length along the last axis; a zero vector stays zero."""
-    return vectors * _inverse_root(vectors.square().sum(-1, keepdim=True))
+def _normalised(tensors: list[Tensor], dims: tuple[int, ...]) -> list[Tensor]:
+    """``tensors`` over their common Frobenius norm, taken along ``dims``; zeros stay zero, with a finite gradient.
+
+    They are scaled to about 1 first: a unit tensor does not depend on scale, but the derivative of 1 / norm
+    overflows in float32 from norms of about 1e-13 down, which dead units and small messages do reach.
+    """
+    largest = torch.stack([t.detach().abs().amax(dims, keepdim=True) for t in tensors]).amax(0)
+    scaled = [t / torch.where(largest == 0, 1.0, largest) for t in tensors]
+    square = torch.stack([t.square().sum(dims, keepdim=True) for t in scaled]).sum(0)
+    inverse = _inverse_root(square)
+    return [t * inverse for t in scaled]

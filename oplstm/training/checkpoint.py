@@ -1,8 +1,8 @@
 """Checkpoints of packs and models of single runs: safetensors and JSON, never pickle.
 
 A pack's checkpoint is a folder ``update-<n>`` that appears by one rename, so it is complete or absent.
-A run's model is ``model.safetensors`` + ``run.json``; beside it ``validation.safetensors`` and ``test.safetensors`` hold
-the query loss of every task, apart, so that code which selects can be shown the one and not the other.
+A run's model is ``model.safetensors`` + ``run.json``; ``validation.safetensors`` and ``test.safetensors`` hold the
+query loss of every task, apart, so that code which selects can be shown the one and not the other.
 """
 
 import json

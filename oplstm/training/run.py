@@ -8,7 +8,7 @@ from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
-from oplstm.configuration import Problems, build, convert, positive, unknown_key
+from oplstm.configuration import Problems, build, convert, mapping, positive, unknown_key
 from oplstm.episodes.sine import SineTasks
 from oplstm.learners.learner import signature
 from oplstm.learners.registry import LEARNERS
@@ -148,34 +148,22 @@ def build_run(data: Mapping[str, Any], problems: Problems) -> RunConfig | None:
     before = len(problems.found)
     for key in data:
         if key not in RUN_KEYS:
-            problems.add(key, unknown_key(key, RUN_KEYS))
+            problems.add(str(key), unknown_key(str(key), RUN_KEYS))
     hyperparameters = benchmark = None
     learner = data.get("learner")
-    if learner in LEARNERS:
-        hyperparameters = build(
-            LEARNERS[learner].config_class, data.get("hyperparameters") or {}, problems.below("hyperparameters")
-        )
+    if isinstance(learner, str) and learner in LEARNERS:
+        given = mapping(data.get("hyperparameters"), "hyperparameters", problems)
+        hyperparameters = build(LEARNERS[learner].config_class, given, problems.below("hyperparameters"))
     else:
         problems.add("learner", unknown_key(str(learner), LEARNERS))
-    benchmark_data = dict(data.get("benchmark") or {})
-    name = benchmark_data.pop("name", None)
-    if name in BENCHMARKS:
-        benchmark = build(BENCHMARKS[name], benchmark_data, problems.below("benchmark"))
+    given = mapping(data.get("benchmark"), "benchmark", problems)
+    name = given.pop("name", None)
+    if isinstance(name, str) and name in BENCHMARKS:
+        benchmark = build(BENCHMARKS[name], given, problems.below("benchmark"))
     else:
         problems.add(("benchmark", "name"), unknown_key(str(name), BENCHMARKS))
-    budget = build(Budget, data.get("budget") or {}, problems.below("budget"))
-    plain = {"meta_batch_size": int, "lr": float, "seed": int, "evaluation_seed": int}
-    values: dict[str, Any] = {}
-    for key, kind in plain.items():
-        try:
-            values[key] = convert(data.get(key), kind)
-        except ValueError as error:
-            problems.add(key, str(error) if key in data else "is required")
-            continue
-        if values[key] < 0 or (values[key] == 0 and key in ("meta_batch_size", "lr")):
-            problems.add(
-                key, f"must be {'> 0' if key == 'lr' else '>= 1' if 'size' in key else '>= 0'}, got {values[key]:g}"
-            )
+    budget = build(Budget, mapping(data.get("budget"), "budget", problems), problems.below("budget"))
+    values = {key: _plain(data, key, problems) for key in _PLAIN}
     if len(problems.found) > before or hyperparameters is None or benchmark is None or budget is None:
         return None
     return RunConfig(
@@ -183,6 +171,32 @@ def build_run(data: Mapping[str, Any], problems: Problems) -> RunConfig | None:
         hyperparameters=hyperparameters,
         benchmark=benchmark,
         budget=budget,
-        final=bool(data.get("final", False)),
         **values,
     )
+
+
+_PLAIN: dict[str, tuple[type, float, Any]] = {
+    "meta_batch_size": (int, 1, None),
+    "lr": (float, 0, None),
+    "seed": (int, 0, None),
+    "evaluation_seed": (int, 0, None),
+    "final": (bool, 0, False),
+}
+"""Type, lower bound (exclusive for lr) and default of a run's own values."""
+
+
+def _plain(data: Mapping[str, Any], key: str, problems: Problems) -> Any:
+    kind, low, default = _PLAIN[key]
+    if key not in data and default is None:
+        problems.add(key, "is required")
+        return None
+    try:
+        value = convert(data.get(key, default), kind)
+    except ValueError as error:
+        problems.add(key, str(error))
+        return None
+    if value < low or (key == "lr" and value == 0):
+        problems.add(key, f"must be {'>' if key == 'lr' else '>='} {low:g}, got {value:g}")
+    elif "seed" in key and value >= 2**63:
+        problems.add(key, f"must be below 2^63, got {value}")
+    return value
