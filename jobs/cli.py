@@ -43,10 +43,15 @@ def main() -> None:
 
     Everything lives under $OPLSTM_HOME (default ./oplstm-home).
     """
-    warnings.filterwarnings("ignore", category=FutureWarning)
-    logging.getLogger().setLevel(logging.ERROR)
+    quiet_libraries()
+
+
+def quiet_libraries() -> None:
+    """Keep the libraries' own chatter out of the output."""
     import optuna
 
+    warnings.filterwarnings("ignore", category=FutureWarning)
+    logging.getLogger().setLevel(logging.ERROR)
     optuna.logging.set_verbosity(optuna.logging.ERROR)
 
 
@@ -176,7 +181,7 @@ def _run(json_: bool, home: Any, name: str, work: Callable[[Any], Any]) -> None:
     from jobs.display import progress_bar, result_lines
     from jobs.status import sweep_status
 
-    _stop_on_interrupt(home, name)
+    stop_on_interrupt(home, name)
     with progress_bar(name) as show:
         outcome = work(show)
     status = sweep_status(outcome.folder, trials=True)
@@ -203,7 +208,9 @@ def _run(json_: bool, home: Any, name: str, work: Callable[[Any], Any]) -> None:
         raise WorkError(f"every run of {name} failed; see {outcome.folder.path / 'tune.log'}")
 
 
-def _stop_on_interrupt(home: Any, name: str) -> None:
+def stop_on_interrupt(home: Any, name: str) -> None:
+    """Let the first Ctrl-C ask the sweep to stop cleanly, and the second end this process."""
+
     def handle(signum: int, frame: Any) -> None:
         request = home.sweeps / name / "stop"
         if request.exists() or not request.parent.is_dir():
@@ -277,7 +284,7 @@ def promote(name: str, seeds: int | None, dry_run: bool, json_: bool) -> None:
         stdout.print(choice_table(choice))
     if not dry_run:
         home.check_writable()
-        _stop_on_interrupt(home, home.free_name(f"{name}-final"))
+        stop_on_interrupt(home, home.free_name(f"{name}-final"))
         with launch.tracking_server(home, Header.read(folder).tracking_uri, wait=True) as uri:
             report["registered"] = launch.register(folder, choice, uri)
             with progress_bar(f"{name}-final") as show:
@@ -300,11 +307,10 @@ def promote(name: str, seeds: int | None, dry_run: bool, json_: bool) -> None:
 @as_json
 def table(number: int, tracking_uri: str | None, json_: bool) -> None:
     """Print a table of the paper, ours beside its cells, from tracked final runs."""
-    from tracking.tables import table_1
-
     from jobs.home import Home
     from jobs.launch import chosen_uri, tracking_server
     from tracking.client import connect
+    from tracking.tables import table_1
 
     with tracking_server(Home(), chosen_uri(tracking_uri), wait=True) as uri:
         made = table_1(connect(uri))

@@ -9,10 +9,8 @@ from rich.console import Console
 from rich.progress import (
     BarColumn,
     Progress,
-    SpinnerColumn,
     TaskProgressColumn,
     TextColumn,
-    TimeElapsedColumn,
     TimeRemainingColumn,
 )
 from rich.table import Table
@@ -30,14 +28,12 @@ stdout = Console()
 def progress_bar(title: str) -> Iterator[Callable[[dict[str, Any]], None]]:
     """A bar with best-so-far and time left; yields what takes ``Coordinator.progress``."""
     columns = (
-        SpinnerColumn(),
         TextColumn("[bold]{task.description}"),
-        BarColumn(),
+        BarColumn(bar_width=20),
         TaskProgressColumn(),
         TextColumn("{task.fields[note]}"),
-        TimeElapsedColumn(),
+        TimeRemainingColumn(compact=True),
         TextColumn("left"),
-        TimeRemainingColumn(elapsed_when_finished=False),
     )
     with Progress(*columns, console=stderr) as bar:
         task = bar.add_task(title, total=None, note="starting")
@@ -47,9 +43,9 @@ def progress_bar(title: str) -> Iterator[Callable[[dict[str, Any]], None]]:
             ended = sum(counts.get(state, 0) for state in ("complete", "pruned", "diverged", "failed"))
             total = progress["asked"] if progress["exhausted"] else progress["trials"]
             parts = [f"{ended}/{total or '?'} runs"]
-            parts += [f"{counts[state]} {state}" for state in ("pruned", "diverged", "failed") if counts.get(state)]
             if progress["best"] is not None:
-                parts.append(f"best {progress['best']:.4f} ({progress['leader']})")
+                parts.append(f"best {progress['best']:.4f}")
+            parts += [f"{counts[state]} {state}" for state in ("diverged", "failed") if counts.get(state)]
             if progress["tracking_error"]:
                 parts.append(f"MLflow waits ({progress['waiting_records']} records)")
             bar.update(task, total=total, completed=progress["fraction"], note=", ".join(parts))

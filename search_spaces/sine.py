@@ -56,8 +56,8 @@ def demo(trial: Trial) -> dict[str, Any]:
     """A small part of ``lstm`` around what a laptop can train in minutes; the rate still spans two decades."""
     width = trial.suggest_categorical("hidden", [20, 40])
     return {
-        "widths": [width] * trial.suggest_int("layers", 1, 3),
-        "passes": trial.suggest_int("passes", 2, 5),
+        "widths": [width] * trial.suggest_int("layers", 2, 3),
+        "passes": trial.suggest_int("passes", 3, 5),
         "meta_batch_size": trial.suggest_int("meta_batch_size", 2, 4),
-        "lr": trial.suggest_float("lr", 2e-4, 2e-2, log=True),
+        "lr": trial.suggest_float("lr", 3e-4, 3e-2, log=True),
     }

@@ -36,14 +36,14 @@ def learning_curve(points: Sequence[Mapping[str, Any]], metric: str, title: str)
     Losses are drawn on a logarithmic axis and together; an accuracy gets a panel of its own.
 
     Args:
-        points: Each with "step" (meta-updates), and any of "tasks_seen", "train/loss", `metric` and "val/ci95".
+        points: Each with "update" (how many meta-updates), and any of "tasks_seen", "train/loss", "val/ci95", `metric`.
         metric: Name of the validation metric.
         title: Of the picture.
 
     Returns:
         The PNG.
     """
-    updates = _column(points, "step")
+    updates = _column(points, "update")
     training, validation, width = (_column(points, name) for name in ("train/loss", metric, "val/ci95"))
     apart = not metric.endswith("loss")
     figure = Figure(figsize=(7.2, 6.0 if apart else 4.6), dpi=150, layout="constrained")
@@ -90,9 +90,7 @@ def _draw_line(
         axes.plot(x[there], y[there], color=color, label=_label(name), marker=marker, markersize=3.5, linewidth=1.6)
 
 
-def _draw_band(
-    axes: "Axes", x: "NDArray[np.float64]", y: "NDArray[np.float64]", width: "NDArray[np.float64]"
-) -> None:
+def _draw_band(axes: "Axes", x: "NDArray[np.float64]", y: "NDArray[np.float64]", width: "NDArray[np.float64]") -> None:
     there = np.isfinite(x) & np.isfinite(y) & np.isfinite(width)
     if there.any():
         low = y - width

@@ -5,8 +5,8 @@ import os
 from pathlib import Path
 from typing import Any, Final
 
-_CHUNK: Final = 1 << 20
-_MAX_RECORDS: Final = 2000
+_CHUNK: Final = 1 << 22
+_MAX_RECORDS: Final = 10_000
 
 
 class JournalTail:

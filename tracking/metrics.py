@@ -28,24 +28,121 @@ _LOSS: Final = "mean over tasks of the query loss: squared error for regression,
 _SECTION_5: Final = "paper, Section 5"
 
 _ENTRIES: Final = (
-    Metric("train/loss", "loss", "lower", "query loss of the training tasks, mean since the point before", "paper, Eq. 1"),
-    Metric("train/tasks_per_second", "tasks/s", "higher", "training tasks by seconds of training, validation left out", "oplstm"),
+    Metric(
+        "train/loss",
+        "loss",
+        "lower",
+        "query loss of the training tasks, mean since the point before",
+        "paper, Algorithm 1",
+    ),
+    Metric(
+        "train/tasks_per_second",
+        "tasks/s",
+        "higher",
+        "training tasks by seconds of training, validation left out",
+        "oplstm",
+    ),
     Metric("tasks_seen", "tasks", None, "training tasks so far: meta-updates times the meta-batch size", "oplstm"),
     Metric("val/loss", "loss", "lower", f"meta-validation: {_LOSS}", _SECTION_5),
-    Metric("val/accuracy", "fraction", "higher", "meta-validation: mean over tasks of the share of queries that are right", _SECTION_5),
-    Metric("val/ci95", "as the value", "lower", "half-width of the 95% interval over meta-validation tasks: 1.96 s / sqrt(n)", _SECTION_5),
-    Metric("val/best", "as the value", None, "best meta-validation value so far; its weights are kept (nan is never best)", "oplstm"),
+    Metric(
+        "val/accuracy",
+        "fraction",
+        "higher",
+        "meta-validation: mean over tasks of the share of queries that are right",
+        _SECTION_5,
+    ),
+    Metric(
+        "val/ci95",
+        "as the value",
+        "lower",
+        "half-width of the 95% interval over meta-validation tasks: 1.96 s / sqrt(n)",
+        _SECTION_5,
+    ),
+    Metric(
+        "val/best",
+        "as the value",
+        None,
+        "best meta-validation value so far; its weights are kept (nan is never best)",
+        "oplstm",
+    ),
     Metric("test/loss", "loss", "lower", f"meta-test with the kept weights: {_LOSS}", _SECTION_5),
-    Metric("test/accuracy", "fraction", "higher", "meta-test with the kept weights: mean over tasks of the share of queries that are right", _SECTION_5),
-    Metric("test/ci95", "as the value", "lower", "half-width of the 95% interval over meta-test tasks: 1.96 s / sqrt(n)", _SECTION_5),
-    Metric("diverged", "0 or 1", "lower", "1 when the loss or a weight became nan or infinite and the run was frozen", "oplstm"),
-    Metric("ci95s", "as the value", "lower", "half-widths of the 95% intervals that a result is reported with", "oplstm"),
-    Metric("promote/score_a", "as the value", None, "promotion: best weights on the fresh validation tasks (block A) that the winner is picked on", "oplstm"),
-    Metric("promote/score_b", "as the value", None, "promotion: the winner on validation tasks (block B) that nothing was picked on", "oplstm"),
-    Metric("final/test_loss", "loss", "lower", "final run: test loss, mean over the test tasks of all seeds pooled", "paper, Table 1"),
-    Metric("final/test_accuracy", "fraction", "higher", "final run: test accuracy, mean over the test tasks of all seeds pooled", "paper, Tables 2-4"),
-    Metric("final/ci95_tasks", "as the value", "lower", "half-width of the 95% interval over all test tasks pooled: 1.96 s / sqrt(n); the paper's", "paper, Tables 1-4"),
-    Metric("final/ci95_seeds", "as the value", "lower", "half-width of the 95% interval over seeds: t(n-1) s / sqrt(n) on the seed means", "paper, Figure 5"),
+    Metric(
+        "test/accuracy",
+        "fraction",
+        "higher",
+        "meta-test with the kept weights: mean over tasks of the share of queries that are right",
+        _SECTION_5,
+    ),
+    Metric(
+        "test/ci95",
+        "as the value",
+        "lower",
+        "half-width of the 95% interval over meta-test tasks: 1.96 s / sqrt(n)",
+        _SECTION_5,
+    ),
+    Metric(
+        "diverged",
+        "0 or 1",
+        "lower",
+        "1 when the loss or a weight became nan or infinite and the run was frozen",
+        "oplstm",
+    ),
+    Metric(
+        "promote/score_a",
+        "as the value",
+        None,
+        "promotion: best weights on the fresh validation tasks (block A) that the winner is picked on",
+        "oplstm",
+    ),
+    Metric(
+        "promote/score_b",
+        "as the value",
+        None,
+        "promotion: the winner on validation tasks (block B) that nothing was picked on",
+        "oplstm",
+    ),
+    Metric(
+        "promote/ci95_a",
+        "as the value",
+        "lower",
+        "half-width of the 95% interval of promote/score_a over tasks",
+        "oplstm",
+    ),
+    Metric(
+        "promote/ci95_b",
+        "as the value",
+        "lower",
+        "half-width of the 95% interval of promote/score_b over tasks",
+        "oplstm",
+    ),
+    Metric(
+        "final/test_loss",
+        "loss",
+        "lower",
+        "final run: test loss, mean over the test tasks of all seeds pooled",
+        "paper, Table 1",
+    ),
+    Metric(
+        "final/test_accuracy",
+        "fraction",
+        "higher",
+        "final run: test accuracy, mean over the test tasks of all seeds pooled",
+        "paper, Tables 2-4",
+    ),
+    Metric(
+        "final/ci95_tasks",
+        "as the value",
+        "lower",
+        "half-width of the 95% interval over all test tasks pooled: 1.96 s / sqrt(n); the paper's",
+        "paper, Tables 1-4",
+    ),
+    Metric(
+        "final/ci95_seeds",
+        "as the value",
+        "lower",
+        "half-width of the 95% interval over seeds: t(n-1) s / sqrt(n) on the seed means",
+        "paper, Figure 5",
+    ),
     Metric("final/seeds", "runs", None, "number of seeds that ended well", "oplstm"),
     Metric("final/tasks", "tasks", None, "number of test tasks pooled", "oplstm"),
 )
@@ -55,9 +152,8 @@ METRICS: Final[Mapping[str, Metric]] = {entry.name: entry for entry in _ENTRIES}
 
 def markdown() -> str:
     """The dictionary as the page docs/metrics.md."""
-    arrows = {"lower": "lower", "higher": "higher", None: ""}
     rows = [
-        f"| `{entry.name}` | {entry.unit} | {arrows[entry.better]} | {entry.meaning} | {entry.source} |"
+        f"| `{entry.name}` | {entry.unit} | {entry.better or ''} | {entry.meaning} | {entry.source} |"
         for entry in _ENTRIES
     ]
     return "\n".join(

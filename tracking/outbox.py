@@ -18,7 +18,7 @@ from tracking.client import connect, is_missing, one_line
 from tracking.cursor import Cursor
 from tracking.file_lock import FileLock
 from tracking.journal_tail import JournalTail
-from tracking.shipping import RunVanished, Shipper
+from tracking.shipping import Closed, RunVanished, Shipper
 
 _POLL_SECONDS: Final = 0.5
 _FIRST_DELAY: Final = 0.5
@@ -26,6 +26,7 @@ _MAX_DELAY: Final = 30.0
 _MAX_FLUSH_DELAY: Final = 2.0
 _DEFER_SECONDS: Final = 20.0
 _TWIN_SECONDS: Final = 5.0
+_CLOSING_SECONDS: Final = 3.0
 
 
 class Outbox:
@@ -60,7 +61,8 @@ class Outbox:
         Raises:
             RequestError: Another process ships this journal.
         """
-        self._lock = FileLock(self._cursor_path)
+        # An outbox that was closed in the middle of a call may take as long as that call to let go.
+        self._lock = FileLock(self._cursor_path, patience=_CLOSING_SECONDS)
         with self._mutex:
             self._cursor = Cursor.load(self._cursor_path)
             if self._journal.exists() and self._journal.stat().st_size < self._cursor.offset:
@@ -96,9 +98,7 @@ class Outbox:
         self._closing.set()
         self._wake.set()
         if self._thread is not None:
-            self._thread.join(timeout=5)
-        if self._lock is not None:
-            self._lock.release()
+            self._thread.join(timeout=_CLOSING_SECONDS)
 
     def __enter__(self) -> "Outbox":
         self.start()
@@ -110,11 +110,22 @@ class Outbox:
         self.close()
 
     def _work(self) -> None:
+        try:
+            self._ship_until_closed()
+        finally:
+            if self._lock is not None:
+                self._lock.release()
+
+    def _ship_until_closed(self) -> None:
         delay = _FIRST_DELAY
-        while not self._closing.is_set():
+        while True:
             self._wake.clear()
+            if self._closing.is_set():
+                return
             try:
                 busy = self._ship_some()
+            except Closed:
+                return
             except Exception as error:  # whatever it is, the journal still has the records: try again
                 self.last_error = one_line(error)
                 self._shipper = None
@@ -138,6 +149,8 @@ class Outbox:
                 self._shipper.look_for_twins()
                 self._look_for_twins_at = time.monotonic() + _TWIN_SECONDS
             if end == self._cursor.offset and not deferred:
+                if not self._cursor.deferred:
+                    self.last_error = None
                 return False
             failed = self._upload(self._shipper, [*deferred, *self._shipper.ship(records)])
         except RunVanished:
@@ -155,10 +168,10 @@ class Outbox:
     def _upload(self, shipper: Shipper, uploads: list[dict[str, Any]]) -> list[dict[str, Any]]:
         """Upload, and return what failed: an artifact store that is down must not hold up the points."""
         for index, record in enumerate(uploads):
-            if self._closing.is_set():
-                return uploads[index:]
             try:
                 shipper.upload(record)
+            except Closed:
+                return uploads[index:]
             except Exception as error:
                 self.last_error = one_line(error)
                 self._retry_uploads_at = time.monotonic() + (_MAX_FLUSH_DELAY if self._flushing else _DEFER_SECONDS)
@@ -180,6 +193,7 @@ class Outbox:
             cursor=self._cursor,
             save=lambda: self._cursor.save(self._cursor_path),
             refuse=self._refuse,
+            closing=self._closing,
         )
 
     def _rewind(self) -> None:

@@ -30,7 +30,7 @@ def groups(word: str, *, trials: int, steps: int) -> Iterator[list[dict[str, Any
             metrics = {"val/loss": value(number, step), "tasks_seen": float(4 * step)}
             yield [{"kind": "point"}, records.points(key, step=step, metrics=metrics, timestamp=START + step)]
     for key in keys:
-        curve = [{"step": step, "tasks_seen": 4 * step, "val/loss": 1 / (1 + step)} for step in range(3)]
+        curve = [{"update": step, "tasks_seen": 4 * step, "val/loss": 1 / (1 + step)} for step in range(3)]
         yield [
             records.artifact(key, path="best.txt", folder="checkpoint"),
             records.learning_curve(key, points=curve, metric="val/loss", title=key),

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from oplstm.errors import RequestError, WorkError
+from tests.conftest import ROOT
 from tracking.journal import Journal, is_locked
 
 pytestmark = pytest.mark.unit
@@ -103,9 +104,8 @@ def test_damage_before_the_end_is_reported_with_its_line(journal_path: Path) -> 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
 def test_values_that_are_not_finite_are_refused_and_nothing_is_written(journal_path: Path, value: float) -> None:
-    with Journal(journal_path) as journal:
-        with pytest.raises(ValueError):
-            journal.append([{"n": 1}, {"n": value}])
+    with Journal(journal_path) as journal, pytest.raises(ValueError, match="not JSON compliant"):
+        journal.append([{"n": 1}, {"n": value}])
     assert read(journal_path) == []
 
 
@@ -141,7 +141,8 @@ def test_a_second_owner_is_told_who_the_first_is(journal_path: Path) -> None:
 
 
 def test_kill_9_frees_the_journal_and_leaves_whole_groups(journal_path: Path) -> None:
-    with subprocess.Popen([sys.executable, "-c", OWNER, str(journal_path)], stdout=subprocess.PIPE) as owner:
+    command = [sys.executable, "-c", OWNER, str(journal_path)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, cwd=ROOT) as owner:
         assert owner.stdout is not None and owner.stdout.readline()
         assert is_locked(journal_path)
         owner.send_signal(signal.SIGKILL)
@@ -221,16 +222,20 @@ def test_a_full_disk_is_said_in_one_line_and_mended_by_space(tmp_path: Path) -> 
         path = disk / "journal.jsonl"
         (disk / "ballast").write_bytes(b"x" * 40_000)
         with Journal(path) as journal:
-            written = 0
-            with pytest.raises(WorkError) as caught:
+            written: list[int] = []
+
+            def fill() -> None:
                 while True:
-                    journal.append([{"n": written, "pad": "x" * 1000}])
-                    written += 1
+                    journal.append([{"n": len(written), "pad": "x" * 1000}])
+                    written.append(len(written))
+
+            with pytest.raises(WorkError) as caught:
+                fill()
             assert str(path) in str(caught.value) and "\n" not in str(caught.value)
-            assert [record["n"] for record in read(path)] == list(range(written))
+            assert [record["n"] for record in read(path)] == written
             (disk / "ballast").unlink()
-            journal.append([{"n": written}])
-        assert [record["n"] for record in read(path)] == list(range(written + 1))
+            journal.append([{"n": len(written)}])
+        assert [record["n"] for record in read(path)] == [*written, len(written)]
     finally:
         subprocess.run(["umount", "-l", str(disk)], check=False)
 

@@ -32,7 +32,7 @@ def refused(path: Path) -> bool:
 @pytest.mark.parametrize(
     "fault",
     [
-        "drop",
+        pytest.param("drop", id="drop"),
         answer_json(500, "INTERNAL_ERROR"),
         answer_json(503, "TEMPORARILY_UNAVAILABLE"),
         answer_json(429, "REQUEST_LIMIT_EXCEEDED"),
@@ -45,7 +45,7 @@ def refused(path: Path) -> bool:
         (502, "text/html", b"<html>bad gateway</html>"),
         (200, "text/html", b"<html>a hotel's login page</html>"),
     ],
-    ids=lambda fault: fault if isinstance(fault, str) else f"{fault[0]}-{fault[1].rpartition('/')[2]}-{fault[2][2:12]!r}",
+    ids=str,
 )
 def test_no_temporary_fault_loses_or_doubles_anything(
     rest: Rest, proxy: FaultyProxy, journal_path: Path, unique: str, fault: tuple[int, str, bytes] | str
@@ -147,9 +147,7 @@ def test_an_artifact_store_that_is_down_does_not_hold_up_the_points(
 
 
 @pytest.mark.slow
-def test_closing_is_quick_whatever_the_server_does(
-    proxy: FaultyProxy, journal_path: Path, unique: str
-) -> None:
+def test_closing_is_quick_whatever_the_server_does(proxy: FaultyProxy, journal_path: Path, unique: str) -> None:
     write_sweep(journal_path, unique, trials=1, steps=3)
 
     def hang(request: str) -> None:

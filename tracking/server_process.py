@@ -1,0 +1,91 @@
+"""The operating system's side of the embedded MLflow server: its process group, its port, its log."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Final
+
+_LOG_TAIL_LINES: Final = 12
+
+
+def launch(folder: Path, port: int) -> "subprocess.Popen[bytes]":
+    """Start `mlflow server` in a process group of its own; its database, artifacts and log are in `folder`."""
+    command = [
+        *(sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1"),
+        *("--backend-store-uri", f"sqlite:///{folder / 'mlflow.db'}", "--serve-artifacts"),
+        *("--artifacts-destination", (folder / "artifacts").as_uri()),
+        *("--allowed-hosts", "localhost,localhost:*,127.0.0.1,127.0.0.1:*"),
+        *("--uvicorn-opts", "--timeout-graceful-shutdown 3"),
+    ]
+    # A user's MLFLOW_ variables, such as a backend store, are meant for another server.
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("MLFLOW_")}
+    environment |= {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "MLFLOW_DISABLE_TELEMETRY": "true"}
+    with (folder / "server.log").open("ab") as log:
+        return subprocess.Popen(
+            command,
+            cwd=folder,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+
+
+def group_exists(pid: int) -> bool:
+    """Whether a process of the group that `pid` leads, or led, is alive."""
+    try:
+        os.killpg(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+def end_group(pid: int, process: "subprocess.Popen[bytes] | None" = None) -> None:
+    """Ask the group that `pid` leads to end, and after 10 s make it; returns when it is gone."""
+    for sent, patience in ((signal.SIGTERM, 10.0), (signal.SIGKILL, 5.0)):
+        try:
+            os.killpg(pid, sent)
+        except (ProcessLookupError, PermissionError):
+            return
+        deadline = time.monotonic() + patience
+        while time.monotonic() < deadline:
+            if process is not None:
+                process.poll()  # reaps it
+            if not group_exists(pid):
+                return
+            time.sleep(0.05)
+
+
+def is_free(port: int) -> bool:
+    """Whether a server could listen on this port of the loopback interface."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except (OSError, OverflowError):
+            return False
+    return True
+
+
+def any_free_port() -> int:
+    """A port that nothing listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def log_tail(folder: Path) -> str:
+    """The last lines of the server's log, as the end of an error text."""
+    path = folder / "server.log"
+    try:
+        lines = path.read_text(encoding="utf-8", errors="replace").splitlines()[-_LOG_TAIL_LINES:]
+    except OSError:
+        return f" It left no log at {path}"
+    return f" The end of its log, {path}:\n" + "\n".join(lines)
