@@ -68,7 +68,7 @@ class Final(_Section):
 
     seeds: int = Field(default=3, ge=1)
     budget: dict[str, Any] = Field(default={}, description="Replaces keys of the sweep's budget")
-    cpus: int = Field(default=2, ge=1)
+    cpus: int = Field(default=1, ge=1)
     gpus: float = Field(default=0.0, ge=0.0)
 
 

@@ -13,10 +13,10 @@ from tracking import records
 
 Record = dict[str, Any]
 
-# How MLflow shows the end of a run: only a failure and a divergence are red.
+# MLflow shows all but FINISHED in red, and pruning is no failure; the tag oplstm.state tells the two apart.
 _STATUS: dict[str, records.EndStatus] = {
     "complete": "FINISHED",
-    "pruned": "KILLED",
+    "pruned": "FINISHED",
     "stopped": "KILLED",
     "diverged": "FAILED",
     "failed": "FAILED",

@@ -50,6 +50,6 @@ promotion:
 
 final:
   seeds: 3
-  cpus: 2
+  cpus: 1                      # a second thread gains nothing at these sizes
   budget: {}                   # keys that differ from the sweep's budget
 """

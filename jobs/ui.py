@@ -11,7 +11,7 @@ from jobs.launch import tracking_server
 from jobs.sweep_state import Header
 from tracking.client import connect
 from tracking.server import ensure_server
-from tracking.views import sweep_url
+from tracking.views import share_sweep_view
 
 
 def landing_url(home: Home, uri: str) -> str:
@@ -21,7 +21,9 @@ def landing_url(home: Home, uri: str) -> str:
         header = Header.read(folder)
         experiment = client.get_experiment_by_name(header.experiment)
         if header.kind == "sweep" and experiment is not None:
-            return sweep_url(uri, experiment.experiment_id, sweep_key=header.name, metric="val/best", ascending=True)
+            return share_sweep_view(
+                client, uri, experiment.experiment_id, sweep_key=header.name, metric="val/best", ascending=True
+            )
     return uri
 
 
