@@ -1,5 +1,6 @@
 """Training in this process, without Ray: ``oplstm train`` and final runs."""
 
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -7,8 +8,7 @@ from jobs.coordinator import Coordinator
 from jobs.home import SweepFolder
 from jobs.pack_worker import train_pack
 
-TICK_EVERY = 20
-"""Meta-updates between two looks at the progress bar."""
+TICK_SECONDS = 0.5
 
 
 def run_locally(
@@ -27,18 +27,9 @@ def run_locally(
     try:
         while (assignment := coordinator.next_pack()) is not None:
             runs = [coordinator.state.by_name[name] for name in assignment["names"]]
-            total = runs[0].total
             per_update = runs[0].run["meta_batch_size"] if runs[0].run["budget"]["tasks"] else 1
 
-            def tick(update: int, running: int, total: int = total, per_update: int = per_update) -> None:
-                if update % TICK_EVERY == 0:
-                    progress = coordinator.progress()
-                    within = min(1.0, update * per_update / total)
-                    ended = sum(
-                        trial.fraction for trial in coordinator.state.trials.values() if trial.state != "running"
-                    )
-                    on_progress({**progress, "fraction": ended + running * within})
-
+            tick = _ticker(coordinator, on_progress, runs[0].total, per_update)
             train_pack(assignment, coordinator, folder, cpus=resources.cpus, gpus=resources.gpus, tick=tick)
     except BaseException:
         coordinator.close(flush_seconds=2.0)
@@ -46,3 +37,21 @@ def run_locally(
     progress = coordinator.progress()
     on_progress(progress)
     return progress, coordinator.close()
+
+
+def _ticker(
+    coordinator: Coordinator, on_progress: Callable[[dict[str, Any]], None], total: int, per_update: int
+) -> Callable[[int, int], None]:
+    """Moves the bar between validation points too, a few times a second."""
+    shown = 0.0
+
+    def tick(update: int, running: int) -> None:
+        nonlocal shown
+        if time.monotonic() - shown < TICK_SECONDS:
+            return
+        shown = time.monotonic()
+        ended = sum(trial.fraction for trial in coordinator.state.trials.values() if trial.state != "running")
+        within = running * min(1.0, update * per_update / total)
+        on_progress({**coordinator.progress(), "fraction": ended + within})
+
+    return tick
