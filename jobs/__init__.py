@@ -1,6 +1,7 @@
 """Ray Tune: sweeps and their coordinator, promotion, final runs and the command line."""
 
 import os
+from pathlib import Path
 
 # Libraries read these when they are imported, so they are set before any module of this package imports one.
 for _name, _value in {
@@ -12,3 +13,7 @@ for _name, _value in {
     "MLFLOW_DISABLE_TELEMETRY": "true",
 }.items():
     os.environ.setdefault(_name, _value)
+
+# `ray start` guards a cluster with the token of its user, if there is one; a driver sends it only in this mode.
+if {"RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"} & set(os.environ) or (Path.home() / ".ray" / "auth_token").is_file():
+    os.environ.setdefault("RAY_AUTH_MODE", "token")

@@ -218,7 +218,8 @@ def stop_on_interrupt(home: Any, name: str) -> None:
         request.touch()
         click.echo("\nstopping at the next update; once more to stop at once", err=True)
 
-    signal.signal(signal.SIGINT, handle)
+    for number in (signal.SIGINT, signal.SIGTERM):  # a batch system ends its time with SIGTERM
+        signal.signal(number, handle)
 
 
 @main.command()

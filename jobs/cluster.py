@@ -2,6 +2,8 @@
 
 import logging
 import socket
+import subprocess
+import sys
 import warnings
 from urllib.parse import urlparse
 
@@ -10,7 +12,8 @@ import ray
 from jobs.jobfile import Resources
 from oplstm.errors import RequestError
 
-CONNECT_SECONDS = 10.0
+TCP_SECONDS = 3.0
+HEALTH_SECONDS = 7.0
 
 
 def connect(address: str | None) -> bool:
@@ -20,12 +23,10 @@ def connect(address: str | None) -> bool:
         Whether this call connected, so that the caller disconnects.
 
     Raises:
-        RequestError: Nothing answers there; said within 15 seconds.
+        RequestError: It does not let us in.
     """
     if ray.is_initialized():
         return False
-    if address is not None:
-        _check_answers(address)
     with warnings.catch_warnings(action="ignore", category=FutureWarning):
         try:
             ray.init(
@@ -40,7 +41,14 @@ def connect(address: str | None) -> bool:
     return True
 
 
-def _check_answers(address: str) -> None:
+def check_answers(address: str | None) -> None:
+    """See that a Ray cluster answers at ``address``; None means one that is yet to start.
+
+    Raises:
+        RequestError: None does; said within 15 seconds.
+    """
+    if address is None:
+        return
     parsed = urlparse(address if "//" in address else f"//{address}")
     try:
         host, port = parsed.hostname, parsed.port
@@ -51,11 +59,20 @@ def _check_answers(address: str) -> None:
     if parsed.scheme == "ray":
         raise RequestError(f"--ray-address must be host:port of the head node, got {address!r}; run oplstm on a node "
                            "of the cluster, which the coordinator needs")  # fmt: skip
+    mend = "start one with 'ray start --head', or leave --ray-address out"
     try:
-        socket.create_connection((host, port), timeout=CONNECT_SECONDS).close()
+        socket.create_connection((host, port), timeout=TCP_SECONDS).close()
+        # Ray's own connecting waits for half a minute, and complains to the terminal, where something else listens.
+        command = [sys.executable, "-m", "ray.scripts.scripts", "health-check", "--address", address]
+        healthy = subprocess.run(command, capture_output=True, timeout=HEALTH_SECONDS, check=False).returncode == 0
+    except subprocess.TimeoutExpired:
+        healthy = False
     except OSError as error:
-        raise RequestError(f"no Ray cluster answers at {address}: {error.strerror or error}; start one with "
-                           "'ray start --head', or leave --ray-address out") from error  # fmt: skip
+        raise RequestError(f"no Ray cluster answers at {address}: {error.strerror or error}; {mend}") from error
+    if not healthy:
+        raise RequestError(
+            f"what listens at {address} is no healthy Ray cluster, or wants another token (RAY_AUTH_TOKEN); {mend}"
+        )
 
 
 def disconnect() -> None:

@@ -105,6 +105,7 @@ def start_sweep(
 
     home.check_writable(disk_bytes(job))
     home.new_sweep(name)
+    cluster.check_answers(ray_address)
     with tracking_server(home, uri) as tracking_uri:
         connected = cluster.connect(ray_address)
         try:
@@ -166,11 +167,13 @@ def resume(home: Home, name: str, *, ray_address: str | None, progress: Progress
     if state.finished:
         raise RequestError(f"{name} has ended; nothing is left to resume")
     home.check_writable()
-    with tracking_server(home, header.tracking_uri) as tracking_uri:
-        if header.kind != "sweep":
+    if header.kind != "sweep":
+        with tracking_server(home, header.tracking_uri) as tracking_uri:
             return _local(folder, tracking_uri, progress)
-        from jobs import cluster
+    from jobs import cluster
 
+    cluster.check_answers(ray_address)
+    with tracking_server(home, header.tracking_uri) as tracking_uri:
         connected = cluster.connect(ray_address)
         try:
             cluster.check_resources(Job.model_validate(header.job).resources)

@@ -140,11 +140,14 @@ def test_a_second_owner_is_told_who_the_first_is(journal_path: Path) -> None:
     assert not is_locked(journal_path)
 
 
-def test_kill_9_frees_the_journal_and_leaves_whole_groups(journal_path: Path) -> None:
+@pytest.mark.parametrize("delay", [0.0, 0.002, 0.005, 0.009])
+def test_kill_9_frees_the_journal_and_leaves_whole_groups(journal_path: Path, delay: float) -> None:
     command = [sys.executable, "-c", OWNER, str(journal_path)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, cwd=ROOT) as owner:
-        assert owner.stdout is not None and owner.stdout.readline()
+        assert owner.stdout is not None
+        assert owner.stdout.readline()
         assert is_locked(journal_path)
+        time.sleep(delay)
         owner.send_signal(signal.SIGKILL)
     assert not is_locked(journal_path)
     with Journal(journal_path) as journal:
