@@ -1,5 +1,6 @@
 """The command line. Exit codes: 0 done, 1 the work failed, 2 the request was wrong and nothing was started."""
 
+import contextlib
 import json
 import logging
 import signal
@@ -182,7 +183,8 @@ def _run(json_: bool, home: Any, name: str, work: Callable[[Any], Any]) -> None:
     from jobs.status import sweep_status
 
     stop_on_interrupt(home, name)
-    with progress_bar(name) as show:
+    # Ray writes about processes that die to stdout, which belongs to the report.
+    with contextlib.redirect_stdout(sys.stderr), progress_bar(name) as show:
         outcome = work(show)
     status = sweep_status(outcome.folder, trials=True)
     status["records_waiting"] = outcome.waiting

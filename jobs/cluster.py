@@ -49,14 +49,14 @@ def check_answers(address: str | None) -> None:
     """
     if address is None:
         return
-    parsed = urlparse(address if "//" in address else f"//{address}")
     try:
-        host, port = parsed.hostname, parsed.port
+        parsed = urlparse(address if "//" in address else f"//{address}")
+        scheme, host, port = parsed.scheme, parsed.hostname, parsed.port
     except ValueError:
-        host, port = None, None
-    if not host or not port or parsed.scheme not in ("", "ray"):
+        scheme, host, port = "", None, None
+    if not host or not port or scheme not in ("", "ray"):
         raise RequestError(f"--ray-address must be host:port, got {address!r}")
-    if parsed.scheme == "ray":
+    if scheme == "ray":
         raise RequestError(f"--ray-address must be host:port of the head node, got {address!r}; run oplstm on a node "
                            "of the cluster, which the coordinator needs")  # fmt: skip
     mend = "start one with 'ray start --head', or leave --ray-address out"
@@ -86,12 +86,30 @@ def check_resources(resources: Resources) -> None:
     Raises:
         RequestError: None can.
     """
-    nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
-    for node in nodes:
-        if node.get("CPU", 0) >= resources.cpus and node.get("GPU", 0) >= resources.gpus:
-            return
+    if pack_slots(resources):
+        return
+    nodes = _nodes()
     largest = {name: max((node.get(name, 0) for node in nodes), default=0) for name in ("CPU", "GPU")}
     raise RequestError(
         f"resources: a pack asks for {resources.cpus} CPUs and {resources.gpus:g} GPUs, the largest node of the "
         f"cluster has {largest['CPU']:g} CPUs and {largest['GPU']:g} GPUs; lower resources.cpus or resources.gpus"
     )
+
+
+def pack_slots(resources: Resources) -> int:
+    """How many packs the cluster can hold at once."""
+    return sum(_slots_of(node, resources) for node in _nodes())
+
+
+def _slots_of(node: dict[str, float], resources: Resources) -> int:
+    by_cpu = int(node.get("CPU", 0) // resources.cpus)
+    if not resources.gpus:
+        return by_cpu
+    gpus = int(node.get("GPU", 0))
+    # A fraction shares one GPU and never spans two; the small number undoes the rounding of 1 / 0.1.
+    by_gpu = gpus * int(1 / resources.gpus + 1e-9) if resources.gpus < 1 else gpus // int(resources.gpus)
+    return min(by_cpu, by_gpu)
+
+
+def _nodes() -> list[dict[str, float]]:
+    return [node["Resources"] for node in ray.nodes() if node["Alive"]]

@@ -42,12 +42,12 @@ class Coordinator:
         folder.stop_request.unlink(missing_ok=True)
         self._proposals = Proposals(self.job, folder.study, name=self.header.name, final=self._final)
         known = list(Journal.read(folder.journal))
-        if known:
-            self._replay(known)
-        else:
+        if not known:
             self._journal.append([sweep_records.sweep_run(self.header, time.time())])
+        self._replay(known)
         self._unfinished = self.state.unfinished_packs()
-        self._reopen()
+        if known and not self.state.finished:
+            self._reopen()
         self._outbox = Outbox(folder.journal, tracking_uri)
         self._outbox.start()
 
@@ -58,19 +58,18 @@ class Coordinator:
                 continue
             self.state.apply(record)
             if record["event"] == "asked":
-                self._proposals.replay(record["params"])
-            elif record["event"] == "point" and "val/loss" in record["metrics"]:
-                number = self.state.by_name[record["trial"]].number
-                self._proposals.report(number, record["metrics"]["val/loss"], record["milestone"])
+                self._proposals.replay(record["params"], record["draws"])
+            elif record["event"] == "point":
+                trial = self.state.by_name[record["trial"]]
+                self._decide(trial, record["metrics"].get("val/loss", math.nan), record["milestone"])
             elif record["event"] == "ended" and record["state"] in ENDED:
                 trial = self.state.by_name[record["trial"]]
                 self._proposals.tell(trial.number, trial.state, record["metrics"].get("val/best", math.inf))
 
     def _reopen(self) -> None:
-        """Runs that ended as stopped go on."""
+        """The sweep goes on, and so do the runs that ended as stopped."""
         stopped = [trial for pack in self._unfinished.values() for trial in pack if trial.state == "stopped"]
-        if self._unfinished and not self.state.finished:
-            self._write(sweep_records.reopened(self.header, stopped))
+        self._write(sweep_records.reopened(self.header, stopped))
 
     def _write(self, records: Sequence[dict[str, Any]]) -> None:
         """Journal first, then take effect."""
@@ -104,8 +103,8 @@ class Coordinator:
             proposal = None if self.state.exhausted else self._proposals.ask()
             if proposal is None:
                 break
-            record = {"trial": proposal.number, "params": proposal.params, "run": proposal.run.to_dict()}
-            self._write([{"kind": "sweep", "event": "asked", **record}])
+            record = {"trial": proposal.number, "params": proposal.params, "draws": proposal.draws}
+            self._write([{"kind": "sweep", "event": "asked", **record, "run": proposal.run.to_dict()}])
             waiting.append(self.state.trials[proposal.number])
         else:
             return self._of_one_signature(waiting, size)
@@ -133,10 +132,10 @@ class Coordinator:
         for point in points:
             trial = self.state.by_name[point.run]
             known = any(earlier["update"] == point.update for earlier in trial.points)
-            if known:
-                wanted = point.update in trial.pruned_at
+            if known or trial.state in ENDED:
+                wanted = not known or point.update in trial.pruned_at
             else:
-                wanted = self._decide(trial, point)
+                wanted = self._decide(trial, point.metrics["val/loss"], point.milestone)
                 records += sweep_records.point(self.header, trial, point, prune=wanted, now=time.time())
             if wanted:
                 prune.append(point.run)
@@ -144,12 +143,12 @@ class Coordinator:
             self._write(records)
         return prune
 
-    def _decide(self, trial: Trial, point: Point) -> bool:
-        value = point.metrics["val/loss"]
-        if not math.isfinite(value) or point.milestone == 0:
+    def _decide(self, trial: Trial, value: float, milestone: int) -> bool:
+        """Whether to prune; replayed with every point, because some of Optuna's pruners remember being asked."""
+        if not math.isfinite(value) or milestone == 0:
             return False
-        self._proposals.report(trial.number, value, point.milestone)
-        return point.milestone < trial.total and self._proposals.should_prune(trial.number)
+        self._proposals.report(trial.number, value, milestone)
+        return milestone < trial.total and self._proposals.should_prune(trial.number)
 
     def on_ends(self, ends: Sequence[RunEnd]) -> None:
         """Record that runs have ended; a repeat changes nothing."""
@@ -165,6 +164,8 @@ class Coordinator:
     def pack_failed(self, pack: str, reason: str) -> None:
         """The process of a pack died more often than the job allows."""
         for trial in self.state.unfinished_packs().get(pack, []):
+            if trial.state in ENDED:
+                continue
             self._proposals.tell(trial.number, "failed", math.inf)
             points = trial.points[-1] if trial.points else {"update": 0}
             end = RunEnd(trial.name, "stopped", int(points["update"]), 0, note=reason)

@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import (
     BarColumn,
     Progress,
@@ -19,6 +20,7 @@ from jobs.final import FinalResult
 from jobs.plan import Plan
 from jobs.selection import Choice
 from jobs.statistics import Interval
+from oplstm.errors import RequestError
 
 stderr = Console(stderr=True)
 stdout = Console()
@@ -36,7 +38,7 @@ def progress_bar(title: str) -> Iterator[Callable[[dict[str, Any]], None]]:
         TextColumn("left"),
     )
     with Progress(*columns, console=stderr) as bar:
-        task = bar.add_task(title, total=None, note="starting")
+        task = bar.add_task(escape(title), total=None, note="starting")
 
         def show(progress: dict[str, Any]) -> None:
             counts = progress["counts"]
@@ -50,7 +52,11 @@ def progress_bar(title: str) -> Iterator[Callable[[dict[str, Any]], None]]:
                 parts.append(f"MLflow waits ({progress['waiting_records']} records)")
             bar.update(task, total=total, completed=progress["fraction"], note=", ".join(parts))
 
-        yield show
+        try:
+            yield show
+        except RequestError:
+            bar.live.transient = True  # nothing was started, so no bar stays behind
+            raise
 
 
 def interval(value: Interval) -> str:
@@ -121,5 +127,5 @@ def trials_table(trials: list[dict[str, Any]]) -> Table:
         params = "  ".join(f"{name}={value:.4g}" if isinstance(value, float) else f"{name}={value}"
                            for name, value in trial["params"].items())  # fmt: skip
         best = "" if trial["best"] is None else f"{trial['best']:.4f}"
-        table.add_row(trial["name"], trial["state"], f"{trial['fraction']:.0%}", best, params)
+        table.add_row(trial["name"], trial["state"], f"{trial['fraction']:.0%}", best, escape(params))
     return table

@@ -2,8 +2,8 @@
 
 import copy
 import difflib
+import functools
 import importlib.resources
-import itertools
 import json
 import warnings
 from collections.abc import Mapping, Sequence
@@ -16,6 +16,7 @@ import optuna
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from jobs.job_places import line_numbers, located
 from oplstm.configuration import Problems, build, unknown_key
 from oplstm.errors import RequestError
 from oplstm.learners.registry import LEARNERS
@@ -26,6 +27,7 @@ from search_spaces.spaces import NotFinite, enumerate_grid, find_space
 RUN_LEVEL = ("lr", "meta_batch_size")
 PROBED_CONFIGURATIONS = 64
 """Configurations of the space that are built and checked before a job starts."""
+REHEARSED_PROPOSALS = 3
 
 
 class _Section(BaseModel):
@@ -51,7 +53,7 @@ class Resources(_Section):
     """What one pack gets, and how many runs it holds."""
 
     cpus: int = Field(default=1, ge=1, description="CPU cores, and threads, a pack")
-    gpus: float = Field(default=0.0, ge=0.0, description="GPUs a pack; a fraction shares one")
+    gpus: float = Field(default=0.0, ge=0.0, allow_inf_nan=False, description="GPUs a pack; a fraction shares one")
     pack: int = Field(default=1, ge=1, description="Runs of one signature trained side by side")
     retries: int = Field(default=2, ge=0, description="Restarts of a pack whose process died")
 
@@ -69,7 +71,7 @@ class Final(_Section):
     seeds: int = Field(default=3, ge=1)
     budget: dict[str, Any] = Field(default={}, description="Replaces keys of the sweep's budget")
     cpus: int = Field(default=1, ge=1)
-    gpus: float = Field(default=0.0, ge=0.0)
+    gpus: float = Field(default=0.0, ge=0.0, allow_inf_nan=False)
 
 
 class Job(_Section):
@@ -106,7 +108,10 @@ class Job(_Section):
 
     def suggest(self, trial: Any) -> dict[str, Any]:
         """The space's configuration for ``trial``, overridden by ``fixed``."""
-        return {**(find_space(self.space)(trial) if self.space else {}), **self.fixed}
+        suggested = find_space(self.space)(trial) if self.space else {}
+        if not isinstance(suggested, dict):
+            raise TypeError(f"a space must return a dictionary of hyperparameters, got {suggested!r}")
+        return {**suggested, **self.fixed}
 
     def run_data(self, suggested: Mapping[str, Any], number: int, *, final: bool = False) -> dict[str, Any]:
         """Plain data of the run that trial ``number`` trains."""
@@ -150,7 +155,11 @@ def load_job(reference: str, overrides: Sequence[str] = (), **top_level: Any) ->
     if reference in shipped:
         text, source = shipped[reference], f"{reference}.yaml"
     elif Path(reference).is_file():
-        text, source = Path(reference).read_text(), Path(reference).name
+        source = Path(reference).name
+        try:
+            text = Path(reference).read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise RequestError(f"cannot read {reference}: {error}") from error
     else:
         near = difflib.get_close_matches(reference, shipped, n=1)
         hint = f"did you mean {near[0]!r}?" if near else f"jobs that ship: {', '.join(shipped)}"
@@ -160,45 +169,60 @@ def load_job(reference: str, overrides: Sequence[str] = (), **top_level: Any) ->
 
 def parse_job(text: str, source: str, overrides: Sequence[str] = (), **top_level: Any) -> Job:
     """``load_job`` from the text of a job file."""
+    problems = Problems()
     try:
         data = yaml.safe_load(text)
-        lines = _line_numbers(yaml.compose(text, Loader=yaml.SafeLoader))
-    except yaml.YAMLError as error:
+        lines = line_numbers(yaml.compose(text, Loader=yaml.SafeLoader), problems)
+    except (yaml.YAMLError, RecursionError) as error:
         raise RequestError(f"{source}: not valid YAML: {' '.join(str(error).split())}") from error
     if not isinstance(data, dict):
         raise RequestError(f"{source}: a job must be a mapping of keys to values, got {type(data).__name__}")
-    problems = Problems()
     set_paths = _apply_overrides(data, overrides, problems)
     data.update({key: value for key, value in top_level.items() if value is not None})
     set_paths |= {(key,): f"--{key} {value}" for key, value in top_level.items() if value is not None}
-    job = _validated(data, problems)
+    job, malformed = _validated(data, problems)
     if job is not None:
-        _check_job(job, problems)
+        content = Problems()
+        _check_job(job, content)
+        problems.found += [entry for entry in content.found if not any(entry[0][: len(p)] == p for p in malformed)]
     if problems or job is None:
         found = dict.fromkeys(problems.found)
-        raise RequestError([_located(path, message, source, lines, set_paths) for path, message in found])
+        raise RequestError([located(path, message, source, lines, set_paths) for path, message in found])
     return job
 
 
-def _validated(data: dict[str, Any], problems: Problems) -> Job | None:
-    """The job, or as much of it as is well-formed (so that its content is checked too) after recording problems."""
+def _validated(data: dict[str, Any], problems: Problems) -> tuple[Job | None, list[tuple[str, ...]]]:
+    """The job and the places that were malformed, whose content cannot be judged.
+
+    Stand-ins take their part, so that the rest is checked too; None where even that does not make a job.
+    """
     try:
-        return Job.model_validate(data)
+        return Job.model_validate(data), []
     except ValidationError as error:
-        sound = copy.deepcopy(data)
+        sound, malformed = copy.deepcopy(data), []
         for entry in error.errors():
-            place = tuple(str(part) for part in entry["loc"])
+            place = tuple(str(part) for part in entry["loc"] if part != "[key]")
             if entry["type"] == "extra_forbidden":
                 problems.add(place, unknown_key(place[-1], _known_keys(place[:-1])))
             elif entry["type"] == "missing":
                 problems.add(place, "is required")
             else:
-                problems.add(place, f"{entry['msg'].lower()}, got {entry['input']!r}")
-            _remove(sound, entry["loc"])
+                problems.add(place, f"{_wanted(entry)}, got {entry['input']!r}")
+            malformed.append(place)
+            # One entry of a list goes with the whole list: the places of the others must not move.
+            _remove(sound, [part for part in entry["loc"] if part != "[key]"][: 1 if place[0] == "enqueue" else None])
     try:
-        return Job.model_validate(sound)
+        return Job.model_validate({"learner": "", "benchmark": {}, "budget": {}, **sound}), malformed
     except ValidationError:
-        return None
+        return None, malformed
+
+
+def _wanted(entry: Mapping[str, Any]) -> str:
+    """What pydantic wanted, in the words of all other errors."""
+    if entry["type"] in ("dict_type", "model_type"):
+        return "must be keys and values"
+    words = {"Input should be": "must be", "greater than or equal to": ">=", "less than or equal to": "<="}
+    return functools.reduce(lambda text, word: text.replace(word, words[word]), words, str(entry["msg"]))
 
 
 def _known_keys(section: tuple[str, ...]) -> list[str]:
@@ -210,46 +234,9 @@ def _known_keys(section: tuple[str, ...]) -> list[str]:
 
 def _remove(data: Any, place: Sequence[Any]) -> None:
     for part in place[:-1]:
-        if not isinstance(data, dict | list):
-            return
-        data = data[part]
+        data = data[part] if isinstance(data, dict) and part in data else None
     if isinstance(data, dict):
         data.pop(place[-1], None)
-
-
-def _line_numbers(node: yaml.Node | None, path: tuple[str, ...] = ()) -> dict[tuple[str, ...], int]:
-    """Line (from 1) of every key of a YAML document, by its path."""
-    found: dict[tuple[str, ...], int] = {}
-    if isinstance(node, yaml.MappingNode):
-        for key, value in node.value:
-            place = (*path, str(key.value))
-            found[place] = key.start_mark.line + 1
-            found |= _line_numbers(value, place)
-    elif isinstance(node, yaml.SequenceNode):
-        for index, value in enumerate(node.value):
-            place = (*path, str(index))
-            found[place] = value.start_mark.line + 1
-            found |= _line_numbers(value, place)
-    return found
-
-
-def _located(
-    path: tuple[str, ...],
-    message: str,
-    source: str,
-    lines: Mapping[tuple[str, ...], int],
-    overrides: Mapping[tuple[str, ...], str],
-) -> str:
-    """``path: message (where it was written)``."""
-    place = source
-    for length in range(len(path), 0, -1):
-        if path[:length] in overrides:
-            place = overrides[path[:length]]
-            break
-        if path[:length] in lines:
-            place = f"{source}, line {lines[path[:length]]}"
-            break
-    return f"{'.'.join(path)}: {message} ({place})"
 
 
 def _apply_overrides(data: dict[str, Any], overrides: Sequence[str], problems: Problems) -> dict[tuple[str, ...], str]:
@@ -258,9 +245,15 @@ def _apply_overrides(data: dict[str, Any], overrides: Sequence[str], problems: P
     for text in overrides:
         key, equals, value = text.partition("=")
         place = _override_path(key.strip(), data)
+        try:
+            parsed = yaml.safe_load(value)
+        except yaml.YAMLError:
+            equals = ""
         if not equals or place is None:
             known = [*Job.model_fields, *_short_keys(data)]
-            problems.add(("--set",), "must be key=value, got " + repr(text) if not equals else unknown_key(key, known))
+            message = unknown_key(key, known) if equals else f"must be key=value, with a value in YAML, got {text!r}"
+            problems.add(("--set",), message)
+            paths[("--set",)] = "command line"
             continue
         section = data
         for part in place[:-1]:
@@ -269,7 +262,7 @@ def _apply_overrides(data: dict[str, Any], overrides: Sequence[str], problems: P
             section = section[part]
         if place[0] in ("budget",) and place[-1] in ("tasks", "updates"):
             section.pop("updates" if place[-1] == "tasks" else "tasks", None)
-        section[place[-1]] = yaml.safe_load(value)
+        section[place[-1]] = parsed
         paths[place] = f"--set {text}"
     return paths
 
@@ -277,7 +270,7 @@ def _apply_overrides(data: dict[str, Any], overrides: Sequence[str], problems: P
 def _short_keys(data: Mapping[str, Any]) -> dict[str, str]:
     """Keys that ``--set`` takes without their section, with the section."""
     benchmark = data.get("benchmark")
-    named = benchmark.get("name") if isinstance(benchmark, dict) else None
+    named = str(benchmark.get("name")) if isinstance(benchmark, dict) else ""
     learner = LEARNERS.get(str(data.get("learner")))
     keys = {name: "fixed" for name in (*RUN_LEVEL, "convention")}
     keys |= {f.name: "fixed" for f in (fields(learner.config_class) if learner else ())}
@@ -316,11 +309,13 @@ def _check_job(job: Job, problems: Problems) -> None:
             problems.add((section, "gpus"), f"must be a whole number, or a fraction below 1, got {gpus:g}")
     if job.enqueue and job.space is None:
         problems.add("enqueue", "needs a space")
+    reported: set[tuple[str, ...]] = set()  # the first of many configurations speaks for the others
     for suggested in [{**job.fixed}] if job.space is None else _probe(job, problems):
         found = Problems()
         build_run(job.run_data(suggested, 0), found)
-        for path, message in found.found:
-            problems.found.append(_place_in_job(job, path, message))
+        new = [(path, message) for path, message in found.found if path not in reported]
+        problems.found += [_place_in_job(job, path, message) for path, message in new]
+        reported |= {path for path, _ in new}
 
 
 def _place_in_job(job: Job, path: tuple[str, ...], message: str) -> tuple[tuple[str, ...], str]:
@@ -344,16 +339,40 @@ def _probe(job: Job, problems: Problems) -> list[dict[str, Any]]:
         for index, params in enumerate(job.enqueue):
             probed += _enqueued(job, index, params, problems)
         if job.is_grid:
-            cells = itertools.islice(enumerate_grid(space), PROBED_CONFIGURATIONS)
-            probed += [job.suggest(optuna.trial.FixedTrial(cell)) for cell in cells]
+            cells = list(enumerate_grid(space))
+            spread = cells[:: -(-len(cells) // PROBED_CONFIGURATIONS)]
+            probed += [_suggested(job, optuna.trial.FixedTrial(cell)) for cell in spread]
         else:
             study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
-            probed += [job.suggest(study.ask()) for _ in range(PROBED_CONFIGURATIONS)]
+            probed += [_suggested(job, study.ask()) for _ in range(PROBED_CONFIGURATIONS)]
+            _rehearse(job, problems)
     except NotFinite as error:
         problems.add(("sampler", "name"), f"grid cannot enumerate {job.space}: {error}")
     except Exception as error:
         problems.add("space", f"{job.space} raises {type(error).__name__}: {error}")
     return probed
+
+
+def _suggested(job: Job, trial: Any) -> dict[str, Any]:
+    """The space's configuration, after seeing that its parameters survive the journal."""
+    suggested = job.suggest(trial)
+    if json.loads(json.dumps(trial.params)) != trial.params:
+        raise TypeError(f"choices must be text, numbers, lists, true, false or null, got {trial.params!r}")
+    return suggested
+
+
+def _rehearse(job: Job, problems: Problems) -> None:
+    """Let the sampler propose: some find out only then that an option is of the wrong type or a package missing."""
+    study = optuna.create_study()
+    try:
+        for number in range(REHEARSED_PROPOSALS):
+            study.sampler = make_sampler(job.sampler.name, job.sampler.options, seed=job.seed, trial=number)
+            trial = study.ask()
+            job.suggest(trial)
+            study.tell(trial, float(number))
+    except Exception as error:
+        if not any(path == ("sampler",) for path, _ in problems.found):
+            problems.add("sampler", f"{job.sampler.name} cannot propose from {job.space}: {error}")
 
 
 def _enqueued(job: Job, index: int, params: dict[str, Any], problems: Problems) -> list[dict[str, Any]]:
@@ -364,7 +383,7 @@ def _enqueued(job: Job, index: int, params: dict[str, Any], problems: Problems) 
         with warnings.catch_warnings(action="error"):
             suggested = job.suggest(trial)
     except (ValueError, UserWarning) as error:
-        problems.add(place, " ".join(str(error).split()))
+        problems.add(place, " ".join(str(error).partition(" Please set it")[0].split()))
         return []
     unknown = [name for name in params if name not in trial.params]
     for name in unknown:

@@ -7,10 +7,10 @@ from typing import Any
 
 import optuna
 from optuna.storages import BaseStorage, InMemoryStorage, JournalStorage
-from optuna.storages.journal import JournalFileBackend
 from optuna.trial import FixedTrial, Trial, TrialState
 
 from jobs.jobfile import Job, build_trial_run
+from jobs.study_file import StudyFile
 from oplstm.training.run import RunConfig
 from search_spaces.samplers import make_pruner, make_sampler
 from search_spaces.spaces import NotFinite, enumerate_grid, find_space
@@ -26,11 +26,13 @@ class Proposal:
         number: Optuna's trial number.
         params: The point of the space.
         run: The run that it means.
+        draws: Times the sampler drew for it, repeats included; 0 for a point that was given.
     """
 
     number: int
     params: dict[str, Any]
     run: RunConfig
+    draws: int
 
 
 class Proposals:
@@ -44,10 +46,7 @@ class Proposals:
 
     def __init__(self, job: Job, study_file: Path | None = None, *, name: str = "study", final: bool = False) -> None:
         self._job, self._final = job, final
-        storage: BaseStorage = InMemoryStorage()
-        if study_file is not None:
-            study_file.unlink(missing_ok=True)
-            storage = JournalStorage(JournalFileBackend(str(study_file)))
+        storage: BaseStorage = InMemoryStorage() if study_file is None else JournalStorage(StudyFile(study_file))
         pruner = make_pruner(job.pruner.name, job.pruner.options, patience=job.pruner.patience)
         self._study = optuna.create_study(study_name=name, storage=storage, pruner=pruner, direction="minimize")
         self._trials: dict[int, Trial] = {}
@@ -74,11 +73,11 @@ class Proposals:
                 return self._propose(params)
         if self._job.is_grid:
             return None
-        for _ in range(REPEATS_BEFORE_ENUMERATING):
+        for draws in range(1, REPEATS_BEFORE_ENUMERATING + 1):
             trial = self._ask_optuna()
             suggested = self._job.suggest(trial)
             if self._identity(suggested) not in self._seen:
-                return self._accept(trial, suggested)
+                return self._accept(trial, suggested, draws)
             self._study.tell(trial, state=TrialState.FAIL)
         return self._ask_unseen()
 
@@ -87,7 +86,7 @@ class Proposals:
         try:
             for params in enumerate_grid(find_space(str(self._job.space))):
                 if self._identity(self._job.suggest(FixedTrial(params))) not in self._seen:
-                    return self._propose(params)
+                    return self._propose(params, draws=REPEATS_BEFORE_ENUMERATING)
         except NotFinite:
             pass
         return None
@@ -98,21 +97,32 @@ class Proposals:
         self._study.sampler = make_sampler(sampler.name, sampler.options, seed=self._job.seed, trial=number)
         return self._study.ask()
 
-    def _propose(self, params: Mapping[str, Any]) -> Proposal:
+    def _propose(self, params: Mapping[str, Any], draws: int = 0) -> Proposal:
         self._study.enqueue_trial(dict(params))
         trial = self._ask_optuna()
-        return self._accept(trial, self._job.suggest(trial))
+        return self._accept(trial, self._job.suggest(trial), draws)
 
-    def _accept(self, trial: Trial, suggested: Mapping[str, Any]) -> Proposal:
+    def _accept(self, trial: Trial, suggested: Mapping[str, Any], draws: int) -> Proposal:
         self._seen.add(self._identity(suggested))
         number = self._asked
         self._asked += 1
         self._trials[number] = trial
-        return Proposal(number, dict(trial.params), build_trial_run(self._job, suggested, number, final=self._final))
+        run = build_trial_run(self._job, suggested, number, final=self._final)
+        return Proposal(number, dict(trial.params), run, draws)
 
-    def replay(self, params: Mapping[str, Any]) -> Proposal:
-        """Put a trial that was asked for earlier back into the study."""
-        return self._propose(params)
+    def replay(self, params: Mapping[str, Any], draws: int) -> Proposal:
+        """Put a trial that was asked for earlier back into the study.
+
+        The sampler draws as often as it did then, because some of Optuna's keep count in the study; should it draw
+        something else (another version of Optuna), the trial is given as it was.
+        """
+        for _ in range(draws):
+            trial = self._ask_optuna()
+            suggested = self._job.suggest(trial)
+            if trial.params == params:
+                return self._accept(trial, suggested, draws)
+            self._study.tell(trial, state=TrialState.FAIL)
+        return self._propose(params, draws)
 
     def report(self, number: int, value: float, milestone: int) -> None:
         """A validation value at a multiple of the validation interval."""
@@ -120,7 +130,7 @@ class Proposals:
 
     def should_prune(self, number: int) -> bool:
         """Whether the pruner wants this trial to end."""
-        return self._trials[number].should_prune()
+        return bool(self._trials[number].should_prune())  # some pruners answer with NumPy's bool
 
     def tell(self, number: int, state: str, value: float) -> None:
         """A trial has ended; a diverged one counts as pruned, so that samplers learn to avoid it."""

@@ -1,10 +1,11 @@
 """A sweep on Ray Tune: Tune places, restarts and reuses actors; the coordinator decides what they train."""
 
 import contextlib
+import logging
 import shutil
 import tempfile
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +14,10 @@ from ray import tune
 from ray.tune.search import Searcher
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
+from jobs.cluster import pack_slots
 from jobs.coordinator import Coordinator
 from jobs.home import SweepFolder
-from jobs.jobfile import Job
+from jobs.jobfile import Job, Resources
 from jobs.pack_worker import train_pack
 from oplstm.errors import WorkError
 from oplstm.training.loop import Point, RunEnd
@@ -72,15 +74,20 @@ class PackTrainable(tune.Trainable):
 
 
 class PackSearcher(Searcher):
-    """Hands the coordinator's packs to Ray Tune, and failures back."""
+    """Hands the coordinator's packs to Ray Tune, and failures back.
 
-    def __init__(self, actor: Any, constants: dict[str, Any]) -> None:
+    As many at once as the cluster can hold, and one more, so that one that can grow sees that it should.
+    """
+
+    def __init__(self, actor: Any, resources: Resources, constants: dict[str, Any]) -> None:
         super().__init__(metric="done", mode="max")
-        self._actor, self._constants = actor, constants
+        self._actor, self._resources, self._constants = actor, resources, constants
         self._packs: dict[str, str] = {}
 
     def suggest(self, trial_id: str) -> Any:
-        """The next pack; FINISHED when the sweep has none left."""
+        """The next pack; None when the cluster is full, FINISHED when the sweep has none left."""
+        if len(self._packs) > pack_slots(self._resources):
+            return None
         assignment = ray.get(self._actor.next_pack.remote())
         if assignment is None:
             return Searcher.FINISHED
@@ -99,6 +106,20 @@ class PackSearcher(Searcher):
 
     def restore(self, checkpoint_path: str) -> None:
         """Nothing: the journal has it."""
+
+
+@contextlib.contextmanager
+def _logged_to(path: Path) -> Iterator[None]:
+    """What Ray and Tune log goes to a file: the terminal belongs to the progress bar."""
+    logger = logging.getLogger("ray")
+    handler = logging.FileHandler(path)
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    before, logger.handlers = logger.handlers, [handler]
+    try:
+        yield
+    finally:
+        logger.handlers = before
+        handler.close()
 
 
 def run_on_ray(
@@ -132,9 +153,10 @@ def run_on_ray(
     }
     # Tune keeps pickles of its own state there; the sweep's folder holds data only, so they live elsewhere.
     scratch = tempfile.mkdtemp(prefix="oplstm-tune-")
+    searcher = PackSearcher(actor, resources, constants)
     tuner = tune.Tuner(
         tune.with_resources(PackTrainable, {"cpu": resources.cpus, "gpu": resources.gpus}),
-        tune_config=tune.TuneConfig(search_alg=PackSearcher(actor, constants), num_samples=-1, reuse_actors=True),
+        tune_config=tune.TuneConfig(search_alg=searcher, num_samples=-1, reuse_actors=True),
         run_config=tune.RunConfig(
             name=folder.name,
             storage_path=scratch,
@@ -146,7 +168,7 @@ def run_on_ray(
 
     def fit() -> None:
         try:
-            with open(folder.path / "tune.log", "a") as log, contextlib.redirect_stderr(log):
+            with _logged_to(folder.path / "tune.log"):
                 tuner.fit()
         except BaseException as error:
             failure.append(error)

@@ -4,6 +4,7 @@ Nothing here can see a test score: a candidate is made of validation losses and 
 files that this module does not open.
 """
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -70,14 +71,14 @@ class Choice:
         """Plain data for JSON."""
         return {
             "picked": self.picked,
-            "score_b": self.score_b.__dict__,
+            "score_b": self.score_b.to_dict(),
             "leaders": [
                 {
                     "trial": leader.name,
-                    "validation": leader.validation.__dict__,
-                    "behind": leader.behind.__dict__,
+                    "validation": leader.validation.to_dict(),
+                    "behind": leader.behind.to_dict(),
                     "tied": leader.tied,
-                    "score_a": leader.score_a.__dict__,
+                    "score_a": leader.score_a.to_dict(),
                 }
                 for leader in self.leaders
             ],
@@ -130,7 +131,7 @@ def choose(found: Sequence[Candidate], rescore: Rescore, *, leaders: int) -> Cho
         if tied:
             score = mean_over_tasks(rescore(candidate.name, Split.PROMOTION_A))
             rescored.append(Leader(candidate.name, mean_over_tasks(candidate.losses), behind, tied, score))
-    picked = min(rescored, key=lambda leader: leader.score_a.mean)
+    picked = min(rescored, key=lambda leader: (math.isnan(leader.score_a.mean), leader.score_a.mean))
     score_b = mean_over_tasks(rescore(picked.name, Split.PROMOTION_B))
     return Choice(picked.name, tuple(rescored), score_b)
 

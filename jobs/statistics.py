@@ -18,6 +18,10 @@ class Interval:
     mean: float
     half_width: float
 
+    def to_dict(self) -> dict[str, float | None]:
+        """Plain data for JSON, which knows no nan."""
+        return {name: value if math.isfinite(value) else None for name, value in self.__dict__.items()}
+
 
 def mean_over_tasks(losses: Losses) -> Interval:
     """Mean and normal interval over tasks, as the paper reports it (pooled over seeds)."""

@@ -1,6 +1,7 @@
 """What the coordinator writes for each event: its own record, and those that become MLflow runs. Pure functions."""
 
 import math
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -21,6 +22,8 @@ _STATUS: dict[str, records.EndStatus] = {
     "diverged": "FAILED",
     "failed": "FAILED",
 }
+_NOT_IN_NAMES = re.compile(r"[^A-Za-z0-9_./ :-]")
+"""What MLflow refuses in the name of a parameter; a user's space may name its own as it likes."""
 
 
 def _event(name: str, **values: Any) -> Record:
@@ -75,7 +78,7 @@ def trial_run(header: Header, job: Job, trial: Trial, now: float) -> Record:
     params |= {"seed": run.seed, "evaluation_seed": run.evaluation_seed}
     for section in ("benchmark", "budget"):
         params |= {f"{section}.{name}": _text(value) for name, value in trial.run[section].items()}
-    params |= {f"space.{name}": _text(value) for name, value in trial.params.items()}
+    params |= {f"space.{_NOT_IN_NAMES.sub('_', name)[:200]}": _text(value) for name, value in trial.params.items()}
     return records.create_run(
         key(header, trial), name=f"{header.name}/{trial.name}", parent_key=key(header), experiment=header.experiment,
         tags=tags, params=params, start_time=now,
@@ -124,7 +127,8 @@ def end(header: Header, trial: Trial, end: RunEnd, now: float, *, state: str | N
         tags["oplstm.budget_exhausted"] = "true"
     tracked = [own, records.tags(this, tags)]
     if state in ENDED:
-        scores = {**metrics, "diverged": float(state == "diverged")}
+        scores = {name: value for name, value in metrics.items() if name != "val/best"}  # which a point has logged
+        scores["diverged"] = float(state == "diverged")
         tracked.append(records.points(this, step=end.update, metrics=scores, timestamp=now))
         if state != "failed":
             tracked.append(records.artifact(this, path=f"trials/{trial.name}", folder="model"))

@@ -47,7 +47,9 @@ class Header:
     def write(self, folder: SweepFolder) -> None:
         """Make the folder and its header."""
         folder.path.mkdir(parents=True)
-        folder.header.write_text(json.dumps({"version": VERSION, **self.__dict__}, indent=1))
+        draft = folder.path / "sweep.json.new"
+        draft.write_text(json.dumps({"version": VERSION, **self.__dict__}, indent=1))
+        draft.rename(folder.header)
 
     @staticmethod
     def read(folder: SweepFolder) -> "Header":
@@ -137,7 +139,9 @@ class SweepState:
             self.by_name[name].state = "running"
 
     def _on_started(self, record: Mapping[str, Any]) -> None:
-        """A process has begun to train a pack; noted for people."""
+        for trial in self.trials.values():
+            if trial.pack == record["pack"] and trial.state not in ENDED:
+                trial.state = "running"
 
     def _on_point(self, record: Mapping[str, Any]) -> None:
         trial = self.by_name[record["trial"]]
@@ -167,9 +171,13 @@ class SweepState:
         return min(scored, key=lambda trial: trial.best or 0.0, default=None)
 
     def unfinished_packs(self) -> dict[str, list[Trial]]:
-        """Packs that were interrupted or stopped, with the trials in them that have not ended."""
+        """Packs that were interrupted or stopped, with all their trials.
+
+        Those that have ended are among them: the last checkpoint may be from before their end, and a product's
+        rounding depends on who shares the pack.
+        """
         packs: dict[str, list[Trial]] = {}
         for trial in self.trials.values():
-            if trial.pack is not None and trial.state not in ENDED:
+            if trial.pack is not None:
                 packs.setdefault(trial.pack, []).append(trial)
-        return packs
+        return {pack: trials for pack, trials in packs.items() if any(trial.state not in ENDED for trial in trials)}

@@ -20,7 +20,8 @@ _SAMPLERS = {
     for name, cls in vars(optuna.samplers).items()
     if inspect.isclass(cls)
     and issubclass(cls, BaseSampler)
-    and name not in ("BaseSampler", "GridSampler", "BruteForceSampler", "PartialFixedSampler")
+    and not inspect.isabstract(cls)
+    and name not in ("GridSampler", "BruteForceSampler", "PartialFixedSampler")
 }
 _PRUNERS = {
     name: cls

@@ -5,6 +5,8 @@ own hyperparameters. A job names one that ships here, or any importable one as `
 """
 
 import importlib
+import os
+import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -38,10 +40,14 @@ def find_space(name: str) -> Space:
     if ":" not in name:
         raise ValueError(f"{unknown_key(name, SPACES)} (or give your own as package.module:function)")
     module, _, function = name.partition(":")
+    if os.getcwd() not in sys.path:  # where a user's module lies; an installed command looks in its own folder instead
+        sys.path.append(os.getcwd())
     try:
         found: Space = getattr(importlib.import_module(module), function)
-    except (ImportError, AttributeError) as error:
+    except Exception as error:  # of whatever the module does
         raise ValueError(f"cannot import space {name!r}: {error}") from error
+    if not callable(found):
+        raise ValueError(f"space {name!r} must be a function, got {found!r}")
     return found
 
 
@@ -87,7 +93,7 @@ def _values(name: str, distribution: Distribution) -> Sequence[Any]:
     if distribution.step is None:
         raise NotFinite(f"{name} is continuous: a grid needs choices or a step")
     steps = round((distribution.high - distribution.low) / distribution.step)
-    return [distribution.low + i * distribution.step for i in range(steps + 1)]
+    return [min(distribution.low + i * distribution.step, distribution.high) for i in range(steps + 1)]
 
 
 def enumerate_grid(space: Space) -> Iterator[dict[str, Any]]:

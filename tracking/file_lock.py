@@ -5,7 +5,7 @@ import os
 import time
 from pathlib import Path
 
-from oplstm.errors import RequestError
+from oplstm.errors import RequestError, WorkError
 
 
 class FileLock:
@@ -17,12 +17,16 @@ class FileLock:
 
     Raises:
         RequestError: Another process holds the lock; the line names its process id.
+        WorkError: The folder cannot be written.
     """
 
     def __init__(self, path: Path, *, patience: float = 0.5) -> None:
         lock_path = lock_path_of(path)
-        lock_path.parent.mkdir(parents=True, exist_ok=True)
-        self._fd = os.open(lock_path, os.O_RDWR | os.O_CREAT, 0o644)
+        try:
+            lock_path.parent.mkdir(parents=True, exist_ok=True)
+            self._fd = os.open(lock_path, os.O_RDWR | os.O_CREAT, 0o644)
+        except OSError as error:
+            raise WorkError(f"cannot write {lock_path}: {error.strerror}") from error
         deadline = time.monotonic() + patience
         while True:
             try:

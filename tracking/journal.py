@@ -4,6 +4,7 @@ The first line is the header; every other line is one group of records, a JSON l
 writing: it is on disk whole or, after a crash, not at all.
 """
 
+import errno
 import json
 import os
 import threading
@@ -40,7 +41,7 @@ class Journal:
         self._lock = FileLock(path)
         try:
             self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
-            self._size = _open_tail(self._fd, path)
+            _mend_tail(self._fd, path)
         except OSError as error:
             self._lock.release()
             raise _write_failed(path, error) from error
@@ -50,7 +51,7 @@ class Journal:
         self._mutex = threading.Lock()
         self._dirty = threading.Event()
         self._closing = threading.Event()
-        self._sync_error: OSError | None = None
+        self._broken: OSError | None = None
         self._syncer = threading.Thread(target=self._sync_in_groups, name="journal-sync", daemon=True)
         self._syncer.start()
 
@@ -60,7 +61,7 @@ class Journal:
         Each record gets "time" (unix seconds) unless it has one.
 
         Raises:
-            ValueError: A float is not finite.
+            ValueError: A float is not finite, or the journal is closed.
             WorkError: The group could not be written; the file is as it was before.
         """
         if not records:
@@ -69,18 +70,20 @@ class Journal:
         group = [record if "time" in record else {**record, "time": now} for record in records]
         line = json.dumps(group, allow_nan=False, separators=(",", ":")).encode("ascii") + b"\n"
         with self._mutex:
-            if self._sync_error is not None:
-                raise _write_failed(self.path, self._sync_error)
+            if self._fd < 0:
+                raise ValueError(f"the journal {self.path} is closed")
+            if self._broken is not None:
+                raise _write_failed(self.path, self._broken)
+            before = os.fstat(self._fd).st_size
             try:
                 written = os.write(self._fd, line)
                 if written < len(line):  # a disk that fills up takes a part and reports it at the next write
                     written += os.write(self._fd, line[written:])
                 if written < len(line):
-                    raise OSError(28, os.strerror(28))
+                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
             except OSError as error:
-                os.ftruncate(self._fd, self._size)
+                self._take_back(before)
                 raise _write_failed(self.path, error) from error
-            self._size += len(line)
         self._dirty.set()
 
     def sync(self) -> None:
@@ -98,11 +101,13 @@ class Journal:
         self._closing.set()
         self._dirty.set()
         self._syncer.join()
-        try:
-            self.sync()
-        finally:
-            os.close(self._fd)
-            self._lock.release()
+        with self._mutex:
+            try:
+                self.sync()
+            finally:
+                os.close(self._fd)
+                self._fd = -1
+                self._lock.release()
 
     def __enter__(self) -> "Journal":
         return self
@@ -111,6 +116,12 @@ class Journal:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+    def _take_back(self, size: int) -> None:
+        try:
+            os.ftruncate(self._fd, size)
+        except OSError as error:
+            self._broken = error  # another group must not follow half a one
 
     def _sync_in_groups(self) -> None:
         while not self._closing.is_set():
@@ -121,7 +132,7 @@ class Journal:
             try:
                 os.fsync(self._fd)
             except OSError as error:
-                self._sync_error = error
+                self._broken = error
                 return
 
     @staticmethod
@@ -169,20 +180,21 @@ def check_header(line: bytes, path: Path) -> None:
         )
 
 
-def _open_tail(fd: int, path: Path) -> int:
-    """Write or check the header, drop what a crash left half-written at the end, and return the size."""
+def _mend_tail(fd: int, path: Path) -> None:
+    """Write or check the header, drop what a crash left half-written at the end."""
     size = os.fstat(fd).st_size
     head = os.pread(fd, _BLOCK, 0)
     if b"\n" not in head:
         if not _HEADER.startswith(head):
             raise RequestError(f"{path} is not a journal: its first line is not the header of one")
         os.ftruncate(fd, 0)
-        os.write(fd, _HEADER)
+        if os.write(fd, _HEADER) < len(_HEADER):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         os.fsync(fd)
         folder = os.open(path.parent, os.O_RDONLY)
         os.fsync(folder)
         os.close(folder)
-        return len(_HEADER)
+        return
     check_header(head[: head.index(b"\n") + 1], path)
     header_end = head.index(b"\n") + 1
     end = _end_of_last_line(fd, size, header_end)
@@ -195,7 +207,6 @@ def _open_tail(fd: int, path: Path) -> int:
             end = start
     if end < size:
         os.ftruncate(fd, end)
-    return end
 
 
 def _end_of_last_line(fd: int, before: int, floor: int) -> int:

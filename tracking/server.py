@@ -1,6 +1,8 @@
 """The MLflow server that comes with oplstm: local, loopback only, SQLite, in a process group of its own."""
 
+import fcntl
 import json
+import os
 import subprocess
 import time
 from collections.abc import Callable
@@ -20,6 +22,7 @@ __all__ = ["Server", "check_reachable", "ensure_server"]
 VERSION: Final = 1
 _PREFERRED_PORT: Final = 5000
 _STARTING_SECONDS: Final = 120.0
+_LOCK_SECONDS: Final = 30.0
 
 
 @dataclass(slots=True)
@@ -37,6 +40,8 @@ class Server:
     owned: bool
     pid: int
     folder: Path
+    _started: float = field(repr=False)  # unix seconds; with the pid it names the process for good
+    _use: int = field(repr=False)  # a file descriptor whose shared lock says that the server is in use
     _process: "subprocess.Popen[bytes] | None" = field(default=None, repr=False)
 
     def is_ready(self) -> bool:
@@ -66,20 +71,34 @@ class Server:
         return self.uri
 
     def stop(self) -> None:
-        """End the server and its workers, if this process started it."""
-        if self.owned:
-            end_group(self.pid, self._process)
+        """Be done with the server: the last user ends it and its workers, whoever started it."""
+        if self._use < 0:
+            return
+        lock = FileLock(self.folder / "server", patience=_LOCK_SECONDS)
+        try:
+            fcntl.flock(self._use, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if _is_ours(self.pid, self._started):
+                end_group(self.pid, self._process)
             if _read_record(self.folder).get("pid") == self.pid:
                 _record_path(self.folder).unlink(missing_ok=True)
+        except BlockingIOError:
+            pass  # another process, or another part of this one, still needs it
+        finally:
+            os.close(self._use)
+            self._use = -1
+            lock.release()
 
     def _alive(self) -> bool:
         if self._process is not None:
             return self._process.poll() is None
-        return psutil.pid_exists(self.pid)
+        try:
+            return psutil.Process(self.pid).status() != psutil.STATUS_ZOMBIE
+        except psutil.NoSuchProcess:
+            return False
 
 
 def ensure_server(home: Path, *, port: int | None = None, wait: bool = True) -> Server:
-    """The server of `home`: the one that runs, or a new one.
+    """The server of `home`: the one that runs, or a new one. It runs at least until this caller stops it.
 
     Args:
         home: The user's oplstm folder; everything is under `<home>/mlflow`.
@@ -92,49 +111,60 @@ def ensure_server(home: Path, *, port: int | None = None, wait: bool = True) -> 
     """
     folder = home.resolve() / "mlflow"
     (folder / "artifacts").mkdir(parents=True, exist_ok=True)
-    lock = FileLock(folder / "server", patience=30)
+    lock = FileLock(folder / "server", patience=_LOCK_SECONDS)
+    use = os.open(folder / "server.users", os.O_RDWR | os.O_CREAT, 0o644)
     try:
+        fcntl.flock(use, fcntl.LOCK_SH)
         recorded = _read_record(folder)
-        server = _running(recorded, folder) or _start(folder, port=port, last_port=recorded.get("port"))
+        server = _running(recorded, folder, use) or _start(folder, use, port=port, last_port=recorded.get("port"))
+    except BaseException:
+        os.close(use)
+        raise
     finally:
         lock.release()
     if wait:
-        server.wait_ready()
+        try:
+            server.wait_ready()
+        except WorkError:
+            server.stop()
+            raise
     return server
 
 
-def _running(recorded: dict[str, Any], folder: Path) -> Server | None:
+def _running(recorded: dict[str, Any], folder: Path, use: int) -> Server | None:
     """The recorded server, if it is alive and really is ours; what is left of one that hangs or died is ended."""
     try:
         pid, uri, started = int(recorded["pid"]), str(recorded["uri"]), float(recorded["started"])
     except (KeyError, TypeError, ValueError):
         return None
-    try:
-        process = psutil.Process(pid)
-        if abs(process.create_time() - started) > 2:
-            return None  # the number went to another program
-        zombie = process.status() == psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        if not group_exists(pid):
-            return None
-        zombie = True  # killed alone; as long as its workers live, no other group can have its number
-    server = Server(uri=uri, owned=False, pid=pid, folder=folder)
-    if not zombie and (time.time() - started < _STARTING_SECONDS or any(server.is_ready() for _ in range(5))):
+    if not _is_ours(pid, started):
+        return None
+    server = Server(uri=uri, owned=False, pid=pid, folder=folder, _started=started, _use=use)
+    young = time.time() - started < _STARTING_SECONDS
+    if server._alive() and (young or any(server.is_ready() for _ in range(5))):
         return server
     end_group(pid)
     return None
 
 
-def _start(folder: Path, *, port: int | None, last_port: Any) -> Server:
+def _is_ours(pid: int, started: float) -> bool:
+    """Whether the server, or a worker that outlived it, is alive, and its number did not go to another program."""
+    try:
+        return abs(psutil.Process(pid).create_time() - started) < 2
+    except psutil.NoSuchProcess:
+        return group_exists(pid)  # as long as its workers live, no other group can have its number
+
+
+def _start(folder: Path, use: int, *, port: int | None, last_port: Any) -> Server:
     if port is not None and not is_free(port):
         raise RequestError(f"port {port} is taken; name another one, or none to have a free one chosen")
     if port is None:
         wanted = [candidate for candidate in (last_port, _PREFERRED_PORT) if isinstance(candidate, int)]
         port = next((candidate for candidate in wanted if is_free(candidate)), None) or any_free_port()
     process = launch(folder, port)
-    server = Server(uri=f"http://127.0.0.1:{port}", owned=True, pid=process.pid, folder=folder, _process=process)
-    record = {"version": VERSION, "pid": server.pid, "port": port, "uri": server.uri}
-    record["started"] = psutil.Process(server.pid).create_time()
+    uri, started = f"http://127.0.0.1:{port}", psutil.Process(process.pid).create_time()
+    server = Server(uri=uri, owned=True, pid=process.pid, folder=folder, _started=started, _use=use, _process=process)
+    record = {"version": VERSION, "pid": server.pid, "port": port, "uri": uri, "started": started}
     draft = folder / "server.json.new"
     draft.write_text(json.dumps(record), encoding="ascii")
     draft.replace(_record_path(folder))

@@ -1,5 +1,6 @@
 """The operating system's side of the embedded MLflow server: its process group, its port, its log."""
 
+import contextlib
 import os
 import signal
 import socket
@@ -8,6 +9,8 @@ import sys
 import time
 from pathlib import Path
 from typing import Final
+
+import psutil
 
 _LOG_TAIL_LINES: Final = 12
 
@@ -37,30 +40,36 @@ def launch(folder: Path, port: int) -> "subprocess.Popen[bytes]":
 
 
 def group_exists(pid: int) -> bool:
-    """Whether a process of the group that `pid` leads, or led, is alive."""
+    """Whether a process of the group that `pid` leads, or led, is alive; one that only waits to be reaped is not."""
     try:
         os.killpg(pid, 0)
     except ProcessLookupError:
         return False
     except PermissionError:
         return True
-    return True
+    return any(_is_member(process, pid) for process in psutil.process_iter())
+
+
+def _is_member(process: psutil.Process, group: int) -> bool:
+    try:
+        return os.getpgid(process.pid) == group and process.status() != psutil.STATUS_ZOMBIE
+    except (ProcessLookupError, psutil.Error):
+        return False
 
 
 def end_group(pid: int, process: "subprocess.Popen[bytes] | None" = None) -> None:
     """Ask the group that `pid` leads to end, and after 10 s make it; returns when it is gone."""
     for sent, patience in ((signal.SIGTERM, 10.0), (signal.SIGKILL, 5.0)):
-        try:
+        with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(pid, sent)
-        except (ProcessLookupError, PermissionError):
-            return
         deadline = time.monotonic() + patience
-        while time.monotonic() < deadline:
-            if process is not None:
-                process.poll()  # reaps it
-            if not group_exists(pid):
-                return
+        while group_exists(pid) and time.monotonic() < deadline:
             time.sleep(0.05)
+        if not group_exists(pid):
+            break
+    if process is not None:
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(timeout=1)  # reaps it
 
 
 def is_free(port: int) -> bool:

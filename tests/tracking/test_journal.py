@@ -213,6 +213,40 @@ def test_a_write_that_fails_half_way_leaves_no_trace(journal_path: Path, monkeyp
     assert [record["n"] for record in read(journal_path)] == [0, 2]
 
 
+def test_half_a_group_that_cannot_be_taken_back_is_the_last(
+    journal_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with Journal(journal_path) as journal:
+        journal.append([{"n": 0}])
+        real = os.write
+        monkeypatch.setattr(os, "write", lambda fd, data: real(fd, data[:7]))
+        monkeypatch.setattr(os, "ftruncate", lambda *_: (_ for _ in ()).throw(OSError(5, "Input/output error")))
+        with pytest.raises(WorkError):
+            journal.append([{"n": 1}])
+        monkeypatch.undo()
+        with pytest.raises(WorkError, match="Input/output error"):
+            journal.append([{"n": 2}])
+    with Journal(journal_path) as journal:
+        journal.append([{"n": 3}])
+    assert [record["n"] for record in read(journal_path)] == [0, 3]
+
+
+def test_a_place_that_cannot_be_written_is_said_in_one_line(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(WorkError, match="cannot write") as caught:
+        Journal(tmp_path / "file" / "journal.jsonl")
+    assert "\n" not in str(caught.value)
+
+
+def test_nothing_is_written_after_closing(journal_path: Path) -> None:
+    journal = Journal(journal_path)
+    journal.close()
+    journal.close()
+    with pytest.raises(ValueError, match="is closed"):
+        journal.append([{"n": 0}])
+    assert read(journal_path) == []
+
+
 def test_a_full_disk_is_said_in_one_line_and_mended_by_space(tmp_path: Path) -> None:
     disk = tmp_path / "disk"
     disk.mkdir()

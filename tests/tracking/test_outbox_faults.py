@@ -116,11 +116,12 @@ def test_creations_that_a_slow_server_carries_out_twice_leave_one_run(
 
 
 @pytest.mark.integration
-def test_an_empty_answer_to_a_creation_is_not_taken_for_a_run(
-    rest: Rest, proxy: FaultyProxy, journal_path: Path, unique: str
+@pytest.mark.parametrize("call", ["experiments/create", "runs/create"])
+def test_an_empty_answer_to_a_creation_is_not_believed(
+    rest: Rest, proxy: FaultyProxy, journal_path: Path, unique: str, call: str
 ) -> None:
     write_sweep(journal_path, unique, trials=1, steps=2)
-    proxy.fault = lambda request: (200, "application/json", b"{}") if request.endswith("create") else None
+    proxy.fault = lambda request: (200, "application/json", b"{}") if request.endswith(call) else None
     with Outbox(journal_path, proxy.uri) as outbox:
         wait_until(lambda: outbox.last_error)
         proxy.fault = lambda request: None

@@ -43,6 +43,7 @@ def test_it_is_private_and_frugal(server: Server) -> None:
     request.add_header("Host", "evil.example")
     with pytest.raises(urllib.error.HTTPError, match="403"):
         urllib.request.urlopen(request, timeout=10)
+    assert len(family) <= 3  # the command, the server, and multiprocessing's tracker
     assert sum(process.memory_info().rss for process in family) < 1.5e9
     assert (server.folder / "mlflow.db").exists()
     assert list(Path.cwd().glob("mlruns")) == [] and list(Path.cwd().glob("mlflow.db")) == []
@@ -53,7 +54,7 @@ def test_it_is_private_and_frugal(server: Server) -> None:
 def test_its_life(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Start in a folder with an awkward name, stop, start again at the same address, kill its head, start again."""
     home = tmp_path / "my home 100%"
-    monkeypatch.setenv("MLFLOW_BACKEND_STORE_URI", "sqlite:////nonexistent/x.db")
+    monkeypatch.setenv("MLFLOW_STATIC_PREFIX", "/elsewhere")
     monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:1")
     found: list[Server] = []
     threads = [threading.Thread(target=lambda: found.append(ensure_server(home, wait=False))) for _ in range(2)]
@@ -68,15 +69,19 @@ def test_its_life(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     first.wait_ready(on_wait=waits.append)
     assert waits
     check_reachable(first.uri)
-    first.stop()
+    for server in found:
+        server.stop()
     assert not group_exists(first.pid) and not (home / "mlflow" / "server.json").exists()
     first.stop()
+    first._process.wait()  # type: ignore[union-attr]
 
     second = ensure_server(home)
+    assert second.owned
     os.kill(second.pid, signal.SIGKILL)
     second._process.wait()  # type: ignore[union-attr]
     third = ensure_server(home)
     try:
+        second.stop()
         assert third.owned and third.pid != second.pid and third.is_ready()
         assert third.uri == second.uri
         assert not group_exists(second.pid)
@@ -114,6 +119,19 @@ def test_a_process_that_took_over_the_number_is_not_ours(tmp_path: Path, monkeyp
         stranger.wait()
         with pytest.raises(RequestError, match=f"port {port} is taken"):
             ensure_server(tmp_path, port=port)
+
+
+@pytest.mark.unit
+def test_the_last_user_ends_it_whoever_started_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tracking.server.launch", lambda *_: subprocess.Popen(["sleep", "30"], start_new_session=True))
+    starter, second, third = (ensure_server(tmp_path, wait=False) for _ in range(3))
+    assert [server.owned for server in (starter, second, third)] == [True, False, False]
+    for server in (starter, starter, second):
+        server.stop()
+        assert group_exists(starter.pid)
+    third.stop()
+    assert not group_exists(starter.pid)
+    starter._process.wait()  # type: ignore[union-attr]
 
 
 @pytest.mark.unit

@@ -1,0 +1,49 @@
+"""Where a job file says what, so that every error can name its place."""
+
+from collections.abc import Mapping
+
+import yaml
+
+from oplstm.configuration import Problems
+
+Path = tuple[str, ...]
+
+
+def line_numbers(node: yaml.Node | None, problems: Problems, path: Path = ()) -> dict[Path, int]:
+    """Line (from 1) of every key of a YAML document, by its path; a key that is given twice is a problem."""
+    found: dict[Path, int] = {}
+    if isinstance(node, yaml.MappingNode):
+        for key, value in node.value:
+            place, line = (*path, str(key.value)), key.start_mark.line + 1
+            if place in found:
+                problems.add(place, f"is given twice, in lines {found[place]} and {line}")
+            found[place] = line
+            found |= line_numbers(value, problems, place)
+    elif isinstance(node, yaml.SequenceNode):
+        for index, value in enumerate(node.value):
+            place = (*path, str(index))
+            found[place] = value.start_mark.line + 1
+            found |= line_numbers(value, problems, place)
+    return found
+
+
+def located(path: Path, message: str, source: str, lines: Mapping[Path, int], overrides: Mapping[Path, str]) -> str:
+    """``path: message (where it was written)``.
+
+    Args:
+        path: What the message is about.
+        message: What is wrong with it.
+        source: Name of the job file.
+        lines: Line of every path in it.
+        overrides: What the command line set, by path.
+    """
+    place = source
+    for length in range(len(path), 0, -1):
+        written = [text for set_path, text in overrides.items() if set_path[: len(path)] == path[:length]]
+        if written:
+            place = written[-1]
+            break
+        if path[:length] in lines:
+            place = f"{source}, line {lines[path[:length]]}"
+            break
+    return f"{'.'.join(path)}: {message} ({place})"

@@ -1,0 +1,36 @@
+"""A small sweep that was really trained, for the tests that read one."""
+
+import shutil
+
+import pytest
+
+from jobs.home import SweepFolder
+from jobs.pack_worker import train_pack
+from tests.jobs.formula_training import job, new_sweep, opened
+
+REALLY_TRAINED = {
+    "sampler": {"name": "grid"},
+    "trials": None,
+    "budget": {"updates": 6, "validate_every": 3, "validation_tasks": 30, "test_tasks": 20},
+    "promotion": {"leaders": 3, "tasks": 40},
+    "resources": {"pack": 3},
+}
+
+
+@pytest.fixture(scope="session")
+def trained_once(tmp_path_factory):
+    """A home with the sweep `small`: three runs, all complete, two of them in one pack."""
+    sweeps = tmp_path_factory.mktemp("home") / "sweeps"
+    folder = new_sweep(sweeps / "small", job("three_runs", **REALLY_TRAINED))
+    coordinator = opened(folder)
+    while (assignment := coordinator.next_pack()) is not None:
+        train_pack(assignment, coordinator, folder, cpus=1, gpus=0)
+    coordinator.close(flush_seconds=0)
+    return folder
+
+
+@pytest.fixture
+def small_sweep(trained_once, oplstm_home):
+    """A copy of the sweep `small` in this test's own $OPLSTM_HOME."""
+    shutil.copytree(trained_once.path, oplstm_home / "sweeps" / "small")
+    return SweepFolder(oplstm_home / "sweeps" / "small")

@@ -1,0 +1,124 @@
+"""Sweeps that take milliseconds: a real coordinator and journal, and validation losses that come from a formula.
+
+`train` plays the part of Ray Tune and of a pack's process; it can be cut off anywhere, as they can.
+"""
+
+import math
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from jobs.coordinator import Coordinator
+from jobs.home import SweepFolder
+from jobs.jobfile import Job
+from jobs.sweep_state import Header, SweepState
+from oplstm.training.loop import Point, RunEnd
+from oplstm.training.run import RunConfig
+from tracking.journal import Journal
+
+BUDGET = {"tasks": 40, "validate_every": 10, "validation_tasks": 2, "test_tasks": 2}
+
+
+def job(space: str | None = "rates", **keys: Any) -> Job:
+    """A small job over a space of tests.jobs.user_spaces."""
+    named = None if space is None else f"tests.jobs.user_spaces:{space}"
+    data = {"learner": "lstm", "benchmark": {"name": "sine"}, "space": named, "budget": BUDGET, "trials": 4}
+    return Job.model_validate(data | keys)
+
+
+def new_sweep(path: Path, of: Job, *, kind: str = "sweep") -> SweepFolder:
+    """The folder of a sweep that has not begun."""
+    folder = SweepFolder(path)
+    header = Header(
+        id=f"id-of-{path.name}", name=path.name, kind=kind, experiment="tests", job=of.model_dump(mode="json"),
+        tracking_uri=None, provenance={"version.oplstm": "0"}, created=0.0,
+    )  # fmt: skip
+    header.write(folder)
+    return folder
+
+
+def no_server() -> str:
+    """The embedded server, not up yet."""
+    raise ConnectionError("no MLflow server yet")
+
+
+def opened(folder: SweepFolder) -> Coordinator:
+    """The sweep's coordinator, new or rebuilt, without a server to ship to."""
+    return Coordinator(folder, no_server)
+
+
+def loss(run: dict[str, Any], milestone: int) -> float:
+    """Falls with the work done, faster for rates near 0.02; rises again above 0.04; diverges halfway above 0.25."""
+    rate, width = run["lr"], run["hyperparameters"]["widths"][0]
+    if rate > 0.25 and milestone >= 20:
+        return math.nan
+    speed = 0.05 / (1 + abs(math.log(rate / 0.02)))
+    return (1 + width / 100) * math.exp(-speed * (milestone if rate < 0.04 else 10 - abs(milestone - 10)))
+
+
+def train(coordinator: Coordinator, assignment: dict[str, Any], loss: Callable[..., float] = loss) -> None:
+    """Train a pack from its beginning to its end, as if it had no checkpoint."""
+    for _ in training(coordinator, assignment, loss):
+        pass
+
+
+def training(coordinator: Coordinator, assignment: dict[str, Any], loss: Callable[..., float] = loss) -> Iterator[int]:
+    """The same step by step: yields the milestone after each exchange with the coordinator."""
+    runs = dict(zip(assignment["names"], assignment["runs"], strict=True))
+    if not coordinator.started(assignment["pack"], assignment["names"], {"oplstm.device": "cpu: test"}):
+        return
+    best: dict[str, float] = {}
+    first = next(iter(runs.values()))
+    every, total = first["budget"]["validate_every"], first["budget"]["tasks"]
+    for milestone in range(0, total + 1, every):
+        values = {name: loss(run, milestone) for name, run in runs.items()}
+        best = {name: min(best.get(name, math.inf), value) for name, value in values.items() if not math.isnan(value)}
+        points = [
+            Point(name, -(-milestone // first["meta_batch_size"]), milestone, {"val/loss": value, "val/best": best_of})
+            for name, value in values.items()
+            for best_of in [best.get(name, math.inf)]
+        ]
+        prune = coordinator.on_points(points)
+        for point in points:
+            ended = "diverged" if math.isnan(point.metrics["val/loss"]) else "pruned" if point.run in prune else None
+            if ended is not None:
+                coordinator.on_ends(
+                    [RunEnd(point.run, ended, point.update, 0, {"val/best": point.metrics["val/best"]})]
+                )
+                del runs[point.run]
+        yield milestone
+        if not runs:
+            return
+    last = points[-1].update
+    coordinator.on_ends(
+        [RunEnd(name, "complete", last, last, {"val/best": best[name], "test/loss": 2 * best[name]}) for name in runs]
+    )
+
+
+def train_everything(coordinator: Coordinator) -> None:
+    """One pack after the other, until none is left."""
+    while (assignment := coordinator.next_pack()) is not None:
+        train(coordinator, assignment)
+
+
+def finish(folder: SweepFolder) -> SweepState:
+    """Open the sweep, train all that is left, close it; returns what the journal then says."""
+    coordinator = opened(folder)
+    train_everything(coordinator)
+    coordinator.close(flush_seconds=0)
+    return SweepState.of(folder)
+
+
+def decisions(folder: SweepFolder) -> list[dict[str, Any]]:
+    """The sweep's own records without the time and place at which they were written, oldest first."""
+    own = [record for record in Journal.read(folder.journal) if record["kind"] == "sweep"]
+    kept = [record for record in own if record["event"] != "started"]
+    return [{name: value for name, value in record.items() if name != "time"} for record in kept]
+
+
+def signatures(state: SweepState) -> dict[str, set[Any]]:
+    """The signatures in each pack."""
+    found: dict[str, set[Any]] = {}
+    for trial in state.trials.values():
+        found.setdefault(str(trial.pack), set()).add(RunConfig.from_dict(trial.run).signature)
+    return found

@@ -1,0 +1,239 @@
+"""Whatever dies in the middle of a sweep, the results are those of a sweep that nothing happened to, to the bit."""
+
+import contextlib
+import os
+import subprocess
+from collections import Counter
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from jobs.launch import is_running
+from tests.jobs.integration.command_line import Oplstm, Verb, wait_until
+from tests.jobs.integration.conftest import GPUS
+from tests.jobs.integration.tracked_runs import TrackedSweep
+from tests.tracking.conftest import Rest, texts
+from tests.tracking.faulty_proxy import FaultyProxy
+from tracking.server import Server, ensure_server
+
+pytestmark = pytest.mark.slow
+
+SWEEP: dict[str, Any] = {
+    "trials": 3,
+    "budget": {"tasks": 2400, "validate_every": 200},
+    "resources": {"cpus": 1, "retries": 1},
+}
+
+
+def results(oplstm: Oplstm, name: str) -> dict[str, Any]:
+    """All that a sweep found, without what depends on the clock: configurations, seeds, points, ends, files."""
+    found: dict[str, Any] = {}
+    for event in oplstm.events(name, "asked"):
+        trial = f"trial-{event['trial']:04d}"
+        assert trial not in found, "asked twice"
+        found[trial] = {"params": event["params"], "run": event["run"], "points": [], "end": None}
+    for event in oplstm.events(name, "point"):
+        metrics = {metric: value for metric, value in event["metrics"].items() if metric != "train/tasks_per_second"}
+        found[event["trial"]]["points"].append((event["update"], metrics))
+    for event in oplstm.events(name, "ended"):
+        if event["state"] != "stopped":
+            assert found[event["trial"]]["end"] is None, "ended twice"
+            found[event["trial"]]["end"] = (event["state"], event["update"], event["best_update"], event["metrics"])
+    for folder in oplstm.sweep(name).trials.glob("trial-*"):
+        found[folder.name]["files"] = {path.name: path.read_bytes() for path in folder.iterdir()}
+    return found
+
+
+@pytest.fixture(scope="module")
+def undisturbed(new_oplstm: Callable[[], Oplstm], ray_address: str, server: Server) -> dict[str, Any]:
+    oplstm = new_oplstm()
+    oplstm.here("sweep", oplstm.job("undisturbed", **SWEEP), "--name", "calm", "--tracking-uri", server.uri).ok()
+    found = results(oplstm, "calm")
+    assert [trial["end"][0] for trial in found.values()] == ["complete"] * 3
+    assert all({"model.safetensors", "run.json", "test.safetensors"} <= set(trial["files"]) for trial in found.values())
+    return found
+
+
+def kill_training_processes(oplstm: Oplstm, name: str, kills: Counter[str]) -> None:
+    """kill -9 of the process that trains, a point or two after it has started; so often for each pack."""
+    starts = 0
+    while kills.total():
+        wait_until(lambda: len(oplstm.events(name, "started")) > starts)
+        pack = oplstm.events(name, "started")[starts]["pack"]
+        starts += 1
+        if kills[pack]:
+            kills[pack] -= 1
+            seen = len(oplstm.events(name, "point"))
+            wait_until(lambda: len(oplstm.events(name, "point")) >= seen + 2)
+            [process] = [child for child in psutil.Process().children(recursive=True) if is_training(child)]
+            process.kill()
+
+
+def is_training(process: psutil.Process) -> bool:
+    with contextlib.suppress(psutil.Error):
+        return process.cmdline()[:1] == ["ray::ResourceTrainable.train"]
+    return False
+
+
+def test_a_process_that_dies_is_replaced_and_one_that_always_dies_is_given_up(
+    oplstm: Oplstm, ray_address: str, server: Server, rest: Rest, undisturbed: dict[str, Any], unique: str
+):
+    """One pack at a time: the first dies once, the second as often as it is tried, the third lives."""
+    job = oplstm.job(unique, **{**SWEEP, "resources": {**SWEEP["resources"], "gpus": GPUS}})
+    with ThreadPoolExecutor() as killers:
+        killing = killers.submit(kill_training_processes, oplstm, "deaths", Counter({"pack-0000": 1, "pack-0001": 2}))
+        done = oplstm.here("sweep", job, "--name", "deaths", "--tracking-uri", server.uri, "--json").ok()
+        killing.result()
+    assert done.json["counts"] == {"complete": 2, "failed": 1}
+    starts = Counter(event["pack"] for event in oplstm.events("deaths", "started"))
+    assert starts == {"pack-0000": 2, "pack-0001": 2, "pack-0002": 1}
+    found = results(oplstm, "deaths")
+    for trial in ("trial-0000", "trial-0002"):
+        assert found[trial] == undisturbed[trial]
+    assert found["trial-0001"]["end"][0] == "failed"
+    tracked = TrackedSweep(rest, oplstm, "deaths", unique)
+    tracked.check()
+    assert "died" in texts(tracked.trials["trial-0001"], "tags")["mlflow.note.content"]
+
+
+def test_kill_of_the_driver_and_resume(
+    oplstm: Oplstm, ray_address: str, server: Server, rest: Rest, undisturbed: dict[str, Any], unique: str
+):
+    """kill -9 of the command's process group takes its own Ray with it."""
+    verb = oplstm.start("sweep", oplstm.job(unique, **SWEEP), "--name", "killed", "--tracking-uri", server.uri)
+    oplstm.await_points("killed", 5, verb=verb)
+    verb.kill()
+    before = results(oplstm, "killed")
+    assert any(trial["end"] is None for trial in before.values())
+    wait_until(lambda: not is_running(oplstm.sweep("killed")), 30)
+    assert oplstm.here("status", "killed", "--json").ok().json["state"] == "stopped"
+
+    assert oplstm.here("resume", "killed", "--json").ok().json["counts"] == {"complete": 3}
+    assert results(oplstm, "killed") == undisturbed
+    TrackedSweep(rest, oplstm, "killed", unique).check()
+
+
+def test_stop_interrupt_and_resume(
+    oplstm: Oplstm, ray_address: str, server: Server, rest: Rest, undisturbed: dict[str, Any], unique: str
+):
+    """Stopped from another process, resumed, stopped with Ctrl-C, resumed."""
+    job = oplstm.job(unique, **SWEEP)
+    verb = oplstm.start(
+        "sweep", job, "--name", "paused", "--tracking-uri", server.uri, "--ray-address", ray_address, "--json"
+    )
+    oplstm.await_points("paused", 3, verb=verb)
+    assert oplstm.here("stop", "paused", "--json").ok().json == {"name": "paused", "state": "stopped"}
+    assert is_stopped(oplstm, verb)
+    assert TrackedSweep(rest, oplstm, "paused", unique).parent["info"]["status"] == "KILLED"
+
+    points = len(oplstm.events("paused", "point"))
+    verb = oplstm.start("resume", "paused", "--json")
+    wait_until(lambda: len(oplstm.events("paused", "point")) > points)
+    verb.interrupt()
+    assert is_stopped(oplstm, verb)
+    assert "stopping at the next update" in verb.err()
+
+    assert oplstm.here("resume", "paused", "--json").ok().json["counts"] == {"complete": 3}
+    assert results(oplstm, "paused") == undisturbed
+    TrackedSweep(rest, oplstm, "paused", unique).check()
+    again = oplstm.here("resume", "paused")
+    assert (again.code, "has ended" in again.err) == (2, True)
+
+
+def is_stopped(oplstm: Oplstm, verb: Verb) -> bool:
+    """The verb ended well and says, as `status` does, that the sweep is stopped."""
+    report = verb.wait().ok().json
+    assert report["counts"].get("stopped")
+    assert oplstm.here("status", report["name"], "--json").ok().json["state"] == "stopped"
+    return bool(report["state"] == "stopped")
+
+
+def die(proxy: FaultyProxy) -> None:
+    """As a server that is killed: open connections break, new ones are refused."""
+    proxy.fault = lambda request: "drop"
+    proxy.close()
+
+
+@pytest.fixture
+def proxy(server: Server) -> Iterator[FaultyProxy]:
+    proxy = FaultyProxy(server.uri)
+    yield proxy
+    proxy.close()
+
+
+def test_a_dead_mlflow_server(
+    oplstm: Oplstm, ray_address: str, server: Server, rest: Rest, proxy: FaultyProxy, unique: str, tmp_path: Path
+):
+    """Dead from the first trial to the end of the sweep; what waits is shipped later, also to an empty server."""
+    job = oplstm.job(unique, trials=3)
+    verb = oplstm.start("sweep", job, "--name", "unseen", "--tracking-uri", proxy.uri, "--ray-address", ray_address)
+    wait_until(lambda: oplstm.events("unseen", "asked"))
+    die(proxy)
+    done = verb.wait().ok()
+    assert "unseen complete: 3 complete" in done.out
+    assert "records wait for MLflow: oplstm doctor unseen ships them" in done.err
+    report = oplstm.here("doctor", "--json")
+    assert report.code == 1
+    assert [check["ok"] for check in report.json if check["check"] == "unseen"] == [False]
+    refused = oplstm.here("doctor", "unseen")
+    assert refused.code == 2, "the server is still dead"
+
+    back = FaultyProxy(server.uri, port=proxy.port)
+    assert oplstm.here("doctor", "unseen", "--json").ok().json["shipped"] > 0
+    TrackedSweep(rest, oplstm, "unseen", unique).check()
+    assert oplstm.here("doctor", "unseen", "--json").ok().json["shipped"] == 0
+    die(back)
+
+    empty = ensure_server(tmp_path / "empty")
+    front = FaultyProxy(empty.uri, port=proxy.port)
+    try:
+        oplstm.here("doctor", "unseen", "--rebuild").ok()
+        rebuilt = TrackedSweep(Rest(empty.uri), oplstm, "unseen", unique)
+        rebuilt.check()
+        rebuilt.check_model("trial-0001", tmp_path / "model")
+    finally:
+        front.close()
+        empty.stop()
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 80 MiB; the sweep needs 64 to start."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    command = ["mount", "-t", "tmpfs", "-o", "size=80m", "tmpfs", str(disk)]
+    if os.geteuid() != 0 or subprocess.run(command, capture_output=True, check=False).returncode:
+        pytest.skip("a small file system cannot be mounted here: that takes root and the right to mount")
+    yield disk
+    subprocess.run(["umount", "-l", str(disk)], check=True)
+
+
+def test_a_full_disk(
+    small_disk: Path, root: Path, ray_address: str, server: Server, rest: Rest, undisturbed: dict[str, Any], unique: str
+):
+    oplstm = Oplstm(small_disk / "home", root)
+    job = oplstm.job(unique, **SWEEP)
+    verb = oplstm.start("sweep", job, "--name", "full", "--tracking-uri", server.uri, "--ray-address", ray_address)
+    oplstm.await_points("full", 3, verb=verb)
+    ballast = small_disk / "ballast"
+    with contextlib.suppress(OSError), ballast.open("wb") as file:
+        while True:
+            file.write(b"\0" * (1 << 20))
+            file.flush()
+    done = verb.wait()
+    assert done.code == 1
+    complaint = [line for line in done.err.splitlines() if line.startswith("oplstm:")]
+    assert len(complaint) == 1
+    assert "space" in complaint[0].lower()
+    assert "Traceback" not in done.err + done.out
+
+    assert oplstm.here("status", "full", "--json").ok().json["state"] == "stopped"
+    ballast.unlink()
+    assert oplstm.here("resume", "full", "--json").ok().json["counts"] == {"complete": 3}
+    assert results(oplstm, "full") == undisturbed
+    TrackedSweep(rest, oplstm, "full", unique).check()
+    oplstm.end()

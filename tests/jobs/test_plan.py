@@ -1,0 +1,53 @@
+"""`oplstm plan`: trials, packs and signatures exactly, time and disk about."""
+
+import pytest
+
+from jobs.display import plan_lines
+from jobs.jobfile import load_job
+from jobs.plan import Plan, disk_bytes, make_plan
+from oplstm.training.pack import Pack
+from jobs.proposals import Proposals
+from tests.jobs.formula_training import finish, job, new_sweep, signatures
+
+pytestmark = pytest.mark.unit
+
+GRID = {"sampler": {"name": "grid"}, "trials": None}
+
+
+@pytest.mark.parametrize("pack", [1, 2, 4])
+def test_a_plan_is_what_the_sweep_then_does(pack, tmp_path):
+    of = job("six_cells", resources={"pack": pack}, **GRID)
+    plan = make_plan(of)
+    state = finish(new_sweep(tmp_path / "s", of))
+    assert plan.trials == len(state.trials) == 6
+    assert plan.packs == len(signatures(state))
+    assert plan.signatures == len(set.union(*signatures(state).values())) == 2
+
+
+def test_an_exhausted_space_has_fewer_trials_than_were_asked_for():
+    assert make_plan(job("six_cells", trials=50)).trials == 6
+    assert make_plan(job("rates", trials=7)).trials == 7
+
+
+def test_pinned_dimensions_of_the_grid_of_op_lstm_leave_the_conventions():
+    pinned = ["base_widths=[2]", "cells=[1]", "passes=1", "meta_batch_size=1", "lr=.01"]
+    plan = make_plan(load_job("sine-op-lstm", pinned))
+    assert (plan.trials, plan.signatures) == (3, 3)
+
+
+def test_time_grows_with_the_budget_and_disk_with_the_trials():
+    short, long = (make_plan(job("rates", budget={"updates": updates, "validate_every": 1})) for updates in (10, 10000))
+    assert 100 < long.cpu_hours / short.cpu_hours < 10000
+    of = job("rates", trials=4)
+    numbers = Pack([Proposals(of).ask().run], ["one"]).layout.size + of.budget["validation_tasks"]
+    assert disk_bytes(of) > 4 * 4 * numbers
+    assert disk_bytes(job("rates", trials=40)) == 10 * disk_bytes(of)
+
+
+def test_a_plan_in_words():
+    lines = plan_lines(Plan(trials=6, signatures=2, packs=3, cpu_hours=0.5, disk_bytes=3 << 20))
+    assert [line.split() for line in lines[:3]] == [["trials", "6"], ["signatures", "2"], ["packs", "3"]]
+    assert "about 30 min" in lines[3]
+    assert lines[4].endswith("about 3.0 MiB")
+    for hours, words in ((0.01, "36 s"), (3.0, "3.0 h"), (None, "unknown")):
+        assert words in plan_lines(Plan(1, 1, 1, hours, 0))[3]

@@ -1,0 +1,77 @@
+"""Spaces as a user may write them, good and bad, named in job files as `tests.jobs.user_spaces:<function>`."""
+
+from typing import Any
+
+from optuna.trial import Trial
+
+TINY = {"widths": [2], "passes": 1, "meta_batch_size": 2}
+
+
+def rates(trial: Trial) -> dict[str, Any]:
+    return TINY | {"lr": trial.suggest_float("lr", 1e-4, 1e-1, log=True)}
+
+
+def six_cells(trial: Trial) -> dict[str, Any]:
+    """Two shapes, and three rates."""
+    shape = {"widths": [trial.suggest_categorical("hidden", [2, 3])]}
+    return TINY | shape | {"lr": trial.suggest_categorical("lr", [0.3, 0.2, 0.1])}
+
+
+def three_runs(trial: Trial) -> dict[str, Any]:
+    """Two runs of one shape, which differ in their rate, and one of another."""
+    hidden = trial.suggest_categorical("hidden", [2, 3])
+    return TINY | {"widths": [hidden], "lr": trial.suggest_categorical("lr", [0.01, 0.02]) if hidden == 2 else 0.01}
+
+
+def three_rates(trial: Trial) -> dict[str, Any]:
+    """One that learns, one that stands still, one that diverges."""
+    return TINY | {"widths": [4], "lr": trial.suggest_categorical("lr", [0.2, 1e-9, 1e6])}
+
+
+def mixed(trial: Trial) -> dict[str, Any]:
+    """Finite but for one dimension; few points of the rest, so that proposals repeat."""
+    return TINY | {
+        "widths": [trial.suggest_int("hidden", 1, 3)],
+        "lr": trial.suggest_float("rate", 0.01, 0.03, step=0.01),
+    }
+
+
+def named_as_one_likes(trial: Trial) -> dict[str, Any]:
+    return TINY | {"lr": trial.suggest_categorical("Lernrate (α) %", [0.1, 0.2])}
+
+
+def lists(trial: Trial) -> dict[str, Any]:
+    return TINY | {"widths": trial.suggest_categorical("widths", [[2], [2, 2]]), "lr": 0.1}
+
+
+def tuples(trial: Trial) -> dict[str, Any]:
+    return TINY | {"widths": trial.suggest_categorical("widths", [(2,), (2, 2)]), "lr": 0.1}
+
+
+def raises(trial: Trial) -> dict[str, Any]:
+    raise KeyError("no such thing")
+
+
+def no_dictionary(trial: Trial) -> Any:
+    return [trial.suggest_int("passes", 1, 2)]
+
+
+def bad_keys(trial: Trial) -> dict[str, Any]:
+    return rates(trial) | {"pases": 3, "width": trial.suggest_int("width", 1, 50)}
+
+
+def bad_values(trial: Trial) -> dict[str, Any]:
+    return rates(trial) | {"lr": trial.suggest_float("rate", -2.0, -1.0), "passes": 0}
+
+
+def rarely_bad(trial: Trial) -> dict[str, Any]:
+    """A grid of 200 cells whose last ones are impossible."""
+    return rates_by_cell(trial) | {"passes": 0 if trial.params["cell"] >= 195 else 1}
+
+
+def rates_by_cell(trial: Trial) -> dict[str, Any]:
+    return TINY | {"lr": 0.001 * (1 + trial.suggest_int("cell", 0, 199))}
+
+
+def without_rate(trial: Trial) -> dict[str, Any]:
+    return {"widths": [trial.suggest_int("hidden", 1, 3)], "passes": 1, "meta_batch_size": 2}

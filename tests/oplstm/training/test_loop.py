@@ -1,0 +1,134 @@
+"""Validation, selection, test and the ends of runs (DESIGN section 6)."""
+
+import math
+
+import pytest
+import torch
+
+from oplstm.episodes.streams import Split, TaskStream
+from oplstm.training.checkpoint import load_model, load_test_losses, load_validation_losses
+from oplstm.training.evaluation import evaluate
+from oplstm.training.loop import Trainer
+from oplstm.training.pack import Pack
+from tests.oplstm.training.runs import Recorder, run
+
+pytestmark = pytest.mark.unit
+
+
+def train(tmp_path, runs, listener=None, names=None):
+    listener = listener or Recorder()
+    names = names or [f"run-{i}" for i in range(len(runs))]
+    Trainer(Pack(runs, names), listener, tmp_path / "pack", tmp_path / "runs").train()
+    return listener
+
+
+@pytest.mark.parametrize(
+    ("budget", "size", "updates"),
+    [
+        ({"tasks": 60, "validate_every": 20}, 2, [0, 10, 20, 30]),
+        ({"tasks": 60, "validate_every": 20}, 3, [0, 7, 14, 20]),
+        ({"tasks": 50, "validate_every": 20}, 7, [0, 3, 6]),
+        ({"updates": 11, "validate_every": 4}, 5, [0, 4, 8]),
+    ],
+)
+def test_runs_are_validated_before_training_and_at_the_first_update_reaching_each_multiple(
+    tmp_path, budget, size, updates
+):
+    listener = train(tmp_path, [run(meta_batch_size=size, **budget)])
+    assert [point.update for point in listener.points] == updates
+    assert listener.points[-1].metrics["tasks_seen"] == updates[-1] * size
+    assert listener.ends["run-0"].update == math.ceil(budget.get("tasks", 0) / size) or "updates" in budget
+
+
+def test_a_run_reports_the_loss_of_its_weights_on_the_common_validation_tasks(tmp_path):
+    config = run(validation_tasks=40)
+    pack = Pack([config], ["r"])
+    listener = Recorder()
+    Trainer(pack, listener, tmp_path / "pack", tmp_path / "runs").train()
+    tasks = TaskStream(config.benchmark, config.evaluation_seed, Split.VALIDATION).tasks(0, 40)
+    losses = evaluate(pack.learner, pack.params(pack.state.weights), tasks)[0]
+    last = listener.points[-1].metrics
+    assert last["val/loss"] == pytest.approx(losses.mean().item(), rel=1e-6)
+    assert last["val/ci95"] == pytest.approx(1.96 * losses.std().item() / math.sqrt(40), rel=1e-3)
+
+
+def test_the_weights_of_the_best_validation_are_kept_and_tested(tmp_path):
+    listener = train(tmp_path, [run(lr=0.3, tasks=200, seed=s) for s in range(4)])
+    for name, end in listener.ends.items():
+        mine = [point for point in listener.points if point.run == name]
+        best = min(mine, key=lambda point: point.metrics["val/loss"])  # the first of equals: strict improvement
+        assert end.best_update == best.update
+        assert end.metrics["val/best"] == best.metrics["val/loss"]
+        model = load_model(tmp_path / "runs" / name)
+        again = model.losses(Split.VALIDATION, seed=7, count=9)
+        torch.testing.assert_close(again, load_validation_losses(tmp_path / "runs" / name), rtol=1e-5, atol=1e-6)
+        assert again.mean().item() == pytest.approx(best.metrics["val/loss"], rel=1e-5)
+        tested = model.losses(Split.TEST, seed=7, count=11)
+        torch.testing.assert_close(tested, load_test_losses(tmp_path / "runs" / name), rtol=1e-5, atol=1e-6)
+        assert end.metrics["test/loss"] == pytest.approx(tested.mean().item(), rel=1e-5)
+    assert any(end.best_update != 100 for end in listener.ends.values()), "no run got worse: the test shows nothing"
+
+
+def test_nan_is_never_the_best(tmp_path, monkeypatch):
+    pack = Pack([run()], ["r"])
+    values = iter([5.0, 4.0, float("nan")])
+    monkeypatch.setattr(pack, "validation_losses", lambda: torch.full((1, 9), next(values), dtype=torch.float64))
+    listener = Recorder()
+    Trainer(pack, listener, tmp_path / "pack", tmp_path / "runs").train()
+    assert listener.ends["r"].state == "diverged"
+    assert listener.ends["r"].best_update == 10
+    assert listener.ends["r"].metrics["val/best"] == 4.0
+
+
+def test_a_diverging_run_ends_as_diverged_and_the_pack_goes_on(tmp_path):
+    listener = train(tmp_path, [run(seed=1), run(seed=2, lr=1e6)], names=["calm", "wild"])
+    assert listener.ends["wild"].state == "diverged"
+    assert "validation loss" in listener.ends["wild"].note
+    assert "test/loss" not in listener.ends["wild"].metrics
+    assert listener.ends["calm"].state == "complete"
+    assert {p.run for p in listener.points if p.update > 10} == {"calm"}
+
+
+def test_a_training_loss_that_is_not_finite_is_named_with_its_update(tmp_path):
+    pack = Pack([run()], ["r"])
+    listener = Recorder()
+    step = pack.step
+
+    def poisoned():
+        if pack.update == 3:
+            pack.state.weights[0, -1] = float("inf")  # the bias of the read-out
+        step()
+
+    pack.step = poisoned
+    Trainer(pack, listener, tmp_path / "pack", tmp_path / "runs").train()
+    assert listener.ends["r"].note == "diverged: training loss not finite at update 4"
+
+
+def test_pruned_runs_leave_the_pack_untested(tmp_path):
+    listener = train(tmp_path, [run(seed=s) for s in range(3)], Recorder(prune={10: {"run-1"}}))
+    assert [listener.ends[f"run-{i}"].state for i in range(3)] == ["complete", "pruned", "complete"]
+    assert listener.ends["run-1"].update == 10
+    assert "test/loss" not in listener.ends["run-1"].metrics
+    assert (tmp_path / "runs" / "run-1" / "model.safetensors").is_file()
+    assert not (tmp_path / "runs" / "run-1" / "test.safetensors").exists()
+
+
+def test_the_wall_clock_budget_ends_a_run_cleanly(tmp_path):
+    listener = train(tmp_path, [run(tasks=2000, max_hours=1e-9)])
+    end = listener.ends["run-0"]
+    assert (end.state, end.budget_exhausted, end.update) == ("complete", True, 10)
+    assert "hours" in end.note
+    assert end.metrics["test/loss"] > 0
+
+
+def test_the_training_loss_of_a_point_is_the_mean_since_the_point_before(tmp_path):
+    config = run(lr=1e-12, tasks=20, validate_every=20)  # does not move, so the losses can be made again
+    listener = train(tmp_path, [config])
+    pack = Pack([config], ["r"])
+    batches = [pack._streams[0].batch(i, 2) for i in range(10)]
+    losses = [evaluate(pack.learner, pack.params(pack.state.weights), batch).mean().item() for batch in batches]
+    assert listener.points[-1].metrics["train/loss"] == pytest.approx(sum(losses) / 10, rel=1e-5)
+
+
+def test_no_test_is_made_where_none_is_wanted(tmp_path):
+    assert "test/loss" not in train(tmp_path, [run(test_tasks=0)]).ends["run-0"].metrics

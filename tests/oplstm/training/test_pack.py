@@ -1,0 +1,111 @@
+"""A pack equals its single runs, and its runs have nothing to do with each other (DESIGN section 3)."""
+
+import pytest
+import torch
+
+from oplstm.episodes.streams import Split, TaskStream
+from oplstm.training.pack import Device, Pack
+from tests.oplstm.training.runs import LEARNERS, run
+
+pytestmark = pytest.mark.unit
+DOUBLE = Device(dtype=torch.float64)
+RATES = (1e-4, 3e-4, 1e-3, 2e-3, 3e-3, 5e-3, 7e-3, 1e-2)
+
+
+def trained(runs, updates):
+    pack = Pack(runs, [f"run-{i}" for i in range(len(runs))], DOUBLE)
+    for _ in range(updates):
+        pack.step()
+    return pack
+
+
+def eight(learner, **changes):
+    """Eight configurations that differ in seed, rate and, where it is real-valued, gamma."""
+    gammas = [{"gamma": 0.02 * (i + 1)} if learner.startswith("op_lstm") else {} for i in range(8)]
+    return [run(learner, seed=i, lr=rate, **gammas[i], **changes) for i, rate in enumerate(RATES)]
+
+
+def assert_rows_equal_singles(learner, updates, tolerance, **changes):
+    runs = eight(learner, **changes)
+    packed = trained(runs, updates).state.weights
+    for row, single in enumerate(runs):
+        alone = trained([single], updates).state.weights[0]
+        error = (packed[row] - alone).norm() / alone.norm()
+        assert error <= tolerance, f"run {row}: relative difference {error:.1e}"
+
+
+@pytest.mark.parametrize("learner", LEARNERS)
+def test_a_pack_of_eight_equals_its_single_runs_after_one_update(learner):
+    assert_rows_equal_singles(learner, 1, 1e-12)
+
+
+def test_a_pack_of_the_published_lstm_equals_its_single_runs_after_200_updates():
+    runs = [run("lstm-authors", seed=i, lr=0.004674, meta_batch_size=4, widths=[40, 40], passes=4) for i in range(2)]
+    packed = trained(runs, 200).state.weights
+    for row, single in enumerate(runs):
+        alone = trained([single], 200).state.weights[0]
+        assert (packed[row] - alone).norm() / alone.norm() <= 1e-10
+
+
+@pytest.mark.parametrize("learner", ["lstm", "op_lstm-authors"])
+def test_packs_of_small_networks_stay_equal_over_50_updates(learner):
+    assert_rows_equal_singles(learner, 50, 1e-9)
+
+
+def test_runs_of_one_pack_draw_the_tasks_they_would_draw_alone():
+    runs = eight("lstm")
+    pack = Pack(runs, [str(i) for i in range(8)], DOUBLE)
+    pack.keep([1, 4, 6])
+    for stream, kept in zip(pack._streams, (1, 4, 6), strict=True):
+        alone = TaskStream(runs[kept].benchmark, kept, Split.TRAIN, torch.float64)
+        torch.testing.assert_close(stream.batch(5, 2).support_x, alone.batch(5, 2).support_x, rtol=0, atol=0)
+
+
+def test_a_diverged_run_stops_moving_and_leaves_its_neighbours_alone():
+    healthy, doomed = run(seed=1), run(seed=2)
+    pack = Pack([healthy, doomed], ["healthy", "doomed"], DOUBLE)
+    pack.state.weights[1] = float("nan")
+    for _ in range(5):
+        pack.step()
+    assert pack.state.diverged_at.tolist() == [-1, 1]
+    alone = trained([healthy], 5).state.weights[0]
+    assert (pack.state.weights[0] - alone).norm() / alone.norm() <= 1e-12
+
+
+def test_a_run_that_diverges_later_keeps_the_weights_it_had():
+    pack = Pack([run(seed=1)], ["r"], DOUBLE)
+    pack.step()
+    pack.state.diverged_at[0] = 1
+    before = pack.state.weights.clone()
+    pack.step()
+    assert torch.equal(pack.state.weights, before)
+
+
+def test_dropping_runs_changes_nothing_for_the_others():
+    runs = eight("op_lstm")
+    pack = Pack(runs, [str(i) for i in range(8)], DOUBLE)
+    for update in range(12):
+        pack.step()
+        if update == 5:
+            pack.keep([0, 3, 7])
+    assert pack.names == ["0", "3", "7"]
+    for row, kept in enumerate((0, 3, 7)):
+        alone = trained([runs[kept]], 12).state.weights[0]
+        assert (pack.state.weights[row] - alone).norm() / alone.norm() <= 1e-12
+
+
+@pytest.mark.parametrize("change", [{"meta_batch_size": 3}, {"widths": [6, 6]}, {"passes": 3}, {"tasks": 80}])
+def test_runs_of_different_signatures_are_refused(change):
+    with pytest.raises(ValueError, match=r"must share a signature: a, b do not"):
+        Pack([run(), run(**change)], ["a", "b"])
+
+
+def test_final_runs_draw_other_tasks_than_trials_of_the_same_seed():
+    from dataclasses import replace
+
+    trial, final = Pack([run()], ["t"]), Pack([replace(run(), final=True)], ["f"])
+    for ours, theirs in (
+        (trial._streams[0].batch(0, 4), final._streams[0].batch(0, 4)),
+        (trial.evaluation_tasks(Split.VALIDATION, 9), final.evaluation_tasks(Split.FINAL_VALIDATION, 9)),
+    ):
+        assert not set(ours.support_x.flatten().tolist()) & set(theirs.support_x.flatten().tolist())

@@ -1,0 +1,111 @@
+"""Stopped anywhere and resumed equals never stopped, to the bit."""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+import torch
+
+from oplstm.errors import WorkError
+from oplstm.training.loop import Trainer
+from oplstm.training.pack import Pack
+from tests.oplstm.training.runs import LEARNERS, Recorder, run
+
+pytestmark = pytest.mark.unit
+
+
+def train(folder, runs, listener):
+    pack = Pack(runs, [f"run-{i}" for i in range(len(runs))])
+    Trainer(pack, listener, folder / "pack", folder / "runs").train()
+    return pack
+
+
+def files(folder):
+    """Every file that runs leave behind, as bytes."""
+    return {path.relative_to(folder): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
+
+
+def assert_same_when_stopped(tmp_path, runs, stops, prune=None):
+    whole = Recorder(prune=prune or {})
+    final = train(tmp_path / "whole", runs, whole)
+    seen, ends = {}, {}
+    for stop in [*stops, None]:
+        part = Recorder(prune=prune or {}, stop_at=stop)
+        pack = train(tmp_path / "parts", runs, part)
+        assert not set(seen) & set(part.metrics()), "a point was reported again after a clean stop"
+        seen |= part.metrics()
+        ends |= part.ends
+    assert seen == whole.metrics()
+    assert {n: (e.state, e.metrics) for n, e in ends.items()} == {
+        n: (e.state, e.metrics) for n, e in whole.ends.items()
+    }
+    assert files(tmp_path / "parts" / "runs") == files(tmp_path / "whole" / "runs")
+    for name, tensor in final.state.tensors().items():
+        assert torch.equal(tensor, pack.state.tensors()[name]), name
+
+
+@pytest.mark.parametrize("learner", LEARNERS)
+@pytest.mark.parametrize("stop", [0, 1, 10, 13, 29])
+def test_a_run_stopped_at_an_update_and_resumed(tmp_path, learner, stop):
+    assert_same_when_stopped(tmp_path, [run(learner)], [stop])
+
+
+def test_a_pack_stopped_again_and_again_with_pruning_between(tmp_path):
+    runs = [run(seed=s, lr=0.01 * (s + 1)) for s in range(4)]
+    assert_same_when_stopped(tmp_path, runs, [4, 11, 12, 25], prune={10: {"run-2"}, 20: {"run-0"}})
+
+
+def test_a_lost_newest_checkpoint_costs_time_and_nothing_else(tmp_path):
+    runs = [run(seed=s) for s in range(2)]
+    whole = Recorder()
+    train(tmp_path / "whole", runs, whole)
+    train(tmp_path / "parts", runs, Recorder(stop_at=25))
+    newest = max((tmp_path / "parts" / "pack").iterdir(), key=lambda path: int(path.name.partition("-")[2]))
+    assert newest.name == "update-25"
+    shutil.rmtree(newest)
+    again = Recorder()
+    train(tmp_path / "parts", runs, again)
+    assert again.metrics() == {k: v for k, v in whole.metrics().items() if k[1] > 20}
+    assert files(tmp_path / "parts" / "runs") == files(tmp_path / "whole" / "runs")
+
+
+CHILD = """
+import sys
+from pathlib import Path
+import torch
+torch.set_num_threads(1)
+from oplstm.training.loop import Trainer
+from oplstm.training.pack import Pack
+from tests.oplstm.training.runs import Recorder, run
+folder = Path(sys.argv[1])
+runs = [run(seed=s, tasks=2000, validate_every=100) for s in range(2)]
+Trainer(Pack(runs, ["run-0", "run-1"]), Recorder(), folder / "pack", folder / "runs").train()
+"""
+
+
+def test_a_killed_process_leaves_what_a_resume_needs(tmp_path, root):
+    environment = {**os.environ, "PYTHONPATH": str(root)}
+
+    def child(folder):
+        return subprocess.Popen([sys.executable, "-c", CHILD, str(folder)], cwd=root, env=environment)
+
+    assert child(tmp_path / "whole").wait(timeout=60) == 0
+    killed = child(tmp_path / "parts")
+    checkpoints = tmp_path / "parts" / "pack"
+    while killed.poll() is None and len(list(checkpoints.glob("update-*"))) < 2:
+        time.sleep(0.005)
+    killed.send_signal(signal.SIGKILL)
+    killed.wait()
+    assert not (tmp_path / "parts" / "runs").exists(), "it had ended before it was killed"
+    assert child(tmp_path / "parts").wait(timeout=60) == 0
+    assert files(tmp_path / "parts" / "runs") == files(tmp_path / "whole" / "runs")
+
+
+def test_the_checkpoint_of_another_run_is_refused(tmp_path):
+    train(tmp_path, [run()], Recorder(stop_at=5))
+    with pytest.raises(WorkError, match=r"update-5 holds another configuration of run-0"):
+        train(tmp_path, [run(lr=0.02)], Recorder())
