@@ -15,6 +15,7 @@ from jobs.home import SweepFolder
 from jobs.jobfile import Job
 from jobs.proposals import Proposals
 from jobs.sweep_state import ENDED, Header, SweepState, Trial
+from oplstm.errors import WorkError
 from oplstm.training.loop import Point, RunEnd
 from oplstm.training.run import RunConfig
 from search_spaces.samplers import is_adaptive
@@ -37,6 +38,7 @@ class Coordinator:
         self.folder, self.header = folder, Header.read(folder)
         self.job = Job.model_validate(self.header.job)
         self._final = self.header.kind == "final"
+        self._failure: str | None = None
         self._journal = Journal(folder.journal)
         self.state = SweepState()
         folder.stop_request.unlink(missing_ok=True)
@@ -72,8 +74,18 @@ class Coordinator:
         self._write(sweep_records.reopened(self.header, stopped))
 
     def _write(self, records: Sequence[dict[str, Any]]) -> None:
-        """Journal first, then take effect."""
-        self._journal.append(records)
+        """Journal first, then take effect; nothing more once the work has failed.
+
+        Raises:
+            WorkError: The journal cannot be written, or the work has failed.
+        """
+        if self._failure is not None:
+            raise WorkError(self._failure)
+        try:
+            self._journal.append(records)
+        except WorkError as error:
+            self.give_up(str(error))
+            raise
         for record in records:
             self.state.apply(record)
 
@@ -163,6 +175,8 @@ class Coordinator:
 
     def pack_failed(self, pack: str, reason: str) -> None:
         """The process of a pack died more often than the job allows."""
+        if self._failure is not None:
+            return
         for trial in self.state.unfinished_packs().get(pack, []):
             if trial.state in ENDED:
                 continue
@@ -171,9 +185,13 @@ class Coordinator:
             end = RunEnd(trial.name, "stopped", int(points["update"]), 0, note=reason)
             self._write(sweep_records.end(self.header, trial, end, time.time(), state="failed"))
 
+    def give_up(self, reason: str) -> None:
+        """The work cannot go on, say for a full disk: nothing is written any more, so that resume finds it as it was."""
+        self._failure = self._failure or reason
+
     def stopping(self) -> bool:
-        """Whether somebody asked the sweep to stop."""
-        return self.folder.stop_request.exists()
+        """Whether somebody asked the sweep to stop, or its work has failed."""
+        return self._failure is not None or self.folder.stop_request.exists()
 
     def progress(self) -> dict[str, Any]:
         """Counts, best so far and the share of the work that is done, for a progress bar."""
@@ -188,6 +206,7 @@ class Coordinator:
             "leader": None if leader is None else leader.name,
             "waiting_records": self._outbox.pending(),
             "tracking_error": self._outbox.last_error,
+            "failure": self._failure,
         }
 
     def record(self, records: Sequence[dict[str, Any]]) -> None:
@@ -201,12 +220,13 @@ class Coordinator:
             The number of records that still wait for the server.
         """
         done = self.state.exhausted and all(trial.state in ENDED for trial in self.state.trials.values())
-        if not self.state.finished:
+        if not self.state.finished and self._failure is None:
             result = final_result(self.folder, self.state) if self._final and done else None
             metrics = None if result is None else result.metrics()
             self._write(sweep_records.sweep_end(self.header, self.state, metrics, done=done, now=time.time()))
-        self._journal.sync()
-        waiting = self._outbox.flush(flush_seconds)
+        if self._failure is None:
+            self._journal.sync()
+        waiting = self._outbox.flush(flush_seconds if self._failure is None else 0.0)
         self._outbox.close()
         self._journal.close()
         return waiting

@@ -269,14 +269,19 @@ def _apply_overrides(data: dict[str, Any], overrides: Sequence[str], problems: P
 
 def _short_keys(data: Mapping[str, Any]) -> dict[str, str]:
     """Keys that ``--set`` takes without their section, with the section."""
-    benchmark = data.get("benchmark")
-    named = str(benchmark.get("name")) if isinstance(benchmark, dict) else ""
-    learner = LEARNERS.get(str(data.get("learner")))
+    section = data.get("benchmark")
+    named = section.get("name") if isinstance(section, dict) else None
     keys = {name: "fixed" for name in (*RUN_LEVEL, "convention")}
-    keys |= {f.name: "fixed" for f in (fields(learner.config_class) if learner else ())}
+    for learner in _named(data.get("learner"), LEARNERS):
+        keys |= {f.name: "fixed" for f in fields(learner.config_class)}
     keys |= {name: "resources" for name in Resources.model_fields}
     keys |= {f.name: "budget" for f in fields(Budget)}
-    return keys | {f.name: "benchmark" for f in (fields(BENCHMARKS[named]) if named in BENCHMARKS else ())}
+    return keys | {f.name: "benchmark" for benchmark in _named(named, BENCHMARKS) for f in fields(benchmark)}
+
+
+def _named(name: Any, known: Mapping[str, Any]) -> list[Any]:
+    """The one of that name; all of them where there is none, which is an error of its own."""
+    return [known[name]] if isinstance(name, str) and name in known else list(known.values())
 
 
 def _override_path(key: str, data: Mapping[str, Any]) -> tuple[str, ...] | None:

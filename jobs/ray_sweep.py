@@ -19,7 +19,7 @@ from jobs.coordinator import Coordinator
 from jobs.home import SweepFolder
 from jobs.jobfile import Job, Resources
 from jobs.pack_worker import train_pack
-from oplstm.errors import WorkError
+from oplstm.errors import RequestError, WorkError
 from oplstm.training.loop import Point, RunEnd
 
 PROGRESS_SECONDS = 0.5
@@ -44,6 +44,10 @@ class RemoteCoordinator:
         """See ``Coordinator.on_ends``."""
         ray.get(self._actor.on_ends.remote(ends))
 
+    def give_up(self, reason: str) -> None:
+        """See ``Coordinator.give_up``."""
+        ray.get(self._actor.give_up.remote(reason))
+
 
 class PackTrainable(tune.Trainable):
     """Trains one pack after another; its actor is reused, so a trial costs no new process."""
@@ -56,14 +60,18 @@ class PackTrainable(tune.Trainable):
         """Train the whole pack; points go to the coordinator, so Tune sees one result."""
         config = self.config
         gpu_ids = ray.get_runtime_context().get_accelerator_ids().get("GPU", [])
-        train_pack(
-            config["assignment"],
-            RemoteCoordinator(ray.get_actor(config["coordinator"], namespace=config["namespace"])),
-            SweepFolder(Path(config["folder"])),
-            cpus=config["cpus"],
-            gpus=config["gpus"],
-            gpu_ids=",".join(gpu_ids),
-        )
+        coordinator = RemoteCoordinator(ray.get_actor(config["coordinator"], namespace=config["namespace"]))
+        try:
+            train_pack(
+                config["assignment"],
+                coordinator,
+                SweepFolder(Path(config["folder"])),
+                cpus=config["cpus"],
+                gpus=config["gpus"],
+                gpu_ids=",".join(gpu_ids),
+            )
+        except (WorkError, RequestError, OSError) as error:  # such as a full disk: another try would end so too
+            coordinator.give_up(_reason(error))
         return {"done": True}
 
     def save_checkpoint(self, checkpoint_dir: str) -> None:
@@ -71,6 +79,11 @@ class PackTrainable(tune.Trainable):
 
     def load_checkpoint(self, checkpoint: Any) -> None:
         """Packs read their own checkpoints."""
+
+
+def _reason(error: BaseException) -> str:
+    """What went wrong in the process where it did, as one line without Ray's traceback."""
+    return str(getattr(error, "cause", None) or error).strip().splitlines()[-1]
 
 
 class PackSearcher(Searcher):
@@ -114,6 +127,7 @@ def _logged_to(path: Path) -> Iterator[None]:
     logger = logging.getLogger("ray")
     handler = logging.FileHandler(path)
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    handler.handleError = lambda record: None  # type: ignore[method-assign]  # a full disk: reported elsewhere
     before, logger.handlers = logger.handlers, [handler]
     try:
         yield
@@ -183,11 +197,13 @@ def run_on_ray(
         on_progress(progress)
         waiting: int = ray.get(actor.close.remote())
     except ray.exceptions.RayError as error:
-        raise WorkError(f"the coordinator of {folder.name} failed: {str(error).strip().splitlines()[-1]}") from error
+        raise WorkError(f"the coordinator of {folder.name} failed: {_reason(error)}") from error
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
         with contextlib.suppress(ray.exceptions.RayError):
             ray.kill(actor)
+    if progress["failure"]:
+        raise WorkError(progress["failure"])
     if failure:
-        raise WorkError(f"Ray Tune failed: {failure[0]}; see {folder.path / 'tune.log'}")
+        raise WorkError(f"Ray Tune failed: {_reason(failure[0])}; see {folder.path / 'tune.log'}")
     return progress, waiting

@@ -1,6 +1,7 @@
 """The MLflow server that comes with oplstm: local, loopback only, SQLite, in a process group of its own."""
 
 import fcntl
+import hashlib
 import json
 import os
 import subprocess
@@ -15,12 +16,11 @@ import psutil
 from oplstm.errors import RequestError, WorkError
 from tracking.file_lock import FileLock
 from tracking.reachability import answers, check_reachable
-from tracking.server_process import any_free_port, end_group, group_exists, is_free, launch, log_tail
+from tracking.server_process import any_free_port, end_group, group_listens, is_free, is_server_of, launch, log_tail
 
 __all__ = ["Server", "check_reachable", "ensure_server"]
 
 VERSION: Final = 1
-_PREFERRED_PORT: Final = 5000
 _STARTING_SECONDS: Final = 120.0
 _LOCK_SECONDS: Final = 30.0
 
@@ -40,13 +40,12 @@ class Server:
     owned: bool
     pid: int
     folder: Path
-    _started: float = field(repr=False)  # unix seconds; with the pid it names the process for good
     _use: int = field(repr=False)  # a file descriptor whose shared lock says that the server is in use
     _process: "subprocess.Popen[bytes] | None" = field(default=None, repr=False)
 
     def is_ready(self) -> bool:
-        """Whether it answers now."""
-        return answers(self.uri, timeout=2.0)
+        """Whether it answers now, and no other program has its port."""
+        return answers(self.uri, timeout=2.0) and group_listens(self.pid, int(self.uri.rpartition(":")[2]))
 
     def wait_ready(self, timeout: float = _STARTING_SECONDS, *, on_wait: Callable[[float], None] | None = None) -> str:
         """Wait until it answers, and return its URI.
@@ -77,7 +76,7 @@ class Server:
         lock = FileLock(self.folder / "server", patience=_LOCK_SECONDS)
         try:
             fcntl.flock(self._use, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            if _is_ours(self.pid, self._started):
+            if is_server_of(self.folder, self.pid):
                 end_group(self.pid, self._process)
             if _read_record(self.folder).get("pid") == self.pid:
                 _record_path(self.folder).unlink(missing_ok=True)
@@ -102,7 +101,7 @@ def ensure_server(home: Path, *, port: int | None = None, wait: bool = True) -> 
 
     Args:
         home: The user's oplstm folder; everything is under `<home>/mlflow`.
-        port: Of a new server; by default the one it had last time, 5000, or any that is free.
+        port: Of a new server; by default the one it had last time, or one of the home's own.
         wait: Whether to return only when it answers.
 
     Raises:
@@ -137,9 +136,9 @@ def _running(recorded: dict[str, Any], folder: Path, use: int) -> Server | None:
         pid, uri, started = int(recorded["pid"]), str(recorded["uri"]), float(recorded["started"])
     except (KeyError, TypeError, ValueError):
         return None
-    if not _is_ours(pid, started):
+    if not is_server_of(folder, pid):
         return None
-    server = Server(uri=uri, owned=False, pid=pid, folder=folder, _started=started, _use=use)
+    server = Server(uri=uri, owned=False, pid=pid, folder=folder, _use=use)
     young = time.time() - started < _STARTING_SECONDS
     if server._alive() and (young or any(server.is_ready() for _ in range(5))):
         return server
@@ -147,28 +146,25 @@ def _running(recorded: dict[str, Any], folder: Path, use: int) -> Server | None:
     return None
 
 
-def _is_ours(pid: int, started: float) -> bool:
-    """Whether the server, or a worker that outlived it, is alive, and its number did not go to another program."""
-    try:
-        return abs(psutil.Process(pid).create_time() - started) < 2
-    except psutil.NoSuchProcess:
-        return group_exists(pid)  # as long as its workers live, no other group can have its number
-
-
 def _start(folder: Path, use: int, *, port: int | None, last_port: Any) -> Server:
     if port is not None and not is_free(port):
         raise RequestError(f"port {port} is taken; name another one, or none to have a free one chosen")
     if port is None:
-        wanted = [candidate for candidate in (last_port, _PREFERRED_PORT) if isinstance(candidate, int)]
+        wanted = [candidate for candidate in (last_port, _home_port(folder)) if isinstance(candidate, int)]
         port = next((candidate for candidate in wanted if is_free(candidate)), None) or any_free_port()
     process = launch(folder, port)
-    uri, started = f"http://127.0.0.1:{port}", psutil.Process(process.pid).create_time()
-    server = Server(uri=uri, owned=True, pid=process.pid, folder=folder, _started=started, _use=use, _process=process)
+    uri, started = f"http://127.0.0.1:{port}", time.time()
+    server = Server(uri=uri, owned=True, pid=process.pid, folder=folder, _use=use, _process=process)
     record = {"version": VERSION, "pid": server.pid, "port": port, "uri": uri, "started": started}
     draft = folder / "server.json.new"
     draft.write_text(json.dumps(record), encoding="ascii")
     draft.replace(_record_path(folder))
     return server
+
+
+def _home_port(folder: Path) -> int:
+    """A home's own port: links stay good, and two homes that start at one time do not race for one port."""
+    return 10_000 + int.from_bytes(hashlib.sha256(os.fsencode(folder)).digest()[:4], "big") % 20_000
 
 
 def _record_path(folder: Path) -> Path:

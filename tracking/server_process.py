@@ -39,6 +39,21 @@ def launch(folder: Path, port: int) -> "subprocess.Popen[bytes]":
         )
 
 
+def is_server_of(folder: Path, pid: int) -> bool:
+    """Whether `pid` is a server with its database in `folder`, or led one of which a worker is left.
+
+    Times do not tell: a process's time of creation moves when the clock is set or the machine was asleep.
+    """
+    try:
+        return any(str(folder / "mlflow.db") in word for word in psutil.Process(pid).cmdline())
+    except psutil.ZombieProcess:
+        return True
+    except psutil.NoSuchProcess:
+        return group_exists(pid)  # as long as its workers live, no other group can have its number
+    except psutil.AccessDenied:
+        return False
+
+
 def group_exists(pid: int) -> bool:
     """Whether a process of the group that `pid` leads, or led, is alive; one that only waits to be reaped is not."""
     try:
@@ -55,6 +70,16 @@ def _is_member(process: psutil.Process, group: int) -> bool:
         return os.getpgid(process.pid) == group and process.status() != psutil.STATUS_ZOMBIE
     except (ProcessLookupError, psutil.Error):
         return False
+
+
+def group_listens(pid: int, port: int) -> bool:
+    """Whether a process of the group that `pid` leads listens on `port`; True where the system does not tell."""
+    members = [process for process in psutil.process_iter() if _is_member(process, pid)]
+    try:
+        connections = [found for member in members for found in member.net_connections("tcp")]
+    except psutil.Error:
+        return True
+    return any(found.status == psutil.CONN_LISTEN and found.laddr.port == port for found in connections)
 
 
 def end_group(pid: int, process: "subprocess.Popen[bytes] | None" = None) -> None:

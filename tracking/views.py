@@ -85,6 +85,7 @@ def share_sweep_view(
     facets = _facets(sweep_key, metric, ascending=ascending)
     trials = client.search_runs([experiment_id], facets["searchFilter"], max_results=100)
     columns = [f"metrics.`{name}`" for name in (metric, *_FIRST_COLUMNS)]
+    columns.append("tags.`oplstm.state`")  # a pruned trial is FINISHED to MLflow
     columns += [f"params.`{name}`" for name in _tuned(trials)]
     columns = list(dict.fromkeys(columns + [f"metrics.`{name}`" for name in _LAST_COLUMNS]))
     state = {

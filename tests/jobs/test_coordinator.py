@@ -28,6 +28,7 @@ from tracking.journal import Journal
 
 pytestmark = [
     pytest.mark.unit,
+    pytest.mark.usefixtures("no_waiting_for_the_disk"),
     pytest.mark.filterwarnings("ignore::optuna.exceptions.ExperimentalWarning"),
 ]
 
@@ -35,14 +36,6 @@ MEDIAN = {"name": "MedianPruner", "options": {"n_startup_trials": 1}, "patience"
 HALVING = {"name": "SuccessiveHalvingPruner", "options": {"min_resource": 10, "reduction_factor": 2}, "patience": None}
 PATIENT = {"name": "MedianPruner", "options": {"n_startup_trials": 1}, "patience": 1}
 TPE = {"name": "TPESampler", "options": {"n_startup_trials": 2}}
-
-
-@pytest.fixture(autouse=True, scope="module")
-def no_waiting_for_the_disk():
-    """Kills are played here, power cuts in the tests of the journal."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("os.fsync", lambda fd: None)
-        yield
 
 
 @pytest.fixture

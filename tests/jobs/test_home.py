@@ -43,7 +43,7 @@ def test_bad_names(name, oplstm_home):
 
 def test_a_name_that_is_taken(oplstm_home):
     new_sweep(oplstm_home / "sweeps" / "mine", job())
-    with pytest.raises(RequestError, match="name 'mine' is taken .*; use resume, or another --name"):
+    with pytest.raises(RequestError, match=r"name 'mine' is taken .*; use resume, or another --name"):
         Home().new_sweep("mine")
     assert Home().free_name("mine") == "mine-2"
     new_sweep(oplstm_home / "sweeps" / "mine-2", job())

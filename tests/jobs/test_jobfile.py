@@ -281,7 +281,8 @@ def test_a_wrong_setting_is_named_by_its_text(override, wanted):
 
 
 def test_settings_of_a_malformed_section_do_not_crash():
-    assert len(problems(JOB.replace("name: sine", "name: [sine]"), "shots=3")) == 2
+    assert the_problem(JOB.replace("name: sine", "name: [sine]"), "shots=3").startswith("benchmark.name: ")
+    assert the_problem(JOB.replace("learner: lstm", "learner: lsmt"), "cells=[1]").startswith("learner: unknown 'lsmt'")
     assert the_problem(JOB.replace("{name: sine, shots: 5}", "sine"), "benchmark.shots=3") == (
         "benchmark.name: unknown 'None'; known: sine (job.yaml, line 2)"
     )

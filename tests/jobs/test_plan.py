@@ -5,11 +5,11 @@ import pytest
 from jobs.display import plan_lines
 from jobs.jobfile import load_job
 from jobs.plan import Plan, disk_bytes, make_plan
-from oplstm.training.pack import Pack
 from jobs.proposals import Proposals
+from oplstm.training.pack import Pack
 from tests.jobs.formula_training import finish, job, new_sweep, signatures
 
-pytestmark = pytest.mark.unit
+pytestmark = [pytest.mark.unit, pytest.mark.usefixtures("no_waiting_for_the_disk")]
 
 GRID = {"sampler": {"name": "grid"}, "trials": None}
 

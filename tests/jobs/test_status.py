@@ -8,7 +8,7 @@ from oplstm.training.loop import Point, RunEnd
 from tests.jobs.formula_training import finish, job, new_sweep, opened, train, training
 from tracking.journal import Journal
 
-pytestmark = pytest.mark.unit
+pytestmark = [pytest.mark.unit, pytest.mark.usefixtures("no_waiting_for_the_disk")]
 
 
 def test_a_sweep_that_has_not_begun(oplstm_home):

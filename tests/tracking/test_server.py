@@ -5,6 +5,7 @@ import os
 import signal
 import socket
 import subprocess
+import sys
 import threading
 import time
 import urllib.error
@@ -97,15 +98,16 @@ def test_a_server_that_dies_leaves_its_last_words(tmp_path: Path) -> None:
         ensure_server(tmp_path)
 
 
+def pretend(folder: Path) -> "subprocess.Popen[bytes]":
+    """A process that looks like the server of `folder` from outside."""
+    command = [sys.executable, "-c", "import time; time.sleep(30)", f"sqlite:///{folder / 'mlflow.db'}"]
+    return subprocess.Popen(command, start_new_session=True)
+
+
 @pytest.mark.unit
 def test_a_process_that_took_over_the_number_is_not_ours(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     started: list[int] = []
-
-    def fake(folder: Path, port: int) -> "subprocess.Popen[bytes]":
-        started.append(port)
-        return subprocess.Popen(["sleep", "30"], start_new_session=True)
-
-    monkeypatch.setattr("tracking.server.launch", fake)
+    monkeypatch.setattr("tracking.server.launch", lambda folder, port: (started.append(port), pretend(folder))[1])
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         stranger = subprocess.Popen(["sleep", "30"], start_new_session=True)
@@ -123,8 +125,11 @@ def test_a_process_that_took_over_the_number_is_not_ours(tmp_path: Path, monkeyp
 
 @pytest.mark.unit
 def test_the_last_user_ends_it_whoever_started_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tracking.server.launch", lambda *_: subprocess.Popen(["sleep", "30"], start_new_session=True))
-    starter, second, third = (ensure_server(tmp_path, wait=False) for _ in range(3))
+    monkeypatch.setattr("tracking.server.launch", lambda folder, _: pretend(folder))
+    starter = ensure_server(tmp_path, wait=False)
+    record = tmp_path / "mlflow" / "server.json"  # the clock is set, or the machine was asleep
+    record.write_text(json.dumps(json.loads(record.read_text()) | {"started": time.time() + 7}))
+    second, third = (ensure_server(tmp_path, wait=False) for _ in range(2))
     assert [server.owned for server in (starter, second, third)] == [True, False, False]
     for server in (starter, starter, second):
         server.stop()
@@ -137,7 +142,7 @@ def test_the_last_user_ends_it_whoever_started_it(tmp_path: Path, monkeypatch: p
 @pytest.mark.unit
 @pytest.mark.parametrize("left", ["", "{", "[]", '{"version": 7}', '{"version": 1}', '{"version": 1, "pid": "x"}'])
 def test_a_damaged_record_is_no_server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, left: str) -> None:
-    monkeypatch.setattr("tracking.server.launch", lambda *_: subprocess.Popen(["sleep", "30"], start_new_session=True))
+    monkeypatch.setattr("tracking.server.launch", lambda folder, _: pretend(folder))
     (tmp_path / "mlflow").mkdir()
     (tmp_path / "mlflow" / "server.json").write_text(left)
     server = ensure_server(tmp_path, wait=False)

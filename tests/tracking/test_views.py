@@ -70,7 +70,7 @@ def test_the_shared_view_holds_filter_order_and_columns(rest: Rest, shipped: tup
     state = json.loads(texts({"data": stored}, "tags")["mlflow.sharedViewState." + query(url)["viewStateShareKey"]])
     assert (state["orderByKey"], state["orderByAsc"]) == ("metrics.`val/loss`", False)
     assert state["selectedColumns"] == [
-        *("metrics.`val/loss`", "metrics.`val/accuracy`", "params.`lr`", "params.`trial`"),
+        *("metrics.`val/loss`", "metrics.`val/accuracy`", "tags.`oplstm.state`", "params.`lr`", "params.`trial`"),
         *("metrics.`val/ci95`", "metrics.`train/loss`", "metrics.`tasks_seen`"),
     ]
     found = rest.post("runs/search", experiment_ids=[experiment_id], filter=state["searchFilter"])["runs"]

@@ -60,15 +60,18 @@ def undisturbed(new_oplstm: Callable[[], Oplstm], ray_address: str, server: Serv
 
 def kill_training_processes(oplstm: Oplstm, name: str, kills: Counter[str]) -> None:
     """kill -9 of the process that trains, a point or two after it has started; so often for each pack."""
+
+    def await_more(event: str, than: int) -> None:
+        wait_until(lambda: len(oplstm.events(name, event)) > than)
+
     starts = 0
     while kills.total():
-        wait_until(lambda: len(oplstm.events(name, "started")) > starts)
+        await_more("started", starts)
         pack = oplstm.events(name, "started")[starts]["pack"]
         starts += 1
         if kills[pack]:
             kills[pack] -= 1
-            seen = len(oplstm.events(name, "point"))
-            wait_until(lambda: len(oplstm.events(name, "point")) >= seen + 2)
+            await_more("point", len(oplstm.events(name, "point")) + 1)
             [process] = [child for child in psutil.Process().children(recursive=True) if is_training(child)]
             process.kill()
 
@@ -191,7 +194,7 @@ def test_a_dead_mlflow_server(
     empty = ensure_server(tmp_path / "empty")
     front = FaultyProxy(empty.uri, port=proxy.port)
     try:
-        oplstm.here("doctor", "unseen", "--rebuild").ok()
+        oplstm.run("doctor", "unseen", "--rebuild").ok()
         rebuilt = TrackedSweep(Rest(empty.uri), oplstm, "unseen", unique)
         rebuilt.check()
         rebuilt.check_model("trial-0001", tmp_path / "model")
@@ -203,7 +206,7 @@ def test_a_dead_mlflow_server(
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
     """A file system of 80 MiB; the sweep needs 64 to start."""
-    disk = tmp_path / "disk"
+    disk = tmp_path / "home"
     disk.mkdir()
     command = ["mount", "-t", "tmpfs", "-o", "size=80m", "tmpfs", str(disk)]
     if os.geteuid() != 0 or subprocess.run(command, capture_output=True, check=False).returncode:
@@ -215,7 +218,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 def test_a_full_disk(
     small_disk: Path, root: Path, ray_address: str, server: Server, rest: Rest, undisturbed: dict[str, Any], unique: str
 ):
-    oplstm = Oplstm(small_disk / "home", root)
+    oplstm = Oplstm(small_disk, root)
     job = oplstm.job(unique, **SWEEP)
     verb = oplstm.start("sweep", job, "--name", "full", "--tracking-uri", server.uri, "--ray-address", ray_address)
     oplstm.await_points("full", 3, verb=verb)
@@ -225,6 +228,7 @@ def test_a_full_disk(
             file.write(b"\0" * (1 << 20))
             file.flush()
     done = verb.wait()
+    print(done); subprocess.run(f"mkdir /tmp/it/fullhome; cp -r {small_disk}/sweeps /tmp/it/fullhome/", shell=True)
     assert done.code == 1
     complaint = [line for line in done.err.splitlines() if line.startswith("oplstm:")]
     assert len(complaint) == 1

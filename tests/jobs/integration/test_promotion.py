@@ -1,0 +1,118 @@
+"""Promotion: by meta-validation alone, registered, and carried to a final run that is tracked."""
+
+import json
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from oplstm.training.checkpoint import load_model
+from tests.jobs.integration.command_line import Oplstm
+from tests.tracking.conftest import Rest, texts
+from tracking.server import Server
+
+pytestmark = pytest.mark.integration
+
+
+@pytest.fixture(scope="module")
+def swept(new_oplstm, ray_address: str, server: Server) -> Oplstm:
+    """A sweep of four trials, all of which complete."""
+    oplstm = new_oplstm()
+    job = oplstm.job("promoted", trials=4)
+    oplstm.here("sweep", job, "--name", "swept", "--tracking-uri", server.uri, "--json").ok()
+    return oplstm
+
+
+def picked(oplstm: Oplstm) -> dict:
+    return oplstm.here("promote", "swept", "--dry-run", "--json").ok().json
+
+
+def test_a_dry_run_ranks_by_validation_and_starts_nothing(swept: Oplstm):
+    before = sorted(path.name for path in swept.home.sweeps.iterdir())
+    choice = picked(swept)
+    status = swept.here("status", "swept", "--json").ok().json
+    assert choice["leaders"][0]["trial"] == status["leader"]
+    scores = {leader["trial"]: leader["score_a"]["mean"] for leader in choice["leaders"]}
+    assert choice["picked"] == min(scores, key=scores.get)
+    assert sorted(path.name for path in swept.home.sweeps.iterdir()) == before
+    assert swept.here("status", "swept", "--json").ok().json["promoted"] is None
+
+
+def test_altered_test_values_change_nothing(swept: Oplstm, rest: Rest):
+    before = picked(swept)
+    folder = swept.sweep("swept")
+    for index, path in enumerate(sorted(folder.trials.glob("*/test.safetensors"))):
+        losses = load_file(path)["losses"]
+        save_file({"losses": torch.full_like(losses, 10.0 ** (index - 8))}, path)
+    text = folder.journal.read_text()
+    altered = [json.loads(line) for line in text.splitlines()]
+    changed = 0
+    for record in (record for line in altered if isinstance(line, list) for record in line):
+        for name in set(record.get("metrics", ())) & {"test/loss", "test/ci95"}:
+            record["metrics"][name] = 1e-9 * changed
+            changed += 1
+    assert changed >= 8
+    folder.journal.write_text("".join(json.dumps(line) + "\n" for line in altered))
+    for [run] in rest.runs("promoted").values():
+        rest.post(
+            "runs/log-metric", run_id=run["info"]["run_id"], key="test/loss", value=1e-12, timestamp=1, step=10**6
+        )
+    try:
+        assert picked(swept) == before
+    finally:
+        folder.journal.write_text(text)
+
+
+def test_a_promotion_is_registered_and_its_final_run_tracked(swept: Oplstm, server: Server, rest: Rest):
+    report = swept.here("promote", "swept", "--seeds", "2", "--json").ok().json
+    final = report["final"]
+    result = report["result"]
+    runs = {
+        key: found for key, found in rest.runs("promoted").items() if texts(found[0], "tags")["oplstm.sweep"] == final
+    }
+    [parent] = [run for [run] in runs.values() if "mlflow.parentRunId" not in texts(run, "tags")]
+    children = [run for [run] in runs.values() if run is not parent]
+    tags = texts(parent, "tags")
+    assert {name: tags[f"oplstm.{name}"] for name in ("kind", "benchmark", "shots", "learner", "mode", "state")} == {
+        "kind": "final", "benchmark": "sine", "shots": "5", "learner": "lstm", "mode": "batched", "state": "complete",
+    }  # fmt: skip
+    assert len(children) == 2
+    assert {texts(run, "tags")["mlflow.parentRunId"] for run in children} == {parent["info"]["run_id"]}
+    assert len({texts(run, "params")["evaluation_seed"] for run in children}) == 2
+    for name in ("final/test_loss", "final/ci95_tasks", "final/ci95_seeds", "final/seeds"):
+        [(_, value)] = rest.history(parent, name)
+        assert value == result[name]
+    seeds = [rest.history(run, "test/loss")[0][1] for run in children]
+    assert sorted(seeds) == pytest.approx(sorted(result["seed_means"]))
+    assert result["final/test_loss"] == pytest.approx(sum(seeds) / 2)
+
+    table = swept.here("table", "1", "--tracking-uri", server.uri, "--json").ok().json
+    assert result["final/test_loss"] in json_numbers(table)
+    assert 0.0406 in json_numbers(table)
+
+    import mlflow
+
+    name, _, version = report["registered"].partition(":")
+    found = rest.get("registered-models/alias", name=name, alias="champion")["model_version"]
+    assert found["version"] == version
+    mlflow.set_tracking_uri(server.uri)
+    registered = mlflow.pyfunc.load_model(f"models:/{name}/{version}")
+    x = [[-1.0], [0.5], [2.0]]
+    y = [[0.1], [0.4], [-0.2]]
+    ours = load_model(swept.sweep("swept").trials / report["picked"]).predict(*map(torch.tensor, (x, y, x)))
+    theirs = registered.predict({"support_x": x, "support_y": y, "query_x": x})
+    torch.testing.assert_close(torch.as_tensor(theirs, dtype=torch.float32).reshape(3, 1), ours)
+
+
+def test_a_final_run_cannot_be_promoted(swept: Oplstm):
+    done = swept.here("promote", "swept-final", "--dry-run")
+    assert done.code == 2
+    assert "is a final run; promote takes a sweep" in done.err
+
+
+def json_numbers(data) -> set[float]:
+    if isinstance(data, dict):
+        return set().union(*map(json_numbers, data.values())) if data else set()
+    if isinstance(data, list):
+        return set().union(*map(json_numbers, data)) if data else set()
+    return {data} if isinstance(data, float) else set()
