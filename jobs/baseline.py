@@ -124,7 +124,7 @@ class BaselineOPLSTM(nn.Module):
     def _activations(self, weights: list[Tensor], x: Tensor) -> list[Tensor]:
         activations = [x]
         for index, (weight, layer) in enumerate(zip(weights, self.base, strict=True)):
-            out = functional.linear(activations[-1], weight, layer.bias)
+            out = functional.linear(activations[-1], weight, cast(Tensor, layer.bias))
             activations.append(out if index == len(weights) - 1 else functional.relu(out))
         return activations
 

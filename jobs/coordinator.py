@@ -186,7 +186,7 @@ class Coordinator:
             self._write(sweep_records.end(self.header, trial, end, time.time(), state="failed"))
 
     def give_up(self, reason: str) -> None:
-        """The work cannot go on, say for a full disk: nothing is written any more, so that resume finds it as it was."""
+        """The work cannot go on, say for a full disk: nothing is written any more, so resume finds it as it was."""
         self._failure = self._failure or reason
 
     def stopping(self) -> bool:

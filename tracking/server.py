@@ -1,5 +1,6 @@
 """The MLflow server that comes with oplstm: local, loopback only, SQLite, in a process group of its own."""
 
+import contextlib
 import fcntl
 import hashlib
 import json
@@ -77,7 +78,10 @@ class Server:
         try:
             fcntl.flock(self._use, fcntl.LOCK_EX | fcntl.LOCK_NB)
             if is_server_of(self.folder, self.pid):
-                end_group(self.pid, self._process)
+                end_group(self.pid)
+            if self._process is not None:
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    self._process.wait(timeout=1)  # reaps it
             if _read_record(self.folder).get("pid") == self.pid:
                 _record_path(self.folder).unlink(missing_ok=True)
         except BlockingIOError:

@@ -45,13 +45,14 @@ def is_server_of(folder: Path, pid: int) -> bool:
     Times do not tell: a process's time of creation moves when the clock is set or the machine was asleep.
     """
     try:
-        return any(str(folder / "mlflow.db") in word for word in psutil.Process(pid).cmdline())
-    except psutil.ZombieProcess:
-        return True
-    except psutil.NoSuchProcess:
-        return group_exists(pid)  # as long as its workers live, no other group can have its number
+        command = psutil.Process(pid).cmdline()
     except psutil.AccessDenied:
         return False
+    except psutil.NoSuchProcess:  # and zombies
+        command = []
+    if not command:  # as long as its workers live, no other group can have its number
+        return group_exists(pid)
+    return any(str(folder / "mlflow.db") in word for word in command)
 
 
 def group_exists(pid: int) -> bool:
@@ -82,7 +83,7 @@ def group_listens(pid: int, port: int) -> bool:
     return any(found.status == psutil.CONN_LISTEN and found.laddr.port == port for found in connections)
 
 
-def end_group(pid: int, process: "subprocess.Popen[bytes] | None" = None) -> None:
+def end_group(pid: int) -> None:
     """Ask the group that `pid` leads to end, and after 10 s make it; returns when it is gone."""
     for sent, patience in ((signal.SIGTERM, 10.0), (signal.SIGKILL, 5.0)):
         with contextlib.suppress(ProcessLookupError, PermissionError):
@@ -91,10 +92,7 @@ def end_group(pid: int, process: "subprocess.Popen[bytes] | None" = None) -> Non
         while group_exists(pid) and time.monotonic() < deadline:
             time.sleep(0.05)
         if not group_exists(pid):
-            break
-    if process is not None:
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            process.wait(timeout=1)  # reaps it
+            return
 
 
 def is_free(port: int) -> bool:

@@ -31,6 +31,11 @@ budget:
 POINT = "{hidden: 40, layers: 2, passes: 4, meta_batch_size: 4, lr: 0.004674, pool_cell: true, loss_on: last}"
 
 
+@pytest.fixture(autouse=True)
+def few_probes(monkeypatch):
+    monkeypatch.setattr("jobs.jobfile.PROBED_CONFIGURATIONS", 8)
+
+
 def problems(text, *overrides, **top_level):
     with pytest.raises(RequestError) as caught:
         parse_job(text, "job.yaml", overrides, **top_level)
@@ -331,7 +336,8 @@ def test_a_bad_space_of_ones_own_is_said_once(name, wanted):
         assert problem.endswith("(job.yaml, line 3)")
 
 
-def test_the_far_end_of_a_grid_is_checked_too():
+def test_the_far_end_of_a_grid_is_checked_too(monkeypatch):
+    monkeypatch.undo()
     assert "gives passes: must be >= 1" in the_problem(own_space("rarely_bad", "sampler: {name: grid}\n"))
 
 

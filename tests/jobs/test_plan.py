@@ -1,10 +1,13 @@
 """`oplstm plan`: trials, packs and signatures exactly, time and disk about."""
 
+import itertools
+from types import SimpleNamespace
+
 import pytest
 
 from jobs.display import plan_lines
 from jobs.jobfile import load_job
-from jobs.plan import Plan, disk_bytes, make_plan
+from jobs.plan import PROBE_UPDATES, Plan, disk_bytes, make_plan
 from jobs.proposals import Proposals
 from oplstm.training.pack import Pack
 from tests.jobs.formula_training import finish, job, new_sweep, signatures
@@ -35,9 +38,14 @@ def test_pinned_dimensions_of_the_grid_of_op_lstm_leave_the_conventions():
     assert (plan.trials, plan.signatures) == (3, 3)
 
 
-def test_time_grows_with_the_budget_and_disk_with_the_trials():
-    short, long = (make_plan(job("rates", budget={"updates": updates, "validate_every": 1})) for updates in (10, 10000))
-    assert 100 < long.cpu_hours / short.cpu_hours < 10000
+def test_time_is_that_of_a_few_updates_times_all_of_them(monkeypatch):
+    seconds = itertools.count()
+    monkeypatch.setattr("jobs.plan.time", SimpleNamespace(perf_counter=lambda: next(seconds)))
+    plan = make_plan(job("rates", trials=7, budget={"updates": 600, "validate_every": 1}))
+    assert plan.cpu_hours == pytest.approx(7 * 600 * (1 / PROBE_UPDATES) / 3600)
+
+
+def test_disk_grows_with_the_trials():
     of = job("rates", trials=4)
     numbers = Pack([Proposals(of).ask().run], ["one"]).layout.size + of.budget["validation_tasks"]
     assert disk_bytes(of) > 4 * 4 * numbers

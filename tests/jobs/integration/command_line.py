@@ -1,10 +1,13 @@
 """The command line as a user meets it: a process of its own, or the same verb in this process where that will do."""
 
+import contextlib
 import json
 import os
+import pty
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -52,14 +55,26 @@ class Done:
 
 
 class Verb:
-    """`oplstm ...` as a process that leads a process group, as a shell starts it."""
+    """`oplstm ...` as a process that leads a process group, as a shell starts it.
 
-    def __init__(self, command: list[str], log: Path, environment: dict[str, str]) -> None:
+    Args:
+        command: The program and its arguments.
+        log: Where stdout and stderr go, with the suffixes .out and .err.
+        environment: Of the process.
+        terminal: Whether stderr is a terminal.
+    """
+
+    def __init__(self, command: list[str], log: Path, environment: dict[str, str], *, terminal: bool) -> None:
         self._out, self._err = log.with_suffix(".out"), log.with_suffix(".err")
-        with self._out.open("wb") as out, self._err.open("wb") as err:
+        keyboard, screen = pty.openpty() if terminal else (-1, os.open(self._err, os.O_WRONLY | os.O_CREAT))
+        with self._out.open("wb") as out:
             self._process = subprocess.Popen(
-                command, stdin=subprocess.DEVNULL, stdout=out, stderr=err, env=environment, start_new_session=True
+                command, stdin=subprocess.DEVNULL, stdout=out, stderr=screen, env=environment, start_new_session=True
             )
+        os.close(screen)
+        self._recorder = threading.Thread(target=record, args=(keyboard, self._err)) if terminal else None
+        if self._recorder:
+            self._recorder.start()
         self.pid = self._process.pid
 
     def wait(self, seconds: float = 120) -> Done:
@@ -68,6 +83,8 @@ class Verb:
         except subprocess.TimeoutExpired:
             self.kill()
             raise AssertionError(f"still running after {seconds} s: {self.err()}") from None
+        if self._recorder:
+            self._recorder.join(10)
         return Done(code, self.out(), self.err())
 
     def running(self) -> bool:
@@ -90,6 +107,15 @@ class Verb:
 
     def err(self) -> str:
         return self._err.read_text()
+
+
+def record(terminal: int, path: Path) -> None:
+    """Write what a terminal shows to a file until nobody has it open any more."""
+    with path.open("wb") as file, contextlib.suppress(OSError):
+        while shown := os.read(terminal, 4096):
+            file.write(shown)
+            file.flush()
+    os.close(terminal)
 
 
 class Oplstm:
@@ -129,12 +155,12 @@ class Oplstm:
             raise result.exception
         return Done(result.exit_code, result.stdout, result.stderr)
 
-    def start(self, *arguments: str, **environment: str) -> Verb:
+    def start(self, *arguments: str, terminal: bool = False, **environment: str) -> Verb:
         """Start a verb as a process."""
         command = [str(Path(sys.executable).with_name("oplstm")), *arguments]
         log = self.folder / f"{len(self._verbs):02d}-{arguments[0]}"
         given = {**os.environ, "OPLSTM_HOME": str(self.home.path), "PYTHONPATH": str(self._root), **environment}
-        verb = Verb(command, log, given)
+        verb = Verb(command, log, given, terminal=terminal)
         self._verbs.append(verb)
         return verb
 

@@ -228,7 +228,6 @@ def test_a_full_disk(
             file.write(b"\0" * (1 << 20))
             file.flush()
     done = verb.wait()
-    print(done); subprocess.run(f"mkdir /tmp/it/fullhome; cp -r {small_disk}/sweeps /tmp/it/fullhome/", shell=True)
     assert done.code == 1
     complaint = [line for line in done.err.splitlines() if line.startswith("oplstm:")]
     assert len(complaint) == 1

@@ -1,6 +1,7 @@
 """Sweeps end to end: the command line, Ray Tune, the coordinator, a real MLflow server, read back over its REST API."""
 
 import json
+import re
 import subprocess
 from collections.abc import Callable
 from importlib.metadata import version
@@ -26,9 +27,7 @@ LEARNS_IN_THREES = {"lr": 0.01, "hidden": 8, "passes": 2, "meta_batch_size": 3}
 
 
 @pytest.fixture(scope="module")
-def finished(
-    new_oplstm: Callable[[], Oplstm], ray_address: str, server: Server
-) -> tuple[Oplstm, Done, str]:
+def finished(new_oplstm: Callable[[], Oplstm], ray_address: str, server: Server) -> tuple[Oplstm, Done, str]:
     """A sweep one pack at a time, so that the pruner sees the trials in order."""
     oplstm, experiment = new_oplstm(), "sweep-end-to-end"
     job = oplstm.job(
@@ -40,7 +39,8 @@ def finished(
         resources={"cpus": CPUS},
     )
     address = ("--ray-address", ray_address, "--tracking-uri", server.uri)
-    return oplstm, oplstm.run("sweep", job, "--name", "all-ends", *address, "--json"), experiment
+    verb = oplstm.start("sweep", job, "--name", "all-ends", *address, "--json", terminal=True, TERM="xterm")
+    return oplstm, verb.wait(), experiment
 
 
 @pytest.fixture(scope="module")
@@ -63,6 +63,13 @@ def test_the_verb_says_what_became_of_it(finished: tuple[Oplstm, Done, str]):
     assert oplstm.here("status", "all-ends", "--json").ok().json == {
         key: value for key, value in report.items() if key != "records_waiting"
     }
+
+
+def test_a_terminal_shows_a_bar_that_moves(finished: tuple[Oplstm, Done, str]):
+    shown = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", finished[1].err)
+    assert "all-ends" in shown
+    assert re.search(r"[123]/4 runs, best \d", shown), "nothing between the start and the end"
+    assert re.search(r"4/4 runs, best \d\.\d+, 1 pruned, 1 diverged", shown)
 
 
 def test_mlflow_holds_every_trial_and_every_point_once(tracked: TrackedSweep):

@@ -1,0 +1,64 @@
+"""``oplstm train``: one configuration without Ray, stopped and resumed, and every job that ships."""
+
+import pytest
+
+from jobs.jobfile import shipped_jobs
+from tests.jobs.integration.command_line import Oplstm, wait_until
+from tracking.server import Server
+
+pytestmark = pytest.mark.integration
+SHORT = ("tasks=200", "validate_every=100", "validation_tasks=10", "test_tasks=10")
+
+
+def short() -> list[str]:
+    return [part for setting in SHORT for part in ("--set", setting)]
+
+
+def models(oplstm: Oplstm, name: str) -> dict[str, bytes]:
+    return {path.parent.name: path.read_bytes() for path in oplstm.sweep(name).trials.glob("*/model.safetensors")}
+
+
+def test_a_training_interrupted_and_resumed_ends_with_the_same_bits(oplstm: Oplstm, server: Server):
+    config = {"widths": [8], "passes": 2, "meta_batch_size": 2, "lr": 0.005}
+    budget = {"tasks": 6000, "validate_every": 500}
+    job = oplstm.job("single", space=None, fixed=config, budget=budget)
+    uri = ("--tracking-uri", server.uri, "--json")
+    whole = oplstm.run("train", job, "--name", "whole", *uri).ok().json
+    assert whole["state"] == "complete"
+    verb = oplstm.start("train", job, "--name", "parts", *uri)
+    oplstm.await_points("parts", 2, verb=verb)
+    verb.interrupt()
+    stopped = verb.wait().ok().json
+    assert stopped["state"] == "stopped"
+    assert 0 < stopped["trials"][0]["fraction"] < 1
+    assert oplstm.run("resume", "parts", "--json").ok().json["state"] == "complete"
+    assert models(oplstm, "parts") == models(oplstm, "whole")
+    again = oplstm.run("resume", "parts")
+    assert (again.code, again.out) == (2, "")
+    assert "nothing is left to resume" in again.err
+
+
+@pytest.mark.parametrize("name", shipped_jobs())
+def test_a_job_that_ships_sweeps(oplstm: Oplstm, ray_address: str, server: Server, name: str):
+    done = oplstm.here("sweep", name, "--trials", "2", *short(), "--tracking-uri", server.uri, "--json").ok().json
+    assert done["counts"] == {"complete": 2}
+    assert done["records_waiting"] == 0
+
+
+def test_a_job_that_ships_trains_its_first_configuration(oplstm: Oplstm, server: Server):
+    done = oplstm.here("train", "sine-op-lstm", *short(), "--tracking-uri", server.uri, "--json").ok().json
+    assert done["name"] == "sine-op-lstm-train"
+    assert done["counts"] == {"complete": 1}
+
+
+def test_stop_ends_a_training_from_another_process(oplstm: Oplstm, server: Server):
+    job = oplstm.job("long", budget={"tasks": 10**6}, enqueue=[], space=None, fixed={"lr": 0.01, "meta_batch_size": 4})
+    verb = oplstm.start("train", job, "--name", "long", "--tracking-uri", server.uri)
+    wait_until(lambda: oplstm.events("long", "started"))
+    taken = oplstm.here("train", job, "--name", "long", "--tracking-uri", server.uri)
+    assert taken.code == 2
+    assert "name 'long' is taken" in taken.err
+    assert "is running" in oplstm.here("resume", "long").err
+    oplstm.here("stop", "long").ok()
+    assert verb.wait().code == 0
+    assert oplstm.here("status", "long", "--json").ok().json["state"] == "stopped"

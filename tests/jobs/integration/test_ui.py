@@ -1,0 +1,41 @@
+"""``oplstm ui``: the embedded server, opened where it shows something."""
+
+import json
+import urllib.request
+
+import pytest
+
+from tests.jobs.integration.command_line import Oplstm, wait_until
+from tracking.server import Server
+
+pytestmark = pytest.mark.integration
+
+
+def address(verb) -> str:
+    wait_until(lambda: verb.out().strip())
+    return json.loads(verb.out())["url"]
+
+
+def test_the_ui_serves_what_a_training_left_behind_and_ends_its_server(oplstm: Oplstm):
+    config = {"widths": [4], "passes": 2, "meta_batch_size": 4, "lr": 0.01}
+    job = oplstm.job("shown", space=None, fixed=config)
+    assert oplstm.run("train", job, "--name", "shown", "--json").ok().json["records_waiting"] == 0
+    verb = oplstm.start("ui", "--no-browser", "--json")
+    url = address(verb)
+    with urllib.request.urlopen(url.partition("#")[0], timeout=30) as page:
+        assert b"<div id=" in page.read()
+    body = json.dumps({"experiment_ids": ["1"], "filter": "tags.`oplstm.sweep` = 'shown'"}).encode()
+    request = urllib.request.Request(
+        f"{url.partition('/#')[0]}/api/2.0/mlflow/runs/search", body, {"Content-Type": "application/json"}
+    )
+    with urllib.request.urlopen(request, timeout=30) as found:
+        assert len(json.load(found)["runs"]) == 2
+    verb.interrupt()
+    assert verb.wait().code == 0
+    with pytest.raises(OSError, match="refused"):
+        urllib.request.urlopen(url.partition("#")[0], timeout=5)
+
+
+def test_the_ui_of_another_server_is_only_announced(oplstm: Oplstm, server: Server):
+    done = oplstm.here("ui", "--no-browser", "--json", "--tracking-uri", server.uri).ok()
+    assert done.json["url"].startswith(server.uri)
