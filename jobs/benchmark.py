@@ -9,6 +9,7 @@ import ctypes
 import gc
 import json
 import platform
+import re
 import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -248,9 +249,8 @@ def machine() -> dict[str, Any]:
     cpu = platform.processor() or platform.machine()
     info = Path("/proc/cpuinfo")
     if info.exists():
-        cpu = next(
-            (line.split(":")[1].strip() for line in info.read_text().splitlines() if line.startswith("model name")), cpu
-        )
+        names = re.findall(r"^model name\s*: (.*)", info.read_text(), re.MULTILINE)
+        cpu = names[0] if names else cpu
     return {"cpu": cpu, "python": platform.python_version(), "torch": torch.__version__, "threads": 1}
 
 
@@ -276,7 +276,9 @@ def main(json_file: Path | None, seconds: float, packs: list[int]) -> None:
         for index, setting in enumerate(SETTINGS):
             measured = measure(setting, packs, seconds, lambda: bar.advance(task))
             rows += [replace(row, peak_mib=memory[index].get(row.contender)) for row in measured]
-    Console().print(table(rows))
+    wide = Console()
+    wide.width = max(wide.width, 150)
+    wide.print(table(rows))
     if json_file is not None:
         document = {"version": 1, "machine": machine(), "rows": [asdict(row) for row in rows]}
         json_file.write_text(json.dumps(document, indent=1))

@@ -226,10 +226,11 @@ def register(folder: SweepFolder, choice: Choice, tracking_uri: str) -> str:
     header, state = Header.read(folder), SweepState.of(folder)
     trial = state.by_name[choice.picked]
     trial_key, now = f"{header.id}/{trial.name}", time.time()
-    scores = {"promote/score_b": choice.score_b.mean}
+    scores = {"promote/score_b": choice.score_b.mean, "promote/ci95_b": choice.score_b.half_width}
     tracked = [{"kind": "sweep", "event": "promoted", **choice.to_dict()}]
     for leader in choice.leaders:
-        metrics = {"promote/score_a": leader.score_a.mean, **(scores if leader.name == choice.picked else {})}
+        metrics = {"promote/score_a": leader.score_a.mean, "promote/ci95_a": leader.score_a.half_width}
+        metrics |= scores if leader.name == choice.picked else {}
         update = state.by_name[leader.name].best_update
         tracked.append(records.points(f"{header.id}/{leader.name}", step=update, metrics=metrics, timestamp=now))
     tracked.append(records.tags(trial_key, {"oplstm.promoted": "true"}))

@@ -156,25 +156,24 @@ class OPLSTM(Learner[OPLSTMConfig]):
         inputs = activations[:-1]
         if config.update_bias:
             inputs = [torch.cat((a, torch.ones_like(a[..., :1])), dim=-1) for a in inputs]
+        sizes = [gamma.view(-1, 1, 1, 1) / examples] * len(fast)
         if config.normalisation == "example":
             # The norm of an outer product is the product of the norms, so each factor is normalised by itself.
-            messages = [_normalised([h], (-1,))[0] for h in messages]
-            inputs = [_normalised([a], (-1,))[0] for a in inputs]
+            messages, inputs = [_unit(h) for h in messages], [_unit(a) for a in inputs]
+        elif config.normalisation != "none":
+            messages = _scaled(messages, inputs, together=config.normalisation == "all")
         products = [h.mT @ a for h, a in zip(messages, inputs, strict=True)]
-        # The mean's 1/M cancels where the mean itself is normalised.
-        if config.normalisation == "layer":
-            products = [_normalised([p], (2, 3))[0] for p in products]
-        elif config.normalisation == "all":
-            products = _normalised(products, (2, 3))
-        else:
-            gamma = gamma / examples
+        if config.normalisation in ("layer", "all"):
+            squares = [p.square().sum((2, 3), keepdim=True) for p in products]
+            if config.normalisation == "all":
+                squares = [torch.stack(squares).sum(0)] * len(squares)
+            sizes = [gamma.view(-1, 1, 1, 1) * _inverse_root(square) for square in squares]  # the mean's 1/M cancels
         updated = []
-        for (weight, bias), product in zip(fast, products, strict=True):
-            step = gamma.view(-1, 1, 1, 1) * product
+        for (weight, bias), product, size in zip(fast, products, sizes, strict=True):
             if config.update_bias:
-                step, bias_step = step[..., :-1], step[..., -1]
-                bias = bias + bias_step
-            updated.append((weight + step, bias))
+                bias = bias + (size * product[..., -1:]).squeeze(-1)
+                product = product[..., :-1]
+            updated.append((torch.addcmul(weight, size, product), bias))
         return updated
 
     def predict(self, params: Params, fast: Fast, query_x: Tensor) -> Tensor:
@@ -197,14 +196,23 @@ def _inverse_root(square: Tensor) -> Tensor:
     return torch.where(empty, 0.0, torch.where(empty, 1.0, square).rsqrt())
 
 
-def _normalised(tensors: list[Tensor], dims: tuple[int, ...]) -> list[Tensor]:
-    """``tensors`` over their common Frobenius norm, taken along ``dims``; zeros stay zero, with a finite gradient.
+def _unit(vectors: Tensor) -> Tensor:
+    """``vectors`` at unit length along the last axis; a zero vector stays zero, with a finite gradient.
 
-    They are scaled to about 1 first: a unit tensor does not depend on scale, but the derivative of 1 / norm
+    They are scaled to about 1 first: a unit vector does not depend on scale, but the derivative of 1 / norm
     overflows in float32 from norms of about 1e-13 down, which dead units and small messages do reach.
     """
-    largest = torch.stack([t.detach().abs().amax(dims, keepdim=True) for t in tensors]).amax(0)
-    scaled = [t / torch.where(largest == 0, 1.0, largest) for t in tensors]
-    square = torch.stack([t.square().sum(dims, keepdim=True) for t in scaled]).sum(0)
-    inverse = _inverse_root(square)
-    return [t * inverse for t in scaled]
+    largest = vectors.detach().abs().amax(-1, keepdim=True)
+    vectors = vectors / torch.where(largest == 0, 1.0, largest)
+    return vectors * _inverse_root(vectors.square().sum(-1, keepdim=True))
+
+
+def _scaled(messages: list[Tensor], inputs: list[Tensor], *, together: bool) -> list[Tensor]:
+    """``messages`` whose outer products are about 1, by layer or for all layers ``together``; see ``_unit``."""
+    largest = [
+        h.detach().abs().amax((2, 3), keepdim=True) * a.detach().abs().amax((2, 3), keepdim=True)
+        for h, a in zip(messages, inputs, strict=True)
+    ]
+    if together:
+        largest = [torch.stack(largest).amax(0)] * len(largest)
+    return [h / torch.where(size == 0, 1.0, size) for h, size in zip(messages, largest, strict=True)]

@@ -39,3 +39,28 @@ def test_the_ui_serves_what_a_training_left_behind_and_ends_its_server(oplstm: O
 def test_the_ui_of_another_server_is_only_announced(oplstm: Oplstm, server: Server):
     done = oplstm.here("ui", "--no-browser", "--json", "--tracking-uri", server.uri).ok()
     assert done.json["url"].startswith(server.uri)
+
+
+def test_the_ui_joins_the_server_of_a_training_and_outlives_it(oplstm: Oplstm):
+    config = {"widths": [4], "passes": 2, "meta_batch_size": 4, "lr": 0.01}
+    job = oplstm.job("watched", space=None, fixed=config, budget={"tasks": 10**6})
+    training = oplstm.start("train", job, "--name", "watched")
+    wait_until(lambda: oplstm.events("watched", "started"))
+    served = json.loads((oplstm.home.path / "mlflow" / "server.json").read_text())["uri"]
+    verb = oplstm.start("ui", "--no-browser", "--json")
+    assert address(verb).startswith(served)
+    assert answers(served)
+    training.kill()
+    assert answers(served)
+    assert oplstm.here("status", "watched", "--json").ok().json["state"] == "stopped"
+    verb.interrupt()
+    assert verb.wait().code == 0
+    assert not answers(served), "the last to use the server ends it, whoever started it"
+
+
+def answers(uri: str) -> bool:
+    try:
+        with urllib.request.urlopen(f"{uri}/health", timeout=5) as reply:
+            return reply.status == 200
+    except OSError:
+        return False

@@ -62,9 +62,7 @@ def test_equals_the_reference_over_sizes(convention, sizes, widths, passes, supp
 @pytest.mark.parametrize(
     ("pool_cell", "query_cell", "first_pass_labels"), [*product([True, False], ["carried", "zero"], [True, False])]
 )
-def test_batched_equals_the_reference_in_every_combination(
-    encoding, loss_on, pool_cell, query_cell, first_pass_labels
-):
+def test_batched_equals_the_reference_in_every_combination(encoding, loss_on, pool_cell, query_cell, first_pass_labels):
     check_against_reference(
         Sizes(R=2, B=2, k=3, Q=1, d_y=2),
         encoding=encoding,

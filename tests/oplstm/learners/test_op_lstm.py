@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from oplstm.configuration import Problems, build
-from oplstm.learners.op_lstm import OPLSTM, OPLSTMConfig, _normalised
+from oplstm.learners.op_lstm import OPLSTM, OPLSTMConfig, _unit
 from oplstm.training.parameters import Layout
 from tests.oplstm.learners.comparison import (
     Sizes,
@@ -276,7 +276,7 @@ def test_impossible_values_are_refused(values, place):
 
 def test_normalisation_is_exact_where_squares_leave_float32():
     vector = torch.tensor([[3e-14, 4e-14]], requires_grad=True)
-    (unit,) = _normalised([vector], (-1,))
+    unit = _unit(vector)
     torch.testing.assert_close(unit.detach(), torch.tensor([[0.6, 0.8]]))
     (gradient,) = torch.autograd.grad(unit[0, 0], vector)
     torch.testing.assert_close(gradient, torch.tensor([[0.64, -0.48]]) / 5e-14)
