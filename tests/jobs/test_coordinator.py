@@ -10,7 +10,7 @@ import pytest
 
 from jobs.coordinator import Coordinator
 from jobs.sweep_state import ENDED, SweepState
-from oplstm.errors import RequestError
+from oplstm.errors import RequestError, WorkError
 from oplstm.training.loop import Point, RunEnd
 from tests.jobs.formula_training import (
     decisions,
@@ -89,6 +89,45 @@ def test_a_pack_that_the_journal_refuses_is_not_handed_out(tmp_path, coordinator
     assert coordinator.state.trials == {}
 
 
+def test_after_work_that_failed_nothing_is_written_and_resume_finds_it_as_it_was(tmp_path):
+    folder = new_sweep(tmp_path / "s", job("rates", trials=3))
+    coordinator = opened(folder)
+    assignment = coordinator.next_pack()
+    steps = training(coordinator, assignment)
+    next(steps), next(steps)
+    written = folder.journal.read_bytes()
+    coordinator.give_up("the disk is full")
+    coordinator.give_up("and so it goes on")
+    assert coordinator.stopping()
+    assert coordinator.next_pack() is None
+    with pytest.raises(WorkError, match="the disk is full"):
+        next(steps)
+    coordinator.pack_failed(assignment["pack"], "failed: its process died")
+    assert coordinator.progress()["failure"] == "the disk is full"
+    coordinator.close(flush_seconds=0)
+    assert folder.journal.read_bytes() == written
+    finish(folder)
+    never = new_sweep(tmp_path / "never", job("rates", trials=3))
+    finish(never)
+    assert decisions(folder) == decisions(never)
+
+
+def test_a_journal_that_cannot_be_written_is_the_end_of_the_work(tmp_path, monkeypatch):
+    folder = new_sweep(tmp_path / "s", job("rates"))
+    coordinator = opened(folder)
+    with monkeypatch.context() as patch:
+        patch.setattr(coordinator._journal, "append", full_disk)
+        with pytest.raises(WorkError, match="no space"):
+            coordinator.next_pack()
+    assert coordinator.progress()["failure"] == "no space left"
+    assert coordinator.next_pack() is None
+    coordinator.close(flush_seconds=0)
+
+
+def full_disk(records):
+    raise WorkError("no space left")
+
+
 def test_every_run_is_created_after_its_parent_and_before_its_points(tmp_path):
     folder = new_sweep(tmp_path / "s", job("rates", trials=3))
     finish(folder)
@@ -156,6 +195,7 @@ def test_the_untrained_point_and_the_last_one_prune_nothing(tmp_path, coordinato
 def test_a_value_that_is_not_finite_prunes_nothing_and_leaves_a_point(value, tmp_path, coordinators):
     folder = new_sweep(tmp_path / "s", job("rates", trials=2, pruner=MEDIAN))
     coordinator = coordinators(folder)
+    train(coordinator, coordinator.next_pack(), lambda run, milestone: 0.1)
     [name] = coordinator.next_pack()["names"]
     metrics = {"val/loss": value, "val/best": math.inf, "train/loss": math.nan, "tasks_seen": 20.0}
     assert coordinator.on_points([Point(name, 5, 10, metrics)]) == []
@@ -164,7 +204,7 @@ def test_a_value_that_is_not_finite_prunes_nothing_and_leaves_a_point(value, tmp
     trial = SweepState.of(folder).by_name[name]
     assert (trial.state, trial.note, trial.best) == ("diverged", "diverged: at update 5", None)
     assert trial.points == [{"update": 5, "tasks_seen": 20.0}]
-    assert coordinator.state.leader() is None
+    assert coordinator.state.leader().name == "trial-0000"
     tracked = [record for record in Journal.read(folder.journal) if record.get("key") == f"id-of-s/{name}"]
     assert [record["metrics"]["diverged"] for record in tracked if "diverged" in record.get("metrics", {})] == [1.0]
     assert [record["status"] for record in tracked if record["op"] == "end_run"] == ["FAILED"]

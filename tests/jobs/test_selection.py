@@ -199,9 +199,15 @@ def test_the_selecting_code_has_no_way_to_a_test_score():
 
 def test_the_promotion_settings_of_the_job_are_used(small_sweep):
     header = json.loads(small_sweep.header.read_text())
-    header["job"]["promotion"]["leaders"] = 1
-    small_sweep.header.write_text(json.dumps(header))
-    assert len(launch.select(small_sweep).leaders) == 1
+    for trial in small_sweep.trials.iterdir():
+        save_file({"losses": torch.from_numpy(HARD[:30])}, trial / "validation.safetensors")
+    for leaders in (1, 2, 3):
+        header["job"]["promotion"] = {"leaders": leaders, "tasks": 10 * leaders}
+        small_sweep.header.write_text(json.dumps(header))
+        choice = launch.select(small_sweep)
+        assert len(choice.leaders) == leaders
+        scores = rescore_with(small_sweep, seed=0, tasks=10 * leaders)(choice.picked, B)
+        assert choice.score_b.mean == scores.mean()
 
 
 def test_only_a_sweep_can_be_promoted(small_sweep):
