@@ -22,6 +22,10 @@ from search_spaces.samplers import is_adaptive
 from tracking.journal import Journal
 from tracking.outbox import Outbox
 
+FLUSH_SECONDS = 30.0
+EMBEDDED_FLUSH_SECONDS = 120.0
+"""The embedded server may still be starting when a short training has ended."""
+
 
 class Coordinator:
     """Decides, records and tracks. An ordinary object for one process, a Ray actor for a sweep.
@@ -213,7 +217,7 @@ class Coordinator:
         """Append further records, such as the result of final runs."""
         self._write(records)
 
-    def close(self, *, flush_seconds: float = 30.0) -> int:
+    def close(self, *, flush_seconds: float | None = None) -> int:
         """End the sweep's own run if nothing is left to do, ship what waits, and let go of the files.
 
         Returns:
@@ -226,6 +230,8 @@ class Coordinator:
             self._write(sweep_records.sweep_end(self.header, self.state, metrics, done=done, now=time.time()))
         if self._failure is None:
             self._journal.sync()
+        if flush_seconds is None:
+            flush_seconds = FLUSH_SECONDS if self.header.tracking_uri else EMBEDDED_FLUSH_SECONDS
         waiting = self._outbox.flush(flush_seconds if self._failure is None else 0.0)
         self._outbox.close()
         self._journal.close()

@@ -71,3 +71,21 @@ def test_some_one_node_must_hold_a_pack(nodes, asked, fits, monkeypatch):
     cpus = max((int(n["Resources"]["CPU"]) for n in nodes if n["Alive"]), default=0)
     assert f"a pack asks for {asked.cpus} CPUs and {asked.gpus:g} GPUs" in str(caught.value)
     assert f"the largest node of the cluster has {cpus} CPUs" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("nodes", "asked", "slots"),
+    [
+        ([node(5)], Resources(cpus=2), 2),
+        ([node(3), node(3)], Resources(cpus=2), 2),
+        ([node(8, gpus=1)], Resources(gpus=0.5), 2),
+        ([node(64, gpus=1)], Resources(gpus=0.1), 10),
+        ([node(8, gpus=2)], Resources(gpus=0.6), 2),
+        ([node(8, gpus=3)], Resources(gpus=2), 1),
+        ([node(1, gpus=2)], Resources(gpus=0.5), 1),
+        ([node(8)], Resources(gpus=0.5), 0),
+    ],
+)
+def test_how_many_packs_fit_at_once(nodes, asked, slots, monkeypatch):
+    monkeypatch.setattr(cluster.ray, "nodes", lambda: nodes)
+    assert cluster.pack_slots(asked) == slots

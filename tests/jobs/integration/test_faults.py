@@ -24,7 +24,7 @@ pytestmark = pytest.mark.slow
 
 SWEEP: dict[str, Any] = {
     "trials": 3,
-    "budget": {"tasks": 2400, "validate_every": 200},
+    "budget": {"tasks": 8000, "validate_every": 500},
     "resources": {"cpus": 1, "retries": 1},
 }
 

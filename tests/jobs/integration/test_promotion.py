@@ -87,8 +87,12 @@ def test_a_promotion_is_registered_and_its_final_run_tracked(swept: Oplstm, serv
     assert result["final/test_loss"] == pytest.approx(sum(seeds) / 2)
 
     table = swept.here("table", "1", "--tracking-uri", server.uri, "--json").ok().json
-    assert result["final/test_loss"] in json_numbers(table)
-    assert 0.0406 in json_numbers(table)
+    [cell] = [c for c in table["cells"] if (c["paper"]["learner"], c["paper"]["shots"]) == ("lstm", 5)]
+    assert cell["paper"]["value"] == 0.0406
+    assert (cell["ours"]["run_name"], cell["ours"]["seeds"]) == (final, 2)
+    assert cell["ours"]["value"] == result["final/test_loss"]
+    assert "LSTM 5-shot" not in table["not_run"]
+    assert "MAML 20-shot" in table["not_run"]
 
     import mlflow
 
@@ -108,11 +112,3 @@ def test_a_final_run_cannot_be_promoted(swept: Oplstm):
     done = swept.here("promote", "swept-final", "--dry-run")
     assert done.code == 2
     assert "is a final run; promote takes a sweep" in done.err
-
-
-def json_numbers(data) -> set[float]:
-    if isinstance(data, dict):
-        return set().union(*map(json_numbers, data.values())) if data else set()
-    if isinstance(data, list):
-        return set().union(*map(json_numbers, data)) if data else set()
-    return {data} if isinstance(data, float) else set()

@@ -23,7 +23,7 @@ def test_a_training_interrupted_and_resumed_ends_with_the_same_bits(oplstm: Opls
     budget = {"tasks": 6000, "validate_every": 500}
     job = oplstm.job("single", space=None, fixed=config, budget=budget)
     uri = ("--tracking-uri", server.uri, "--json")
-    whole = oplstm.run("train", job, "--name", "whole", *uri).ok().json
+    whole = oplstm.here("train", job, "--name", "whole", *uri).ok().json
     assert whole["state"] == "complete"
     verb = oplstm.start("train", job, "--name", "parts", *uri)
     oplstm.await_points("parts", 2, verb=verb)
@@ -31,9 +31,9 @@ def test_a_training_interrupted_and_resumed_ends_with_the_same_bits(oplstm: Opls
     stopped = verb.wait().ok().json
     assert stopped["state"] == "stopped"
     assert 0 < stopped["trials"][0]["fraction"] < 1
-    assert oplstm.run("resume", "parts", "--json").ok().json["state"] == "complete"
+    assert oplstm.here("resume", "parts", "--json").ok().json["state"] == "complete"
     assert models(oplstm, "parts") == models(oplstm, "whole")
-    again = oplstm.run("resume", "parts")
+    again = oplstm.here("resume", "parts")
     assert (again.code, again.out) == (2, "")
     assert "nothing is left to resume" in again.err
 

@@ -6,6 +6,7 @@ import urllib.request
 import pytest
 
 from tests.jobs.integration.command_line import Oplstm, wait_until
+from tests.tracking.conftest import Rest
 from tracking.server import Server
 
 pytestmark = pytest.mark.integration
@@ -24,12 +25,8 @@ def test_the_ui_serves_what_a_training_left_behind_and_ends_its_server(oplstm: O
     url = address(verb)
     with urllib.request.urlopen(url.partition("#")[0], timeout=30) as page:
         assert b"<div id=" in page.read()
-    body = json.dumps({"experiment_ids": ["1"], "filter": "tags.`oplstm.sweep` = 'shown'"}).encode()
-    request = urllib.request.Request(
-        f"{url.partition('/#')[0]}/api/2.0/mlflow/runs/search", body, {"Content-Type": "application/json"}
-    )
-    with urllib.request.urlopen(request, timeout=30) as found:
-        assert len(json.load(found)["runs"]) == 2
+    rest = Rest(url.partition("/#")[0])
+    assert {key.partition("/")[2] for key in rest.runs("shown")} == {"", "trial-0000"}
     verb.interrupt()
     assert verb.wait().code == 0
     with pytest.raises(OSError, match="refused"):
