@@ -1,6 +1,7 @@
 """The three tiers, their time limits and totals, and the fixtures that every package's tests share."""
 
 import os
+import uuid
 from collections import Counter
 from pathlib import Path
 
@@ -14,6 +15,8 @@ for name, value in {
     "RAY_USAGE_STATS_ENABLED": "0",
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
+    "RAY_AUTH_MODE": "token",  # Ray looks once, when it is imported: the tests' clusters share a token of this session
+    "RAY_AUTH_TOKEN": uuid.uuid4().hex,
 }.items():
     os.environ.setdefault(name, value)
 

@@ -131,6 +131,7 @@ def test_added_memory_is_what_a_contender_holds():
     assert 60 < added < 100
 
 
+@pytest.mark.integration
 def test_the_command_reports_every_contender(tmp_path, monkeypatch):
     small = {"lstm": {"widths": (4,), "passes": 2}, "op_lstm": {"base_widths": (4,), "cells": (2, 1), "passes": 2}}
     run = Setting.run

@@ -119,6 +119,7 @@ def test_plan_in_words_and_as_data(home):
     assert files_in(home) == []
 
 
+@pytest.mark.integration
 def test_a_process_prints_one_json_document_and_nothing_else(home, tmp_path):
     done = subprocess.run(
         [sys.executable, "-m", "jobs.cli", "plan", "sine-lstm", "--trials", "2", "--json"],

@@ -79,7 +79,7 @@ def test_some_one_node_must_hold_a_pack(nodes, asked, fits, monkeypatch):
         ([node(5)], Resources(cpus=2), 2),
         ([node(3), node(3)], Resources(cpus=2), 2),
         ([node(8, gpus=1)], Resources(gpus=0.5), 2),
-        ([node(64, gpus=1)], Resources(gpus=0.1), 10),
+        ([node(64, gpus=1)], Resources(gpus=1 / 49), 49),
         ([node(8, gpus=2)], Resources(gpus=0.6), 2),
         ([node(8, gpus=3)], Resources(gpus=2), 1),
         ([node(1, gpus=2)], Resources(gpus=0.5), 1),

@@ -71,10 +71,9 @@ def test_a_run_is_registered_once_and_can_be_loaded(
     assert (version["run_id"], version["status"]) == (first, "READY")
     assert {tag["key"]: tag["value"] for tag in version["tags"]} == {"oplstm.trial": "trial-0007", "again": "yes"}
 
-    from mlflow import artifacts, pyfunc, set_registry_uri, set_tracking_uri
+    from mlflow import artifacts, pyfunc
 
-    set_tracking_uri(rest.uri)
-    set_registry_uri(rest.uri)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", rest.uri)  # set_tracking_uri would set it for good
     local = Path(artifacts.download_artifacts(f"models:/{unique}@champion"))
     files = sorted(str(path.relative_to(local)) for path in local.rglob("*") if path.is_file())
     assert "data/trial-0007/model.safetensors" in files and "MLmodel" in files

@@ -72,14 +72,19 @@ def kill_training_processes(oplstm: Oplstm, name: str, kills: Counter[str]) -> N
         if kills[pack]:
             kills[pack] -= 1
             await_more("point", len(oplstm.events(name, "point")) + 1)
-            [process] = [child for child in psutil.Process().children(recursive=True) if is_training(child)]
-            process.kill()
+            kill_ray_process("ray::ResourceTrainable.train", below=os.getpid())
 
 
-def is_training(process: psutil.Process) -> bool:
+def kill_ray_process(title: str, *, below: int) -> None:
+    """kill -9 of the one descendant of a process that has this title."""
+    [found] = [child for child in psutil.Process(below).children(recursive=True) if title_of(child) == title]
+    found.kill()
+
+
+def title_of(process: psutil.Process) -> str:
     with contextlib.suppress(psutil.Error):
-        return process.cmdline()[:1] == ["ray::ResourceTrainable.train"]
-    return False
+        return "".join(process.cmdline()[:1])
+    return ""
 
 
 def test_a_process_that_dies_is_replaced_and_one_that_always_dies_is_given_up(
@@ -103,15 +108,29 @@ def test_a_process_that_dies_is_replaced_and_one_that_always_dies_is_given_up(
     assert "died" in texts(tracked.trials["trial-0001"], "tags")["mlflow.note.content"]
 
 
-def test_kill_of_the_driver_and_resume(
-    oplstm: Oplstm, ray_address: str, server: Server, rest: Rest, undisturbed: dict[str, Any], unique: str
+@pytest.mark.parametrize("victim", ["driver", "coordinator"])
+def test_kill_and_resume(
+    oplstm: Oplstm,
+    ray_address: str,
+    server: Server,
+    rest: Rest,
+    undisturbed: dict[str, Any],
+    unique: str,
+    victim: str,
 ):
-    """kill -9 of the command's process group takes its own Ray with it."""
+    """kill -9 of the command's process group takes its own Ray with it; that of the coordinator ends the command."""
     verb = oplstm.start("sweep", oplstm.job(unique, **SWEEP), "--name", "killed", "--tracking-uri", server.uri)
     oplstm.await_points("killed", 5, verb=verb)
-    verb.kill()
-    before = results(oplstm, "killed")
-    assert any(trial["end"] is None for trial in before.values())
+    if victim == "driver":
+        verb.kill()
+    else:
+        kill_ray_process("ray::Coordinator", below=verb.pid)
+        done = verb.wait()
+        assert (done.code, done.out) == (1, "")
+        [line] = [line for line in done.err.splitlines() if line.startswith("oplstm: ")]
+        assert "the coordinator of killed failed" in line
+        assert "Traceback" not in done.err
+    assert any(trial["end"] is None for trial in results(oplstm, "killed").values())
     wait_until(lambda: not is_running(oplstm.sweep("killed")), 30)
     assert oplstm.here("status", "killed", "--json").ok().json["state"] == "stopped"
 

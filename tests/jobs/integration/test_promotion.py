@@ -63,7 +63,9 @@ def test_altered_test_values_change_nothing(swept: Oplstm, rest: Rest):
         folder.journal.write_text(text)
 
 
-def test_a_promotion_is_registered_and_its_final_run_tracked(swept: Oplstm, server: Server, rest: Rest):
+def test_a_promotion_is_registered_and_its_final_run_tracked(
+    swept: Oplstm, server: Server, rest: Rest, monkeypatch: pytest.MonkeyPatch
+):
     report = swept.here("promote", "swept", "--seeds", "2", "--json").ok().json
     final = report["final"]
     result = report["result"]
@@ -99,7 +101,7 @@ def test_a_promotion_is_registered_and_its_final_run_tracked(swept: Oplstm, serv
     name, _, version = report["registered"].partition(":")
     found = rest.get("registered-models/alias", name=name, alias="champion")["model_version"]
     assert found["version"] == version
-    mlflow.set_tracking_uri(server.uri)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", server.uri)  # mlflow.set_tracking_uri would set it for good
     registered = mlflow.pyfunc.load_model(f"models:/{name}/{version}")
     x = [[-1.0], [0.5], [2.0]]
     y = [[0.1], [0.4], [-0.2]]

@@ -69,15 +69,24 @@ def test_the_weights_of_the_best_validation_are_kept_and_tested(tmp_path):
     assert any(end.best_update != 100 for end in listener.ends.values()), "no run got worse: the test shows nothing"
 
 
-def test_nan_is_never_the_best(tmp_path, monkeypatch):
-    pack = Pack([run()], ["r"])
-    values = iter([5.0, 4.0, float("nan")])
+def validated(tmp_path, monkeypatch, *losses):
+    """The end of a run that is validated with these losses at updates 0, 10, 20, ..."""
+    pack = Pack([run(tasks=20 * (len(losses) - 1))], ["r"])
+    values = iter(losses)
     monkeypatch.setattr(pack, "validation_losses", lambda: torch.full((1, 9), next(values), dtype=torch.float64))
     listener = Recorder()
     Trainer(pack, listener, tmp_path / "pack", tmp_path / "runs").train()
-    assert listener.ends["r"].state == "diverged"
-    assert listener.ends["r"].best_update == 10
-    assert listener.ends["r"].metrics["val/best"] == 4.0
+    return listener.ends["r"]
+
+
+def test_nan_is_never_the_best(tmp_path, monkeypatch):
+    end = validated(tmp_path, monkeypatch, 5.0, 4.0, float("nan"))
+    assert (end.state, end.best_update, end.metrics["val/best"]) == ("diverged", 10, 4.0)
+
+
+def test_of_equal_validations_the_first_is_the_best(tmp_path, monkeypatch):
+    end = validated(tmp_path, monkeypatch, 5.0, 4.0, 4.0, 4.5)
+    assert (end.state, end.best_update, end.metrics["val/best"]) == ("complete", 10, 4.0)
 
 
 def test_a_diverging_run_ends_as_diverged_and_the_pack_goes_on(tmp_path):
@@ -122,12 +131,15 @@ def test_the_wall_clock_budget_ends_a_run_cleanly(tmp_path):
 
 
 def test_the_training_loss_of_a_point_is_the_mean_since_the_point_before(tmp_path):
-    config = run(lr=1e-12, tasks=20, validate_every=20)  # does not move, so the losses can be made again
+    config = run(lr=1e-12, tasks=60, validate_every=20)  # does not move, so the losses can be made again
     listener = train(tmp_path, [config])
     pack = Pack([config], ["r"])
-    batches = [pack._streams[0].batch(i, 2) for i in range(10)]
+    batches = [TaskStream(config.benchmark, 0, Split.TRAIN).batch(i, 2) for i in range(30)]
     losses = [evaluate(pack.learner, pack.params(pack.state.weights), batch).mean().item() for batch in batches]
-    assert listener.points[-1].metrics["train/loss"] == pytest.approx(sum(losses) / 10, rel=1e-5)
+    untrained, *points = listener.points
+    assert "train/loss" not in untrained.metrics
+    reported = [point.metrics["train/loss"] for point in points]
+    assert reported == pytest.approx([sum(losses[i : i + 10]) / 10 for i in (0, 10, 20)], rel=1e-5)
 
 
 def test_no_test_is_made_where_none_is_wanted(tmp_path):

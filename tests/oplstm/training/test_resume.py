@@ -1,6 +1,7 @@
 """Stopped anywhere and resumed equals never stopped, to the bit."""
 
 import os
+import random
 import shutil
 import signal
 import subprocess
@@ -76,33 +77,30 @@ def test_a_lost_newest_checkpoint_costs_time_and_nothing_else(tmp_path):
 CHILD = """
 import sys
 from pathlib import Path
-import torch
-torch.set_num_threads(1)
-from oplstm.training.loop import Trainer
-from oplstm.training.pack import Pack
-from tests.oplstm.training.runs import Recorder, run
-folder = Path(sys.argv[1])
-runs = [run(seed=s, tasks=2000, validate_every=100) for s in range(2)]
-Trainer(Pack(runs, ["run-0", "run-1"]), Recorder(), folder / "pack", folder / "runs").train()
+from tests.oplstm.training.test_resume import LONG, train
+from tests.oplstm.training.runs import Recorder
+train(Path(sys.argv[1]), LONG, Recorder())
 """
+LONG = [run(seed=s, tasks=2000, validate_every=100) for s in range(2)]
 
 
+@pytest.mark.slow
 def test_a_killed_process_leaves_what_a_resume_needs(tmp_path, root):
     environment = {**os.environ, "PYTHONPATH": str(root)}
-
-    def child(folder):
-        return subprocess.Popen([sys.executable, "-c", CHILD, str(folder)], cwd=root, env=environment)
-
-    assert child(tmp_path / "whole").wait(timeout=60) == 0
-    killed = child(tmp_path / "parts")
-    checkpoints = tmp_path / "parts" / "pack"
-    while killed.poll() is None and len(list(checkpoints.glob("update-*"))) < 2:
-        time.sleep(0.005)
-    killed.send_signal(signal.SIGKILL)
-    killed.wait()
-    assert not (tmp_path / "parts" / "runs").exists(), "it had ended before it was killed"
-    assert child(tmp_path / "parts").wait(timeout=60) == 0
-    assert files(tmp_path / "parts" / "runs") == files(tmp_path / "whole" / "runs")
+    parts, whole = tmp_path / "parts", tmp_path / "whole"
+    killed = subprocess.Popen([sys.executable, "-c", CHILD, str(parts)], cwd=root, env=environment)
+    try:
+        while killed.poll() is None and len(list((parts / "pack").glob("update-*"))) < 2:
+            time.sleep(0.005)
+        time.sleep(random.uniform(0, 0.2))  # anywhere: within updates, a validation or a checkpoint
+    finally:
+        killed.send_signal(signal.SIGKILL)
+        killed.wait()
+    assert (parts / "pack").exists(), "it failed before it was killed"
+    assert not (parts / "runs").exists(), "it had ended before it was killed"
+    train(whole, LONG, Recorder())
+    train(parts, LONG, Recorder())
+    assert files(parts / "runs") == files(whole / "runs")
 
 
 def test_the_checkpoint_of_another_run_is_refused(tmp_path):
