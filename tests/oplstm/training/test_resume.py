@@ -16,7 +16,6 @@ from oplstm.training.loop import Trainer
 from oplstm.training.pack import Pack
 from tests.oplstm.training.runs import LEARNERS, Recorder, run
 
-pytestmark = pytest.mark.unit
 
 
 def train(folder, runs, listener):
