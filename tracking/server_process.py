@@ -13,6 +13,7 @@ from typing import Final
 import psutil
 
 _LOG_TAIL_LINES: Final = 12
+_EXEC_SECONDS: Final = 1.0
 
 
 def launch(folder: Path, port: int) -> "subprocess.Popen[bytes]":
@@ -45,12 +46,13 @@ def is_server_of(folder: Path, pid: int) -> bool:
     Times do not tell: a process's time of creation moves when the clock is set or the machine was asleep.
     """
     try:
-        command = psutil.Process(pid).cmdline()
+        process = psutil.Process(pid)
+        deadline = time.monotonic() + _EXEC_SECONDS
+        while not (command := process.cmdline()) and time.monotonic() < deadline:
+            time.sleep(0.01)  # a program that is just being started has no command line for an instant
     except psutil.AccessDenied:
         return False
-    except psutil.NoSuchProcess:  # and zombies
-        command = []
-    if not command:  # as long as its workers live, no other group can have its number
+    except psutil.NoSuchProcess:  # and zombies: as long as its workers live, no other group can have its number
         return group_exists(pid)
     return any(str(folder / "mlflow.db") in word for word in command)
 

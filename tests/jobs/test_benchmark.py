@@ -19,7 +19,6 @@ from oplstm.training.evaluation import training_loss
 from oplstm.training.pack import Device, Pack
 from oplstm.training.run import Budget, RunConfig
 
-
 MODELS = {"lstm": (LSTMConfig, BaselineLSTM), "op_lstm": (OPLSTMConfig, BaselineOPLSTM)}
 SIZES = {
     "lstm": [{"widths": (40, 40), "passes": 4}, {"widths": (7,), "passes": 2}],

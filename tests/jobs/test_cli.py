@@ -19,7 +19,6 @@ from jobs.home import Home
 from tests.conftest import ROOT
 from tests.jobs.formula_training import job, new_sweep, opened
 
-
 VERBS = {"init", "jobs", "plan", "train", "sweep", "status", "stop", "resume", "promote", "table", "ui", "doctor"}
 NO_SERVER = "http://127.0.0.1:9"
 

@@ -17,7 +17,6 @@ from oplstm.training.pack import Pack
 from tests.oplstm.training.runs import LEARNERS, Recorder, run
 
 
-
 def train(folder, runs, listener):
     pack = Pack(runs, [f"run-{i}" for i in range(len(runs))])
     Trainer(pack, listener, folder / "pack", folder / "runs").train()
