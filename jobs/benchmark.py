@@ -27,7 +27,8 @@ from rich.table import Table
 from jobs.baseline import BaselineLSTM, BaselineOPLSTM, BaselineTraining, Kind
 from oplstm.episodes.episode import stack_runs
 from oplstm.episodes.sine import SineTasks
-from oplstm.episodes.streams import Split, TaskStream
+from oplstm.episodes.split import Split
+from oplstm.episodes.streams import TaskStream
 from oplstm.learners.lstm import LSTMConfig
 from oplstm.learners.op_lstm import OPLSTMConfig
 from oplstm.training.allocator import keep_freed_memory

@@ -92,7 +92,7 @@ def jobs(json_: bool) -> None:
     from jobs.jobfile import load_job, shipped_jobs
 
     found = {name: load_job(name).description for name in shipped_jobs()}
-    _print(json_, found, lambda: click.echo("\n".join(f"{name:22} {text}" for name, text in found.items())))
+    _print(json_, found, lambda: click.echo("\n".join(f"{name:26} {text}" for name, text in found.items())))
 
 
 @main.command()
@@ -103,10 +103,11 @@ def jobs(json_: bool) -> None:
 def plan(job: str, trials: int | None, overrides: tuple[str, ...], json_: bool) -> None:
     """Say what JOB would do, with every error in it; no work is done."""
     from jobs.display import plan_lines
+    from jobs.home import Home
     from jobs.jobfile import load_job
     from jobs.plan import make_plan
 
-    made = make_plan(load_job(job, overrides, trials=trials))
+    made = make_plan(load_job(job, overrides, trials=trials), Home().data)
     _print(json_, made.to_dict(), lambda: click.echo("\n".join(plan_lines(made))))
 
 

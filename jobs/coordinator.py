@@ -42,6 +42,7 @@ class Coordinator:
         self.folder, self.header = folder, Header.read(folder)
         self.job = Job.model_validate(self.header.job)
         self._final = self.header.kind == "final"
+        self._value = f"val/{self.job.measure.name}"
         self._failure: str | None = None
         self._journal = Journal(folder.journal)
         self.state = SweepState()
@@ -67,10 +68,11 @@ class Coordinator:
                 self._proposals.replay(record["params"], record["draws"])
             elif record["event"] == "point":
                 trial = self.state.by_name[record["trial"]]
-                self._decide(trial, record["metrics"].get("val/loss", math.nan), record["milestone"])
+                self._decide(trial, record["metrics"].get(self._value, math.nan), record["milestone"])
             elif record["event"] == "ended" and record["state"] in ENDED:
                 trial = self.state.by_name[record["trial"]]
-                self._proposals.tell(trial.number, trial.state, record["metrics"].get("val/best", math.inf))
+                best = record["metrics"].get("val/best", self.job.measure.worst)
+                self._proposals.tell(trial.number, trial.state, best)
 
     def _reopen(self) -> None:
         """The sweep goes on, and so do the runs that ended as stopped."""
@@ -107,7 +109,8 @@ class Coordinator:
             pack = f"pack-{len(used):04d}"
             now = time.time()
             records = [{"kind": "sweep", "event": "packed", "pack": pack, "trials": [t.name for t in trials]}]
-            self._write([*records, *(sweep_records.trial_run(self.header, self.job, t, now) for t in trials)])
+            records += [sweep_records.trial_run(self.header, t, now, self.folder.data) for t in trials]
+            self._write(records)
         return {"pack": pack, "names": [trial.name for trial in trials], "runs": [trial.run for trial in trials]}
 
     def _gather(self) -> list[Trial]:
@@ -151,7 +154,7 @@ class Coordinator:
             if known or trial.state in ENDED:
                 wanted = not known or point.update in trial.pruned_at
             else:
-                wanted = self._decide(trial, point.metrics["val/loss"], point.milestone)
+                wanted = self._decide(trial, point.metrics[self._value], point.milestone)
                 records += sweep_records.point(self.header, trial, point, prune=wanted, now=time.time())
             if wanted:
                 prune.append(point.run)
@@ -174,7 +177,7 @@ class Coordinator:
                 continue
             if end.state != "stopped":
                 self._proposals.tell(trial.number, end.state, end.metrics["val/best"])
-            self._write(sweep_records.end(self.header, trial, end, time.time()))
+            self._write(sweep_records.end(self.header, trial, end, time.time(), value=self._value))
             self._write(sweep_records.best_so_far(self.header, self.state, time.time()))
 
     def pack_failed(self, pack: str, reason: str) -> None:
@@ -184,10 +187,10 @@ class Coordinator:
         for trial in self.state.unfinished_packs().get(pack, []):
             if trial.state in ENDED:
                 continue
-            self._proposals.tell(trial.number, "failed", math.inf)
+            self._proposals.tell(trial.number, "failed", self.job.measure.worst)
             points = trial.points[-1] if trial.points else {"update": 0}
             end = RunEnd(trial.name, "stopped", int(points["update"]), 0, note=reason)
-            self._write(sweep_records.end(self.header, trial, end, time.time(), state="failed"))
+            self._write(sweep_records.end(self.header, trial, end, time.time(), value=self._value, state="failed"))
 
     def give_up(self, reason: str) -> None:
         """The work cannot go on, say for a full disk: nothing is written any more, so resume finds it as it was."""

@@ -16,7 +16,7 @@ from rich.progress import (
 )
 from rich.table import Table
 
-from jobs.final import FinalResult
+from jobs.final import FinalResult, Score
 from jobs.plan import Plan
 from jobs.selection import Choice
 from jobs.statistics import Interval
@@ -78,14 +78,23 @@ def choice_table(choice: Choice) -> Table:
 
 def result_lines(name: str, result: FinalResult) -> list[str]:
     """The test result of a final run, with the claim that each interval makes."""
-    seeds = len(result.seed_means)
+    what = {"loss": "MSE", "accuracy": "accuracy"}[result.measure]
+    named = "" if result.dataset is None else f" on {result.dataset}"
+    lines = _score_lines(f"{name}: test {what}{named}", result.test)
+    for dataset, score in result.cross.items():
+        lines += _score_lines(f"{name}: {what} on {dataset}, across domains", score)
+    return lines
+
+
+def _score_lines(title: str, score: Score) -> list[str]:
+    seeds = len(score.seed_means)
     lines = [
-        f"{name}: test MSE {result.mean:.4f}",
-        f"  ± {result.ci95_tasks:.4f} (95% over all test tasks pooled: about these trained weights)",
+        f"{title} {score.mean:.4f}",
+        f"  ± {score.ci95_tasks:.4f} (95% over all test tasks pooled: about these trained weights)",
     ]
     if seeds > 1:
-        lines.append(f"  ± {result.ci95_seeds:.4f} (95% over {seeds} seeds: about the configuration)")
-    return [*lines, "  seeds: " + "  ".join(f"{mean:.4f}" for mean in result.seed_means)]
+        lines.append(f"  ± {score.ci95_seeds:.4f} (95% over {seeds} seeds: about the configuration)")
+    return [*lines, "  seeds: " + "  ".join(f"{mean:.4f}" for mean in score.seed_means)]
 
 
 def plan_lines(plan: Plan) -> list[str]:

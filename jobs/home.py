@@ -52,6 +52,11 @@ class SweepFolder:
         """One folder a trial: best weights and scores."""
         return self.path / "trials"
 
+    @property
+    def data(self) -> Path:
+        """Imported datasets of the home that the sweep is in."""
+        return self.path.parent.parent / "data"
+
     def pack(self, name: str) -> Path:
         """The checkpoints of a pack."""
         return self.path / "packs" / name
@@ -71,6 +76,11 @@ class Home:
     def sweeps(self) -> Path:
         """Parent of the sweeps' folders."""
         return self.path / "sweeps"
+
+    @property
+    def data(self) -> Path:
+        """Imported datasets."""
+        return self.path / "data"
 
     def check_writable(self, needed_bytes: int = 0) -> None:
         """Make the folder and see that it can hold ``needed_bytes``.

@@ -18,9 +18,11 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from jobs.job_places import line_numbers, located
 from oplstm.configuration import Problems, build, unknown_key
+from oplstm.episodes.benchmark import Measure
+from oplstm.episodes.registry import BENCHMARKS
 from oplstm.errors import RequestError
 from oplstm.learners.registry import LEARNERS
-from oplstm.training.run import BENCHMARKS, Budget, RunConfig, build_run
+from oplstm.training.run import Budget, RunConfig, build_run
 from search_spaces.samplers import GRID, make_pruner, make_sampler
 from search_spaces.spaces import NotFinite, enumerate_grid, find_space
 
@@ -100,6 +102,11 @@ class Job(_Section):
         return self.sampler.name == GRID
 
     @property
+    def measure(self) -> Measure:
+        """What trials are compared by."""
+        return BENCHMARKS[self.benchmark["name"]].measure
+
+    @property
     def trial_limit(self) -> int | None:
         """Trials at most; None for every cell of a grid."""
         if self.space is None:
@@ -116,10 +123,12 @@ class Job(_Section):
     def run_data(self, suggested: Mapping[str, Any], number: int, *, final: bool = False) -> dict[str, Any]:
         """Plain data of the run that trial ``number`` trains."""
         seed = derived_seed(self.seed, number, final=final)
+        benchmark = BENCHMARKS.get(str(self.benchmark.get("name")))
+        of_tasks = {f.name for f in fields(benchmark)} if benchmark else set()
         return {
             "learner": self.learner,
-            "hyperparameters": {k: v for k, v in suggested.items() if k not in RUN_LEVEL},
-            "benchmark": self.benchmark,
+            "hyperparameters": {k: v for k, v in suggested.items() if k not in RUN_LEVEL and k not in of_tasks},
+            "benchmark": {**self.benchmark, **{k: v for k, v in suggested.items() if k in of_tasks}},
             "budget": self.budget,
             "seed": seed,
             "evaluation_seed": seed if final else self.seed,

@@ -13,7 +13,7 @@ from jobs.home import Home, SweepFolder
 from jobs.jobfile import Job
 from jobs.local import run_locally
 from jobs.pack_worker import require_local_gpu
-from jobs.plan import disk_bytes
+from jobs.plan import check_data, disk_bytes
 from jobs.provenance import provenance
 from jobs.selection import Choice, candidates, choose, rescore_with
 from jobs.sweep_state import Header, SweepState
@@ -103,6 +103,7 @@ def start_sweep(
     """
     from jobs import cluster
 
+    check_data(job, home.data)
     home.check_writable(disk_bytes(job))
     home.new_sweep(name)
     cluster.check_answers(ray_address)
@@ -142,6 +143,7 @@ def start_local(
         WorkError: It failed.
     """
     require_local_gpu(job.resources.gpus)
+    check_data(job, home.data)
     home.check_writable(disk_bytes(job))
     home.new_sweep(name)
     with tracking_server(home, uri) as tracking_uri:
@@ -208,8 +210,8 @@ def select(folder: SweepFolder) -> Choice:
     if header.kind != "sweep":
         raise RequestError(f"{folder.name} is a {header.kind} run; promote takes a sweep")
     job = Job.model_validate(header.job)
-    rescore = rescore_with(folder, seed=job.seed, tasks=job.promotion.tasks)
-    return choose(candidates(folder, state), rescore, leaders=job.promotion.leaders)
+    rescore = rescore_with(folder, job.measure, seed=job.seed, tasks=job.promotion.tasks)
+    return choose(candidates(folder, state, job.measure), rescore, job.measure, leaders=job.promotion.leaders)
 
 
 def register(folder: SweepFolder, choice: Choice, tracking_uri: str) -> str:

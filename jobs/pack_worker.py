@@ -100,7 +100,7 @@ def train_pack(
     torch.set_num_threads(cpus)
     if not folder.header.is_file():
         raise RequestError(f"{folder.path} is not visible on {os.uname().nodename}: OPLSTM_HOME must be shared storage")
-    device = Device(choose_device(gpus))
+    device = Device(choose_device(gpus), data=folder.data)
     pack = Pack([RunConfig.from_dict(run) for run in assignment["runs"]], assignment["names"], device)
     checkpoints = folder.pack(assignment["pack"])
     if coordinator.started(assignment["pack"], assignment["names"], device_tags(device.device, gpu_ids)):

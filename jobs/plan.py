@@ -3,13 +3,16 @@
 import time
 from collections import Counter
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
 
 from jobs.jobfile import Job
 from jobs.proposals import Proposals
-from oplstm.training.pack import Pack
+from oplstm.configuration import Problems, build
+from oplstm.episodes.registry import BENCHMARKS
+from oplstm.training.pack import Device, Pack
 from oplstm.training.run import RunConfig
 
 PROBED_SIGNATURES = 6
@@ -43,8 +46,13 @@ class Plan:
         return dict(self.__dict__)
 
 
-def make_plan(job: Job) -> Plan:
-    """Propose every trial of a job in memory, group them, and time some of them."""
+def make_plan(job: Job, data: Path) -> Plan:
+    """Propose every trial of a job in memory, group them, and time some of them.
+
+    Raises:
+        RequestError: The datasets that it needs are not in the folder ``data``.
+    """
+    check_data(job, data)
     proposals = Proposals(job)
     runs: list[RunConfig] = []
     while len(runs) < PLANNED_AT_MOST and (proposal := proposals.ask()) is not None:
@@ -53,16 +61,16 @@ def make_plan(job: Job) -> Plan:
     packs = sum(-(-count // job.resources.pack) for count in groups.values())
     firsts = {run.signature: run for run in reversed(runs)}
     probed = list(firsts.values())[:: max(1, len(firsts) // PROBED_SIGNATURES)]
-    seconds = sum(_seconds(run) for run in probed) / len(probed) * len(runs)
+    seconds = sum(_seconds(run, data) for run in probed) / len(probed) * len(runs)
     return Plan(len(runs), len(groups), packs, seconds / 3600, disk_bytes(job))
 
 
-def _seconds(run: RunConfig) -> float:
+def _seconds(run: RunConfig, data: Path) -> float:
     """Estimated training time of one run on one core."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        pack = Pack([run], ["probe"])
+        pack = Pack([run], ["probe"], Device(data=data))
         pack.step()
         start = time.perf_counter()
         for _ in range(PROBE_UPDATES):
@@ -79,3 +87,16 @@ def disk_bytes(job: Job) -> int:
         return 0
     numbers = Pack([proposal.run], ["probe"]).layout.size + proposal.run.budget.validation_tasks
     return numbers * BYTES_A_NUMBER * COPIES * (job.trial_limit or 100)
+
+
+def check_data(job: Job, data: Path) -> None:
+    """See that the datasets that a checked job needs are in the folder ``data``.
+
+    Raises:
+        RequestError: One is not there, or is damaged.
+    """
+    options = {key: value for key, value in job.benchmark.items() if key != "name"}
+    benchmark = build(BENCHMARKS[job.benchmark["name"]], options, Problems())
+    if benchmark is not None:
+        for needed in (benchmark, *benchmark.cross().values()):
+            needed.open(data)

@@ -48,7 +48,9 @@ class Proposals:
         self._job, self._final = job, final
         storage: BaseStorage = InMemoryStorage() if study_file is None else JournalStorage(StudyFile(study_file))
         pruner = make_pruner(job.pruner.name, job.pruner.options, patience=job.pruner.patience)
-        self._study = optuna.create_study(study_name=name, storage=storage, pruner=pruner, direction="minimize")
+        self._study = optuna.create_study(
+            study_name=name, storage=storage, pruner=pruner, direction=job.measure.direction
+        )
         self._trials: dict[int, Trial] = {}
         self._seen: set[Any] = set()
         self._asked = 0

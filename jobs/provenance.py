@@ -8,7 +8,9 @@ from pathlib import Path
 
 import torch
 
-from oplstm.episodes.streams import Split, TaskStream
+from oplstm.episodes.benchmark import Benchmark
+from oplstm.episodes.split import Split
+from oplstm.episodes.streams import TaskStream
 from oplstm.training.run import RunConfig
 
 PACKAGES = ("oplstm", "torch", "numpy", "optuna", "ray", "mlflow")
@@ -53,17 +55,18 @@ def device_tags(device: torch.device, gpu_ids: str = "") -> dict[str, str]:
     }
 
 
-def digests(run: RunConfig) -> dict[str, str]:
-    """SHA-256 of the configuration, the benchmark's definition and the very tasks it is judged on."""
+def digests(run: RunConfig, data: Path | None) -> dict[str, str]:
+    """SHA-256 of the configuration, the benchmark's definition, its data and the very tasks it is judged on."""
     splits = (Split.FINAL_VALIDATION, Split.FINAL_TEST) if run.final else (Split.VALIDATION, Split.TEST)
     counts = (run.budget.validation_tasks, run.budget.test_tasks)
     tasks = {
-        f"digest.{name}_tasks": _tasks_digest(run.benchmark, run.evaluation_seed, split, count)
+        f"digest.{name}_tasks": _tasks_digest(run.benchmark, data, run.evaluation_seed, split, count)
         for name, split, count in zip(("validation", "test"), splits, counts, strict=True)
     }
-    return {"digest.configuration": run.digest(), "digest.benchmark": run.benchmark.digest(), **tasks}
+    sources = {f"digest.{name}": value for name, value in run.benchmark.open(data).digests().items()}
+    return {"digest.configuration": run.digest(), "digest.benchmark": run.benchmark.digest(), **sources, **tasks}
 
 
 @functools.lru_cache(maxsize=64)
-def _tasks_digest(benchmark: object, seed: int, split: Split, count: int) -> str:
-    return TaskStream(benchmark, seed, split).digest(count) if count else "none"  # type: ignore[arg-type]
+def _tasks_digest(benchmark: Benchmark, data: Path | None, seed: int, split: Split, count: int) -> str:
+    return TaskStream(benchmark.open(data), seed, split).digest(count) if count else "none"

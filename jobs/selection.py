@@ -1,6 +1,6 @@
 """Picking the best configuration of a sweep, by meta-validation alone.
 
-Nothing here can see a test score: a candidate is made of validation losses and a model, and test scores lie in
+Nothing here can see a test score: a candidate is made of validation values and a model, and test scores lie in
 files that this module does not open.
 """
 
@@ -9,14 +9,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
 from jobs.home import SweepFolder
-from jobs.statistics import Interval, Losses, mean_over_tasks, paired_difference
+from jobs.statistics import Interval, Values, mean_over_tasks, paired_difference
 from jobs.sweep_state import SweepState
-from oplstm.episodes.streams import Split
+from oplstm.episodes.benchmark import Measure
+from oplstm.episodes.split import Split
 from oplstm.errors import RequestError
-from oplstm.training.checkpoint import load_model, load_validation_losses
+from oplstm.training.checkpoint import load_model, load_validation_values
 
 
 @dataclass(frozen=True)
@@ -26,12 +25,13 @@ class Candidate:
     Attributes:
         name: Of the trial.
         number: Of the trial.
-        losses: Validation loss of its best weights on every one of the sweep's common validation tasks.
+        values: Validation value of its best weights, by the benchmark's measure, on every one of the sweep's common
+            validation tasks.
     """
 
     name: str
     number: int
-    losses: Losses
+    values: Values
 
 
 @dataclass(frozen=True)
@@ -85,7 +85,7 @@ class Choice:
         }
 
 
-def candidates(folder: SweepFolder, state: SweepState) -> list[Candidate]:
+def candidates(folder: SweepFolder, state: SweepState, measure: Measure) -> list[Candidate]:
     """The completed trials of a sweep, best validation first.
 
     Raises:
@@ -94,48 +94,45 @@ def candidates(folder: SweepFolder, state: SweepState) -> list[Candidate]:
     found = []
     for trial in state.trials.values():
         if trial.state == "complete":
-            losses = load_validation_losses(folder.trials / trial.name).numpy()
-            found.append(Candidate(trial.name, trial.number, losses))
+            values = load_validation_values(folder.trials / trial.name).numpy()
+            found.append(Candidate(trial.name, trial.number, values))
     if not found:
         raise RequestError(f"{folder.name} has no completed trial to promote; see oplstm status {folder.name}")
-    return sorted(found, key=lambda candidate: (float(candidate.losses.mean()), candidate.number))
+    return sorted(found, key=lambda candidate: (measure.cost(float(candidate.values.mean())), candidate.number))
 
 
-Rescore = Callable[[str, Split], Losses]
-"""Losses of a trial's best weights on a fresh block of validation tasks."""
+Rescore = Callable[[str, Split], Values]
+"""Values of a trial's best weights on a fresh block of validation tasks."""
 
 
-def rescore_with(folder: SweepFolder, *, seed: int, tasks: int) -> Rescore:
+def rescore_with(folder: SweepFolder, measure: Measure, *, seed: int, tasks: int) -> Rescore:
     """Rescoring with the models in a sweep's folder."""
 
-    def rescore(name: str, split: Split) -> Losses:
-        losses: Losses = load_model(folder.trials / name).losses(split, seed=seed, count=tasks).numpy()
-        return losses
+    def rescore(name: str, split: Split) -> Values:
+        scores = load_model(folder.trials / name, folder.data).scores(split, seed=seed, count=tasks)
+        values: Values = scores[measure.name].numpy()
+        return values
 
     return rescore
 
 
-def choose(found: Sequence[Candidate], rescore: Rescore, *, leaders: int) -> Choice:
+def choose(found: Sequence[Candidate], rescore: Rescore, measure: Measure, *, leaders: int) -> Choice:
     """Re-score the winner and what is statistically tied with it on block A, pick there, and report block B.
 
     Args:
         found: Candidates, best validation first.
-        rescore: Gives losses on fresh tasks.
+        rescore: Gives values on fresh tasks.
+        measure: What the values are, and which are better.
         leaders: At most this many are re-scored.
     """
     best = found[0]
     rescored = []
     for candidate in found[:leaders]:
-        behind = paired_difference(candidate.losses, best.losses)
-        tied = candidate is best or not behind.mean - behind.half_width > 0
+        behind = paired_difference(candidate.values, best.values)
+        tied = candidate is best or not measure.cost(behind.mean) - behind.half_width > 0
         if tied:
             score = mean_over_tasks(rescore(candidate.name, Split.PROMOTION_A))
-            rescored.append(Leader(candidate.name, mean_over_tasks(candidate.losses), behind, tied, score))
-    picked = min(rescored, key=lambda leader: (math.isnan(leader.score_a.mean), leader.score_a.mean))
+            rescored.append(Leader(candidate.name, mean_over_tasks(candidate.values), behind, tied, score))
+    picked = min(rescored, key=lambda leader: (math.isnan(leader.score_a.mean), measure.cost(leader.score_a.mean)))
     score_b = mean_over_tasks(rescore(picked.name, Split.PROMOTION_B))
     return Choice(picked.name, tuple(rescored), score_b)
-
-
-def runner_ups(found: Sequence[Candidate], count: int) -> list[tuple[str, float]]:
-    """Names and mean validation losses of the first ``count`` candidates."""
-    return [(candidate.name, float(np.mean(candidate.losses))) for candidate in found[:count]]

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
-Losses = NDArray[np.float64]
+Values = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -23,12 +23,12 @@ class Interval:
         return {name: value if math.isfinite(value) else None for name, value in self.__dict__.items()}
 
 
-def mean_over_tasks(losses: Losses) -> Interval:
+def mean_over_tasks(values: Values) -> Interval:
     """Mean and normal interval over tasks, as the paper reports it (pooled over seeds)."""
-    if losses.size < 2:
-        return Interval(float(losses.mean()), math.nan)
-    half_width = stats.norm.ppf(0.975) * losses.std(ddof=1) / math.sqrt(losses.size)
-    return Interval(float(losses.mean()), float(half_width))
+    if values.size < 2:
+        return Interval(float(values.mean()), math.nan)
+    half_width = stats.norm.ppf(0.975) * values.std(ddof=1) / math.sqrt(values.size)
+    return Interval(float(values.mean()), float(half_width))
 
 
 def mean_over_seeds(means: Sequence[float]) -> Interval:
@@ -40,9 +40,9 @@ def mean_over_seeds(means: Sequence[float]) -> Interval:
     return Interval(float(values.mean()), float(half_width))
 
 
-def paired_difference(losses: Losses, reference: Losses) -> Interval:
-    """Mean of ``losses - reference`` over common tasks, with its Student-t interval."""
-    difference = losses - reference
+def paired_difference(values: Values, reference: Values) -> Interval:
+    """Mean of ``values - reference`` over common tasks, with its Student-t interval."""
+    difference = values - reference
     if difference.size < 2:
         return Interval(float(difference.mean()), math.nan)
     half_width = stats.t.ppf(0.975, difference.size - 1) * difference.std(ddof=1) / math.sqrt(difference.size)

@@ -23,7 +23,7 @@ def sweep_status(folder: SweepFolder, *, trials: bool = False) -> dict[str, Any]
         "folder": str(folder.path),
     }
     if trials:
-        ranked = sorted(state.trials.values(), key=lambda trial: (trial.best is None, trial.best or 0.0))
+        ranked = sorted(state.trials.values(), key=lambda trial: (trial.best is None, trial.cost))
         status["trials"] = [
             {
                 "name": trial.name,

@@ -3,12 +3,13 @@
 import math
 import re
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
-from jobs.jobfile import Job
 from jobs.provenance import digests
 from jobs.sweep_state import ENDED, Header, SweepState, Trial
 from oplstm.training.loop import Point, RunEnd
+from oplstm.training.pack import parameter_count
 from oplstm.training.run import RunConfig
 from tracking import records
 
@@ -70,11 +71,17 @@ def _shared_tags(header: Header) -> dict[str, str]:
     }
 
 
-def trial_run(header: Header, job: Job, trial: Trial, now: float) -> Record:
+def trial_run(header: Header, trial: Trial, now: float, data: Path) -> Record:
     """The run of a trial, child of its sweep's."""
     run = RunConfig.from_dict(trial.run)
-    tags = {**_shared_tags(header), **digests(run), "oplstm.kind": f"{header.kind}-trial", "oplstm.state": "running"}
+    tags = {**_shared_tags(header), **digests(run, data)}
+    tags |= {"oplstm.kind": f"{header.kind}-trial", "oplstm.state": "running"}
+    tags |= {"oplstm.shots": str(run.benchmark.shots), "oplstm.mode": getattr(run.hyperparameters, "support", "")}
+    if (partial := run.benchmark.open(data).partial_title()) is not None:
+        note = f"On {partial}: not comparable with results on the whole dataset."
+        tags |= {"oplstm.partial_dataset": partial, "mlflow.note.content": note}
     params: dict[str, Any] = {name: _text(value) for name, value in run.configuration().items()}
+    params["parameters"] = parameter_count(run)
     params |= {"seed": run.seed, "evaluation_seed": run.evaluation_seed}
     for section in ("benchmark", "budget"):
         params |= {f"{section}.{name}": _text(value) for name, value in trial.run[section].items()}
@@ -111,8 +118,8 @@ def point(header: Header, trial: Trial, point: Point, *, prune: bool, now: float
     return [own, records.points(key(header, trial), step=point.update, metrics=_finite(point.metrics), timestamp=now)]
 
 
-def end(header: Header, trial: Trial, end: RunEnd, now: float, *, state: str | None = None) -> list[Record]:
-    """A trial has ended or stopped: scores, state, model, picture."""
+def end(header: Header, trial: Trial, end: RunEnd, now: float, *, value: str, state: str | None = None) -> list[Record]:
+    """A trial has ended or stopped: scores, state, model, and a picture of the metric ``value``."""
     state = state or end.state
     this = key(header, trial)
     metrics = _finite(end.metrics)
@@ -134,7 +141,7 @@ def end(header: Header, trial: Trial, end: RunEnd, now: float, *, state: str | N
             tracked.append(records.artifact(this, path=f"trials/{trial.name}", folder="model"))
         if trial.points:
             title = f"{header.name} {trial.name}"
-            tracked.append(records.learning_curve(this, points=trial.points, metric="val/loss", title=title))
+            tracked.append(records.learning_curve(this, points=trial.points, metric=value, title=title))
     return [*tracked, records.end_run(this, status=_STATUS[state], end_time=now)]
 
 

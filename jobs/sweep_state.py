@@ -5,12 +5,14 @@ A trial is ``waiting`` (asked for), then ``running``, and ends as ``complete``, 
 """
 
 import json
+import math
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from jobs.home import SweepFolder
+from oplstm.episodes.registry import BENCHMARKS
 from oplstm.errors import RequestError
 from tracking.journal import Journal
 
@@ -93,6 +95,13 @@ class Trial:
         return values[-1] if values else None
 
     @property
+    def cost(self) -> float:
+        """``best`` such that less is better; inf before the first point."""
+        if self.best is None or math.isnan(self.best):
+            return math.inf
+        return BENCHMARKS[self.run["benchmark"]["name"]].measure.cost(self.best)
+
+    @property
     def total(self) -> int:
         """The budget in its own unit."""
         budget = self.run["budget"]
@@ -168,7 +177,7 @@ class SweepState:
     def leader(self) -> Trial | None:
         """The trial with the best validation so far."""
         scored = [t for t in self.trials.values() if t.best is not None and t.state not in ("diverged", "failed")]
-        return min(scored, key=lambda trial: trial.best or 0.0, default=None)
+        return min(scored, key=lambda trial: trial.cost, default=None)
 
     def unfinished_packs(self) -> dict[str, list[Trial]]:
         """Packs that were interrupted or stopped, with all their trials.

@@ -7,6 +7,7 @@ import webbrowser
 import click
 
 from jobs.home import Home
+from jobs.jobfile import Job
 from jobs.launch import tracking_server
 from jobs.sweep_state import Header
 from tracking.client import connect
@@ -21,8 +22,14 @@ def landing_url(home: Home, uri: str) -> str:
         header = Header.read(folder)
         experiment = client.get_experiment_by_name(header.experiment)
         if header.kind == "sweep" and experiment is not None:
+            measure = Job.model_validate(header.job).measure
             return share_sweep_view(
-                client, uri, experiment.experiment_id, sweep_key=header.name, metric="val/best", ascending=True
+                client,
+                uri,
+                experiment.experiment_id,
+                sweep_key=header.name,
+                metric="val/best",
+                ascending=not measure.higher_is_better,
             )
     return uri
 

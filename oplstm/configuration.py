@@ -23,6 +23,10 @@ class Problems:
         """The same collection, one level deeper."""
         return Problems((*self.prefix, key), self.found)
 
+    def has(self, key: str) -> bool:
+        """Whether a problem is recorded at ``key`` below this prefix."""
+        return any(path == (*self.prefix, key) for path, _ in self.found)
+
     def __bool__(self) -> bool:
         return bool(self.found)
 

@@ -52,6 +52,14 @@ def op_lstm(trial: Trial) -> dict[str, Any]:
     }
 
 
+def shots(trial: Trial) -> dict[str, Any]:
+    """Fig. 5, left: sequential against batched, at every number of shots."""
+    return {
+        "support": trial.suggest_categorical("support", ["batched", "sequential"]),
+        "shots": trial.suggest_categorical("shots", [5, 10, 20, 30, 40, 50]),
+    }
+
+
 def demo(trial: Trial) -> dict[str, Any]:
     """A small part of ``lstm`` around what a laptop can train in minutes; the rate still spans two decades."""
     width = trial.suggest_categorical("hidden", [20, 40])

@@ -15,7 +15,7 @@ from optuna.distributions import CategoricalDistribution, FloatDistribution, Int
 from optuna.trial import BaseTrial, FixedTrial, Trial
 
 from oplstm.configuration import unknown_key
-from search_spaces import sine
+from search_spaces import images, sine
 
 SuggestedTrial = Trial | FixedTrial | BaseTrial
 Space = Callable[[Any], dict[str, Any]]
@@ -26,6 +26,12 @@ SPACES: Mapping[str, Space] = {
     "sine-lstm-sequential": sine.lstm_sequential,
     "sine-op-lstm": sine.op_lstm,
     "sine-demo": sine.demo,
+    "sine-shots": sine.shots,
+    "image-lstm": images.lstm,
+    "image-lstm-conv4": images.lstm_conv4,
+    "image-op-lstm": images.op_lstm,
+    "omniglot-op-lstm": images.op_lstm_omniglot,
+    "image-shots": images.shots,
 }
 
 

@@ -19,15 +19,16 @@ class RegisteredModel:
         """Learn one task from its support set and predict its queries.
 
         Args:
-            model_input: A dict (one task) with "support_x" (M, dx), "support_y" (M, dy) and "query_x" (Q, dx), as
-                nested lists or arrays; or a DataFrame with these columns and a task a row.
+            model_input: A dict (one task) with "support_x" (M, *x), "support_y" (M, dy) and "query_x" (Q, *x), as
+                nested lists or arrays, where an x is (dx,) or an image (channels, height, width); or a DataFrame with
+                these columns and a task a row.
             params: MLflow's; not used.
 
         Returns:
             The predictions (Q, dy) as nested lists; for a DataFrame a list of them, one a task.
 
         Raises:
-            ValueError: A field is missing, or is not a matrix.
+            ValueError: A field is missing, or has another shape.
         """
         if hasattr(model_input, "to_dict"):
             return [self._one_task(row) for row in model_input.to_dict(orient="records")]
@@ -41,9 +42,6 @@ class RegisteredModel:
         if missing:
             raise ValueError(f"the input must have {', '.join(_FIELDS)} and lacks {', '.join(missing)}")
         tensors = {name: torch.as_tensor(np.array(task[name], dtype=np.float32)) for name in _FIELDS}
-        for name, tensor in tensors.items():
-            if tensor.ndim != 2:
-                raise ValueError(f"{name} must be a matrix (items, numbers) and has shape {tuple(tensor.shape)}")
         predictions: list[Any] = self._model.predict(**tensors).tolist()
         return predictions
 

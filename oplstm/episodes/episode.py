@@ -1,9 +1,33 @@
 """The episode: a support set to learn from and a query set to be judged on."""
 
+import math
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from torch import Tensor
+
+Loss = Literal["mse", "cross_entropy"]
+
+
+@dataclass(frozen=True)
+class TaskShape:
+    """What a learner must know of the tasks it is built for.
+
+    Attributes:
+        x: Shape of one input: ``(d,)``, or ``(channels, height, width)`` of an image.
+        d_y: Outputs: 1 for sine regression, N for N-way classification, whose targets are one-hot.
+        loss: Of a query.
+    """
+
+    x: tuple[int, ...]
+    d_y: int
+    loss: Loss = "mse"
+
+    @property
+    def d_x(self) -> int:
+        """Numbers in one input."""
+        return math.prod(self.x)
 
 
 @dataclass(frozen=True)
@@ -11,9 +35,10 @@ class Episode:
     """B tasks of each of R runs.
 
     Attributes:
-        support_x: ``(R, B, M, d_x)``.
+        support_x: ``(R, B, M, *x)``, inputs of the shape ``TaskShape.x``. Image tasks that a stream drew hold the
+            places of the images in their dataset instead, int64 ``(R, B, M)``, until ``Tasks.gather``.
         support_y: ``(R, B, M, d_y)``.
-        query_x: ``(R, B, Q, d_x)``.
+        query_x: ``(R, B, Q, *x)``, as ``support_x``.
         query_y: ``(R, B, Q, d_y)``.
     """
 
@@ -26,8 +51,9 @@ class Episode:
         return self.support_x, self.support_y, self.query_x, self.query_y
 
     def to(self, device: torch.device, dtype: torch.dtype) -> "Episode":
-        """The same tasks on another device and in another precision."""
-        return Episode(*(part.to(device, dtype) for part in self._parts()))
+        """The same tasks on another device and in another precision; places of images stay whole numbers."""
+        parts = (part.to(device, dtype if part.is_floating_point() else part.dtype) for part in self._parts())
+        return Episode(*parts)
 
     def expand(self, runs: int) -> "Episode":
         """The same tasks, R = 1, shown to ``runs`` runs without copying."""

@@ -3,12 +3,16 @@
 import hashlib
 import json
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from oplstm.configuration import Problems, positive
+from oplstm.episodes.benchmark import LOSS, Measure
+from oplstm.episodes.episode import Episode, TaskShape
+from oplstm.episodes.split import Split
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,18 +31,25 @@ class SineTasks:
 
     name: ClassVar[str] = "sine"
     conventions: ClassVar[dict[str, dict[str, Any]]] = {"paper": {}, "authors": {"phase": "plus"}}
-    loss: ClassVar[Literal["mse"]] = "mse"
+    measure: ClassVar[Measure] = LOSS
     amplitude: ClassVar[tuple[float, float]] = (0.1, 5.0)
     inputs: ClassVar[tuple[float, float]] = (-5.0, 5.0)
-    d_x: ClassVar[int] = 1
-    d_y: ClassVar[int] = 1
+    shape: ClassVar[TaskShape] = TaskShape((1,), 1, "mse")
 
     def check(self, problems: Problems) -> None:
         """Record every impossible value."""
         positive(problems, self, "shots", "queries")
 
-    def sample(self, rng: np.random.Generator, count: int) -> tuple[NDArray[np.float64], ...]:
-        """Draw ``count`` tasks.
+    def open(self, data: Path | None = None) -> "SineTasks":
+        """The tasks; they need no data."""
+        return self
+
+    def gather(self, episode: Episode) -> Episode:
+        """The episode as it is."""
+        return episode
+
+    def sample(self, rng: np.random.Generator, count: int, split: Split) -> tuple[NDArray[np.float64], ...]:
+        """Draw ``count`` tasks; all splits have the same distribution.
 
         Amplitudes, phases and query inputs are drawn before the support inputs, so tasks that differ in ``shots``
         alone share them: comparisons over k are paired.
@@ -52,6 +63,17 @@ class SineTasks:
         support_x = rng.uniform(*self.inputs, (count, self.shots))
         sets = (support_x, amplitude * np.sin(support_x + shift), query_x, amplitude * np.sin(query_x + shift))
         return tuple(part[..., None] for part in sets)
+
+    def partial_title(self) -> None:
+        """None: nothing can be absent."""
+
+    def digests(self) -> dict[str, str]:
+        """None: there are no data."""
+        return {}
+
+    def cross(self) -> dict[str, "SineTasks"]:
+        """None: there is one domain."""
+        return {}
 
     def digest(self) -> str:
         """SHA-256 over the definition of the benchmark."""

@@ -1,35 +1,13 @@
 """Counter-based task streams: any task can be made again without the ones before it (DESIGN section 4)."""
 
 import hashlib
-from enum import IntEnum
-from typing import Protocol
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
+from oplstm.episodes.benchmark import Tasks
 from oplstm.episodes.episode import Episode
-
-
-class Split(IntEnum):
-    """What a block of tasks is for. Streams of different splits never share a task, whatever their seeds."""
-
-    TRAIN = 0
-    VALIDATION = 1
-    TEST = 2
-    PROMOTION_A = 3
-    PROMOTION_B = 4
-    FINAL_TRAIN = 5
-    FINAL_VALIDATION = 6
-    FINAL_TEST = 7
-
-
-class TaskDistribution(Protocol):
-    """A benchmark: it draws tasks from a NumPy generator, each array ``(count, ...)``."""
-
-    def sample(self, rng: np.random.Generator, count: int) -> tuple[NDArray[np.float64], ...]:
-        """Support inputs and targets, query inputs and targets of ``count`` tasks."""
-        ...
+from oplstm.episodes.split import Split
 
 
 class TaskStream:
@@ -39,7 +17,7 @@ class TaskStream:
     Task i does not depend on the meta-batch size that reads it.
 
     Args:
-        tasks: The benchmark.
+        tasks: The benchmark, opened.
         seed: Any integer in [0, 2^63).
         split: What the tasks are for.
         dtype: Floating type of the episodes.
@@ -47,15 +25,16 @@ class TaskStream:
 
     BLOCK = 256
 
-    def __init__(self, tasks: TaskDistribution, seed: int, split: Split, dtype: torch.dtype = torch.float32) -> None:
+    def __init__(self, tasks: Tasks, seed: int, split: Split, dtype: torch.dtype = torch.float32) -> None:
         self._tasks, self._seed, self._split, self._dtype = tasks, seed, split, dtype
         self._held: tuple[int, Episode] | None = None
 
     def _block(self, index: int) -> Episode:
         if self._held is None or self._held[0] != index:
             bits = np.random.Philox(key=[self._seed, self._split], counter=[0, 0, index, 0])
-            arrays = self._tasks.sample(np.random.Generator(bits), self.BLOCK)
-            self._held = index, Episode(*(torch.from_numpy(a).to(self._dtype).unsqueeze(0) for a in arrays))
+            arrays = self._tasks.sample(np.random.Generator(bits), self.BLOCK, self._split)
+            parts = (torch.from_numpy(array).unsqueeze(0) for array in arrays)
+            self._held = index, Episode(*parts).to(torch.device("cpu"), self._dtype)
         return self._held[1]
 
     def tasks(self, start: int, count: int) -> Episode:

@@ -9,8 +9,10 @@ from typing import Any, ClassVar, Generic, TypeVar
 import torch
 from torch import Tensor
 
-from oplstm.configuration import Configuration
-from oplstm.episodes.episode import Episode
+from oplstm.configuration import Configuration, Problems
+from oplstm.episodes.benchmark import Benchmark
+from oplstm.episodes.episode import Episode, TaskShape
+from oplstm.nets.backbone import Backbone, fits
 
 Params = Mapping[str, Tensor]
 """Named tensors of a pack, each ``(R, ...)``."""
@@ -27,17 +29,28 @@ class Learner(ABC, Generic[ConfigT]):
     A learner object serves a whole pack: it is built from the static part of the configuration, which all runs of the
     pack share. What differs between runs (weights, real-valued hyperparameters) is in ``params``.
 
+    Where gradients are disabled (meta-validation, meta-test, prediction), a learner adapts as at test time and builds
+    no meta-gradient graph.
+
     Args:
         config: Any run's configuration; only its static fields are used by ``passes`` and ``predict``.
-        d_x: Features of an input.
-        d_y: Features of a target.
+        shape: Of the tasks.
     """
 
     name: ClassVar[str]
     config_class: ClassVar[type[Any]]
+    any_way: ClassVar[bool] = False
+    """Whether the number of classes may differ between meta-training and meta-test."""
 
-    def __init__(self, config: ConfigT, d_x: int, d_y: int) -> None:
-        self.config, self.d_x, self.d_y = config, d_x, d_y
+    def __init__(self, config: ConfigT, shape: TaskShape) -> None:
+        self.config, self.shape = config, shape
+
+    @classmethod
+    def check_benchmark(cls, config: ConfigT, benchmark: Benchmark, problems: Problems) -> None:
+        """Record what of ``config`` does not go with the benchmark."""
+        backbone: Backbone = getattr(config, "backbone", "none")
+        if not fits(backbone, benchmark.shape.x):
+            problems.add("backbone", f"{backbone} wants images of at least 16 x 16, and {benchmark.name} has none")
 
     @abstractmethod
     def init(self, config: ConfigT, generator: torch.Generator) -> dict[str, Tensor]:
@@ -57,7 +70,7 @@ class Learner(ABC, Generic[ConfigT]):
 
     @abstractmethod
     def predict(self, params: Params, fast: Any, query_x: Tensor) -> Tensor:
-        """Predictions ``(R, B, Q, d_y)`` for the queries ``(R, B, Q, d_x)``."""
+        """Predictions ``(R, B, Q, d_y)`` for the queries ``(R, B, Q, *x)``: values, or logits of classes."""
 
     @property
     def loss_on_every_pass(self) -> bool:

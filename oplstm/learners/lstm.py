@@ -13,6 +13,7 @@ from torch import Tensor
 from oplstm.configuration import Problems, positive
 from oplstm.episodes.episode import Episode
 from oplstm.learners.learner import Learner, Params
+from oplstm.nets.backbone import Backbone, feature_count, features, init_backbone
 from oplstm.nets.linear import init_linear, linear
 from oplstm.nets.lstm_cell import State, init_lstm_stack, lstm_stack, pool_examples
 
@@ -30,6 +31,7 @@ class LSTMConfig:
     """Hyperparameters of the plain LSTM. Defaults follow the paper's equations, ``authors`` its published code.
 
     Attributes:
+        backbone: What the cells are fed of an input: all of its numbers, or its Conv-4 features.
         support: ``batched``: all examples at once, states mean-pooled (Eq. 10); ``sequential``: one after the other.
         widths: Hidden size of each stacked layer.
         passes: T, passes over the support set.
@@ -42,6 +44,7 @@ class LSTMConfig:
         first_pass_labels: Feed the labels in the first pass too; the authors put zeros there. Batched only.
     """
 
+    backbone: Backbone = "none"
     support: Literal["batched", "sequential"] = "batched"
     widths: tuple[int, ...] = (40, 40)
     passes: int = 4
@@ -89,17 +92,19 @@ class LSTM(Learner[LSTMConfig]):
     @property
     def _extra_channels(self) -> int:
         fed = self.config.encoding
-        return self.d_y * (1 + ("prediction" in fed) + ("error" in fed))
+        return self.shape.d_y * (1 + ("prediction" in fed) + ("error" in fed))
 
     def init(self, config: LSTMConfig, generator: torch.Generator) -> dict[str, Tensor]:
-        """Cells ``cell.0 ...`` and the read-out ``readout.weight``, ``readout.bias``."""
-        params = init_lstm_stack("cell", self.d_x + self._extra_channels, config.widths, generator)
-        params["readout.weight"], params["readout.bias"] = init_linear(config.widths[-1], self.d_y, generator)
+        """The backbone, cells ``cell.0 ...`` and the read-out ``readout.weight``, ``readout.bias``."""
+        params = init_backbone(config.backbone, self.shape.x, generator)
+        d_x = feature_count(config.backbone, self.shape.x)
+        params |= init_lstm_stack("cell", d_x + self._extra_channels, config.widths, generator)
+        params["readout.weight"], params["readout.bias"] = init_linear(config.widths[-1], self.shape.d_y, generator)
         return params
 
     def passes(self, params: Params, support: Episode) -> Iterator[Fast]:
         """One state a pass; see ``Fast``."""
-        x, y = _columns(support.support_x), _columns(support.support_y)
+        x, y = self._inputs(params, support.support_x), _columns(support.support_y)
         return self._batched(params, x, y) if self.config.support == "batched" else self._sequential(params, x, y)
 
     def _step(self, params: Params, inputs: Tensor, states: list[State | None]) -> list[State]:
@@ -108,7 +113,7 @@ class LSTM(Learner[LSTMConfig]):
     def _feedback(self, params: Params, y: Tensor, h: Tensor) -> Tensor:
         """The ``previous_*`` channels that follow from targets y and hidden states h: ``(R, e, B, M)``."""
         channels = [y]
-        if self._extra_channels > self.d_y:
+        if self._extra_channels > self.shape.d_y:
             prediction = self._read_out(params, h)
             channels += [prediction] if "prediction" in self.config.encoding else []
             channels += [prediction - y] if "error" in self.config.encoding else []
@@ -150,10 +155,13 @@ class LSTM(Learner[LSTMConfig]):
 
     def predict(self, params: Params, fast: Fast, query_x: Tensor) -> Tensor:
         """Each query takes one step from the state that the support set left."""
-        x = _columns(query_x)
+        x = self._inputs(params, query_x)
         inputs = torch.cat((x, fast.extra.expand(-1, -1, -1, x.shape[3])), dim=1)
         top = self._step(params, inputs, list(fast.states))[-1][0]
         return self._read_out(params, top).permute(0, 2, 3, 1)
+
+    def _inputs(self, params: Params, x: Tensor) -> Tensor:
+        return _columns(features(self.config.backbone, params, x))
 
     def _read_out(self, params: Params, h: Tensor) -> Tensor:
         """``(R, d_y, B, M)`` from hidden states ``(R, d, B, M)``."""

@@ -1,4 +1,4 @@
-"""OP-LSTM for fully-connected base-learners (Section 4, Eqs. 12-17, Algorithm 1).
+"""OP-LSTM (Section 4, Eqs. 12-17, Algorithm 1) on a fully-connected base-learner or on the last layer of Conv-4.
 
 The weights of a base-learner are 2D hidden states H. A coordinate-wise LSTM turns every node's activation and error
 message into a message of its own, and outer products of messages and inputs update H.
@@ -15,8 +15,12 @@ from torch import Tensor
 from oplstm.configuration import Problems, positive
 from oplstm.episodes.episode import Episode
 from oplstm.learners.learner import REAL, Learner, Params
+from oplstm.nets.backbone import Backbone, feature_count, features, init_backbone
+from oplstm.nets.batch_norm import batch_norm
 from oplstm.nets.linear import init_linear, linear
 from oplstm.nets.lstm_cell import State, init_lstm_stack, lstm_stack, pool_examples
+
+MESSAGE_EPSILON = 1e-7
 
 Fast = list[tuple[Tensor, Tensor]]
 """The adapted base-learner: (H, b) a layer, ``(R, B, d_out, d_in)`` and ``(R, B, d_out)``."""
@@ -27,7 +31,9 @@ class OPLSTMConfig:
     """Hyperparameters of OP-LSTM. Defaults follow the paper's equations, ``authors`` its published code.
 
     Attributes:
-        base_widths: Hidden widths of the fully-connected ReLU base-learner.
+        backbone: What makes the base-learner's inputs: nothing, or Conv-4, whose weights no task changes.
+        base_widths: Hidden widths of the fully-connected ReLU base-learner; none leaves its output layer.
+        batch_norm: Normalise hidden layers before the ReLU, by the statistics of the support or query set at hand.
         cells: Widths of the stacked cells of each coordinate-wise LSTM; the last one is a node's message, so 1.
         passes: T, passes over the support set.
         gamma: Step size of Eq. 14, or where it starts when learned.
@@ -39,12 +45,21 @@ class OPLSTMConfig:
             ``none``.
         message: What hidden layers receive from the layer above: its ``previous`` hidden states, h_t (Eq. 15), or
             those ``current`` in this pass, h_{t+1} (authors).
+        output_activation: What Eq. 15 calls the activation of an output node of a classifier: the ``softmax``, or the
+            ``raw`` logit (authors).
+        normed_value: With batch norm, what stands for a hidden node's activation in Eqs. 14 and 15: its
+            ``activation``, or its ``linear`` output, from before batch norm and ReLU (authors).
+        rescaled_messages: With batch norm, multiply the messages of hidden nodes in Eq. 14 by scale / (s sqrt(M)), s
+            the node's standard deviation over the support set (authors).
+        output_bias: A ``vector``, one for each output, or one ``shared`` by all (authors, on Conv-4).
         update_bias: Update the biases by the same rule, as the weights of a constant input 1. The paper does not.
         second_order: Backpropagate through the activations and messages that enter the LSTMs.
         loss_on: Train on the query loss of the ``last`` pass, or on the mean over ``every`` pass.
     """
 
+    backbone: Backbone = "none"
     base_widths: tuple[int, ...] = (91, 91, 91)
+    batch_norm: bool = False
     cells: tuple[int, ...] = (5, 5, 1)
     passes: int = 9
     gamma: float = field(default=0.1, metadata=REAL)
@@ -52,6 +67,10 @@ class OPLSTMConfig:
     pool_states: bool = True
     normalisation: Literal["example", "layer", "all", "none"] = "example"
     message: Literal["previous", "current"] = "previous"
+    output_activation: Literal["softmax", "raw"] = "softmax"
+    normed_value: Literal["activation", "linear"] = "activation"
+    rescaled_messages: bool = False
+    output_bias: Literal["vector", "shared"] = "vector"
     update_bias: bool = False
     second_order: bool = True
     loss_on: Literal["last", "every"] = "last"
@@ -64,16 +83,21 @@ class OPLSTMConfig:
             "pool_states": False,
             "normalisation": "all",
             "message": "current",
+            "output_activation": "raw",
+            "normed_value": "linear",
+            "rescaled_messages": True,
         },
     }
 
     def check(self, problems: Problems) -> None:
         """Record every impossible value."""
         positive(problems, self, "passes")
-        for name in ("base_widths", "cells"):
-            widths = getattr(self, name)
-            if not widths or min(widths) < 1:
-                problems.add(name, f"must be one or more widths >= 1, got {list(widths)}")
+        if not self.cells or min(self.cells) < 1:
+            problems.add("cells", f"must be one or more widths >= 1, got {list(self.cells)}")
+        if any(width < 1 for width in self.base_widths):
+            problems.add("base_widths", f"must be widths >= 1, got {list(self.base_widths)}")
+        if self.update_bias and self.output_bias == "shared":
+            problems.add("output_bias", "must be vector when update_bias is true: outputs would update one bias apart")
         if self.cells and self.cells[-1] != 1:
             problems.add("cells", f"must end in 1, the message of a node, got {list(self.cells)}")
 
@@ -92,17 +116,23 @@ class OPLSTM(Learner[OPLSTMConfig]):
         return len(self.config.base_widths) + 1
 
     def init(self, config: OPLSTMConfig, generator: torch.Generator) -> dict[str, Tensor]:
-        """``H.l`` and ``b.l`` of each layer, the cells of both LSTMs, and ``gamma`` if it is learned.
+        """The backbone, ``H.l`` and ``b.l`` of each layer, the cells of the LSTMs, and ``gamma`` if it is learned.
 
-        H starts as ``torch.nn.Linear`` does; hidden biases start at zero, the output's as ``torch.nn.Linear``'s.
+        H starts as ``torch.nn.Linear`` does; hidden biases start at zero, the output's as ``torch.nn.Linear``'s. Batch
+        norm has ``scale.l`` and ``shift.l``. Without hidden layers there is no ``body`` LSTM.
         """
-        params: dict[str, Tensor] = {}
-        widths = (self.d_x, *config.base_widths, self.d_y)
+        params = init_backbone(config.backbone, self.shape.x, generator)
+        widths = (feature_count(config.backbone, self.shape.x), *config.base_widths, self.shape.d_y)
         for layer in range(self._layers):
+            hidden = layer < self._layers - 1
             weight, bias = init_linear(widths[layer], widths[layer + 1], generator)
             params[f"H.{layer}"] = weight
-            params[f"b.{layer}"] = bias if layer == self._layers - 1 else torch.zeros_like(bias)
-        for part in ("output", "body"):
+            params[f"b.{layer}"] = torch.zeros_like(bias) if hidden else bias
+            if hidden and config.batch_norm:
+                params |= {f"scale.{layer}": torch.ones_like(bias), f"shift.{layer}": torch.zeros_like(bias)}
+        if config.output_bias == "shared":
+            params[f"b.{self._layers - 1}"] = params[f"b.{self._layers - 1}"][:1].clone()
+        for part in ("output", "body")[: self._layers]:
             params |= init_lstm_stack(part, 2, config.cells, generator)
         if config.gamma_learned:
             params["gamma"] = torch.tensor(config.gamma)
@@ -115,29 +145,62 @@ class OPLSTM(Learner[OPLSTMConfig]):
     def passes(self, params: Params, support: Episode) -> Iterator[Fast]:
         """Algorithm 1: T times forward, messages from the output down, and the outer-product update."""
         config, layers = self.config, self._layers
-        tasks = support.task_count
-        fast = [
-            (params[f"H.{layer}"].unsqueeze(1).expand(-1, tasks, -1, -1), params[f"b.{layer}"].unsqueeze(1))
-            for layer in range(layers)
-        ]
+        x = features(config.backbone, params, support.support_x)
+        fast = [(params[f"H.{layer}"].unsqueeze(1), params[f"b.{layer}"].unsqueeze(1)) for layer in range(layers)]
         states: list[list[State | None]] = [[None] * len(config.cells) for _ in range(layers)]
         messages: list[Tensor | None] = [None] * layers
         for _ in range(config.passes):
-            activations = _forward(fast, support.support_x)
+            outputs, activations = self._forward(params, fast, x)
+            values = self._values(outputs, activations)
             received = list(messages)
             for layer in reversed(range(layers)):
                 above = messages if config.message == "current" else received
-                error = support.support_y if layer == layers - 1 else self._propagate(fast, above, layer, activations)
-                stepped = self._coordinate_step(params, layer, activations[layer + 1], error, states[layer])
+                error = support.support_y if layer == layers - 1 else self._propagate(fast, above, layer, values)
+                stepped = self._coordinate_step(params, layer, values[layer + 1], error, states[layer])
                 messages[layer] = stepped[-1][0][:, 0]
                 states[layer] = list(pool_examples(stepped) if config.pool_states else stepped)
-            fast = self._update(params["gamma"], fast, [m for m in messages if m is not None], activations)
+            sent = [m for m in messages if m is not None]
+            if config.batch_norm and config.rescaled_messages:
+                sent = self._rescaled(params, sent, outputs)
+            fast = self._update(params["gamma"], fast, sent, values[:-1])
             yield fast
 
-    def _propagate(self, fast: Fast, above: list[Tensor | None], layer: int, activations: list[Tensor]) -> Tensor:
+    def _forward(self, params: Params, fast: Fast, x: Tensor) -> tuple[list[Tensor], list[Tensor]]:
+        """Eq. 13: the linear outputs of all layers, and their activations with a_0 = x first; each ``(R, B, M, d)``."""
+        outputs: list[Tensor] = []
+        activations = [x]
+        for layer, (weight, bias) in enumerate(fast):
+            outputs.append(linear(activations[-1], weight, bias))
+            activation = outputs[-1]
+            if layer < len(fast) - 1:
+                if self.config.batch_norm:
+                    activation = batch_norm(activation, params[f"scale.{layer}"], params[f"shift.{layer}"])
+                activation = torch.relu(activation)
+            activations.append(activation)
+        return outputs, activations
+
+    def _values(self, outputs: list[Tensor], activations: list[Tensor]) -> list[Tensor]:
+        """What stands for the activations in Eqs. 14 and 15, a_0 first."""
+        values = list(activations)
+        if self.config.batch_norm and self.config.normed_value == "linear":
+            values[1:-1] = outputs[:-1]
+        if self.shape.loss == "cross_entropy" and self.config.output_activation == "softmax":
+            values[-1] = values[-1].softmax(3)
+        return values
+
+    def _rescaled(self, params: Params, messages: list[Tensor], outputs: list[Tensor]) -> list[Tensor]:
+        """Messages of hidden nodes as the authors' network with batch norm has them."""
+        rescaled = list(messages)
+        for layer, output in enumerate(outputs[:-1]):
+            squares = (output - output.mean(2, keepdim=True)).square().sum(2, keepdim=True)
+            scale = params[f"scale.{layer}"][:, None, None]
+            rescaled[layer] = messages[layer] * scale * (squares + MESSAGE_EPSILON).rsqrt()
+        return rescaled
+
+    def _propagate(self, fast: Fast, above: list[Tensor | None], layer: int, values: list[Tensor]) -> Tensor:
         """Eq. 15, hidden layers: the message of the layer above, sent back through its H; ``(R, B, M, d_layer)``."""
         message = above[layer + 1]
-        return torch.zeros_like(activations[layer + 1]) if message is None else message @ fast[layer + 1][0]
+        return torch.zeros_like(values[layer + 1]) if message is None else message @ fast[layer + 1][0]
 
     def _coordinate_step(
         self, params: Params, layer: int, activation: Tensor, error: Tensor, states: list[State | None]
@@ -149,11 +212,10 @@ class OPLSTM(Learner[OPLSTMConfig]):
         part = "output" if layer == self._layers - 1 else "body"
         return lstm_stack(params, part, len(self.config.cells), z, states)
 
-    def _update(self, gamma: Tensor, fast: Fast, messages: list[Tensor], activations: list[Tensor]) -> Fast:
-        """Eq. 14, with the norm taken where ``normalisation`` says."""
+    def _update(self, gamma: Tensor, fast: Fast, messages: list[Tensor], inputs: list[Tensor]) -> Fast:
+        """Eq. 14, with the norm taken where ``normalisation`` says; ``inputs`` are a_0 to a_{L-1}."""
         config = self.config
-        examples = activations[0].shape[2]
-        inputs = activations[:-1]
+        examples = inputs[0].shape[2]
         if config.update_bias:
             inputs = [torch.cat((a, torch.ones_like(a[..., :1])), dim=-1) for a in inputs]
         sizes = [gamma.view(-1, 1, 1, 1) / examples] * len(fast)
@@ -178,16 +240,7 @@ class OPLSTM(Learner[OPLSTMConfig]):
 
     def predict(self, params: Params, fast: Fast, query_x: Tensor) -> Tensor:
         """Eq. 12 (Eq. 11 with any number of outputs): the base-learner with its updated weights."""
-        return _forward(fast, query_x)[-1]
-
-
-def _forward(fast: Fast, x: Tensor) -> list[Tensor]:
-    """Eq. 13: the activations of all layers, a_0 = x first, ReLU but for the last; each ``(R, B, M, d)``."""
-    activations = [x]
-    for layer, (weight, bias) in enumerate(fast):
-        out = linear(activations[-1], weight, bias)
-        activations.append(out if layer == len(fast) - 1 else torch.relu(out))
-    return activations
+        return self._forward(params, fast, features(self.config.backbone, params, query_x))[1][-1]
 
 
 def _inverse_root(square: Tensor) -> Tensor:

@@ -17,7 +17,11 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     Returns:
         ``(..., M, d_out)``.
     """
-    out = x @ weight.mT
+    if x.ndim == weight.ndim == 4 and weight.shape[1] == 1 < x.shape[1] and x.shape[0] == weight.shape[0]:
+        # one product serves all tasks of a run
+        out: Tensor = (x.flatten(1, 2) @ weight[:, 0].mT).unflatten(1, x.shape[1:3])
+    else:
+        out = x @ weight.mT
     return out if bias is None else out + bias.unsqueeze(-2)
 
 

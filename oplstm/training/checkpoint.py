@@ -2,7 +2,7 @@
 
 A pack's checkpoint is a folder ``update-<n>`` that appears by one rename, so it is complete or absent.
 A run's model is ``model.safetensors`` + ``run.json``; ``validation.safetensors`` and ``test.safetensors`` hold the
-query loss of every task, apart, so that code which selects can be shown the one and not the other.
+scores of every task, apart, so that code which selects can be shown the one and not the other.
 """
 
 import json
@@ -16,10 +16,11 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from oplstm.episodes.episode import Episode
-from oplstm.episodes.streams import Split, TaskStream
+from oplstm.episodes.split import Split
+from oplstm.episodes.streams import TaskStream
 from oplstm.errors import WorkError
 from oplstm.training.evaluation import evaluate
-from oplstm.training.pack import Pack, RunState
+from oplstm.training.pack import Device, Pack, RunState
 from oplstm.training.run import RunConfig
 
 VERSION = 1
@@ -105,12 +106,12 @@ def load_pack(folder: Path, pack: Pack) -> dict[str, float] | None:
     return dict(data["counters"])
 
 
-def save_model(folder: Path, pack: Pack, row: int, test: Tensor | None) -> None:
+def save_model(folder: Path, pack: Pack, row: int, test: dict[str, Tensor]) -> None:
     """Write the best weights of one run, its configuration and its scores a task to ``folder``."""
     params = {name: value[0] for name, value in pack.layout.views(pack.state.best_weights[row : row + 1]).items()}
-    files = {"model.safetensors": params, "validation.safetensors": {"losses": pack.state.best_losses[row]}}
-    if test is not None:
-        files["test.safetensors"] = {"losses": test}
+    files = {"model.safetensors": params, "validation.safetensors": {"values": pack.state.best_values[row]}}
+    if test:
+        files["test.safetensors"] = test
     data = {"run": pack.runs[row].to_dict(), "best_update": int(pack.state.best_update[row])}
     _write(folder, files, data, "run.json")
 
@@ -123,24 +124,26 @@ class Model:
         pack: A pack of this run alone.
     """
 
-    def __init__(self, run: RunConfig, weights: dict[str, Tensor]) -> None:
+    def __init__(self, run: RunConfig, weights: dict[str, Tensor], data: Path | None = None) -> None:
         self.run = run
-        self.pack = Pack([run], ["model"])
+        self.pack = Pack([run], ["model"], Device(data=data))
         self.pack.state.best_weights = self.pack.layout.flatten([weights])
 
-    def losses(self, split: Split, *, seed: int, count: int) -> Tensor:
-        """Query loss on the first ``count`` tasks of a split drawn from ``seed``, float64 ``(count,)``."""
-        tasks = TaskStream(self.run.benchmark, seed, split).tasks(0, count)
-        return evaluate(self.pack.learner, self.pack.params(self.pack.state.best_weights), tasks)[0]
+    def scores(self, split: Split, *, seed: int, count: int) -> dict[str, Tensor]:
+        """Scores on the first ``count`` tasks of a split drawn from ``seed``, each float64 ``(count,)``."""
+        pack = self.pack
+        episode = TaskStream(pack.tasks, seed, split).tasks(0, count)
+        found = evaluate(pack.learner, pack.params(pack.state.best_weights), episode, pack.tasks)
+        return {name: values[0] for name, values in found.items()}
 
     @torch.no_grad()
     def predict(self, support_x: Tensor, support_y: Tensor, query_x: Tensor) -> Tensor:
         """Learn one task and predict its queries.
 
         Args:
-            support_x: ``(M, d_x)``.
-            support_y: ``(M, d_y)``.
-            query_x: ``(Q, d_x)``.
+            support_x: ``(M, *x)``, of the task's shape: ``(M, d_x)``, or images ``(M, channels, height, width)``.
+            support_y: ``(M, d_y)``, one-hot for classes.
+            query_x: ``(Q, *x)``.
 
         Returns:
             ``(Q, d_y)``.
@@ -149,13 +152,15 @@ class Model:
             ValueError: A shape does not fit; the message names it.
         """
         learner = self.pack.learner
-        for name, value, width in (
-            ("support_x", support_x, learner.d_x),
-            ("support_y", support_y, learner.d_y),
-            ("query_x", query_x, learner.d_x),
+        x_shape, y_shape = learner.shape.x, (learner.shape.d_y,)
+        for name, value, wanted in (
+            ("support_x", support_x, x_shape),
+            ("support_y", support_y, y_shape),
+            ("query_x", query_x, x_shape),
         ):
-            if value.ndim != 2 or value.shape[1] != width or not len(value):
-                raise ValueError(f"{name} must have the shape (n, {width}) with n >= 1, got {tuple(value.shape)}")
+            if value.ndim == 0 or tuple(value.shape[1:]) != wanted or not len(value):
+                text = ", ".join(map(str, wanted))
+                raise ValueError(f"{name} must have the shape (n, {text}) with n >= 1, got {tuple(value.shape)}")
         if len(support_x) != len(support_y):
             raise ValueError(f"support_x and support_y must be equally long, got {len(support_x)} and {len(support_y)}")
         one_task = (value.float()[None, None] for value in (support_x, support_y, query_x))
@@ -165,8 +170,12 @@ class Model:
         return learner.predict(params, fast, query)[0, 0]
 
 
-def load_model(folder: Path) -> Model:
+def load_model(folder: Path, data: Path | None = None) -> Model:
     """The best weights that ``save_model`` wrote to ``folder``.
+
+    Args:
+        folder: Of the run.
+        data: The folder of imported datasets; needed to score an image model on tasks, not to predict with it.
 
     Raises:
         WorkError: There is no model, or it is of another format version.
@@ -174,14 +183,14 @@ def load_model(folder: Path) -> Model:
     if not (folder / "run.json").is_file():
         raise WorkError(f"{folder} holds no model (run.json is missing)")
     run = RunConfig.from_dict(_read(folder, "run.json")["run"])
-    return Model(run, load_file(folder / "model.safetensors"))
+    return Model(run, load_file(folder / "model.safetensors"), data)
 
 
-def load_validation_losses(folder: Path) -> Tensor:
-    """The validation loss of the best weights on every task, ``(tasks,)``."""
-    return load_file(folder / "validation.safetensors")["losses"]
+def load_validation_values(folder: Path) -> Tensor:
+    """The validation value of the best weights, by the benchmark's measure, on every task: ``(tasks,)``."""
+    return load_file(folder / "validation.safetensors")["values"]
 
 
-def load_test_losses(folder: Path) -> Tensor:
-    """The test loss on every task, ``(tasks,)``."""
-    return load_file(folder / "test.safetensors")["losses"]
+def load_test_scores(folder: Path) -> dict[str, Tensor]:
+    """The test scores of every task, each ``(tasks,)``; those of other domains are ``cross/<dataset>/...``."""
+    return load_file(folder / "test.safetensors")

@@ -1,56 +1,76 @@
-"""Query losses of a pack on many tasks, without a meta-gradient graph."""
+"""Losses of a pack: the one that is trained on, and those of many tasks without a meta-gradient graph."""
 
 import math
 from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
-from oplstm.episodes.episode import Episode
+from oplstm.episodes.benchmark import Tasks
+from oplstm.episodes.episode import Episode, Loss
 from oplstm.learners.learner import Learner, Params
 
+NUMBERS_AT_ONCE = 1 << 21
+"""Bound on the numbers in the inputs of one forward pass: keeps memory flat and the working set near the caches."""
 COLUMNS_AT_ONCE = 1 << 15
-"""Bound on R x tasks x query points in one forward pass: keeps memory flat and the working set near the caches."""
+"""The same for R x tasks x query points."""
 
 
-def task_losses(prediction: Tensor, target: Tensor) -> Tensor:
-    """Mean squared error of each task, ``(R, B)``, from ``(R, B, Q, d_y)``."""
-    return (prediction - target).square().mean((2, 3))
+def task_losses(prediction: Tensor, target: Tensor, loss: Loss) -> Tensor:
+    """Mean query loss of each task, ``(R, B)``, from predictions and targets ``(R, B, Q, d_y)``."""
+    if loss == "mse":
+        return (prediction - target).square().mean((2, 3))
+    return -(functional.log_softmax(prediction, dim=3) * target).sum(3).mean(2)
+
+
+def task_accuracies(prediction: Tensor, target: Tensor) -> Tensor:
+    """The share of queries of each task whose largest logit is the right one, ``(R, B)``."""
+    return (prediction.argmax(3) == target.argmax(3)).double().mean(2)
 
 
 def training_loss(learner: Learner[Any], params: Params, batch: Episode) -> Tensor:
     """The meta-training loss of each run, ``(R,)``: the mean query loss over its tasks."""
+    loss = learner.shape.loss
     if learner.loss_on_every_pass:
         predictions = (learner.predict(params, fast, batch.query_x) for fast in learner.passes(params, batch))
-        losses = torch.stack([task_losses(prediction, batch.query_y) for prediction in predictions]).mean(0)
+        losses = torch.stack([task_losses(prediction, batch.query_y, loss) for prediction in predictions]).mean(0)
     else:
         prediction = learner.predict(params, learner.adapt(params, batch), batch.query_x)
-        losses = task_losses(prediction, batch.query_y)
+        losses = task_losses(prediction, batch.query_y, loss)
     return losses.mean(1)
 
 
 @torch.no_grad()
-def evaluate(learner: Learner[Any], params: Params, tasks: Episode) -> Tensor:
-    """The query loss of every task, ``(R, tasks)``, float64.
+def evaluate(learner: Learner[Any], params: Params, episode: Episode, tasks: Tasks | None = None) -> dict[str, Tensor]:
+    """The scores of every task, each float64 ``(R, tasks)``: ``loss``, and ``accuracy`` of a classification.
 
     Args:
         learner: The method.
         params: Parameters of the pack.
-        tasks: One set of tasks an run, or R = 1: the same for all.
+        episode: One set of tasks a run, or R = 1: the same for all.
+        tasks: Gathers the inputs of a part of the episode at a time; None where they are there.
     """
     runs = next(iter(params.values())).shape[0]
-    queries = tasks.query_x.shape[2]
-    at_once = max(1, COLUMNS_AT_ONCE // (runs * queries))
-    losses = []
-    for start in range(0, tasks.task_count, at_once):
-        part = tasks.tasks(start, min(start + at_once, tasks.task_count))
+    queries = episode.query_y.shape[2]
+    numbers = (episode.support_y.shape[2] + queries) * learner.shape.d_x
+    at_once = max(1, min(COLUMNS_AT_ONCE // (runs * queries), NUMBERS_AT_ONCE // (runs * numbers)))
+    scores: dict[str, list[Tensor]] = {}
+    for start in range(0, episode.task_count, at_once):
+        part = episode.tasks(start, min(start + at_once, episode.task_count))
+        if tasks is not None:
+            part = tasks.gather(part)
         if part.support_x.shape[0] != runs:
             part = part.expand(runs)
         prediction = learner.predict(params, learner.adapt(params, part), part.query_x)
-        losses.append(task_losses(prediction, part.query_y).double())
-    return torch.cat(losses, dim=1)
+        found = {"loss": task_losses(prediction, part.query_y, learner.shape.loss).double()}
+        if learner.shape.loss == "cross_entropy":
+            found["accuracy"] = task_accuracies(prediction, part.query_y)
+        for name, values in found.items():
+            scores.setdefault(name, []).append(values)
+    return {name: torch.cat(parts, dim=1) for name, parts in scores.items()}
 
 
-def ci95(losses: Tensor) -> Tensor:
+def ci95(values: Tensor) -> Tensor:
     """Half-width of the normal 95% confidence interval of the mean over the last axis (tasks)."""
-    return 1.959963984540054 * losses.std(-1) / math.sqrt(losses.shape[-1])
+    return 1.959963984540054 * values.std(-1) / math.sqrt(values.shape[-1])

@@ -134,38 +134,41 @@ class Trainer:
         """One meta-validation point: select, report, drop what has ended, checkpoint."""
         pack, state = self._pack, self._pack.state
         train_seconds = time.monotonic() - self._point_clock
-        losses = pack.validation_losses()
-        mean = losses.mean(1)
+        scores = pack.validation_scores()
+        losses, values = scores["loss"].mean(1), scores[pack.measure.name]
+        mean = values.mean(1).where(losses.isfinite(), torch.nan)
         if pack.update == 0:
-            state.untrained_loss = mean.clone()
-        better = mean < state.best_loss  # strict; False for nan
-        state.best_loss = torch.where(better, mean, state.best_loss)
+            state.untrained_loss = losses.clone()
+        # strict; False for nan
+        better = mean > state.best_value if pack.measure.higher_is_better else mean < state.best_value
+        state.best_value = torch.where(better, mean, state.best_value)
         state.best_update = torch.where(better, pack.update, state.best_update)
-        state.best_losses = torch.where(better.unsqueeze(1), losses, state.best_losses)
+        state.best_values = torch.where(better.unsqueeze(1), values, state.best_values)
         state.best_weights = torch.where(better.unsqueeze(1), state.weights, state.best_weights)
-        diverged = (state.diverged_at >= 0) | ~mean.isfinite()
-        diverged |= mean > DIVERGENCE_FACTOR * state.untrained_loss.clamp(min=1.0)
-        points = self._points(milestone, mean, ci95(losses), train_seconds)
+        diverged = (state.diverged_at >= 0) | ~losses.isfinite()
+        diverged |= losses > DIVERGENCE_FACTOR * state.untrained_loss.clamp(min=1.0)
+        points = self._points(milestone, scores, train_seconds)
         prune = set(self._listener.on_points(points))
         state.loss_sum = torch.zeros_like(state.loss_sum)
         self._since_point = 0
         gone = [row for row in range(len(pack.runs)) if diverged[row]]
         pruned = [row for row, name in enumerate(pack.names) if name in prune and row not in gone]
-        self._end(gone, "diverged", mean)
+        self._end(gone, "diverged", losses)
         self._end(pruned, "pruned")
         pack.keep([row for row in range(len(pack.runs)) if row not in gone and row not in pruned])
         if pack.runs:
             self._save()
         self._point_clock, self._timed_updates = time.monotonic(), 0
 
-    def _points(self, milestone: int, mean: Tensor, interval: Tensor, seconds: float) -> list[Point]:
+    def _points(self, milestone: int, scores: dict[str, Tensor], seconds: float) -> list[Point]:
         pack, state = self._pack, self._pack.state
+        interval = ci95(scores[pack.measure.name])
         points = []
         for row, name in enumerate(pack.names):
-            metrics = {
-                "val/loss": mean[row].item(),
+            metrics = {f"val/{score}": values[row].mean().item() for score, values in scores.items()}
+            metrics |= {
                 "val/ci95": interval[row].item(),
-                "val/best": state.best_loss[row].item(),
+                "val/best": state.best_value[row].item(),
                 "tasks_seen": float(pack.update * pack.meta_batch_size),
             }
             if self._since_point:
@@ -178,35 +181,45 @@ class Trainer:
         """Test every run that is left, with its best weights, once."""
         pack = self._pack
         if pack.runs:
-            losses = pack.test_losses() if pack.budget.test_tasks else None
-            self._end(range(len(pack.runs)), "complete", test=losses, note=note, budget_exhausted=budget_exhausted)
+            scores = pack.test_scores() if pack.budget.test_tasks else {}
+            self._end(range(len(pack.runs)), "complete", test=scores, note=note, budget_exhausted=budget_exhausted)
 
     def _end(
         self,
         rows: Sequence[int],
         state: EndState,
-        mean: Tensor | None = None,
+        losses: Tensor | None = None,
         *,
-        test: Tensor | None = None,
+        test: dict[str, Tensor] | None = None,
         note: str = "",
         budget_exhausted: bool = False,
     ) -> None:
         """Write the runs' files, then report their end."""
         pack, ends = self._pack, []
         for row in rows:
-            metrics = {"val/best": pack.state.best_loss[row].item()}
-            if test is not None:
-                metrics |= {"test/loss": test[row].mean().item(), "test/ci95": ci95(test[row]).item()}
+            metrics = {"val/best": pack.state.best_value[row].item()}
+            tested = {name: values[row] for name, values in (test or {}).items()}
+            metrics |= self._test_metrics(tested)
             if state != "stopped":
-                save_model(self._run_folder / pack.names[row], pack, row, None if test is None else test[row])
-            reason = self._divergence(row, mean[row].item()) if state == "diverged" and mean is not None else note
+                save_model(self._run_folder / pack.names[row], pack, row, tested)
+            reason = self._divergence(row, losses[row].item()) if losses is not None else note
             best_update = int(pack.state.best_update[row])
             ends.append(RunEnd(pack.names[row], state, pack.update, best_update, metrics, reason, budget_exhausted))
         if ends:
             self._listener.on_ends(ends)
 
-    def _divergence(self, row: int, mean: float) -> str:
+    def _test_metrics(self, tested: dict[str, Tensor]) -> dict[str, float]:
+        """``test/loss``, ``test/ci95`` of the measure, and the same below ``cross/<dataset>/``."""
+        metrics = {}
+        for score, values in tested.items():
+            domain, _, name = score.rpartition("/")
+            metrics[f"{domain or 'test'}/{name}"] = values.mean().item()
+            if name == self._pack.measure.name:
+                metrics[f"{domain or 'test'}/ci95"] = ci95(values).item()
+        return metrics
+
+    def _divergence(self, row: int, loss: float) -> str:
         at = int(self._pack.state.diverged_at[row])
         if at >= 0:
             return f"diverged: training loss not finite at update {at}"
-        return f"diverged: validation loss {mean:.4g} at update {self._pack.update}"
+        return f"diverged: validation loss {loss:.4g} at update {self._pack.update}"

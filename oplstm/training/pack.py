@@ -2,13 +2,17 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from oplstm.episodes.benchmark import Measure, Tasks
 from oplstm.episodes.episode import Episode, stack_runs
-from oplstm.episodes.streams import Split, TaskStream
+from oplstm.episodes.split import Split
+from oplstm.episodes.streams import TaskStream
 from oplstm.learners.learner import Learner
 from oplstm.learners.registry import LEARNERS
 from oplstm.training.adam import AdamMoments, adam_step
@@ -19,10 +23,11 @@ from oplstm.training.run import RunConfig
 
 @dataclass(frozen=True)
 class Device:
-    """Where and in which precision a pack computes."""
+    """Where a pack computes, in which precision, and the folder of imported datasets it finds there, if any."""
 
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
     dtype: torch.dtype = torch.float32
+    data: Path | None = None
 
 
 @dataclass
@@ -33,9 +38,10 @@ class RunState:
         weights: ``(R, P)``.
         moments: Adam's, ``(R, P)`` each.
         best_weights: Weights of the best validation so far, ``(R, P)``.
-        best_loss: Validation loss of ``best_weights``, float64 ``(R,)``; inf before the first point.
+        best_value: Mean validation value of ``best_weights`` by the benchmark's measure, float64 ``(R,)``; the worst
+            before the first point.
         best_update: Its update, int64 ``(R,)``.
-        best_losses: Its query loss on every validation task, float64 ``(R, tasks)``.
+        best_values: Its value on every validation task, float64 ``(R, tasks)``.
         untrained_loss: Validation loss before training, float64 ``(R,)``.
         loss_sum: Sum of the training losses since the last validation point, float64 ``(R,)``.
         diverged_at: First update whose training loss was not finite, int64 ``(R,)``; -1 while there is none.
@@ -44,14 +50,14 @@ class RunState:
     weights: Tensor
     moments: AdamMoments
     best_weights: Tensor
-    best_loss: Tensor
+    best_value: Tensor
     best_update: Tensor
-    best_losses: Tensor
+    best_values: Tensor
     untrained_loss: Tensor
     loss_sum: Tensor
     diverged_at: Tensor
 
-    ROWS = ("weights", "best_weights", "best_loss", "best_update", "best_losses", "untrained_loss", "loss_sum",
+    ROWS = ("weights", "best_weights", "best_value", "best_update", "best_values", "untrained_loss", "loss_sum",
             "diverged_at")  # fmt: skip
 
     def tensors(self) -> dict[str, Tensor]:
@@ -64,6 +70,12 @@ class RunState:
         """The state that ``tensors`` was taken from."""
         moments = AdamMoments(tensors["moments.first"], tensors["moments.second"], steps)
         return cls(moments=moments, **{name: tensors[name] for name in cls.ROWS})
+
+
+def parameter_count(run: RunConfig) -> int:
+    """Trained parameters of a run."""
+    learner = LEARNERS[run.learner](run.hyperparameters, run.benchmark.shape)
+    return Layout(learner.init(run.hyperparameters, torch.Generator())).size
 
 
 class Pack:
@@ -84,9 +96,8 @@ class Pack:
             raise ValueError(f"runs of one pack must share a signature: {', '.join(names)} do not")
         self.runs, self.names = list(runs), list(names)
         first = self.runs[0]
-        self.learner: Learner[Any] = LEARNERS[first.learner](
-            first.hyperparameters, first.benchmark.d_x, first.benchmark.d_y
-        )
+        self.measure: Measure = first.benchmark.measure
+        self.learner: Learner[Any] = LEARNERS[first.learner](first.hyperparameters, first.benchmark.shape)
         initial = [self.learner.init(run.hyperparameters, torch.Generator().manual_seed(run.seed)) for run in runs]
         self.layout = Layout(initial[0])
         self.update = 0
@@ -104,9 +115,11 @@ class Pack:
             weights=weights,
             moments=AdamMoments.zeros(weights),
             best_weights=weights.clone(),
-            best_loss=per_run(float("inf"), torch.float64),
+            best_value=per_run(self.measure.worst, torch.float64),
             best_update=per_run(0, torch.int64),
-            best_losses=per_run(float("inf"), torch.float64).unsqueeze(1).expand(-1, self.budget.validation_tasks),
+            best_values=per_run(self.measure.worst, torch.float64)
+            .unsqueeze(1)
+            .expand(-1, self.budget.validation_tasks),
             untrained_loss=per_run(float("inf"), torch.float64),
             loss_sum=per_run(0.0, torch.float64),
             diverged_at=per_run(-1, torch.int64),
@@ -116,13 +129,22 @@ class Pack:
         """What follows from the runs and is not state: streams, learning rates, constants."""
         if not self.runs:
             return
-        dtype = self.device.dtype
-        split = Split.FINAL_TRAIN if self.runs[0].final else Split.TRAIN
-        self._streams = [TaskStream(run.benchmark, run.seed, split, dtype) for run in self.runs]
+        self.__dict__.pop("_streams", None)
         self._lr = self._place(torch.tensor([[run.lr] for run in self.runs], dtype=torch.float64))
         constants = [self.learner.constants(run.hyperparameters) for run in self.runs]
         self._constants = {name: self._place(torch.stack([c[name] for c in constants])) for name in constants[0]}
         self._evaluation_tasks: dict[Split, Episode] = {}
+
+    @cached_property
+    def tasks(self) -> Tasks:
+        """The benchmark's, opened when they are first needed: a model predicts without the data."""
+        tasks: Tasks = self._first.benchmark.open(self.device.data)
+        return tasks
+
+    @cached_property
+    def _streams(self) -> list[TaskStream]:
+        split = Split.FINAL_TRAIN if self._first.final else Split.TRAIN
+        return [TaskStream(self.tasks, run.seed, split, self.device.dtype) for run in self.runs]
 
     @property
     def budget(self) -> Any:
@@ -156,7 +178,7 @@ class Pack:
     def step(self) -> None:
         """One meta-update of every run."""
         batch = stack_runs([stream.batch(self.update, self.meta_batch_size) for stream in self._streams])
-        batch = batch.to(self.device.device, self.device.dtype)
+        batch = self.tasks.gather(batch.to(self.device.device, self.device.dtype))
         state = self.state
         weights = state.weights.requires_grad_()
         losses = training_loss(self.learner, self.params(weights), batch)
@@ -172,22 +194,29 @@ class Pack:
     def evaluation_tasks(self, split: Split, count: int) -> Episode:
         """The tasks of a split: one block for all runs if they share its seed, else one a run."""
         if split not in self._evaluation_tasks:
-            seeds = [run.evaluation_seed for run in self.runs]
-            seeds = seeds[:1] if len(set(seeds)) == 1 else seeds
-            blocks = [
-                TaskStream(self._first.benchmark, seed, split, self.device.dtype).tasks(0, count) for seed in seeds
-            ]
-            self._evaluation_tasks[split] = stack_runs(blocks).to(self.device.device, self.device.dtype)
+            self._evaluation_tasks[split] = self._draw(self.tasks, split, count)
         return self._evaluation_tasks[split]
 
-    def validation_losses(self) -> Tensor:
-        """Query loss on every meta-validation task, float64 ``(R, tasks)``."""
-        split = Split.FINAL_VALIDATION if self._first.final else Split.VALIDATION
-        tasks = self.evaluation_tasks(split, self.budget.validation_tasks)
-        return evaluate(self.learner, self.params(self.state.weights), tasks)
+    def _draw(self, tasks: Tasks, split: Split, count: int) -> Episode:
+        seeds = [run.evaluation_seed for run in self.runs]
+        seeds = seeds[:1] if len(set(seeds)) == 1 else seeds
+        blocks = [TaskStream(tasks, seed, split, self.device.dtype).tasks(0, count) for seed in seeds]
+        return stack_runs(blocks).to(self.device.device, self.device.dtype)
 
-    def test_losses(self) -> Tensor:
-        """Query loss of the best weights on every test task, float64 ``(R, tasks)``."""
+    def validation_scores(self) -> dict[str, Tensor]:
+        """Scores on every meta-validation task; see ``evaluate``."""
+        split = Split.FINAL_VALIDATION if self._first.final else Split.VALIDATION
+        episode = self.evaluation_tasks(split, self.budget.validation_tasks)
+        return evaluate(self.learner, self.params(self.state.weights), episode, self.tasks)
+
+    def test_scores(self) -> dict[str, Tensor]:
+        """Scores of the best weights on every test task, and as ``cross/<dataset>/...`` on those of other domains."""
         split = Split.FINAL_TEST if self._first.final else Split.TEST
-        tasks = self.evaluation_tasks(split, self.budget.test_tasks)
-        return evaluate(self.learner, self.params(self.state.best_weights), tasks)
+        params = self.params(self.state.best_weights)
+        scores = evaluate(self.learner, params, self.evaluation_tasks(split, self.budget.test_tasks), self.tasks)
+        for name, benchmark in self._first.benchmark.cross().items():
+            tasks = benchmark.open(self.device.data)
+            episode = self._draw(tasks, split, self.budget.test_tasks)
+            found = evaluate(self.learner, params, episode, tasks)
+            scores |= {f"cross/{name}/{score}": values for score, values in found.items()}
+        return scores

@@ -9,11 +9,9 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
 from oplstm.configuration import Problems, build, convert, mapping, positive, unknown_key
-from oplstm.episodes.sine import SineTasks
+from oplstm.episodes.registry import BENCHMARKS
 from oplstm.learners.learner import signature
 from oplstm.learners.registry import LEARNERS
-
-BENCHMARKS = {"sine": SineTasks}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -164,6 +162,10 @@ def build_run(data: Mapping[str, Any], problems: Problems) -> RunConfig | None:
         problems.add(("benchmark", "name"), unknown_key(str(name), BENCHMARKS))
     budget = build(Budget, mapping(data.get("budget"), "budget", problems), problems.below("budget"))
     values = {key: _plain(data, key, problems) for key in _PLAIN}
+    if hyperparameters is not None and benchmark is not None:
+        LEARNERS[str(learner)].check_benchmark(hyperparameters, benchmark, problems.below("hyperparameters"))
+        if getattr(benchmark, "train_ways", None) and not LEARNERS[str(learner)].any_way:
+            problems.add(("benchmark", "train_ways"), f"{learner} has one output a class: leave it out")
     if len(problems.found) > before or hyperparameters is None or benchmark is None or budget is None:
         return None
     return RunConfig(

@@ -12,7 +12,8 @@ from jobs import benchmark
 from jobs.baseline import BaselineLSTM, BaselineOPLSTM, BaselineTraining, Kind
 from jobs.benchmark import SETTINGS, Row, Setting, added_memory, main, measure, seconds_per_call
 from oplstm.episodes.sine import SineTasks
-from oplstm.episodes.streams import Split, TaskStream
+from oplstm.episodes.split import Split
+from oplstm.episodes.streams import TaskStream
 from oplstm.learners.lstm import LSTMConfig
 from oplstm.learners.op_lstm import OPLSTMConfig
 from oplstm.training.evaluation import training_loss

@@ -16,6 +16,7 @@ from click.testing import CliRunner
 
 from jobs.cli import main
 from jobs.home import Home
+from jobs.jobfile import shipped_jobs
 from tests.conftest import ROOT
 from tests.jobs.formula_training import job, new_sweep, opened
 
@@ -104,7 +105,8 @@ def test_init_overwrites_nothing(home, tmp_path):
 
 def test_jobs_lists_what_ships(home):
     listed = answer("jobs")
-    assert set(listed) == {"demo", "sine-lstm", "sine-lstm-sequential", "sine-op-lstm"}
+    assert set(listed) == set(shipped_jobs())
+    assert {"demo", "sine-lstm", "omniglot-op-lstm"} <= set(listed)
     lines = run("jobs").stdout.splitlines()
     assert [line.split()[0] for line in lines] == list(listed)
 

@@ -7,7 +7,7 @@ import pytest
 from rich.console import Console
 
 from jobs import display
-from jobs.final import FinalResult
+from jobs.final import FinalResult, Score
 from jobs.selection import Choice, Leader
 from jobs.statistics import Interval
 from oplstm.errors import RequestError, WorkError
@@ -71,15 +71,19 @@ def test_intervals():
     assert display.interval(Interval(0.5, math.nan)) == "0.5000"
 
 
+def loss(*score):
+    return FinalResult("loss", Score(*score), {})
+
+
 def test_a_result_says_which_claim_each_interval_makes():
-    lines = display.result_lines("demo-final", FinalResult(0.0406, 0.0023, 0.0249, (0.0298, 0.0496, 0.0425)))
+    lines = display.result_lines("demo-final", loss(0.0406, 0.0023, 0.0249, (0.0298, 0.0496, 0.0425)))
     assert lines == [
         "demo-final: test MSE 0.0406",
         "  ± 0.0023 (95% over all test tasks pooled: about these trained weights)",
         "  ± 0.0249 (95% over 3 seeds: about the configuration)",
         "  seeds: 0.0298  0.0496  0.0425",
     ]
-    assert len(display.result_lines("one", FinalResult(0.04, 0.002, math.nan, (0.04,)))) == 3
+    assert len(display.result_lines("one", loss(0.04, 0.002, math.nan, (0.04,)))) == 3
 
 
 def test_a_choice_shows_what_was_picked_and_what_was_tied():

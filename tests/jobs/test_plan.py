@@ -1,6 +1,7 @@
 """`oplstm plan`: trials, packs and signatures exactly, time and disk about."""
 
 import itertools
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -20,7 +21,7 @@ GRID = {"sampler": {"name": "grid"}, "trials": None}
 @pytest.mark.parametrize("pack", [1, 2, 4])
 def test_a_plan_is_what_the_sweep_then_does(pack, tmp_path):
     of = job("six_cells", resources={"pack": pack}, **GRID)
-    plan = make_plan(of)
+    plan = make_plan(of, Path())
     state = finish(new_sweep(tmp_path / "s", of))
     assert plan.trials == len(state.trials) == 6
     assert plan.packs == len(signatures(state))
@@ -28,20 +29,20 @@ def test_a_plan_is_what_the_sweep_then_does(pack, tmp_path):
 
 
 def test_an_exhausted_space_has_fewer_trials_than_were_asked_for():
-    assert make_plan(job("six_cells", trials=50)).trials == 6
-    assert make_plan(job("rates", trials=7)).trials == 7
+    assert make_plan(job("six_cells", trials=50), Path()).trials == 6
+    assert make_plan(job("rates", trials=7), Path()).trials == 7
 
 
 def test_pinned_dimensions_of_the_grid_of_op_lstm_leave_the_conventions():
     pinned = ["base_widths=[2]", "cells=[1]", "passes=1", "meta_batch_size=1", "lr=.01"]
-    plan = make_plan(load_job("sine-op-lstm", pinned))
+    plan = make_plan(load_job("sine-op-lstm", pinned), Path())
     assert (plan.trials, plan.signatures) == (3, 3)
 
 
 def test_time_is_that_of_a_few_updates_times_all_of_them(monkeypatch):
     seconds = itertools.count()
     monkeypatch.setattr("jobs.plan.time", SimpleNamespace(perf_counter=lambda: next(seconds)))
-    plan = make_plan(job("rates", trials=7, budget={"updates": 600, "validate_every": 1}))
+    plan = make_plan(job("rates", trials=7, budget={"updates": 600, "validate_every": 1}), Path())
     assert plan.cpu_hours == pytest.approx(7 * 600 * (1 / PROBE_UPDATES) / 3600)
 
 

@@ -7,7 +7,8 @@ import torch
 
 from jobs import provenance as module
 from jobs.provenance import device_tags, digests, provenance
-from oplstm.episodes.streams import Split, TaskStream
+from oplstm.episodes.split import Split
+from oplstm.episodes.streams import TaskStream
 from oplstm.training.run import RunConfig
 
 pytestmark = pytest.mark.unit
@@ -27,7 +28,7 @@ ALL = {"configuration", "benchmark", "validation_tasks", "test_tasks"}
 
 def changed(**keys):
     """The digests that change with these keys of the run."""
-    before, after = digests(RunConfig.from_dict(RUN)), digests(RunConfig.from_dict(RUN | keys))
+    before, after = (digests(RunConfig.from_dict(data), None) for data in (RUN, RUN | keys))
     assert {name.removeprefix("digest.") for name in before} == ALL
     return {name.removeprefix("digest.") for name in before if before[name] != after[name]}
 
@@ -54,10 +55,10 @@ def test_a_digest_covers_what_it_names(keys, wanted):
 
 def test_a_tasks_digest_is_that_of_the_very_tasks():
     run = RunConfig.from_dict(RUN)
-    assert digests(run)["digest.validation_tasks"] == TaskStream(run.benchmark, 7, Split.VALIDATION).digest(3)
-    assert digests(run)["digest.test_tasks"] == TaskStream(run.benchmark, 7, Split.TEST).digest(2)
+    assert digests(run, None)["digest.validation_tasks"] == TaskStream(run.benchmark, 7, Split.VALIDATION).digest(3)
+    assert digests(run, None)["digest.test_tasks"] == TaskStream(run.benchmark, 7, Split.TEST).digest(2)
     untested = RunConfig.from_dict(RUN | {"budget": RUN["budget"] | {"test_tasks": 0}})
-    assert digests(untested)["digest.test_tasks"] == "none"
+    assert digests(untested, None)["digest.test_tasks"] == "none"
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from typing import Any
 
 from PIL import Image
 
-from oplstm.episodes.streams import Split
+from oplstm.episodes.split import Split
 from oplstm.training.checkpoint import load_model
 from tests.jobs.integration.command_line import Oplstm
 from tests.tracking.conftest import Rest, texts
@@ -89,7 +89,8 @@ class TrackedSweep:
         params, seed = texts(run, "params"), model.run.evaluation_seed
         assert (str(model.run.seed), str(seed)) == (params["seed"], params["evaluation_seed"])
         for split, metric in ((Split.VALIDATION, "val/best"), (Split.TEST, "test/loss")):
-            losses = model.losses(split, seed=seed, count=int(params[f"budget.{split.name.lower()}_tasks"]))
+            count = int(params[f"budget.{split.name.lower()}_tasks"])
+            losses = model.scores(split, seed=seed, count=count)["loss"]
             _, tracked = self.rest.history(run, metric)[-1]
             assert math.isclose(losses.mean().item(), tracked, rel_tol=1e-6)
 

@@ -6,6 +6,7 @@ from scipy import stats
 
 from oplstm.configuration import Problems, build
 from oplstm.episodes.sine import SineTasks
+from oplstm.episodes.split import Split
 
 pytestmark = pytest.mark.unit
 
@@ -13,7 +14,7 @@ COUNT = 4000
 
 
 def sample(count=COUNT, seed=3, **options):
-    return SineTasks(**options).sample(np.random.default_rng(seed), count)
+    return SineTasks(**options).sample(np.random.default_rng(seed), count, Split.TRAIN)
 
 
 def amplitudes_and_shifts(x, y):

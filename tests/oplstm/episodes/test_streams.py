@@ -7,7 +7,8 @@ import pytest
 import torch
 
 from oplstm.episodes.sine import SineTasks
-from oplstm.episodes.streams import Split, TaskStream
+from oplstm.episodes.split import Split
+from oplstm.episodes.streams import TaskStream
 
 pytestmark = pytest.mark.unit
 

@@ -33,6 +33,16 @@ def random_episode(sizes: Sizes, seed: int = 0) -> Episode:
     return Episode(*(torch.randn(shape, generator=g, dtype=torch.float64) for shape in shapes))
 
 
+def random_classes(ways: int, k: int, Q: int, *, R: int = 2, B: int = 2, x: tuple[int, ...] = (3,)) -> Episode:
+    """Standard normal inputs of the shape x in float64, k support examples and Q queries of each of N classes."""
+    g = torch.Generator().manual_seed(0)
+    parts = []
+    for each in (k, Q):
+        parts.append(torch.randn((R, B, ways * each, *x), generator=g, dtype=torch.float64))
+        parts.append(torch.eye(ways).double().repeat_interleave(each, 0).expand(R, B, -1, -1))
+    return Episode(*parts)
+
+
 def random_params(learner: Learner[Any], runs: int, seed: int = 0) -> dict[str, Tensor]:
     """The parameters and constants of a pack in float64, moved away from their initial values; gamma differs by run."""
     g = torch.Generator().manual_seed(seed)
@@ -74,10 +84,11 @@ def check(method: Any, learner: Learner[Any], params: dict[str, Tensor], episode
     """Predictions after every pass and all gradients are the reference's."""
     got = computed(learner, params, episode)
     assert len(got.predictions) == learner.config.passes
+    loss = learner.shape.loss
     for run in range(episode.support_x.shape[0]):
         reference = method({name: tensor[run] for name, tensor in params.items()}, learner.config)
         support = episode.support_x[run], episode.support_y[run]
-        wanted = answer(reference, support, (episode.query_x[run], episode.query_y[run]))
+        wanted = answer(reference, support, (episode.query_x[run], episode.query_y[run]), loss)
         assert distance(got.predictions[:, run], wanted.predictions) <= TOLERANCE
         assert got.gradients.keys() == wanted.gradients.keys()
         whole = torch.cat([grad.flatten() for grad in wanted.gradients.values()]).norm()

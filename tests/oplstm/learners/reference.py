@@ -10,6 +10,8 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from oplstm.episodes.episode import Loss
+
 State = list[tuple[Tensor, Tensor]]  # [h, c] of each stacked cell, vectors
 
 
@@ -133,8 +135,8 @@ class PlainLSTM:
                 told = [self.told_later(y, own) for y, own in zip(ys, after, strict=True)]
             yield Learned(self.for_query(pooled), self.nothing(ys[0]))
 
-    def predict(self, learned: Learned, x: Tensor) -> Tensor:
-        return self.read_out(self.cells(torch.cat((x, learned.beside)), learned.state)[-1][0])
+    def predict(self, learned: Learned, xs: Tensor) -> list[Tensor]:
+        return [self.read_out(self.cells(torch.cat((x, learned.beside)), learned.state)[-1][0]) for x in xs]
 
     def gradients(self) -> dict[str, Tensor]:
         read_out = {"readout.weight": gradient(self.read_out.weight), "readout.bias": gradient(self.read_out.bias)}
@@ -142,31 +144,64 @@ class PlainLSTM:
 
 
 class OuterProductLSTM:
-    """Section 4 for one run; layers are numbered 1 ... L as in the paper."""
+    """Section 4 for one run; layers are numbered 1 ... L as in the paper.
+
+    Batch norm needs all examples of a set, so a forward pass takes a set; ``classifies`` says what the outputs are.
+    """
+
+    classifies = False
 
     def __init__(self, params: dict[str, Tensor], config: Any) -> None:
         self.config, self.L = config, sum(name.startswith("H.") for name in params)
         self.H0 = {n: params[f"H.{n - 1}"].clone().requires_grad_() for n in range(1, self.L + 1)}
         self.b0 = {n: params[f"b.{n - 1}"].clone().requires_grad_() for n in range(1, self.L + 1)}
         self.gamma = params["gamma"].clone().requires_grad_()
+        norms = [n for n in self.H0 if f"scale.{n - 1}" in params]
+        self.scale = {n: params[f"scale.{n - 1}"].clone().requires_grad_() for n in norms}
+        self.shift = {n: params[f"shift.{n - 1}"].clone().requires_grad_() for n in norms}
         output, body = Cells(params, "output"), Cells(params, "body")
         self.m = {n: output if n == self.L else body for n in range(1, self.L + 1)}
 
-    def activations(self, H: dict[int, Tensor], b: dict[int, Tensor], x: Tensor) -> list[Tensor]:
-        """Eq. 13."""
-        a = [x]
+    def forward(self, H: dict[int, Tensor], b: dict[int, Tensor], xs: Tensor) -> tuple[list[Any], list[Any]]:
+        """Eq. 13: the linear outputs l[n][i] of node layers n, and the activations a[n][i] with a[0] = xs."""
+        linear: list[Any] = [None]
+        a: list[Any] = [list(xs)]
         for n in range(1, self.L + 1):
-            linear = H[n] @ a[n - 1] + b[n]
-            a.append(linear if n == self.L else linear.clamp(min=0))
-        return a
+            linear.append([H[n] @ a_i + b[n] for a_i in a[n - 1]])
+            outwards = torch.stack(linear[n])
+            if n in self.scale:
+                outwards = nn.functional.batch_norm(outwards, None, None, self.scale[n], self.shift[n], training=True)
+            a.append(list(outwards) if n == self.L else list(outwards.clamp(min=0)))
+        return linear, a
+
+    def seen(self, linear: list[Any], a: list[Any]) -> list[Any]:
+        """What stands for a in Eqs. 14 and 15."""
+        seen = list(a)
+        if self.scale and self.config.normed_value == "linear":
+            seen[1 : self.L] = linear[1 : self.L]
+        if self.classifies and self.config.output_activation == "softmax":
+            seen[self.L] = [torch.softmax(logits, 0) for logits in a[self.L]]
+        return seen
+
+    def rescaled(self, h: dict[tuple[int, int], Tensor], linear: list[Any]) -> dict[tuple[int, int], Tensor]:
+        """The authors' messages of hidden nodes with batch norm."""
+        if not (self.scale and self.config.rescaled_messages):
+            return h
+        h = dict(h)
+        for n, scale in self.scale.items():
+            mean = sum(linear[n]) / len(linear[n])
+            spread = (sum((l_i - mean) ** 2 for l_i in linear[n]) + 1e-7) ** 0.5
+            h |= {(n, i): h[n, i] * scale / spread for i in range(len(linear[n]))}
+        return h
 
     def learn(self, xs: Tensor, ys: Tensor) -> Iterator[tuple[dict[int, Tensor], dict[int, Tensor]]]:
         """Algorithm 1."""
         H, b, M = dict(self.H0), dict(self.b0), len(xs)
-        s = {(n, i, j): self.m[n].start() for n in H for i in range(M) for j in range(len(b[n]))}
-        h = {(n, i): torch.zeros_like(b[n]) for n in H for i in range(M)}  # h_0
+        s = {(n, i, j): self.m[n].start() for n in H for i in range(M) for j in range(len(H[n]))}
+        h = {(n, i): torch.zeros(len(H[n])).double() for n in H for i in range(M)}  # h_0
         for _ in range(self.config.passes):
-            a = [self.activations(H, b, x) for x in xs]
+            linear, a = self.forward(H, b, xs)
+            a = self.seen(linear, a)
             sent, h = h, {}
             for n in range(self.L, 0, -1):
                 for i in range(M):
@@ -175,27 +210,27 @@ class OuterProductLSTM:
                     else:
                         second = H[n + 1].T @ (sent if self.config.message == "previous" else h)[n + 1, i]
                     nodes = []
-                    for j in range(len(b[n])):
-                        z = torch.stack((a[i][n][j], second[j]))  # Eq. 15
+                    for j in range(len(H[n])):
+                        z = torch.stack((a[n][i][j], second[j]))  # Eq. 15
                         s[n, i, j] = self.m[n](z if self.config.second_order else z.detach(), s[n, i, j])  # Eq. 16
                         nodes.append(s[n, i, j][-1][0][0])
                     h[n, i] = torch.stack(nodes)
             if self.config.pool_states:  # Eq. 17
-                pooled = {(n, j): average([s[n, i, j] for i in range(M)]) for n in H for j in range(len(b[n]))}
+                pooled = {(n, j): average([s[n, i, j] for i in range(M)]) for n in H for j in range(len(H[n]))}
                 s = {(n, i, j): pooled[n, j] for n, i, j in s}
-            H, b = self.updated(H, b, a, h)
+            H, b = self.updated(H, b, a, self.rescaled(h, linear))
             yield H, b
 
     def updated(
-        self, H: dict[int, Tensor], b: dict[int, Tensor], a: list[list[Tensor]], h: dict[tuple[int, int], Tensor]
+        self, H: dict[int, Tensor], b: dict[int, Tensor], a: list[Any], h: dict[tuple[int, int], Tensor]
     ) -> tuple[dict[int, Tensor], dict[int, Tensor]]:
         """Eq. 14 and its variants."""
-        M, one = len(a), torch.ones(1).double()
+        M, one = len(a[0]), torch.ones(1).double()
         means = {}
         for n in H:
             total = torch.zeros(H[n].shape[0], H[n].shape[1] + self.config.update_bias).double()
             for i in range(M):
-                inwards = torch.cat((a[i][n - 1], one)) if self.config.update_bias else a[i][n - 1]
+                inwards = torch.cat((a[n - 1][i], one)) if self.config.update_bias else a[n - 1][i]
                 product = torch.outer(h[n, i], inwards)
                 if self.config.normalisation == "example":
                     if not product.any():
@@ -218,14 +253,68 @@ class OuterProductLSTM:
                 b[n] = b[n] + step[:, -1]
         return H, b
 
-    def predict(self, learned: tuple[dict[int, Tensor], dict[int, Tensor]], x: Tensor) -> Tensor:
-        return self.activations(*learned, x)[self.L]  # Eq. 12
+    def predict(self, learned: tuple[dict[int, Tensor], dict[int, Tensor]], xs: Tensor) -> list[Tensor]:
+        return list(self.forward(*learned, xs)[1][self.L])  # Eq. 12
 
     def gradients(self) -> dict[str, Tensor]:
         found = {f"H.{n - 1}": gradient(H) for n, H in self.H0.items()}
         found |= {f"b.{n - 1}": gradient(b) for n, b in self.b0.items()}
         found |= {"gamma": gradient(self.gamma)}
+        found |= {f"scale.{n - 1}": gradient(scale) for n, scale in self.scale.items()}
+        found |= {f"shift.{n - 1}": gradient(shift) for n, shift in self.shift.items()}
         return found | self.m[self.L].gradients() | self.m[1].gradients()
+
+
+class Conv4:
+    """Section 5's convolutional network for one run; a set is normalised by its own statistics."""
+
+    def __init__(self, params: dict[str, Tensor]) -> None:
+        self.params = {n: value.clone().requires_grad_() for n, value in params.items() if n.startswith("conv.")}
+
+    def __call__(self, images: Tensor) -> Tensor:
+        x = images
+        for block in range(4):
+            weight, bias, scale, shift = (
+                self.params[f"conv.{block}.{part}"] for part in ("weight", "bias", "scale", "shift")
+            )
+            x = nn.functional.conv2d(x, weight, bias, padding=1)
+            x = nn.functional.batch_norm(x, None, None, scale, shift, training=True)
+            x = nn.functional.max_pool2d(x.clamp(min=0), 2)
+        return x.flatten(1)
+
+
+class OnConv4:
+    """A method whose inputs are the features of the images."""
+
+    method_class: Any
+
+    def __init__(self, params: dict[str, Tensor], config: Any) -> None:
+        self.config, self.conv = config, Conv4(params)
+        self.method = self.method_class(params, config)
+
+    def learn(self, xs: Tensor, ys: Tensor) -> Iterator[Any]:
+        yield from self.method.learn(self.conv(xs), ys)
+
+    def predict(self, known: Any, xs: Tensor) -> list[Tensor]:
+        predicted: list[Tensor] = self.method.predict(known, self.conv(xs))
+        return predicted
+
+    def gradients(self) -> dict[str, Tensor]:
+        return self.method.gradients() | {name: gradient(value) for name, value in self.conv.params.items()}
+
+
+class ClassifyingOuterProductLSTM(OuterProductLSTM):
+    """OP-LSTM whose outputs are logits."""
+
+    classifies = True
+
+
+class LSTMOnConv4(OnConv4):
+    method_class = PlainLSTM
+
+
+class OuterProductLSTMOnConv4(OnConv4):
+    method_class = ClassifyingOuterProductLSTM
 
 
 class Answer(NamedTuple):
@@ -238,12 +327,19 @@ class Answer(NamedTuple):
 Pairs = tuple[Tensor, Tensor]  # inputs and targets of B tasks, (B, M, d_x) and (B, M, d_y)
 
 
-def answer(method: PlainLSTM | OuterProductLSTM, support: Pairs, query: Pairs) -> Answer:
+def query_loss(predicted: Tensor, wanted: Tensor, loss: Loss) -> Tensor:
+    """The mean over queries of the squared error, or of the cross-entropy with one-hot targets."""
+    if loss == "mse":
+        return ((predicted - wanted) ** 2).mean()
+    return nn.functional.cross_entropy(predicted, wanted.argmax(1))
+
+
+def answer(method: Any, support: Pairs, query: Pairs, loss: Loss = "mse") -> Answer:
     """Learn B tasks, one after the other."""
     predictions, losses = [], []
     for xs, ys, query_xs, query_ys in zip(*support, *query, strict=True):
-        passes = [torch.stack([method.predict(known, x) for x in query_xs]) for known in method.learn(xs, ys)]
-        errors = [((pass_ - query_ys) ** 2).mean() for pass_ in passes]
+        passes = [torch.stack(method.predict(known, query_xs)) for known in method.learn(xs, ys)]
+        errors = [query_loss(predicted, query_ys, loss) for predicted in passes]
         losses.append(sum(errors) / len(errors) if method.config.loss_on == "every" else errors[-1])
         predictions.append(torch.stack(passes))
     (sum(losses) / len(losses)).backward()

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from oplstm.configuration import Problems, build
+from oplstm.episodes.episode import TaskShape
 from oplstm.learners.lstm import LSTM, Encoding, LSTMConfig
 from oplstm.training.parameters import Layout
 from tests.oplstm.learners.comparison import (
@@ -29,7 +30,7 @@ LATE = [encoding for encoding in ENCODINGS if encoding != "current_target"]
 
 def learner_of(sizes=None, /, **options):
     sizes = sizes or Sizes()
-    return LSTM(LSTMConfig(**({"widths": (3, 2), "passes": 2} | options)), sizes.d_x, sizes.d_y)
+    return LSTM(LSTMConfig(**({"widths": (3, 2), "passes": 2} | options)), TaskShape((sizes.d_x,), sizes.d_y))
 
 
 def check_against_reference(sizes, /, **options):
@@ -172,7 +173,7 @@ def test_a_diverged_run_does_not_touch_its_neighbours(support):
     ],
 )
 def test_parameter_count(options, count):
-    learner = LSTM(LSTMConfig(**options), 1, 1)
+    learner = LSTM(LSTMConfig(**options), TaskShape((1,), 1))
     params = learner.init(learner.config, torch.Generator())
     assert Layout(params).size == count
     assert {tensor.dtype for tensor in params.values()} == {torch.float32}

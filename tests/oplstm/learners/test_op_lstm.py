@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from oplstm.configuration import Problems, build
+from oplstm.episodes.episode import TaskShape
 from oplstm.learners.op_lstm import OPLSTM, OPLSTMConfig, _unit
 from oplstm.training.parameters import Layout
 from tests.oplstm.learners.comparison import (
@@ -28,7 +29,7 @@ NORMALISATIONS = ("example", "layer", "all", "none")
 def learner_of(sizes=None, /, **options):
     sizes = sizes or Sizes()
     config = OPLSTMConfig(**({"base_widths": (3, 2), "cells": (2, 1), "passes": 2} | options))
-    return OPLSTM(config, sizes.d_x, sizes.d_y)
+    return OPLSTM(config, TaskShape((sizes.d_x,), sizes.d_y))
 
 
 def check_against_reference(sizes, /, **options):
@@ -218,14 +219,14 @@ def test_a_diverged_run_does_not_touch_its_neighbours(normalisation):
     ids=["authors", "paper"],
 )
 def test_parameter_count(options, count):
-    learner = OPLSTM(build(OPLSTMConfig, options, Problems()), 1, 1)
+    learner = OPLSTM(build(OPLSTMConfig, options, Problems()), TaskShape((1,), 1))
     params = learner.init(learner.config, torch.Generator())
     assert Layout(params).size == count
     assert {tensor.dtype for tensor in params.values()} == {torch.float32}
 
 
 def test_initial_weights():
-    learner = OPLSTM(OPLSTMConfig(gamma=0.3, gamma_learned=True), 1, 1)
+    learner = OPLSTM(OPLSTMConfig(gamma=0.3, gamma_learned=True), TaskShape((1,), 1))
     first, again, other = (learner.init(learner.config, torch.Generator().manual_seed(seed)) for seed in (1, 1, 2))
     assert all(torch.equal(first[name], again[name]) for name in first)
     assert {name for name in first if torch.equal(first[name], other[name])} == {"b.0", "b.1", "b.2", "gamma"}
@@ -239,7 +240,7 @@ def test_initial_weights():
 def test_gamma_is_trained_or_constant_never_both():
     for learned in (True, False):
         config = OPLSTMConfig(gamma=0.3, gamma_learned=learned)
-        learner = OPLSTM(config, 1, 1)
+        learner = OPLSTM(config, TaskShape((1,), 1))
         trained, constant = learner.init(config, torch.Generator()), learner.constants(config)
         assert ("gamma" in trained, "gamma" in constant) == (learned, not learned)
 
@@ -261,7 +262,7 @@ def test_authors_convention():
     ("values", "place"),
     [
         ({"passes": 0}, "passes"),
-        ({"base_widths": []}, "base_widths"),
+        ({"base_widths": [0]}, "base_widths"),
         ({"base_widths": [3, 0]}, "base_widths"),
         ({"cells": []}, "cells"),
         ({"cells": [5, 5]}, "cells"),

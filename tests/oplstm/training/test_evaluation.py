@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from oplstm.episodes.episode import TaskShape
 from oplstm.learners.lstm import LSTM, LSTMConfig
 from oplstm.training import evaluation
 from oplstm.training.evaluation import ci95, evaluate, task_losses, training_loss
@@ -10,17 +11,17 @@ from tests.oplstm.learners.comparison import Sizes, random_episode, random_param
 
 pytestmark = pytest.mark.unit
 
-LEARNER = LSTM(LSTMConfig(widths=(3,), passes=2), 1, 1)
+LEARNER = LSTM(LSTMConfig(widths=(3,), passes=2), TaskShape((1,), 1))
 
 
 def test_task_loss_is_the_mean_squared_error_of_each_task():
     prediction, target = torch.zeros(2, 1, 2, 2), torch.arange(8.0).view(2, 1, 2, 2)
-    assert task_losses(prediction, target).tolist() == [[(0 + 1 + 4 + 9) / 4], [(16 + 25 + 36 + 49) / 4]]
+    assert task_losses(prediction, target, "mse").tolist() == [[(0 + 1 + 4 + 9) / 4], [(16 + 25 + 36 + 49) / 4]]
 
 
 def test_evaluation_gives_each_task_the_loss_that_training_averages():
     tasks, params = random_episode(Sizes(R=2, B=5)), random_params(LEARNER, 2)
-    losses = evaluate(LEARNER, params, tasks)
+    losses = evaluate(LEARNER, params, tasks)["loss"]
     assert losses.shape == (2, 5)
     torch.testing.assert_close(losses.mean(1), training_loss(LEARNER, params, tasks))
 
@@ -28,29 +29,29 @@ def test_evaluation_gives_each_task_the_loss_that_training_averages():
 @pytest.mark.parametrize("at_once", [1, 11, 1 << 15])
 def test_evaluation_does_not_depend_on_the_parts_it_is_done_in(at_once, monkeypatch):
     tasks, params = random_episode(Sizes(R=2, B=7)), random_params(LEARNER, 2)
-    wanted = torch.stack([evaluate(LEARNER, params, tasks.tasks(b, b + 1))[:, 0] for b in range(7)], dim=1)
+    wanted = torch.stack([evaluate(LEARNER, params, tasks.tasks(b, b + 1))["loss"][:, 0] for b in range(7)], dim=1)
     monkeypatch.setattr(evaluation, "COLUMNS_AT_ONCE", at_once)
-    torch.testing.assert_close(evaluate(LEARNER, params, tasks), wanted, rtol=1e-12, atol=0)
+    torch.testing.assert_close(evaluate(LEARNER, params, tasks)["loss"], wanted, rtol=1e-12, atol=0)
 
 
 def test_one_set_of_tasks_serves_all_runs():
     tasks, params = random_episode(Sizes(R=1, B=4)), random_params(LEARNER, 3)
-    losses = evaluate(LEARNER, params, tasks)
+    losses = evaluate(LEARNER, params, tasks)["loss"]
     for run in range(3):
-        alone = evaluate(LEARNER, {name: tensor[run : run + 1] for name, tensor in params.items()}, tasks)
+        alone = evaluate(LEARNER, {name: tensor[run : run + 1] for name, tensor in params.items()}, tasks)["loss"]
         torch.testing.assert_close(losses[run : run + 1], alone, rtol=1e-12, atol=0)
 
 
 def test_evaluation_is_on_the_last_pass_whatever_training_averages():
-    every = LSTM(LSTMConfig(widths=(3,), passes=2, loss_on="every"), 1, 1)
+    every = LSTM(LSTMConfig(widths=(3,), passes=2, loss_on="every"), TaskShape((1,), 1))
     tasks, params = random_episode(Sizes()), random_params(LEARNER, 2)
-    assert torch.equal(evaluate(every, params, tasks), evaluate(LEARNER, params, tasks))
+    assert torch.equal(evaluate(every, params, tasks)["loss"], evaluate(LEARNER, params, tasks)["loss"])
 
 
 def test_losses_come_in_float64_without_a_graph():
     tasks = random_episode(Sizes()).to(torch.device("cpu"), torch.float32)
     params = {name: tensor.float().requires_grad_() for name, tensor in random_params(LEARNER, 2).items()}
-    losses = evaluate(LEARNER, params, tasks)
+    losses = evaluate(LEARNER, params, tasks)["loss"]
     assert losses.dtype == torch.float64
     assert not losses.requires_grad
 

@@ -5,8 +5,9 @@ import math
 import pytest
 import torch
 
-from oplstm.episodes.streams import Split, TaskStream
-from oplstm.training.checkpoint import load_model, load_test_losses, load_validation_losses
+from oplstm.episodes.split import Split
+from oplstm.episodes.streams import TaskStream
+from oplstm.training.checkpoint import load_model, load_test_scores, load_validation_values
 from oplstm.training.evaluation import evaluate
 from oplstm.training.loop import Trainer
 from oplstm.training.pack import Pack
@@ -46,7 +47,7 @@ def test_a_run_reports_the_loss_of_its_weights_on_the_common_validation_tasks(tm
     listener = Recorder()
     Trainer(pack, listener, tmp_path / "pack", tmp_path / "runs").train()
     tasks = TaskStream(config.benchmark, config.evaluation_seed, Split.VALIDATION).tasks(0, 40)
-    losses = evaluate(pack.learner, pack.params(pack.state.weights), tasks)[0]
+    losses = evaluate(pack.learner, pack.params(pack.state.weights), tasks)["loss"][0]
     last = listener.points[-1].metrics
     assert last["val/loss"] == pytest.approx(losses.mean().item(), rel=1e-6)
     assert last["val/ci95"] == pytest.approx(1.96 * losses.std().item() / math.sqrt(40), rel=1e-3)
@@ -60,11 +61,11 @@ def test_the_weights_of_the_best_validation_are_kept_and_tested(tmp_path):
         assert end.best_update == best.update
         assert end.metrics["val/best"] == best.metrics["val/loss"]
         model = load_model(tmp_path / "runs" / name)
-        again = model.losses(Split.VALIDATION, seed=7, count=9)
-        torch.testing.assert_close(again, load_validation_losses(tmp_path / "runs" / name), rtol=1e-5, atol=1e-6)
+        again = model.scores(Split.VALIDATION, seed=7, count=9)["loss"]
+        torch.testing.assert_close(again, load_validation_values(tmp_path / "runs" / name), rtol=1e-5, atol=1e-6)
         assert again.mean().item() == pytest.approx(best.metrics["val/loss"], rel=1e-5)
-        tested = model.losses(Split.TEST, seed=7, count=11)
-        torch.testing.assert_close(tested, load_test_losses(tmp_path / "runs" / name), rtol=1e-5, atol=1e-6)
+        tested = model.scores(Split.TEST, seed=7, count=11)["loss"]
+        torch.testing.assert_close(tested, load_test_scores(tmp_path / "runs" / name)["loss"], rtol=1e-5, atol=1e-6)
         assert end.metrics["test/loss"] == pytest.approx(tested.mean().item(), rel=1e-5)
     assert any(end.best_update != 100 for end in listener.ends.values()), "no run got worse: the test shows nothing"
 
@@ -73,7 +74,9 @@ def validated(tmp_path, monkeypatch, *losses):
     """The end of a run that is validated with these losses at updates 0, 10, 20, ..."""
     pack = Pack([run(tasks=20 * (len(losses) - 1))], ["r"])
     values = iter(losses)
-    monkeypatch.setattr(pack, "validation_losses", lambda: torch.full((1, 9), next(values), dtype=torch.float64))
+    monkeypatch.setattr(
+        pack, "validation_scores", lambda: {"loss": torch.full((1, 9), next(values), dtype=torch.float64)}
+    )
     listener = Recorder()
     Trainer(pack, listener, tmp_path / "pack", tmp_path / "runs").train()
     return listener.ends["r"]
@@ -135,7 +138,7 @@ def test_the_training_loss_of_a_point_is_the_mean_since_the_point_before(tmp_pat
     listener = train(tmp_path, [config])
     pack = Pack([config], ["r"])
     batches = [TaskStream(config.benchmark, 0, Split.TRAIN).batch(i, 2) for i in range(30)]
-    losses = [evaluate(pack.learner, pack.params(pack.state.weights), batch).mean().item() for batch in batches]
+    losses = [evaluate(pack.learner, pack.params(pack.state.weights), batch)["loss"].mean().item() for batch in batches]
     untrained, *points = listener.points
     assert "train/loss" not in untrained.metrics
     reported = [point.metrics["train/loss"] for point in points]

@@ -3,7 +3,8 @@
 import pytest
 import torch
 
-from oplstm.episodes.streams import Split, TaskStream
+from oplstm.episodes.split import Split
+from oplstm.episodes.streams import TaskStream
 from oplstm.training.pack import Device, Pack
 from tests.oplstm.training.runs import LEARNERS, run
 
