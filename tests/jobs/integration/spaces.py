@@ -37,3 +37,8 @@ def grid(trial: Any) -> dict[str, Any]:
 
 CELLS = {(passes, hidden, lr) for passes, hidden in ((1, None), (2, 4), (2, 8)) for lr in (0.01, 0.003)}
 """Of `grid`, as (passes, hidden, lr)."""
+
+
+def image_rates(trial: Any) -> dict[str, Any]:
+    """Two rates of OP-LSTM."""
+    return {"lr": trial.suggest_categorical("lr", [0.01, 0.001]), "meta_batch_size": 2}
