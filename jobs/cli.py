@@ -13,6 +13,7 @@ from typing import Any
 
 import click
 
+from jobs.data_cli import data
 from oplstm.errors import RequestError, WorkError
 
 # Ray, MLflow and torch are imported by the verbs that need them: `oplstm jobs` answers at once.
@@ -306,7 +307,7 @@ def promote(name: str, seeds: int | None, dry_run: bool, json_: bool) -> None:
 
 
 @main.command()
-@click.argument("number", type=click.IntRange(1, 1))
+@click.argument("number", type=click.IntRange(1, 4))
 @click.option("--tracking-uri", metavar="URI", help="MLflow server; embedded by default.")
 @as_json
 def table(number: int, tracking_uri: str | None, json_: bool) -> None:
@@ -314,10 +315,10 @@ def table(number: int, tracking_uri: str | None, json_: bool) -> None:
     from jobs.home import Home
     from jobs.launch import chosen_uri, tracking_server
     from tracking.client import connect
-    from tracking.tables import table_1
+    from tracking.tables import paper_table
 
     with tracking_server(Home(), chosen_uri(tracking_uri), wait=True) as uri:
-        made = table_1(connect(uri))
+        made = paper_table(connect(uri), number)
     _print(json_, made.to_dict(), lambda: click.echo(made.to_text()))
 
 
@@ -360,6 +361,8 @@ def doctor(name: str | None, rebuild: bool, json_: bool) -> None:
     if not all(check["ok"] for check in checks):
         sys.exit(1)
 
+
+main.add_command(data)
 
 if __name__ == "__main__":
     main()

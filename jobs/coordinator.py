@@ -229,8 +229,7 @@ class Coordinator:
         done = self.state.exhausted and all(trial.state in ENDED for trial in self.state.trials.values())
         if not self.state.finished and self._failure is None:
             result = final_result(self.folder, self.state) if self._final and done else None
-            metrics = None if result is None else result.metrics()
-            self._write(sweep_records.sweep_end(self.header, self.state, metrics, done=done, now=time.time()))
+            self._write(sweep_records.sweep_end(self.header, self.state, result, done=done, now=time.time()))
         if self._failure is None:
             self._journal.sync()
         if flush_seconds is None:

@@ -15,7 +15,7 @@ from jobs.display import choice_table, progress_bar, result_lines, stdout
 from jobs.home import Home
 from jobs.jobfile import load_job
 from tracking.client import connect
-from tracking.tables import table_1
+from tracking.tables import paper_table
 
 JOB = "demo"
 
@@ -49,7 +49,7 @@ def main() -> None:
             finished(final_name, final)
             return
         click.echo("\n".join(result_lines(final_name, final.result)))
-        click.echo(table_1(connect(uri)).to_text())
+        click.echo(paper_table(connect(uri), 1).to_text())
     click.echo(f"{(time.monotonic() - start) / 60:.1f} minutes in all; look at it with: make ui")
 
 

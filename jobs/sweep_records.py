@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from jobs.final import FinalResult
 from jobs.provenance import digests
 from jobs.sweep_state import ENDED, Header, SweepState, Trial
 from oplstm.training.loop import Point, RunEnd
@@ -155,10 +156,13 @@ def best_so_far(header: Header, state: SweepState, now: float) -> list[Record]:
 
 
 def sweep_end(
-    header: Header, state: SweepState, metrics: dict[str, float] | None, *, done: bool, now: float
+    header: Header, state: SweepState, result: FinalResult | None, *, done: bool, now: float
 ) -> list[Record]:
-    """The sweep has ended, or stopped and can be resumed; ``metrics`` are a final run's result."""
+    """The sweep has ended, or stopped and can be resumed; ``result`` is a final run's."""
     tags = {"oplstm.state": "complete" if done else "stopped"}
+    metrics = {} if result is None else result.metrics()
+    if result is not None and result.dataset is not None:
+        tags["oplstm.partial_dataset"] = result.dataset
     tags |= {f"oplstm.trials_{name}": str(count) for name, count in state.counts().items()}
     leader = state.leader()
     if leader is not None:

@@ -15,7 +15,7 @@ from optuna.distributions import CategoricalDistribution, FloatDistribution, Int
 from optuna.trial import BaseTrial, FixedTrial, Trial
 
 from oplstm.configuration import unknown_key
-from search_spaces import images, sine
+from search_spaces import images, maml, others, sine
 
 SuggestedTrial = Trial | FixedTrial | BaseTrial
 Space = Callable[[Any], dict[str, Any]]
@@ -32,6 +32,11 @@ SPACES: Mapping[str, Space] = {
     "image-op-lstm": images.op_lstm,
     "omniglot-op-lstm": images.op_lstm_omniglot,
     "image-shots": images.shots,
+    "sine-maml": maml.sine,
+    "sine-maml-widths": maml.sine_widths,
+    "image-maml": maml.images,
+    "image-protonet": others.protonet,
+    "image-inner-steps": others.inner_steps,
 }
 
 

@@ -27,6 +27,11 @@ class Metric:
 _LOSS: Final = "mean over tasks of the query loss: squared error for regression, cross-entropy for classification"
 _SECTION_5: Final = "paper, Section 5"
 
+_COMPARISONS: Final[tuple[tuple[str, str, Literal["lower", "higher"]], ...]] = (
+    ("cosine", "", "higher"),
+    ("euclidean", "", "lower"),
+)
+
 _ENTRIES: Final = (
     Metric(
         "train/loss",
@@ -79,6 +84,25 @@ _ENTRIES: Final = (
         "lower",
         "half-width of the 95% interval over meta-test tasks: 1.96 s / sqrt(n)",
         _SECTION_5,
+    ),
+    *(
+        Metric(
+            f"similarity/{which}_{how}",
+            unit,
+            better,
+            f"{how} {'similarity' if how == 'cosine' else 'distance'} of OP-LSTM's last-layer update and {whose}, mean "
+            "over the first 100 meta-validation tasks",
+            "paper, Section 5.4 and Figure 6",
+        )
+        for which, whose in (("gd", "that of T gradient steps with rate 0.01"), ("proto", "that to the prototypes"))
+        for how, unit, better in _COMPARISONS
+    ),
+    Metric(
+        "permutation/variance",
+        "squared output",
+        "lower",
+        "variance of predictions over 8 orders of the support set, mean over the first 100 meta-validation tasks",
+        "paper, Eq. 9",
     ),
     Metric(
         "diverged",

@@ -20,44 +20,66 @@ State = tuple[Tensor, Tensor]
 _aten = torch.ops.aten
 
 
-class _GateArithmetic(torch.autograd.Function):
-    """Eqs. 1-6 after the linear maps, with the derivative by hand: half the kernels of autograd's.
+class _Step(torch.autograd.Function):
+    """Eqs. 1-6 with the derivative by hand: a fraction of the kernels that autograd would launch.
 
     First-order gradients only, which is all that the LSTM and OP-LSTM need.
     """
 
     @staticmethod
-    def forward(ctx: Any, gates: Tensor, c: Tensor) -> tuple[Tensor, Tensor]:
-        d = c.shape[1]
-        sigmoids = torch.sigmoid(gates[:, : 3 * d])
-        candidate = torch.tanh(gates[:, 3 * d :])  # Eq. 4
-        i, f, o = sigmoids[:, :d], sigmoids[:, d : 2 * d], sigmoids[:, 2 * d :]  # Eqs. 2, 1, 3
-        c_next = torch.addcmul(i * candidate, f, c)  # Eq. 5
+    def forward(ctx: Any, x: Tensor, h: Tensor | None, c: Tensor | None, w_x: Tensor, w_h: Tensor, b: Tensor) -> State:
+        columns, d = x.shape[2:], w_h.shape[2]
+        bias = b.unsqueeze(-1)
+        if h is None:
+            gates = torch.baddbmm(bias, w_x, x.flatten(2)).unflatten(2, columns)
+        else:
+            recurrent = torch.baddbmm(bias, w_h, h.flatten(2))
+            if h.shape[2:] == columns:
+                gates = recurrent.baddbmm_(w_x, x.flatten(2)).unflatten(2, columns)
+            else:  # a state that columns share is multiplied once
+                gates = torch.bmm(w_x, x.flatten(2)).unflatten(2, columns).add_(recurrent.unflatten(2, h.shape[2:]))
+        gates[:, : 3 * d].sigmoid_()
+        i, f, o, candidate = gates.unflatten(1, (4, d)).unbind(1)  # Eqs. 2, 1, 3
+        candidate.tanh_()  # Eq. 4
+        c_next = i * candidate
+        if c is not None:
+            c_next.addcmul_(f, c)  # Eq. 5
         tanh_c = torch.tanh(c_next)
-        ctx.save_for_backward(sigmoids, candidate, c, tanh_c)
+        ctx.save_for_backward(x, h, c, w_x, w_h, gates, tanh_c)
         return o * tanh_c, c_next  # Eq. 6
 
     @staticmethod
     @torch.autograd.function.once_differentiable
-    def backward(ctx: Any, grad_h: Tensor, grad_c: Tensor) -> tuple[Tensor, Tensor | None]:
-        sigmoids, candidate, c, tanh_c = ctx.saved_tensors
-        d = c.shape[1]
-        i, f, o = sigmoids[:, :d], sigmoids[:, d : 2 * d], sigmoids[:, 2 * d :]
-        grad_c = grad_c + _aten.tanh_backward(grad_h * o, tanh_c)
-        grad_gates = sigmoids.new_empty((sigmoids.shape[0], 4 * d, *sigmoids.shape[2:]))
-        torch.mul(grad_c, candidate, out=grad_gates[:, :d])
-        torch.mul(grad_c, c, out=grad_gates[:, d : 2 * d])
-        torch.mul(grad_h, tanh_c, out=grad_gates[:, 2 * d : 3 * d])
+    def backward(ctx: Any, grad_h: Tensor, grad_c: Tensor) -> tuple[Tensor | None, ...]:
+        x, h, c, w_x, w_h, gates, tanh_c = ctx.saved_tensors
+        columns, d = x.shape[2:], w_h.shape[2]
+        i, f, o, candidate = gates.unflatten(1, (4, d)).unbind(1)
+        grad_gates = torch.empty_like(gates)
+        grad_i, grad_f, grad_o, grad_candidate = grad_gates.unflatten(1, (4, d)).unbind(1)
+        grad_c = _aten.tanh_backward(grad_h * o, tanh_c).add_(grad_c)
+        torch.mul(grad_c, candidate, out=grad_i)
+        if c is None:
+            grad_f.zero_()
+        else:
+            torch.mul(grad_c, c, out=grad_f)
+        torch.mul(grad_h, tanh_c, out=grad_o)
         grad_sigmoids = grad_gates[:, : 3 * d]
-        _aten.sigmoid_backward.grad_input(grad_sigmoids, sigmoids, grad_input=grad_sigmoids)
-        _aten.tanh_backward.grad_input(grad_c * i, candidate, grad_input=grad_gates[:, 3 * d :])
-        return grad_gates, (grad_c * f).sum_to_size(c.shape) if ctx.needs_input_grad[1] else None
-
-
-def project(weight: Tensor, columns: Tensor) -> Tensor:
-    """``weight (R, out, d)`` times ``columns (R, d, *rest)``, giving ``(R, out, *rest)``."""
-    product: Tensor = torch.bmm(weight, columns.flatten(2)).unflatten(2, columns.shape[2:])
-    return product
+        _aten.sigmoid_backward.grad_input(grad_sigmoids, gates[:, : 3 * d], grad_input=grad_sigmoids)
+        _aten.tanh_backward.grad_input(grad_c * i, candidate, grad_input=grad_candidate)
+        flat = grad_gates.flatten(2)
+        needs_x, needs_h, needs_c, needs_w_x, needs_w_h, _ = ctx.needs_input_grad
+        grad_x = torch.bmm(w_x.mT, flat).unflatten(2, columns) if needs_x else None
+        grad_w_x = torch.bmm(flat, x.flatten(2).mT) if needs_w_x else None
+        before, grad_w_h = None, None
+        if h is not None:
+            shared = flat
+            if h.shape[2:] != columns:
+                shared = grad_gates.sum_to_size(*gates.shape[:2], *h.shape[2:]).flatten(2)
+            before = torch.bmm(w_h.mT, shared).unflatten(2, h.shape[2:]) if needs_h else None
+            grad_w_h = torch.bmm(shared, h.flatten(2).mT) if needs_w_h else None
+            flat = shared
+        own_c = (grad_c * f).sum_to_size(c.shape) if c is not None and needs_c else None
+        return grad_x, before, own_c, grad_w_x, grad_w_h, flat.sum(2)
 
 
 def lstm_cell(params: Mapping[str, Tensor], prefix: str, x: Tensor, state: State | None) -> State:
@@ -73,16 +95,10 @@ def lstm_cell(params: Mapping[str, Tensor], prefix: str, x: Tensor, state: State
     Returns:
         The state after, each part ``(R, d, B, M, n)``.
     """
+    h, c = (None, None) if state is None else state
     bias = params[f"{prefix}.b_x"] + params[f"{prefix}.b_h"]
-    if state is None:
-        gates = torch.baddbmm(bias.unsqueeze(-1), params[f"{prefix}.w_x"], x.flatten(2)).unflatten(2, x.shape[2:])
-        c = x.new_zeros(x.shape[0], bias.shape[1] // 4, *(1 for _ in x.shape[2:]))
-    else:
-        h, c = state
-        recurrent = torch.baddbmm(bias.unsqueeze(-1), params[f"{prefix}.w_h"], h.flatten(2)).unflatten(2, h.shape[2:])
-        gates = project(params[f"{prefix}.w_x"], x) + recurrent
-    h_next, c_next = _GateArithmetic.apply(gates, c)  # type: ignore[no-untyped-call]
-    return h_next, c_next
+    after: State = _Step.apply(x, h, c, params[f"{prefix}.w_x"], params[f"{prefix}.w_h"], bias)  # type: ignore[no-untyped-call]
+    return after
 
 
 def lstm_stack(

@@ -162,10 +162,11 @@ class Trainer:
 
     def _points(self, milestone: int, scores: dict[str, Tensor], seconds: float) -> list[Point]:
         pack, state = self._pack, self._pack.state
-        interval = ci95(scores[pack.measure.name])
+        interval, analyses = ci95(scores[pack.measure.name]), pack.analyses()
         points = []
         for row, name in enumerate(pack.names):
             metrics = {f"val/{score}": values[row].mean().item() for score, values in scores.items()}
+            metrics |= {name: values[row].mean().item() for name, values in analyses.items()}
             metrics |= {
                 "val/ci95": interval[row].item(),
                 "val/best": state.best_value[row].item(),

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from oplstm.analysis.registry import ANALYSES, TASKS
 from oplstm.episodes.benchmark import Measure, Tasks
 from oplstm.episodes.episode import Episode, stack_runs
 from oplstm.episodes.split import Split
@@ -208,6 +209,20 @@ class Pack:
         split = Split.FINAL_VALIDATION if self._first.final else Split.VALIDATION
         episode = self.evaluation_tasks(split, self.budget.validation_tasks)
         return evaluate(self.learner, self.params(self.state.weights), episode, self.tasks)
+
+    def analyses(self) -> dict[str, Tensor]:
+        """What the budget asks for beside scores, each ``(R, tasks)``, on the first meta-validation tasks."""
+        split = Split.FINAL_VALIDATION if self._first.final else Split.VALIDATION
+        episode = self.evaluation_tasks(split, self.budget.validation_tasks)
+        params = self.params(self.state.weights)
+        found: dict[str, list[Tensor]] = {}
+        for task in range(min(TASKS, episode.task_count) if self.budget.analyses else 0):
+            part = self.tasks.gather(episode.tasks(task, task + 1))
+            part = part.expand(len(self.runs)) if part.support_x.shape[0] != len(self.runs) else part
+            for name in self.budget.analyses:
+                for metric, values in ANALYSES[name](self.learner, params, part).items():
+                    found.setdefault(metric, []).append(values.double())
+        return {metric: torch.cat(parts, dim=1) for metric, parts in found.items()}
 
     def test_scores(self) -> dict[str, Tensor]:
         """Scores of the best weights on every test task, and as ``cross/<dataset>/...`` on those of other domains."""

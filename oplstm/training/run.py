@@ -8,9 +8,11 @@ from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
+from oplstm.analysis.registry import OF_OP_LSTM, Analysis
 from oplstm.configuration import Problems, build, convert, mapping, positive, unknown_key
 from oplstm.episodes.registry import BENCHMARKS
 from oplstm.learners.learner import signature
+from oplstm.learners.op_lstm import OPLSTM
 from oplstm.learners.registry import LEARNERS
 
 
@@ -24,6 +26,8 @@ class Budget:
         validate_every: Meta-validation interval, in the budget's own unit.
         validation_tasks: Tasks a meta-validation point averages over.
         test_tasks: Tasks the best weights are tested on at the end; 0 for no test.
+        analyses: What else is measured at every meta-validation point, on its first 100 tasks: the similarity of
+            OP-LSTM's update to others (Section 5.4), the permutation variance of the predictions (Eq. 9).
         max_hours: Wall clock after which the run stops cleanly and is tested; None for no limit.
     """
 
@@ -32,6 +36,7 @@ class Budget:
     validate_every: int
     validation_tasks: int = 1000
     test_tasks: int = 2000
+    analyses: tuple[Analysis, ...] = ()
     max_hours: float | None = 48.0
 
     conventions: ClassVar[dict[str, dict[str, Any]]] = {"paper": {}}
@@ -164,6 +169,9 @@ def build_run(data: Mapping[str, Any], problems: Problems) -> RunConfig | None:
     values = {key: _plain(data, key, problems) for key in _PLAIN}
     if hyperparameters is not None and benchmark is not None:
         LEARNERS[str(learner)].check_benchmark(hyperparameters, benchmark, problems.below("hyperparameters"))
+        for analysis in budget.analyses if budget else ():
+            if analysis in OF_OP_LSTM and learner != OPLSTM.name:
+                problems.add(("budget", "analyses"), f"{analysis} compares the updates of op_lstm, got {learner}")
         if getattr(benchmark, "train_ways", None) and not LEARNERS[str(learner)].any_way:
             problems.add(("benchmark", "train_ways"), f"{learner} has one output a class: leave it out")
     if len(problems.found) > before or hyperparameters is None or benchmark is None or budget is None:

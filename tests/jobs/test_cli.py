@@ -10,6 +10,7 @@ import sys
 import time
 from pathlib import Path
 
+import click
 import optuna
 import pytest
 from click.testing import CliRunner
@@ -20,7 +21,21 @@ from jobs.jobfile import shipped_jobs
 from tests.conftest import ROOT
 from tests.jobs.formula_training import job, new_sweep, opened
 
-VERBS = {"init", "jobs", "plan", "train", "sweep", "status", "stop", "resume", "promote", "table", "ui", "doctor"}
+VERBS = {
+    "init",
+    "jobs",
+    "plan",
+    "train",
+    "sweep",
+    "status",
+    "stop",
+    "resume",
+    "promote",
+    "table",
+    "ui",
+    "doctor",
+    "data",
+}
 NO_SERVER = "http://127.0.0.1:9"
 
 
@@ -79,7 +94,11 @@ def files_in(home):
 
 def test_the_verbs_are_there_and_each_takes_json():
     assert set(main.commands) == VERBS
+    groups = {name for name, command in main.commands.items() if isinstance(command, click.Group)}
+    assert groups == {"data"}, "its verbs: tests/jobs/test_data_cli.py"
     for name, command in main.commands.items():
+        if name in groups:
+            continue
         assert "--json" in {option for parameter in command.params for option in parameter.opts}, name
         assert run(name, "--help").exit_code == 0
 

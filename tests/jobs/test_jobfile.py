@@ -106,7 +106,11 @@ final:
 @pytest.mark.parametrize(
     ("old", "new", "wanted"),
     [
-        ("learner: lstm", "learner: maml", "learner: unknown 'maml'; known: lstm, op_lstm (job.yaml, line 1)"),
+        (
+            "learner: lstm",
+            "learner: knn",
+            "learner: unknown 'knn'; known: lstm, maml, op_lstm, protonet, sap, warp_maml (job.yaml, line 1)",
+        ),
         ("shots: 5", "shots: 0", "benchmark.shots: must be >= 1, got 0 (job.yaml, line 2)"),
         ("shots: 5", "shots: 2.5", "benchmark.shots: must be a whole number, got 2.5 (job.yaml, line 2)"),
         ("shots: 5", "shot: 5", "benchmark.shot: unknown 'shot'; did you mean 'shots'? (job.yaml, line 2)"),

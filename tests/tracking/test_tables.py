@@ -11,8 +11,8 @@ from tracking import records
 from tracking.client import connect
 from tracking.journal import Journal
 from tracking.outbox import Outbox
-from tracking.paper_results import SINE_TABLE_1
-from tracking.tables import Cell, Result, Table, table_1
+from tracking.paper_results import ACROSS_TABLE_4, OMNIGLOT_TABLE_2, SINE_TABLE_1, WITHIN_TABLE_3
+from tracking.tables import Cell, Result, Table, paper_table
 
 
 def final(key: str, experiment: str, *, metrics: dict[str, float], start: float = START, **tags: str) -> list[Any]:
@@ -39,6 +39,17 @@ def test_the_paper_s_cells() -> None:
     assert cells["MAML", 20] == (0.0049, 0.0005, 17_018)
     assert cells["OP-LSTM", 10] == (0.0076, 0.0007, 18_107)
     assert all("Table 1" in cell.source and cell.config for cell in SINE_TABLE_1)
+
+
+@pytest.mark.unit
+def test_the_paper_s_accuracies() -> None:
+    cells = {(c.method, c.benchmark, c.across, c.shots): (c.value, c.ci95) for c in
+             (*OMNIGLOT_TABLE_2, *WITHIN_TABLE_3, *ACROSS_TABLE_4)}  # fmt: skip
+    assert len(cells) == 8 + 22 + 22
+    assert cells["OP-LSTM", "omniglot", None, 1] == pytest.approx((0.843, 0.0087))
+    assert cells["SAP", "cub", None, 1] == pytest.approx((0.635, 0.0099))
+    assert cells["OP-LSTM", "cub", "miniimagenet", 5] == pytest.approx((0.490, 0.0040))
+    assert ("LSTM", "cub", None, 1) not in cells, "it did not finish within the paper's two days"
 
 
 @pytest.mark.unit
@@ -80,7 +91,7 @@ def test_ours_are_the_newest_finals_with_a_result(rest: Rest, journal_path: Path
         assert outbox.flush(60) == 0, outbox.last_error
     client = connect(rest.uri)
     for experiments in ([rest.experiment_id(unique)], None):
-        ours = {(cell.paper.method, cell.paper.shots): cell.ours for cell in table_1(client, experiments).cells}
+        ours = {(cell.paper.method, cell.paper.shots): cell.ours for cell in paper_table(client, 1, experiments).cells}
         found = {where: result.run_name for where, result in ours.items() if result is not None}
         assert found == {("LSTM", 5): "new", ("OP-LSTM", 10): "op", ("LSTM", 20): "by-default"}
     result = ours["LSTM", 5]
@@ -88,3 +99,28 @@ def test_ours_are_the_newest_finals_with_a_result(rest: Rest, journal_path: Path
     assert (result.value, result.ci95_tasks, result.ci95_seeds, result.seeds) == (0.04, 0.002, 0.01, 3)
     op = ours["OP-LSTM", 10]
     assert op is not None and (op.ci95_tasks, op.ci95_seeds, op.seeds) == (None, None, 1)
+
+
+@pytest.mark.integration
+def test_accuracies_within_and_across_domains_and_on_parts(rest: Rest, journal_path: Path, unique: str) -> None:
+    full = {"final/test_accuracy": 0.5, "final/ci95_tasks": 0.01, "final/seeds": 3.0}
+    crossed = {"final/cross/cub/accuracy": 0.4, "final/cross/cub/ci95_tasks": 0.02}
+    of = {"learner": "op_lstm", "mode": "", "shots": "1"}
+    with Journal(journal_path) as journal:
+        journal.append(final(f"{unique}/mini", unique, metrics=full | crossed, benchmark="miniimagenet", **of))
+        part = {"partial_dataset": "CUB, first 50 classes"}
+        journal.append(final(f"{unique}/part", unique, metrics=full, benchmark="cub", **of, **part))
+    with Outbox(journal_path, rest.uri) as outbox:
+        assert outbox.flush(60) == 0, outbox.last_error
+    found = {}
+    for number in (2, 3, 4):
+        table = paper_table(connect(rest.uri), number, [rest.experiment_id(unique)])
+        found |= {(number, c.paper.benchmark, c.paper.across): c.ours for c in table.cells if c.ours is not None}
+        assert max(map(len, table.to_text().splitlines())) <= 118
+    assert {where: result.value for where, result in found.items()} == {
+        (3, "miniimagenet", None): 0.5,
+        (3, "cub", None): 0.5,
+        (4, "miniimagenet", "cub"): 0.4,
+    }
+    assert found[4, "miniimagenet", "cub"].ci95_tasks == 0.02
+    assert found[3, "cub", None].run_name == "part (on CUB, first 50 classes)"

@@ -167,7 +167,7 @@ class ZipSource:
                 raise RequestError(f"{self._where}: the member {path!r} is neither stored nor packed with deflate")
             try:
                 with self._zip.open(info) as file:
-                    data = file.read(info.file_size + 1)  # without a bound, it unpacks more than was declared
+                    data = file.read(info.file_size + 1)  # without a bound, all that a lying size hides is unpacked
             except BROKEN as error:
                 raise RequestError(f"{self._where}: the member {path!r} is damaged ({error})") from None
             if len(data) != info.file_size:

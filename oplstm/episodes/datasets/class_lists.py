@@ -151,7 +151,7 @@ def _miniimagenet() -> ClassList:
         sides=(32, 8192),
         nested=False,
         about={
-            "source": "Vinyals et al. (2016), images of ImageNet (ILSVRC-2012)",
+            "source": "Vinyals et al. (2016), images of ImageNet (ILSVRC-2012), https://image-net.org",
             "licence": "ImageNet's terms: non-commercial research and education, no redistribution",
             "split": data["source"],
             "rotations": [0],

@@ -1,10 +1,11 @@
 """Importing a dataset: from what its authors publish to one array on disk, every image decoded once."""
 
 import os
+import socket
 from collections import deque
 from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import closing
+from contextlib import closing, contextmanager
 from http.client import HTTPException
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,8 @@ Progress = Callable[[int, int], None]
 BATCH_IMAGES, BATCH_BYTES = 32, 4 * 2**20
 """A thread's piece of work ends with the image that reaches either."""
 MAX_WORKERS = 16
+DOWNLOAD_TIMEOUT_S = 60.0
+"""Without an answer, or without another byte."""
 
 
 def import_dataset(
@@ -173,7 +176,8 @@ def download_omniglot(folder: Path, on_progress: Progress | None = None) -> Path
         whole, part = folder / f"{name}.zip", folder / f".{name}.zip.part"
         try:
             if not datasets.utils.check_integrity(whole, md5):
-                datasets.utils.download_url(url, folder, filename=part.name, md5=md5)
+                with _sockets_that_give_up():
+                    datasets.utils.download_url(url, folder, filename=part.name, md5=md5)
                 part.replace(whole)
         except (OSError, HTTPException, RuntimeError) as error:
             raise WorkError(f"{url} could not be downloaded to {folder} ({error})") from None
@@ -182,3 +186,14 @@ def download_omniglot(folder: Path, on_progress: Progress | None = None) -> Path
     if on_progress is not None:
         on_progress(len(archives), len(archives))
     return folder
+
+
+@contextmanager
+def _sockets_that_give_up() -> Iterator[None]:
+    """Sockets opened meanwhile wait ``DOWNLOAD_TIMEOUT_S`` at most; torchvision offers no time limit of its own."""
+    before = socket.getdefaulttimeout()
+    socket.setdefaulttimeout(DOWNLOAD_TIMEOUT_S)
+    try:
+        yield
+    finally:
+        socket.setdefaulttimeout(before)

@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Protocol
 
-from oplstm.episodes.datasets.archives import MAX_MEMBER_BYTES, MAX_MEMBERS, Member, TarSource, ZipSource
+from oplstm.episodes.datasets.archives import MAX_MEMBER_BYTES, MAX_MEMBERS, Member, TarSource, ZipSource, safe_path
 from oplstm.errors import RequestError
 
 PICKLES = (".pkl", ".pickle", ".pck", ".p", ".pt", ".pth")
@@ -62,6 +62,8 @@ def pickle_refused(path: Path | str) -> RequestError:
 
 
 def _open_archive(where: Path) -> Source:
+    if where.exists() and not where.is_file():
+        raise RequestError(f"{where} is neither a folder nor a file")  # reading a pipe could wait for ever
     with where.open("rb") as file:
         start = file.read(512)
     if where.suffix.lower() in PICKLES or start[:1] == b"\x80":
@@ -79,7 +81,7 @@ class FolderSource:
     An archive is not read where it was unpacked beside itself.
 
     Raises:
-        RequestError: It holds links, devices or too many files; so do the methods.
+        RequestError: It holds links, devices, names that could not be printed or too many files; so do the methods.
     """
 
     def __init__(self, where: Path, archives: Collection[str]) -> None:
@@ -98,6 +100,7 @@ class FolderSource:
                 path, status = f"{below}{entry.name}", entry.stat(follow_symlinks=False)
                 if is_junk(path):
                     continue
+                safe_path(path, self._where)
                 if entry.name in unpacked:
                     folders.append(f"{path}/")
                 elif not stat.S_ISREG(status.st_mode):

@@ -20,13 +20,14 @@ def staged(target: Path, size: int) -> Iterator[Path]:
     the lock itself is freed by the kernel.
 
     Args:
-        target: The folder to make or to replace.
+        target: The folder to make or to replace, or a link to it.
         size: Bytes that will be written.
 
     Raises:
         RequestError: Another process is at it, there is too little space, or the place cannot be written.
         WorkError: Writing failed.
     """
+    target = target.resolve()  # a link stays, what it leads to is replaced
     draft, replaced, lock = (target.with_name(f".{target.name}.{what}") for what in ("importing", "replaced", "lock"))
     try:
         target.parent.mkdir(parents=True, exist_ok=True)

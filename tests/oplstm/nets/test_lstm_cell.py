@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from oplstm.nets.lstm_cell import init_lstm_stack, lstm_cell, lstm_stack, pool_examples, project
+from oplstm.nets.lstm_cell import init_lstm_stack, lstm_cell, lstm_stack, pool_examples
 
 pytestmark = pytest.mark.unit
 
@@ -132,11 +132,6 @@ def test_pooling_is_the_mean_over_examples():
     assert h_mean.shape == c_mean.shape == (2, 3, 2, 1, 5)
     torch.testing.assert_close(h_mean[:, :, :, 0], sum(h[:, :, :, m] for m in range(4)) / 4)
     torch.testing.assert_close(c_mean[:, :, :, 0], sum(c[:, :, :, m] for m in range(4)) / 4)
-
-
-def test_project_is_a_product_for_each_run():
-    weight, columns = randn(2, 3, 4), randn(2, 4, 2, 5, seed=1)
-    torch.testing.assert_close(project(weight, columns), torch.einsum("roi,ribm->robm", weight, columns))
 
 
 def test_initial_weights_are_those_of_torch():

@@ -5,6 +5,7 @@ import io
 import stat
 import struct
 import tarfile
+import tracemalloc
 import zipfile
 from contextlib import closing
 
@@ -151,6 +152,17 @@ def test_a_bomb_in_one_member_is_refused(tmp_path):
     zeros = bytes(8 * 2**20)
     refused(lambda: ZipSource(as_zip({"a": zeros}, tmp_path / "a.zip", zipfile.ZIP_DEFLATED)), "decompression bomb")
     refused(lambda: TarSource(as_tar({"a": zeros}, tmp_path / "a.tar")), "decompression bomb")
+
+
+def test_a_bomb_that_lies_about_its_size_is_not_unpacked(tmp_path):
+    path = as_zip({"a": bytes(64 * 2**20)}, tmp_path / "a.zip", zipfile.ZIP_DEFLATED)
+    path.write_bytes(path.read_bytes().replace(struct.pack("<I", 64 * 2**20), struct.pack("<I", 1000)))
+    tracemalloc.start()
+    try:
+        refused(lambda: ZipSource(path), "'a' is damaged")
+        assert tracemalloc.get_traced_memory()[1] < 4 * 2**20
+    finally:
+        tracemalloc.stop()
 
 
 def test_a_bomb_behind_honest_bytes_is_refused(tmp_path):

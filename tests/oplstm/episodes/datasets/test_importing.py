@@ -8,6 +8,7 @@ import os
 import random
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import tarfile
@@ -420,3 +421,14 @@ def test_a_download_that_fails_leaves_what_was(home_of_omniglot, tmp_path):
         download_omniglot(tmp_path)
     assert (tmp_path / "images_background.zip").read_bytes() == b"another archive"
     assert [name for name in left_in(tmp_path) if not name.startswith("public")] == ["images_background.zip"]
+
+
+def test_a_download_that_hangs_ends(tmp_path, monkeypatch):
+    monkeypatch.setattr(importing, "DOWNLOAD_TIMEOUT_S", 0.2)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        monkeypatch.setattr(torchvision("datasets").Omniglot, "download_url_prefix", url)
+        with pytest.raises(WorkError, match=r"images_background\.zip could not be downloaded to .*timed out"):
+            download_omniglot(tmp_path)
+    assert socket.getdefaulttimeout() is None
+    assert left_in(tmp_path) == []

@@ -70,6 +70,19 @@ def test_links_in_a_folder_are_refused(tmp_path):
     refused(tmp_path, "loop is a link or a device")
 
 
+@pytest.mark.parametrize("name", [b"new\nline.png", b"a/\x1b[31mred.png", b"undecodable \xff.png"])
+def test_names_that_cannot_be_printed_are_refused(tmp_path, name):
+    as_folder(PLAIN, tmp_path)
+    with open(os.path.join(os.fsencode(tmp_path), name), "wb"):
+        pass
+    refused(tmp_path, "control characters")
+
+
+def test_a_pipe_is_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    refused(tmp_path / "pipe", "pipe is neither a folder nor a file")
+
+
 def test_devices_in_a_folder_are_refused(tmp_path):
     os.mkfifo(tmp_path / "1.png")
     refused(tmp_path, r"1\.png is a link or a device")

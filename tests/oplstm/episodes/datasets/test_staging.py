@@ -36,6 +36,18 @@ def test_a_folder_is_replaced(tmp_path):
     assert (tmp_path / "new" / "a").read_text() == "two"
 
 
+@pytest.mark.parametrize("dangling", [False, True])
+def test_a_link_to_a_folder_elsewhere_stays(tmp_path, dangling):
+    if not dangling:
+        stage(tmp_path / "disk" / "real", "one")
+    (tmp_path / "home").mkdir()
+    (tmp_path / "home" / "new").symlink_to(tmp_path / "disk" / "real")
+    for text in ("two", "three"):
+        stage(tmp_path / "home" / "new", text)
+        assert left_in(tmp_path) == ["disk", "disk/real", "disk/real/a", "home", "home/new"]
+        assert (tmp_path / "home" / "new" / "a").read_text() == text
+
+
 @pytest.mark.parametrize("error", [RequestError("bad"), KeyboardInterrupt(), MemoryError()])
 @pytest.mark.parametrize("before", [False, True])
 def test_a_block_that_fails_leaves_what_was(tmp_path, error, before):

@@ -1,0 +1,125 @@
+"""MAML (Section 3): gradient descent from a meta-learned initialisation, through which the meta-gradient passes.
+
+Finn, Abbeel & Levine (2017), "Model-Agnostic Meta-Learning for Fast Adaptation of Deep Networks", Algorithms 1 and 2.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Literal
+
+import torch
+from torch import Tensor
+
+from oplstm.configuration import Problems, positive
+from oplstm.episodes.episode import Episode
+from oplstm.learners.learner import REAL, Learner, Params
+from oplstm.nets.backbone import Backbone, feature_count, features, init_backbone
+from oplstm.nets.fully_connected import Activation, fully_connected, init_fully_connected
+from oplstm.training.evaluation import task_losses
+
+Fast = dict[str, Tensor]
+"""The adapted weights by name, each ``(R, B, ...)``."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class MAMLConfig:
+    """Hyperparameters of MAML.
+
+    Attributes:
+        backbone: What makes the inputs of the fully-connected network: nothing, or Conv-4, adapted with the rest.
+        base_widths: Hidden widths of the fully-connected network; none leaves its output layer.
+        batch_norm: Normalise its hidden layers, by the statistics of the support or query set at hand.
+        activation: Of its hidden layers.
+        passes: T, gradient steps on the support set in meta-training.
+        eval_passes: T in meta-validation and meta-test; None: as in training.
+        inner_lr: Step size of the gradient steps.
+        second_order: Backpropagate through the inner gradients; otherwise they count as constants (first-order MAML).
+        clip: Clamp every number of the inner gradients to [-clip, clip]; None does not. The authors do so where T > 1.
+        loss_on: Train on the query loss after the ``last`` step, or on the mean over ``every`` step.
+    """
+
+    backbone: Backbone = "none"
+    base_widths: tuple[int, ...] = (91, 91, 91)
+    batch_norm: bool = False
+    activation: Activation = "relu"
+    passes: int = 1
+    eval_passes: int | None = None
+    inner_lr: float = field(default=0.01, metadata=REAL)
+    second_order: bool = True
+    clip: float | None = None
+    loss_on: Literal["last", "every"] = "last"
+
+    conventions: ClassVar[dict[str, dict[str, Any]]] = {"paper": {}, "authors": {"clip": 10.0}}
+
+    def check(self, problems: Problems) -> None:
+        """Record every impossible value."""
+        positive(problems, self, "passes", "eval_passes", "inner_lr", "clip")
+        if any(width < 1 for width in self.base_widths):
+            problems.add("base_widths", f"must be widths >= 1, got {list(self.base_widths)}")
+
+
+class MAML(Learner[MAMLConfig]):
+    """A network all of whose weights, batch norm's included, take gradient steps on the support set."""
+
+    name = "maml"
+    config_class = MAMLConfig
+
+    def init(self, config: MAMLConfig, generator: torch.Generator) -> dict[str, Tensor]:
+        """The backbone and the fully-connected network; hidden biases start at zero, the rest as PyTorch's."""
+        widths = (feature_count(config.backbone, self.shape.x), *config.base_widths, self.shape.d_y)
+        network = init_fully_connected(widths, generator, norm=config.batch_norm)
+        return init_backbone(config.backbone, self.shape.x, generator) | network
+
+    def constants(self, config: MAMLConfig) -> dict[str, Tensor]:
+        """The step size."""
+        return {"inner_lr": torch.tensor(config.inner_lr)}
+
+    def passes(self, params: Params, support: Episode) -> Iterator[Fast]:
+        """The weights after each of T gradient steps on the mean loss of the whole support set.
+
+        The loss is scaled by -inner_lr before it is differentiated: adding its gradient to the weights is the step, and
+        no kernel of the size of the weights multiplies it. In the first order ``inner_lr`` gets no gradient.
+        """
+        config, training = self.config, torch.is_grad_enabled()
+        unrolled = training and config.second_order
+        inner_lr = params["inner_lr"] if unrolled else params["inner_lr"].detach()
+        fast = {name: _of_every_task(param, support.task_count) for name, param in params.items() if name != "inner_lr"}
+        steps = config.passes if training or config.eval_passes is None else config.eval_passes
+        for _ in range(steps):
+            fast = {
+                name: w if training and w.requires_grad else w.detach().requires_grad_() for name, w in fast.items()
+            }
+            with torch.enable_grad():
+                losses = task_losses(self._forward(fast, support.support_x), support.support_y, self.shape.loss)
+                # tasks do not mix: the gradient of the sum is every task's own
+                descent = -(inner_lr.unsqueeze(1) * losses).sum()
+                changes = torch.autograd.grad(descent, list(fast.values()), create_graph=unrolled)
+            if config.clip is not None:
+                changes = tuple(_clamped(change, config.clip * inner_lr) for change in changes)
+            fast = {name: weight + change for (name, weight), change in zip(fast.items(), changes, strict=True)}
+            yield fast
+
+    def predict(self, params: Params, fast: Fast, query_x: Tensor) -> Tensor:
+        """The network with its adapted weights."""
+        return self._forward(fast, query_x)
+
+    def _forward(self, weights: Fast, x: Tensor) -> Tensor:
+        config = self.config
+        x = features(config.backbone, weights, x)
+        return fully_connected(weights, x, layers=len(config.base_widths) + 1, activation=config.activation)
+
+
+def _of_every_task(param: Tensor, tasks: int) -> Tensor:
+    """``(R, ...)`` as ``(R, B, ...)``, matrices transposed in memory.
+
+    So are their gradients, because ``linear`` multiplies by the transposed weights, and adding tensors that lie alike
+    is several times faster.
+    """
+    expanded = param.unsqueeze(1).expand(-1, tasks, *param.shape[1:])
+    return expanded.mT.contiguous().mT if param.ndim == 3 else expanded
+
+
+def _clamped(changes: Tensor, bound: Tensor) -> Tensor:
+    """``changes (R, ...)`` within [-bound, bound], a ``bound (R,)`` for each run."""
+    bound = bound.view(-1, *(1,) * (changes.ndim - 1))
+    return changes.clamp(-bound, bound)

@@ -1,0 +1,143 @@
+"""Warp-MAML (Section 5): MAML on Conv-4 whose gradients are preconditioned by warp layers between the blocks.
+
+Flennerhag et al. (2020), "Meta-Learning with Warped Gradient Descent": gradient steps change the task layers alone,
+and what the warp layers between them learn is to make these steps good ones.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Literal
+
+import torch
+from torch import Tensor
+
+from oplstm.configuration import Problems, positive
+from oplstm.episodes.episode import Episode
+from oplstm.learners.gradient_step import gradient_step, per_task
+from oplstm.learners.learner import REAL, Learner, Params
+from oplstm.nets.backbone import Backbone, feature_count, init_backbone
+from oplstm.nets.conv import BLOCKS, KERNEL, conv2d, conv_block, max_pool
+from oplstm.nets.linear import init_linear, linear
+from oplstm.training.evaluation import task_losses
+
+Fast = dict[str, Tensor]
+"""The task layers: adapted weights ``(R, B, ...)``, and those of the first block ``(R, ...)`` if it is not adapted."""
+
+WARPED = range(1, BLOCKS)
+"""Blocks that a warp layer follows."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class WarpMAMLConfig:
+    """Hyperparameters of Warp-MAML. Defaults follow Flennerhag et al., ``authors`` the code behind Tables 3 and 4.
+
+    Attributes:
+        passes: T, gradient steps on the support set in meta-training.
+        eval_passes: T in meta-validation and meta-test; None: as in training.
+        inner_lr: Step size of the gradient steps.
+        adapt_first_block: Whether the steps change the first block too, which no warp layer follows (authors: no).
+        warp_init: Warp layers start as the ``identity``, or at ``zero`` (authors): then features start at zero, and
+            what comes before the last warp layer gets its first gradients from rounding errors.
+        objective: What trains the initial weights and the warp layers. ``warped``: the warp layers learn from the
+            query loss after every step, through that step alone; the initial weights learn as in MAML, from the loss
+            after the last step, through all of them. ``every_step`` (authors): as ``warped``, but the initial weights
+            learn from the loss after every step, through all steps before it. ``unrolled``: both learn from the loss
+            after the last step, through all of them.
+        second_order: Backpropagate through the inner gradients; otherwise they count as constants.
+    """
+
+    passes: int = 5
+    eval_passes: int | None = None
+    inner_lr: float = field(default=0.1, metadata=REAL)
+    adapt_first_block: bool = True
+    warp_init: Literal["identity", "zero"] = "identity"
+    objective: Literal["warped", "every_step", "unrolled"] = "warped"
+    second_order: bool = True
+
+    backbone: ClassVar[Backbone] = "conv4"
+    conventions: ClassVar[dict[str, dict[str, Any]]] = {
+        "paper": {},
+        "authors": {"adapt_first_block": False, "warp_init": "zero", "objective": "every_step"},
+    }
+
+    def check(self, problems: Problems) -> None:
+        """Record every impossible value."""
+        positive(problems, self, "passes", "eval_passes", "inner_lr")
+
+
+class WarpMAML(Learner[WarpMAMLConfig]):
+    """Conv-4 with a linear 3x3 convolution, the warp layer, after the max-pooling of all blocks but the first."""
+
+    name = "warp_maml"
+    config_class = WarpMAMLConfig
+
+    def init(self, config: WarpMAMLConfig, generator: torch.Generator) -> dict[str, Tensor]:
+        """Conv-4, ``head.weight``, ``head.bias``, and ``warp.l.weight``, ``warp.l.bias`` of each warp layer."""
+        params = init_backbone("conv4", self.shape.x, generator)
+        d_in = feature_count("conv4", self.shape.x)
+        params["head.weight"], params["head.bias"] = init_linear(d_in, self.shape.d_y, generator)
+        maps = len(params["conv.0.bias"])
+        for block in WARPED:
+            weight = torch.zeros(maps, maps, KERNEL, KERNEL)
+            if config.warp_init == "identity":
+                weight[:, :, KERNEL // 2, KERNEL // 2] = torch.eye(maps)
+            params |= {f"warp.{block}.weight": weight, f"warp.{block}.bias": torch.zeros(maps)}
+        return params
+
+    def constants(self, config: WarpMAMLConfig) -> dict[str, Tensor]:
+        """The step size."""
+        return {"inner_lr": torch.tensor(config.inner_lr)}
+
+    @property
+    def loss_on_every_pass(self) -> bool:
+        """Whether the warp layers learn from every step."""
+        return self.config.objective != "unrolled"
+
+    def passes(self, params: Params, support: Episode) -> Iterator[Fast]:
+        """The task layers after each of T gradient steps on the mean loss of the whole support set."""
+        config, tasks = self.config, support.task_count
+        training = torch.is_grad_enabled()
+        steps = config.passes if training or config.eval_passes is None else config.eval_passes
+        warp = {name: param for name, param in params.items() if name.startswith("warp.")}
+        fast = {
+            name: per_task(param, tasks) if self._adapted(name) else param
+            for name, param in params.items()
+            if name.startswith(("conv.", "head."))
+        }
+        one_step = training and config.objective != "unrolled"
+        for step in range(1, steps + 1):
+            last = step == steps
+            start = _detached(fast) if config.objective == "warped" and not last else fast
+            after = self._step(params, warp, start, support)
+            yield after
+            if one_step and not last:  # on to the same numbers, behind which are the initial weights alone
+                after = self._step(params, _detached(warp), fast, support)
+            fast = after
+
+    def _adapted(self, name: str) -> bool:
+        return self.config.adapt_first_block or not name.startswith("conv.0.")
+
+    def _step(self, params: Params, warp: Params, fast: Fast, support: Episode) -> Fast:
+        """``fast`` after one gradient step."""
+
+        def support_loss(weights: Params) -> Tensor:
+            logits = self._forward({**warp, **fast, **weights}, support.support_x)
+            return task_losses(logits, support.support_y, self.shape.loss)
+
+        adapted = {name: weight for name, weight in fast.items() if self._adapted(name)}
+        return fast | gradient_step(support_loss, adapted, params["inner_lr"], second_order=self.config.second_order)
+
+    def predict(self, params: Params, fast: Fast, query_x: Tensor) -> Tensor:
+        """Warped Conv-4 with its adapted weights."""
+        return self._forward({**params, **fast}, query_x)
+
+    def _forward(self, weights: Params, x: Tensor) -> Tensor:
+        for block in range(BLOCKS):
+            x = max_pool(conv_block(weights, block, x))
+            if block in WARPED:
+                x = conv2d(x, weights[f"warp.{block}.weight"], weights[f"warp.{block}.bias"])
+        return linear(x.flatten(3), weights["head.weight"], weights["head.bias"])
+
+
+def _detached(weights: Params) -> Fast:
+    return {name: weight.detach() for name, weight in weights.items()}
