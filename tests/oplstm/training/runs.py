@@ -12,6 +12,7 @@ LEARNERS = {
     "lstm-sequential": {"widths": [5], "passes": 2, "support": "sequential"},
     "op_lstm": {"base_widths": [7, 6], "cells": [3, 1], "passes": 3},
     "op_lstm-authors": {"base_widths": [7, 6], "cells": [3, 1], "passes": 3, "convention": "authors"},
+    "maml": {"base_widths": [6, 5], "passes": 2, "inner_lr": 0.05},
 }
 BUDGET = {"tasks": 60, "validate_every": 20, "validation_tasks": 9, "test_tasks": 11, "max_hours": None}
 
