@@ -13,8 +13,14 @@ from oplstm.training.run import RunConfig
 
 @pytest.mark.integration
 def test_every_learner_has_its_rows(tmp_path, monkeypatch):
-    small = {"omniglot": {name: (learner, config | ({"base_widths": [4]} if "base_widths" in config else {"widths": [4]}))
-                          for name, (learner, config) in SETTINGS["omniglot"].items()}}  # fmt: skip
+    learners = SETTINGS["omniglot"].items()
+    tiny = {"base_widths": [4], "widths": [4]}
+    small = {
+        "omniglot": {
+            name: (learner, config | {key: width for key, width in tiny.items() if key in config})
+            for name, (learner, config) in learners
+        }
+    }
     monkeypatch.setattr(image_benchmark, "SETTINGS", small)
     monkeypatch.setattr(image_benchmark, "VALIDATE_EVERY", 100)
     file = tmp_path / "rows.json"
