@@ -34,10 +34,11 @@ ui: install  ## open the tracked runs in a browser
 
 test: install  ## all three tiers of tests
 	@echo "Tests, all three tiers: unit (up to 1 minute), integration (a few minutes: real Ray, MLflow server, browser), slow (chaos, statistics)."
-	$(BIN)/python -m pytest $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -m unit -n 2 $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -m "not unit" $(PYTEST_ARGS)
 
 test-unit: install  ## the unit tier alone (up to 1 minute)
-	$(BIN)/python -m pytest -m unit $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -m unit -n 2 $(PYTEST_ARGS)
 
 lint: install  ## ruff
 	$(BIN)/ruff check $(PACKAGES) tests

@@ -45,11 +45,13 @@ def pytest_runtest_logreport(report):
     _tests[tier] += report.when == "setup"
 
 
-def pytest_terminal_summary(terminalreporter):
+def pytest_terminal_summary(terminalreporter, config):
+    processes = config.getoption("numprocesses", None) or 1
     for tier in TIMEOUT_S:
         if _tests[tier]:
-            over = f" (over its budget of {UNIT_TIER_S} s)" if tier == "unit" and _seconds[tier] > UNIT_TIER_S else ""
-            terminalreporter.write_line(f"tier {tier}: {_tests[tier]} tests in {_seconds[tier]:.1f} s{over}")
+            seconds = _seconds[tier] / processes
+            over = f" (over its budget of {UNIT_TIER_S} s)" if tier == "unit" and seconds > UNIT_TIER_S else ""
+            terminalreporter.write_line(f"tier {tier}: {_tests[tier]} tests in {seconds:.1f} s{over}")
 
 
 @pytest.fixture(scope="session")
