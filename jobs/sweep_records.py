@@ -155,9 +155,7 @@ def best_so_far(header: Header, state: SweepState, now: float) -> list[Record]:
     return [records.points(key(header), step=ended, metrics={"val/best": leader.best}, timestamp=now)]
 
 
-def sweep_end(
-    header: Header, state: SweepState, result: FinalResult | None, *, done: bool, now: float
-) -> list[Record]:
+def sweep_end(header: Header, state: SweepState, result: FinalResult | None, *, done: bool, now: float) -> list[Record]:
     """The sweep has ended, or stopped and can be resumed; ``result`` is a final run's."""
     tags = {"oplstm.state": "complete" if done else "stopped"}
     metrics = {} if result is None else result.metrics()

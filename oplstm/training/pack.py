@@ -1,5 +1,6 @@
 """A pack: R runs of one signature trained side by side in one program (DESIGN section 3)."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -132,6 +133,8 @@ class Pack:
             return
         self.__dict__.pop("_streams", None)
         self._lr = self._place(torch.tensor([[run.lr] for run in self.runs], dtype=torch.float64))
+        clips = [math.inf if run.grad_clip is None else run.grad_clip for run in self.runs]
+        self._clip = None if min(clips) == math.inf else self._place(torch.tensor(clips, dtype=torch.float64)[:, None])
         constants = [self.learner.constants(run.hyperparameters) for run in self.runs]
         self._constants = {name: self._place(torch.stack([c[name] for c in constants])) for name in constants[0]}
         self._evaluation_tasks: dict[Split, Episode] = {}
@@ -184,6 +187,8 @@ class Pack:
         weights = state.weights.requires_grad_()
         losses = training_loss(self.learner, self.params(weights), batch)
         (grad,) = torch.autograd.grad(losses.sum(), weights)
+        if self._clip is not None:
+            grad = grad.clamp(-self._clip, self._clip)
         weights.requires_grad_(False)
         losses = losses.detach().double()
         self.update += 1

@@ -92,6 +92,7 @@ class RunConfig:
         seed: Of the initial weights and the training tasks.
         evaluation_seed: Of the validation and test tasks: the sweep's for trials, the run's own for final runs.
         final: Whether this is a final run, whose tasks are disjoint from all that selection used.
+        grad_clip: Clamp every number of the meta-gradient to [-grad_clip, grad_clip]; None does not.
     """
 
     learner: str
@@ -103,6 +104,7 @@ class RunConfig:
     seed: int
     evaluation_seed: int
     final: bool = False
+    grad_clip: float | None = None
 
     @property
     def signature(self) -> Hashable:
@@ -122,6 +124,7 @@ class RunConfig:
             "learner": self.learner,
             "lr": self.lr,
             "meta_batch_size": self.meta_batch_size,
+            "grad_clip": self.grad_clip,
             **dataclasses.asdict(self.hyperparameters),
         }
 
@@ -185,19 +188,21 @@ def build_run(data: Mapping[str, Any], problems: Problems) -> RunConfig | None:
     )
 
 
-_PLAIN: dict[str, tuple[type, float, Any]] = {
-    "meta_batch_size": (int, 1, None),
-    "lr": (float, 0, None),
-    "seed": (int, 0, None),
-    "evaluation_seed": (int, 0, None),
+_REQUIRED: Any = object()
+_PLAIN: dict[str, tuple[Any, float, Any]] = {
+    "meta_batch_size": (int, 1, _REQUIRED),
+    "lr": (float, 0, _REQUIRED),
+    "seed": (int, 0, _REQUIRED),
+    "evaluation_seed": (int, 0, _REQUIRED),
     "final": (bool, 0, False),
+    "grad_clip": (float | None, 0, None),
 }
-"""Type, lower bound (exclusive for lr) and default of a run's own values."""
+"""Type, lower bound (exclusive for real numbers) and default of a run's own values."""
 
 
 def _plain(data: Mapping[str, Any], key: str, problems: Problems) -> Any:
     kind, low, default = _PLAIN[key]
-    if key not in data and default is None:
+    if key not in data and default is _REQUIRED:
         problems.add(key, "is required")
         return None
     try:
@@ -205,8 +210,10 @@ def _plain(data: Mapping[str, Any], key: str, problems: Problems) -> Any:
     except ValueError as error:
         problems.add(key, str(error))
         return None
-    if value < low or (key == "lr" and value == 0):
-        problems.add(key, f"must be {'>' if key == 'lr' else '>='} {low:g}, got {value:g}")
+    if value is None:
+        return None
+    if value < low or (isinstance(value, float) and value == 0):
+        problems.add(key, f"must be {'>' if isinstance(value, float) else '>='} {low:g}, got {value:g}")
     elif "seed" in key and value >= 2**63:
         problems.add(key, f"must be below 2^63, got {value}")
     return value

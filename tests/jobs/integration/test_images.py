@@ -89,9 +89,7 @@ def test_the_winner_is_the_most_accurate_and_its_final_run_crosses_domains(swept
     assert set(result) >= {"final/test_accuracy", "final/cross/cub/accuracy", "final/ci95_tasks", "final/seeds"}
     assert "final/test_loss" not in result
     [parent] = [
-        run
-        for [run] in rest.runs("images-end-to-end").values()
-        if texts(run, "tags")["oplstm.kind"] == "final"
+        run for [run] in rest.runs("images-end-to-end").values() if texts(run, "tags")["oplstm.kind"] == "final"
     ]
     assert rest.history(parent, "final/cross/cub/accuracy")[0][1] == result["final/cross/cub/accuracy"]
 

@@ -1,5 +1,7 @@
 """A pack equals its single runs, and its runs have nothing to do with each other (DESIGN section 3)."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -110,3 +112,16 @@ def test_final_runs_draw_other_tasks_than_trials_of_the_same_seed():
         (trial.evaluation_tasks(Split.VALIDATION, 9), final.evaluation_tasks(Split.FINAL_VALIDATION, 9)),
     ):
         assert not set(ours.support_x.flatten().tolist()) & set(theirs.support_x.flatten().tolist())
+
+
+def test_the_meta_gradient_is_clamped_run_by_run(monkeypatch):
+    clipped, free = run("lstm", seed=0), run("lstm", seed=1)
+    clipped = replace(clipped, grad_clip=1e-3)
+    seen = []
+    monkeypatch.setattr("oplstm.training.pack.adam_step", lambda weights, grad, *rest: seen.append(grad.clone()))
+    trained([clipped, free], 1)
+    trained([replace(clipped, grad_clip=None), free], 1)
+    with_clamp, without = seen
+    torch.testing.assert_close(with_clamp[0], without[0].clamp(-1e-3, 1e-3), rtol=0, atol=0)
+    assert torch.equal(with_clamp[1], without[1])
+    assert without[0].abs().max() > 1e-3
