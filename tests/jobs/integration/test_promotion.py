@@ -42,8 +42,8 @@ def test_altered_test_values_change_nothing(swept: Oplstm, rest: Rest):
     before = picked(swept)
     folder = swept.sweep("swept")
     for index, path in enumerate(sorted(folder.trials.glob("*/test.safetensors"))):
-        losses = load_file(path)["losses"]
-        save_file({"losses": torch.full_like(losses, 10.0 ** (index - 8))}, path)
+        losses = load_file(path)["loss"]
+        save_file({"loss": torch.full_like(losses, 10.0 ** (index - 8))}, path)
     text = folder.journal.read_text()
     altered = [json.loads(line) for line in text.splitlines()]
     changed = 0

@@ -2,7 +2,7 @@
 
 import pytest
 
-from jobs.jobfile import shipped_jobs
+from jobs.jobfile import load_job, shipped_jobs
 from tests.jobs.integration.command_line import Oplstm, wait_until
 from tracking.server import Server
 
@@ -38,7 +38,11 @@ def test_a_training_interrupted_and_resumed_ends_with_the_same_bits(oplstm: Opls
     assert "nothing is left to resume" in again.err
 
 
-@pytest.mark.parametrize("name", shipped_jobs())
+# The jobs on images are executed in tests/jobs/test_image_jobs.py, and one of their kind in test_images.py.
+ON_SINE = [name for name in shipped_jobs() if load_job(name).benchmark["name"] == "sine"]
+
+
+@pytest.mark.parametrize("name", ON_SINE)
 def test_a_job_that_ships_sweeps(oplstm: Oplstm, ray_address: str, server: Server, name: str):
     done = oplstm.here("sweep", name, "--trials", "2", *short(), "--tracking-uri", server.uri, "--json").ok().json
     assert done["counts"] == {"complete": 2}
