@@ -1,6 +1,7 @@
 """The episode: a support set to learn from and a query set to be judged on."""
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -50,6 +51,10 @@ class Episode:
     def _parts(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         return self.support_x, self.support_y, self.query_x, self.query_y
 
+    def mapped(self, change: Callable[[Tensor], Tensor]) -> "Episode":
+        """The episode of its parts after ``change``."""
+        return Episode(*(change(part) for part in self._parts()))
+
     def to(self, device: torch.device, dtype: torch.dtype) -> "Episode":
         """The same tasks on another device and in another precision; places of images stay whole numbers."""
         parts = (part.to(device, dtype if part.is_floating_point() else part.dtype) for part in self._parts())
@@ -62,6 +67,14 @@ class Episode:
     def tasks(self, start: int, stop: int) -> "Episode":
         """Tasks ``start`` to ``stop`` of every run."""
         return Episode(*(part[:, start:stop] for part in self._parts()))
+
+    def runs(self, start: int, stop: int) -> "Episode":
+        """Runs ``start`` to ``stop``."""
+        return Episode(*(part[start:stop] for part in self._parts()))
+
+    def of_runs(self, rows: Tensor) -> "Episode":
+        """The tasks of some runs, by their places ``(n,)``; tasks that all runs share, R = 1, stay as they are."""
+        return self if len(self.support_y) == 1 else Episode(*(part[rows] for part in self._parts()))
 
     @property
     def task_count(self) -> int:

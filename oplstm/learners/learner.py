@@ -2,8 +2,7 @@
 
 import dataclasses
 from abc import ABC, abstractmethod
-from collections import deque
-from collections.abc import Hashable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from typing import Any, ClassVar, Generic, TypeVar
 
 import torch
@@ -19,21 +18,22 @@ Params = Mapping[str, Tensor]
 
 ConfigT = TypeVar("ConfigT", bound=Configuration)
 
-REAL = {"real": True}
-"""Field metadata of real-valued hyperparameters: runs of one pack may differ in them."""
+VARIES = {"varies": True}
+"""Field metadata of hyperparameters in which runs of one pack may differ: the real-valued ones, and T."""
 
 
 class Learner(ABC, Generic[ConfigT]):
     """A few-shot learning method.
 
     A learner object serves a whole pack: it is built from the static part of the configuration, which all runs of the
-    pack share. What differs between runs (weights, real-valued hyperparameters) is in ``params``.
+    pack share. What differs between runs is in ``params`` (weights, real-valued hyperparameters) and in the number of
+    passes that each makes.
 
     Where gradients are disabled (meta-validation, meta-test, prediction), a learner adapts as at test time and builds
     no meta-gradient graph.
 
     Args:
-        config: Any run's configuration; only its static fields are used by ``passes`` and ``predict``.
+        config: Any run's configuration; T is its own where no other is given, of the rest only static fields are used.
         shape: Of the tasks.
     """
 
@@ -61,12 +61,56 @@ class Learner(ABC, Generic[ConfigT]):
         return {}
 
     @abstractmethod
-    def passes(self, params: Params, support: Episode) -> Iterator[Any]:
-        """The task-adapted ("fast") state after each of the T passes over the support set."""
+    def begin(self, params: Params, support: Episode) -> Any:
+        """The state before the first pass: tensors ``(R, ...)`` in lists, tuples and dictionaries."""
 
-    def adapt(self, params: Params, support: Episode) -> Any:
-        """The task-adapted state after the last pass. The query set of ``support`` is not looked at."""
-        return deque(self.passes(params, support), maxlen=1).pop()
+    @abstractmethod
+    def one_pass(self, params: Params, support: Episode, state: Any) -> Any:
+        """The state after one more pass over the support set."""
+
+    def fast(self, state: Any) -> Any:
+        """What of the state ``predict`` needs: the task-adapted ("fast") state, of the same structure."""
+        return state
+
+    @classmethod
+    def pass_count(cls, config: ConfigT, *, training: bool) -> int:
+        """T of a run with this configuration."""
+        later = None if training else getattr(config, "eval_passes", None)
+        return int(getattr(config, "passes", 1) if later is None else later)
+
+    def passes(self, params: Params, support: Episode, counts: Sequence[int] | None = None) -> Iterator[Any]:
+        """The fast state after each pass over the support set, of the runs that make it.
+
+        Args:
+            params: Of the pack.
+            support: Its support sets. The query sets are not looked at.
+            counts: T of each run, none larger than the one before: runs that are through are cut off the end, and
+                cost no more. None: all as in the learner's own configuration.
+        """
+        counts = self._counts(support, counts)
+        state = self.begin(params, support)
+        active = len(counts)
+        for done in range(counts[0]):
+            left = _longer(counts, done)
+            if left < active:
+                state, params = rows_of(state, 0, left), rows_of(params, 0, left)
+                support, active = support.runs(0, left), left
+            state = self.one_pass(params, support, state)
+            yield self.fast(state)
+
+    def adapt(self, params: Params, support: Episode, counts: Sequence[int] | None = None) -> Any:
+        """The fast state of every run after its last pass; see ``passes``."""
+        counts = self._counts(support, counts)
+        finished = []
+        for done, fast in enumerate(self.passes(params, support, counts), start=1):
+            left, active = _longer(counts, done), _longer(counts, done - 1)
+            if left < active:
+                finished.append(rows_of(fast, left, active))
+        return joined_rows(finished[::-1])
+
+    def _counts(self, support: Episode, counts: Sequence[int] | None) -> Sequence[int]:
+        own = self.pass_count(self.config, training=torch.is_grad_enabled())
+        return [own] * len(support.support_y) if counts is None else counts
 
     @abstractmethod
     def predict(self, params: Params, fast: Any, query_x: Tensor) -> Tensor:
@@ -80,5 +124,35 @@ class Learner(ABC, Generic[ConfigT]):
 
 def signature(config: Configuration) -> Hashable:
     """The static fields of a configuration: what runs must have in common to share a pack."""
-    static = (f.name for f in dataclasses.fields(config) if not f.metadata.get("real"))
+    static = (f.name for f in dataclasses.fields(config) if not f.metadata.get("varies"))
     return type(config).__name__, tuple((name, getattr(config, name)) for name in static)
+
+
+def _longer(counts: Sequence[int], passes: int) -> int:
+    """How many of the runs make more than so many passes."""
+    return sum(count > passes for count in counts)
+
+
+def rows_of(state: Any, start: int, stop: int) -> Any:
+    """Runs ``start`` to ``stop`` of a state: of every tensor in it."""
+    if isinstance(state, Tensor):
+        return state[start:stop]
+    return _mapped([state], lambda parts: rows_of(parts[0], start, stop))
+
+
+def joined_rows(states: Sequence[Any]) -> Any:
+    """States of some runs each, of one structure, as the state of all of them."""
+    if isinstance(states[0], Tensor):
+        return torch.cat(list(states)) if len(states) > 1 else states[0]
+    return _mapped(states, joined_rows)
+
+
+def _mapped(states: Sequence[Any], change: Callable[[Sequence[Any]], Any]) -> Any:
+    """A state of the structure of ``states``, its parts made by ``change`` from theirs; other values as they are."""
+    first = states[0]
+    if isinstance(first, Mapping):
+        return {name: change([state[name] for state in states]) for name in first}
+    if isinstance(first, list | tuple):
+        parts = [change(parts) for parts in zip(*states, strict=True)]
+        return type(first)(*parts) if hasattr(first, "_fields") else type(first)(parts)
+    return first

@@ -3,8 +3,7 @@
 Huisman et al. (2023), "Are LSTMs Good Few-Shot Learners?", Sections 3.2 and 3.4.
 """
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal, NamedTuple
 
 import torch
@@ -12,7 +11,7 @@ from torch import Tensor
 
 from oplstm.configuration import Problems, positive
 from oplstm.episodes.episode import Episode
-from oplstm.learners.learner import Learner, Params
+from oplstm.learners.learner import VARIES, Learner, Params
 from oplstm.nets.backbone import Backbone, feature_count, features, init_backbone
 from oplstm.nets.linear import init_linear, linear
 from oplstm.nets.lstm_cell import State, init_lstm_stack, lstm_stack, pool_examples
@@ -47,7 +46,7 @@ class LSTMConfig:
     backbone: Backbone = "none"
     support: Literal["batched", "sequential"] = "batched"
     widths: tuple[int, ...] = (40, 40)
-    passes: int = 4
+    passes: int = field(default=4, metadata=VARIES)
     encoding: Encoding = "current_target"
     loss_on: Literal["last", "every"] = "last"
     pool_cell: bool = True
@@ -69,6 +68,24 @@ class LSTMConfig:
             problems.add("passes", "must be >= 2 when first_pass_labels is false, got 1: no label would be seen")
         if batched and self.encoding != "current_target" and self.passes < 2:
             problems.add("passes", f"must be >= 2 with encoding {self.encoding}, got 1: no label would be seen")
+
+
+class Memory(NamedTuple):
+    """Where the LSTM stands after some passes.
+
+    Attributes:
+        x: Inputs ``(R, d_x, B, M)``, the same in every pass.
+        y: Targets ``(R, d_y, B, M)``.
+        states: One (h, c) a layer, ``(R, d, B, 1)``, or ``(R, d, B, M)`` where examples keep their own; none at first.
+        fed: The channels beside x in the coming step: ``(R, e, B, M)`` batched, ``(R, e, B, 1)`` sequential.
+        carried: What queries start from; without states before the first pass.
+    """
+
+    x: Tensor
+    y: Tensor
+    states: list[State | None]
+    fed: Tensor
+    carried: "Fast"
 
 
 class Fast(NamedTuple):
@@ -102,10 +119,23 @@ class LSTM(Learner[LSTMConfig]):
         params["readout.weight"], params["readout.bias"] = init_linear(config.widths[-1], self.shape.d_y, generator)
         return params
 
-    def passes(self, params: Params, support: Episode) -> Iterator[Fast]:
-        """One state a pass; see ``Fast``."""
+    def begin(self, params: Params, support: Episode) -> Memory:
+        """Inputs and targets as columns, and no states yet."""
+        config = self.config
         x, y = self._inputs(params, support.support_x), _columns(support.support_y)
-        return self._batched(params, x, y) if self.config.support == "batched" else self._sequential(params, x, y)
+        runs, _, tasks, examples = x.shape
+        fed = x.new_zeros(runs, self._extra_channels, tasks, examples if config.support == "batched" else 1)
+        if config.support == "batched" and config.encoding == "current_target" and config.first_pass_labels:
+            fed = y
+        return Memory(x, y, [None] * len(config.widths), fed, Fast([], fed))
+
+    def one_pass(self, params: Params, support: Episode, state: Memory) -> Memory:
+        """All examples once; see ``Fast``."""
+        return self._batched(params, state) if self.config.support == "batched" else self._sequential(params, state)
+
+    def fast(self, state: Memory) -> Fast:
+        """What the queries start from."""
+        return state.carried
 
     def _step(self, params: Params, inputs: Tensor, states: list[State | None]) -> list[State]:
         return lstm_stack(params, "cell", len(self.config.widths), inputs, states)
@@ -119,39 +149,32 @@ class LSTM(Learner[LSTMConfig]):
             channels += [prediction - y] if "error" in self.config.encoding else []
         return torch.cat(channels, dim=1)
 
-    def _batched(self, params: Params, x: Tensor, y: Tensor) -> Iterator[Fast]:
+    def _batched(self, params: Params, memory: Memory) -> Memory:
         """Eq. 10: every example steps from the shared state, the new states are averaged."""
         config = self.config
-        runs, _, tasks, examples = x.shape
-        nothing = x.new_zeros(runs, self._extra_channels, tasks, examples)
-        blank = nothing[..., :1]
-        states: list[State | None] = [None] * len(config.widths)
-        fed = y if config.encoding == "current_target" and config.first_pass_labels else nothing
-        for _ in range(config.passes):
-            stepped = self._step(params, torch.cat((x, fed), dim=1), states)
-            pooled = pool_examples(stepped)
-            states = [(h, c if config.pool_cell else own) for (h, c), (_, own) in zip(pooled, stepped, strict=True)]
-            carried = [(h, c if config.query_cell == "carried" else torch.zeros_like(c)) for h, c in pooled]
-            yield Fast(carried, blank)
-            fed = y if config.encoding == "current_target" else self._feedback(params, y, stepped[-1][0])
+        x, y, states, fed, _ = memory
+        stepped = self._step(params, torch.cat((x, fed), dim=1), states)
+        pooled = pool_examples(stepped)
+        states = [(h, c if config.pool_cell else own) for (h, c), (_, own) in zip(pooled, stepped, strict=True)]
+        blank = torch.zeros_like(fed[..., :1])
+        fed = y if config.encoding == "current_target" else self._feedback(params, y, stepped[-1][0])
+        return Memory(x, y, states, fed, Fast(self._carried(pooled), blank))
 
-    def _sequential(self, params: Params, x: Tensor, y: Tensor) -> Iterator[Fast]:
+    def _sequential(self, params: Params, memory: Memory) -> Memory:
         """Eq. 7 (Section 3.2): the examples are fed one after the other, T times, h and c carried throughout."""
-        config = self.config
-        runs, _, tasks, examples = x.shape
-        states: list[State | None] = [None] * len(config.widths)
-        late = x.new_zeros(runs, self._extra_channels, tasks, 1)
-        blank = late
-        current = config.encoding == "current_target"
-        for _ in range(config.passes):
-            for m in range(examples):
-                x_m, y_m = x[..., m : m + 1], y[..., m : m + 1]
-                stepped = self._step(params, torch.cat((x_m, y_m if current else late), dim=1), states)
-                if not current:
-                    late = self._feedback(params, y_m, stepped[-1][0])
-                states = list(stepped)
-            carried = [(h, c if config.query_cell == "carried" else torch.zeros_like(c)) for h, c in stepped]
-            yield Fast(carried, blank if current else late)
+        x, y, states, late, _ = memory
+        current = self.config.encoding == "current_target"
+        for m in range(x.shape[3]):
+            x_m, y_m = x[..., m : m + 1], y[..., m : m + 1]
+            stepped = self._step(params, torch.cat((x_m, y_m if current else late), dim=1), states)
+            if not current:
+                late = self._feedback(params, y_m, stepped[-1][0])
+            states = list(stepped)
+        return Memory(x, y, states, late, Fast(self._carried(stepped), late))
+
+    def _carried(self, states: list[State]) -> list[State]:
+        """The states as queries get them."""
+        return [(h, c if self.config.query_cell == "carried" else torch.zeros_like(c)) for h, c in states]
 
     def predict(self, params: Params, fast: Fast, query_x: Tensor) -> Tensor:
         """Each query takes one step from the state that the support set left."""

@@ -3,7 +3,6 @@
 Finn, Abbeel & Levine (2017), "Model-Agnostic Meta-Learning for Fast Adaptation of Deep Networks", Algorithms 1 and 2.
 """
 
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal
 
@@ -12,7 +11,7 @@ from torch import Tensor
 
 from oplstm.configuration import Problems, positive
 from oplstm.episodes.episode import Episode
-from oplstm.learners.learner import REAL, Learner, Params
+from oplstm.learners.learner import VARIES, Learner, Params
 from oplstm.nets.backbone import Backbone, feature_count, features, init_backbone
 from oplstm.nets.fully_connected import Activation, fully_connected, init_fully_connected
 from oplstm.training.evaluation import task_losses
@@ -42,9 +41,9 @@ class MAMLConfig:
     base_widths: tuple[int, ...] = (91, 91, 91)
     batch_norm: bool = False
     activation: Activation = "relu"
-    passes: int = 1
+    passes: int = field(default=1, metadata=VARIES)
     eval_passes: int | None = None
-    inner_lr: float = field(default=0.01, metadata=REAL)
+    inner_lr: float = field(default=0.01, metadata=VARIES)
     second_order: bool = True
     clip: float | None = None
     loss_on: Literal["last", "every"] = "last"
@@ -74,8 +73,12 @@ class MAML(Learner[MAMLConfig]):
         """The step size."""
         return {"inner_lr": torch.tensor(config.inner_lr)}
 
-    def passes(self, params: Params, support: Episode) -> Iterator[Fast]:
-        """The weights after each of T gradient steps on the mean loss of the whole support set.
+    def begin(self, params: Params, support: Episode) -> Fast:
+        """The initial weights, for every task its own."""
+        return {name: _of_every_task(param, support.task_count) for name, param in params.items() if name != "inner_lr"}
+
+    def one_pass(self, params: Params, support: Episode, state: Fast) -> Fast:
+        """The weights after a gradient step on the mean loss of the whole support set.
 
         The loss is scaled by -inner_lr before it is differentiated: adding its gradient to the weights is the step, and
         no kernel of the size of the weights multiplies it. In the first order ``inner_lr`` gets no gradient.
@@ -83,21 +86,15 @@ class MAML(Learner[MAMLConfig]):
         config, training = self.config, torch.is_grad_enabled()
         unrolled = training and config.second_order
         inner_lr = params["inner_lr"] if unrolled else params["inner_lr"].detach()
-        fast = {name: _of_every_task(param, support.task_count) for name, param in params.items() if name != "inner_lr"}
-        steps = config.passes if training or config.eval_passes is None else config.eval_passes
-        for _ in range(steps):
-            fast = {
-                name: w if training and w.requires_grad else w.detach().requires_grad_() for name, w in fast.items()
-            }
-            with torch.enable_grad():
-                losses = task_losses(self._forward(fast, support.support_x), support.support_y, self.shape.loss)
-                # tasks do not mix: the gradient of the sum is every task's own
-                descent = -(inner_lr.unsqueeze(1) * losses).sum()
-                changes = torch.autograd.grad(descent, list(fast.values()), create_graph=unrolled)
-            if config.clip is not None:
-                changes = tuple(_clamped(change, config.clip * inner_lr) for change in changes)
-            fast = {name: weight + change for (name, weight), change in zip(fast.items(), changes, strict=True)}
-            yield fast
+        fast = {name: w if training and w.requires_grad else w.detach().requires_grad_() for name, w in state.items()}
+        with torch.enable_grad():
+            losses = task_losses(self._forward(fast, support.support_x), support.support_y, self.shape.loss)
+            # tasks do not mix: the gradient of the sum is every task's own
+            descent = -(inner_lr.unsqueeze(1) * losses).sum()
+            changes = torch.autograd.grad(descent, list(fast.values()), create_graph=unrolled)
+        if config.clip is not None:
+            changes = tuple(_clamped(change, config.clip * inner_lr) for change in changes)
+        return {name: weight + change for (name, weight), change in zip(fast.items(), changes, strict=True)}
 
     def predict(self, params: Params, fast: Fast, query_x: Tensor) -> Tensor:
         """The network with its adapted weights."""

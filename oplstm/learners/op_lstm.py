@@ -5,16 +5,15 @@ message into a message of its own, and outer products of messages and inputs upd
 Huisman et al. (2023), "Are LSTMs Good Few-Shot Learners?", Section 4.
 """
 
-from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, NamedTuple
 
 import torch
 from torch import Tensor
 
 from oplstm.configuration import Problems, positive
 from oplstm.episodes.episode import Episode
-from oplstm.learners.learner import REAL, Learner, Params
+from oplstm.learners.learner import VARIES, Learner, Params
 from oplstm.nets.backbone import Backbone, feature_count, features, init_backbone
 from oplstm.nets.batch_norm import batch_norm
 from oplstm.nets.linear import init_linear, linear
@@ -61,8 +60,8 @@ class OPLSTMConfig:
     base_widths: tuple[int, ...] = (91, 91, 91)
     batch_norm: bool = False
     cells: tuple[int, ...] = (5, 5, 1)
-    passes: int = 9
-    gamma: float = field(default=0.1, metadata=REAL)
+    passes: int = field(default=9, metadata=VARIES)
+    gamma: float = field(default=0.1, metadata=VARIES)
     gamma_learned: bool = False
     pool_states: bool = True
     normalisation: Literal["example", "layer", "all", "none"] = "example"
@@ -100,6 +99,22 @@ class OPLSTMConfig:
             problems.add("output_bias", "must be vector when update_bias is true: outputs would update one bias apart")
         if self.cells and self.cells[-1] != 1:
             problems.add("cells", f"must end in 1, the message of a node, got {list(self.cells)}")
+
+
+class Adaptation(NamedTuple):
+    """Where OP-LSTM stands after some passes.
+
+    Attributes:
+        x: Inputs of the base-learner, ``(R, B, M, d)``.
+        fast: The adapted base-learner.
+        states: One (h, c) a cell of the coordinate-wise LSTM of each layer; none before the first pass.
+        messages: Last hidden states of each layer's nodes, ``(R, B, M, d_layer)``; none before the first pass.
+    """
+
+    x: Tensor
+    fast: Fast
+    states: list[list[State | None]]
+    messages: list[Tensor | None]
 
 
 class OPLSTM(Learner[OPLSTMConfig]):
@@ -142,28 +157,37 @@ class OPLSTM(Learner[OPLSTMConfig]):
         """A fixed gamma."""
         return {} if config.gamma_learned else {"gamma": torch.tensor(config.gamma)}
 
-    def passes(self, params: Params, support: Episode) -> Iterator[Fast]:
-        """Algorithm 1: T times forward, messages from the output down, and the outer-product update."""
+    def begin(self, params: Params, support: Episode) -> Adaptation:
+        """The initial base-learner, and no states yet."""
+        layers = range(self._layers)
+        return Adaptation(
+            features(self.config.backbone, params, support.support_x),
+            [(params[f"H.{layer}"].unsqueeze(1), params[f"b.{layer}"].unsqueeze(1)) for layer in layers],
+            [[None] * len(self.config.cells) for _ in layers],
+            [None] * self._layers,
+        )
+
+    def one_pass(self, params: Params, support: Episode, state: Adaptation) -> Adaptation:
+        """Algorithm 1, lines 5 to 15: forward, messages from the output down, and the outer-product update."""
         config, layers = self.config, self._layers
-        x = features(config.backbone, params, support.support_x)
-        fast = [(params[f"H.{layer}"].unsqueeze(1), params[f"b.{layer}"].unsqueeze(1)) for layer in range(layers)]
-        states: list[list[State | None]] = [[None] * len(config.cells) for _ in range(layers)]
-        messages: list[Tensor | None] = [None] * layers
-        for _ in range(config.passes):
-            outputs, activations = self._forward(params, fast, x)
-            values = self._values(outputs, activations)
-            received = list(messages)
-            for layer in reversed(range(layers)):
-                above = messages if config.message == "current" else received
-                error = support.support_y if layer == layers - 1 else self._propagate(fast, above, layer, values)
-                stepped = self._coordinate_step(params, layer, values[layer + 1], error, states[layer])
-                messages[layer] = stepped[-1][0][:, 0]
-                states[layer] = list(pool_examples(stepped) if config.pool_states else stepped)
-            sent = [m for m in messages if m is not None]
-            if config.batch_norm and config.rescaled_messages:
-                sent = self._rescaled(params, sent, outputs)
-            fast = self._update(params["gamma"], fast, sent, values[:-1])
-            yield fast
+        x, fast, states, received = state
+        states, messages = list(states), list(received)
+        outputs, activations = self._forward(params, fast, x)
+        values = self._values(outputs, activations)
+        for layer in reversed(range(layers)):
+            above = messages if config.message == "current" else received
+            error = support.support_y if layer == layers - 1 else self._propagate(fast, above, layer, values)
+            stepped = self._coordinate_step(params, layer, values[layer + 1], error, states[layer])
+            messages[layer] = stepped[-1][0][:, 0]
+            states[layer] = list(pool_examples(stepped) if config.pool_states else stepped)
+        sent = [m for m in messages if m is not None]
+        if config.batch_norm and config.rescaled_messages:
+            sent = self._rescaled(params, sent, outputs)
+        return Adaptation(x, self._update(params["gamma"], fast, sent, values[:-1]), states, messages)
+
+    def fast(self, state: Adaptation) -> Fast:
+        """The adapted base-learner."""
+        return state.fast
 
     def _forward(self, params: Params, fast: Fast, x: Tensor) -> tuple[list[Tensor], list[Tensor]]:
         """Eq. 13: the linear outputs of all layers, and their activations with a_0 = x first; each ``(R, B, M, d)``."""

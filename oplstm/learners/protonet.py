@@ -3,7 +3,6 @@
 Snell, Swersky & Zemel (2017), "Prototypical Networks for Few-shot Learning".
 """
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -62,10 +61,13 @@ class ProtoNet(Learner[ProtoNetConfig]):
         embedding = init_fully_connected(widths, generator, norm=config.batch_norm, head=False)
         return init_backbone(config.backbone, self.shape.x, generator) | embedding
 
-    def passes(self, params: Params, support: Episode) -> Iterator[Tensor]:
-        """Once: the prototypes ``(R, B, N, d)``, N being the number of classes of the episode."""
+    def begin(self, params: Params, support: Episode) -> None:
+        """Nothing."""
+
+    def one_pass(self, params: Params, support: Episode, state: None) -> Tensor:
+        """The only one: the prototypes ``(R, B, N, d)``, N being the number of classes of the episode."""
         members = support.support_y.mT  # (R, B, N, M)
-        yield members @ self._embed(params, support.support_x) / members.sum(3, keepdim=True)  # Snell et al., Eq. 1
+        return members @ self._embed(params, support.support_x) / members.sum(3, keepdim=True)  # Snell et al., Eq. 1
 
     def predict(self, params: Params, fast: Tensor, query_x: Tensor) -> Tensor:
         """Minus the squared Euclidean distances between queries and prototypes (Snell et al., Eq. 2)."""

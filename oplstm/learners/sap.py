@@ -5,7 +5,6 @@ Tables 3 and 4. Beside its weights the network has *transforms*, which leave it 
 for each: tasks adapt transforms and the output layer, and mix them by the activations they share.
 """
 
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
@@ -16,7 +15,7 @@ from torch.nn import functional
 from oplstm.configuration import Problems, positive
 from oplstm.episodes.episode import Episode
 from oplstm.learners.gradient_step import gradient_step, per_task
-from oplstm.learners.learner import REAL, Learner, Params
+from oplstm.learners.learner import VARIES, Learner, Params
 from oplstm.nets.backbone import Backbone, feature_count, init_backbone
 from oplstm.nets.conv import BLOCKS, KERNEL, conv2d, conv_block, max_pool
 from oplstm.nets.linear import init_linear, linear
@@ -43,9 +42,9 @@ class SAPConfig:
         clip: Clamp every number of the inner gradients to [-clip, clip]; None does not.
     """
 
-    passes: int = 1
+    passes: int = field(default=1, metadata=VARIES)
     eval_passes: int | None = 10
-    inner_lr: float = field(default=0.0360775, metadata=REAL)
+    inner_lr: float = field(default=0.0360775, metadata=VARIES)
     second_order: bool = True
     clip: float | None = 10.0
 
@@ -86,25 +85,25 @@ class SAP(Learner[SAPConfig]):
         """The step size."""
         return {"inner_lr": torch.tensor(config.inner_lr)}
 
-    def passes(self, params: Params, support: Episode) -> Iterator[Fast]:
-        """Transforms and output layer after each of T gradient steps on the mean loss of the whole support set."""
-        config = self.config
-        fast = {
+    def begin(self, params: Params, support: Episode) -> Fast:
+        """The initial transforms and output layer, for every task its own."""
+        return {
             name: per_task(param, support.task_count)
             for name, param in params.items()
             if name.startswith(("maps.", "kernel.", "logits.", "head."))
         }
 
+    def one_pass(self, params: Params, support: Episode, state: Fast) -> Fast:
+        """Transforms and output layer after a gradient step on the mean loss of the whole support set."""
+        config = self.config
+
         def support_loss(weights: Params) -> Tensor:
             logits = self._forward({**params, **weights}, support.support_x)
             return task_losses(logits, support.support_y, self.shape.loss)
 
-        training = torch.is_grad_enabled()
-        for _ in range(config.passes if training or config.eval_passes is None else config.eval_passes):
-            fast = gradient_step(
-                support_loss, fast, params["inner_lr"], second_order=config.second_order, clip=config.clip
-            )
-            yield fast
+        return gradient_step(
+            support_loss, state, params["inner_lr"], second_order=config.second_order, clip=config.clip
+        )
 
     def predict(self, params: Params, fast: Fast, query_x: Tensor) -> Tensor:
         """Conv-4 with its adapted transforms and output layer."""

@@ -4,9 +4,8 @@ Flennerhag et al. (2020), "Meta-Learning with Warped Gradient Descent": gradient
 and what the warp layers between them learn is to make these steps good ones.
 """
 
-from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, NamedTuple
 
 import torch
 from torch import Tensor
@@ -14,7 +13,7 @@ from torch import Tensor
 from oplstm.configuration import Problems, positive
 from oplstm.episodes.episode import Episode
 from oplstm.learners.gradient_step import gradient_step, per_task
-from oplstm.learners.learner import REAL, Learner, Params
+from oplstm.learners.learner import VARIES, Learner, Params
 from oplstm.nets.backbone import Backbone, feature_count, init_backbone
 from oplstm.nets.conv import BLOCKS, KERNEL, conv2d, conv_block, max_pool
 from oplstm.nets.linear import init_linear, linear
@@ -22,6 +21,15 @@ from oplstm.training.evaluation import task_losses
 
 Fast = dict[str, Tensor]
 """The task layers: adapted weights ``(R, B, ...)``, and those of the first block ``(R, ...)`` if it is not adapted."""
+
+
+class Steps(NamedTuple):
+    """Where Warp-MAML stands: the number of steps done, and the task layers before and after the last of them."""
+
+    done: int
+    before: Fast
+    after: Fast
+
 
 WARPED = range(1, BLOCKS)
 """Blocks that a warp layer follows."""
@@ -32,7 +40,7 @@ class WarpMAMLConfig:
     """Hyperparameters of Warp-MAML. Defaults follow Flennerhag et al., ``authors`` the code behind Tables 3 and 4.
 
     Attributes:
-        passes: T, gradient steps on the support set in meta-training.
+        passes: T, gradient steps on the support set in meta-training; one pack has one T, as the last step differs.
         eval_passes: T in meta-validation and meta-test; None: as in training.
         inner_lr: Step size of the gradient steps.
         adapt_first_block: Whether the steps change the first block too, which no warp layer follows (authors: no).
@@ -48,7 +56,7 @@ class WarpMAMLConfig:
 
     passes: int = 5
     eval_passes: int | None = None
-    inner_lr: float = field(default=0.1, metadata=REAL)
+    inner_lr: float = field(default=0.1, metadata=VARIES)
     adapt_first_block: bool = True
     warp_init: Literal["identity", "zero"] = "identity"
     objective: Literal["warped", "every_step", "unrolled"] = "warped"
@@ -93,26 +101,30 @@ class WarpMAML(Learner[WarpMAMLConfig]):
         """Whether the warp layers learn from every step."""
         return self.config.objective != "unrolled"
 
-    def passes(self, params: Params, support: Episode) -> Iterator[Fast]:
-        """The task layers after each of T gradient steps on the mean loss of the whole support set."""
-        config, tasks = self.config, support.task_count
-        training = torch.is_grad_enabled()
-        steps = config.passes if training or config.eval_passes is None else config.eval_passes
-        warp = {name: param for name, param in params.items() if name.startswith("warp.")}
+    def begin(self, params: Params, support: Episode) -> Steps:
+        """The initial task layers."""
         fast = {
-            name: per_task(param, tasks) if self._adapted(name) else param
+            name: per_task(param, support.task_count) if self._adapted(name) else param
             for name, param in params.items()
             if name.startswith(("conv.", "head."))
         }
-        one_step = training and config.objective != "unrolled"
-        for step in range(1, steps + 1):
-            last = step == steps
-            start = _detached(fast) if config.objective == "warped" and not last else fast
-            after = self._step(params, warp, start, support)
-            yield after
-            if one_step and not last:  # on to the same numbers, behind which are the initial weights alone
-                after = self._step(params, _detached(warp), fast, support)
-            fast = after
+        return Steps(0, fast, fast)
+
+    def one_pass(self, params: Params, support: Episode, state: Steps) -> Steps:
+        """The task layers after one more gradient step on the mean loss of the whole support set."""
+        done, before, after = state
+        training, objective = torch.is_grad_enabled(), self.config.objective
+        warp = {name: param for name, param in params.items() if name.startswith("warp.")}
+        if training and objective != "unrolled" and done > 0:
+            # the same numbers once more, with the initial weights alone behind them
+            after = self._step(params, _detached(warp), before, support)
+        last = done + 1 == self.pass_count(self.config, training=training)
+        start = _detached(after) if objective == "warped" and not last else after
+        return Steps(done + 1, after, self._step(params, warp, start, support))
+
+    def fast(self, state: Steps) -> Fast:
+        """The task layers after the last step."""
+        return state.after
 
     def _adapted(self, name: str) -> bool:
         return self.config.adapt_first_block or not name.startswith("conv.0.")

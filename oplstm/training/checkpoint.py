@@ -63,7 +63,7 @@ def _checkpoints(folder: Path) -> list[Path]:
     return sorted(found, key=lambda path: int(path.name.removeprefix("update-")), reverse=True)
 
 
-def save_pack(folder: Path, pack: Pack, counters: dict[str, float]) -> None:
+def save_pack(folder: Path, pack: Pack, counters: dict[str, Any]) -> None:
     """Write everything that a bit-for-bit resume needs to ``folder/update-<n>``.
 
     Raises:
@@ -81,7 +81,7 @@ def save_pack(folder: Path, pack: Pack, counters: dict[str, float]) -> None:
         shutil.rmtree(old)
 
 
-def load_pack(folder: Path, pack: Pack) -> dict[str, float] | None:
+def load_pack(folder: Path, pack: Pack) -> dict[str, Any] | None:
     """Put ``pack`` into the state of the newest checkpoint in ``folder``.
 
     Returns:
@@ -103,7 +103,10 @@ def load_pack(folder: Path, pack: Pack) -> dict[str, float] | None:
     placed = {name: tensor.to(pack.device.device) for name, tensor in tensors.items()}
     pack.state = RunState.from_tensors(placed, data["adam_steps"])
     pack.update = data["update"]
-    return dict(data["counters"])
+    counters = dict(data["counters"])
+    if "since_point" in counters:  # from when all runs of a pack had their points at the same updates
+        counters["last_point"] = dict.fromkeys(pack.names, pack.update - int(counters.pop("since_point")))
+    return counters
 
 
 def save_model(folder: Path, pack: Pack, row: int, test: dict[str, Tensor]) -> None:

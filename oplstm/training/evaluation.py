@@ -1,6 +1,7 @@
 """Losses of a pack: the one that is trained on, and those of many tasks without a meta-gradient graph."""
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -9,7 +10,7 @@ from torch.nn import functional
 
 from oplstm.episodes.benchmark import Tasks
 from oplstm.episodes.episode import Episode, Loss
-from oplstm.learners.learner import Learner, Params
+from oplstm.learners.learner import Learner, Params, rows_of
 
 NUMBERS_AT_ONCE = 1 << 21
 """Bound on the numbers in the inputs of one forward pass: keeps memory flat and the working set near the caches."""
@@ -29,20 +30,45 @@ def task_accuracies(prediction: Tensor, target: Tensor) -> Tensor:
     return (prediction.argmax(3) == target.argmax(3)).double().mean(2)
 
 
-def training_loss(learner: Learner[Any], params: Params, batch: Episode) -> Tensor:
-    """The meta-training loss of each run, ``(R,)``: the mean query loss over its tasks."""
+def training_losses(
+    learner: Learner[Any], params: Params, batch: Episode, counts: Sequence[int] | None = None
+) -> Tensor:
+    """The meta-training loss of each task, ``(R, B)``: its query loss after the last pass, or the mean over all.
+
+    Args:
+        learner: The method.
+        params: Parameters of the pack.
+        batch: Its tasks.
+        counts: T of each run, none larger than the one before; see ``Learner.passes``.
+    """
     loss = learner.shape.loss
-    if learner.loss_on_every_pass:
-        predictions = (learner.predict(params, fast, batch.query_x) for fast in learner.passes(params, batch))
-        losses = torch.stack([task_losses(prediction, batch.query_y, loss) for prediction in predictions]).mean(0)
-    else:
-        prediction = learner.predict(params, learner.adapt(params, batch), batch.query_x)
-        losses = task_losses(prediction, batch.query_y, loss)
-    return losses.mean(1)
+    if not learner.loss_on_every_pass:
+        prediction = learner.predict(params, learner.adapt(params, batch, counts), batch.query_x)
+        return task_losses(prediction, batch.query_y, loss)
+    total = batch.query_y.new_zeros(batch.query_y.shape[:2])
+    made = total.new_zeros(len(total), 1)
+    for done, fast in enumerate(learner.passes(params, batch, counts)):
+        active = len(total) if counts is None else sum(count > done for count in counts)
+        part = batch.runs(0, active)
+        prediction = learner.predict(rows_of(params, 0, active), fast, part.query_x)
+        total = torch.cat((total[:active] + task_losses(prediction, part.query_y, loss), total[active:]))
+        made[:active] += 1
+    return total / made
+
+
+def training_loss(learner: Learner[Any], params: Params, batch: Episode) -> Tensor:
+    """The meta-training loss of each run, ``(R,)``: the mean over its tasks."""
+    return training_losses(learner, params, batch).mean(1)
 
 
 @torch.no_grad()
-def evaluate(learner: Learner[Any], params: Params, episode: Episode, tasks: Tasks | None = None) -> dict[str, Tensor]:
+def evaluate(
+    learner: Learner[Any],
+    params: Params,
+    episode: Episode,
+    tasks: Tasks | None = None,
+    counts: Sequence[int] | None = None,
+) -> dict[str, Tensor]:
     """The scores of every task, each float64 ``(R, tasks)``: ``loss``, and ``accuracy`` of a classification.
 
     Args:
@@ -50,6 +76,7 @@ def evaluate(learner: Learner[Any], params: Params, episode: Episode, tasks: Tas
         params: Parameters of the pack.
         episode: One set of tasks a run, or R = 1: the same for all.
         tasks: Gathers the inputs of a part of the episode at a time; None where they are there.
+        counts: T of each run, none larger than the one before; see ``Learner.passes``.
     """
     runs = next(iter(params.values())).shape[0]
     queries = episode.query_y.shape[2]
@@ -62,7 +89,7 @@ def evaluate(learner: Learner[Any], params: Params, episode: Episode, tasks: Tas
             part = tasks.gather(part)
         if part.support_x.shape[0] != runs:
             part = part.expand(runs)
-        prediction = learner.predict(params, learner.adapt(params, part), part.query_x)
+        prediction = learner.predict(params, learner.adapt(params, part, counts), part.query_x)
         found = {"loss": task_losses(prediction, part.query_y, learner.shape.loss).double()}
         if learner.shape.loss == "cross_entropy":
             found["accuracy"] = task_accuracies(prediction, part.query_y)

@@ -1,7 +1,7 @@
 """The meta-training loop of a pack (DESIGN section 6): validate, select, report, checkpoint, test."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, Protocol
@@ -82,6 +82,9 @@ class Listener(Protocol):
 class Trainer:
     """Trains a pack to its end, from its last checkpoint if there is one.
 
+    Runs of different meta-batch sizes reach their validation points and ends at different updates: each is validated,
+    tested and let go when it is due.
+
     Args:
         pack: Freshly made; a checkpoint in ``folder`` replaces its state.
         listener: Receives points and ends.
@@ -91,105 +94,130 @@ class Trainer:
 
     def __init__(self, pack: Pack, listener: Listener, folder: Path, run_folder: Path) -> None:
         self._pack, self._listener, self._folder, self._run_folder = pack, listener, folder, run_folder
-        self._milestones = pack.budget.milestones(pack.meta_batch_size)
-        self._last = pack.budget.update_count(pack.meta_batch_size)
-        self._since_point = 0
+        sizes = {run.meta_batch_size for run in pack.runs}
+        self._milestones = {size: pack.budget.milestones(size) for size in sizes}
+        self._last = {size: pack.budget.update_count(size) for size in sizes}
         self._elapsed = 0.0
         counters = load_pack(folder, pack)
         self._resumed = counters is not None
+        self._last_point = dict.fromkeys(pack.names, 0)
         if counters is not None:
-            self._since_point, self._elapsed = int(counters["since_point"]), counters["elapsed"]
+            self._last_point, self._elapsed = counters["last_point"], counters["elapsed"]
 
     def train(self) -> None:
         """Run until every run has ended or the listener asks to stop."""
         pack = self._pack
-        self._clock = self._point_clock = time.monotonic()
-        self._timed_updates = 0
+        self._clock = time.monotonic()
+        self._train_seconds = 0.0
+        self._timed = dict.fromkeys(pack.names, (pack.update, 0.0))
         if not self._resumed:
-            self._validate(milestone=0)
-        while pack.runs and pack.update < self._last:
+            self._validate(range(len(pack.runs)))
+        while True:
+            left = [row for row, run in enumerate(pack.runs) if pack.update < self._last[run.meta_batch_size]]
+            self._finish([row for row in range(len(pack.runs)) if row not in left])
+            if not left:
+                return
+            pack.keep(left)
             if self._listener.should_stop():
                 self._save()
                 self._end(range(len(pack.runs)), "stopped")
                 return
+            started = time.monotonic()
             pack.step()
-            self._since_point += 1
-            self._timed_updates += 1
+            due = [row for row in range(len(pack.runs)) if self._milestone(row)]
+            if due and pack.device.device.type == "cuda":
+                torch.cuda.synchronize()  # or the seconds would be those of launching the work
+            self._train_seconds += time.monotonic() - started
             self._listener.on_progress(pack.update, len(pack.runs))
-            if pack.update in self._milestones:
-                self._validate(self._milestones[pack.update])
-                limit = pack.budget.max_hours if pack.runs else None
-                if limit is not None and self._seconds() > limit * 3600:
-                    self._finish(f"stopped after its {limit:g} hours", budget_exhausted=True)
-                    return
-        self._finish()
+            if not due:
+                continue
+            self._validate(due)
+            limit = pack.budget.max_hours if pack.runs else None
+            if limit is not None and self._seconds() > limit * 3600:
+                self._finish(range(len(pack.runs)), f"stopped after its {limit:g} hours", budget_exhausted=True)
+                return
+
+    def _milestone(self, row: int) -> int:
+        """The milestone that a run has just reached; 0 if there is none."""
+        milestone: int = self._milestones[self._pack.runs[row].meta_batch_size].get(self._pack.update, 0)
+        return milestone
 
     def _seconds(self) -> float:
         return self._elapsed + time.monotonic() - self._clock
 
     def _save(self) -> None:
-        save_pack(self._folder, self._pack, {"since_point": self._since_point, "elapsed": self._seconds()})
+        last_point = {name: self._last_point[name] for name in self._pack.names}
+        save_pack(self._folder, self._pack, {"last_point": last_point, "elapsed": self._seconds()})
 
-    def _validate(self, milestone: int) -> None:
-        """One meta-validation point: select, report, drop what has ended, checkpoint."""
+    def _validate(self, rows: Sequence[int]) -> None:
+        """A meta-validation point of ``rows``: select, report, drop what has ended, checkpoint."""
         pack, state = self._pack, self._pack.state
-        train_seconds = time.monotonic() - self._point_clock
-        scores = pack.validation_scores()
-        losses, values = scores["loss"].mean(1), scores[pack.measure.name]
-        mean = values.mean(1).where(losses.isfinite(), torch.nan)
-        if pack.update == 0:
-            state.untrained_loss = losses.clone()
-        # strict; False for nan
-        better = mean > state.best_value if pack.measure.higher_is_better else mean < state.best_value
-        state.best_value = torch.where(better, mean, state.best_value)
-        state.best_update = torch.where(better, pack.update, state.best_update)
-        state.best_values = torch.where(better.unsqueeze(1), values, state.best_values)
-        state.best_weights = torch.where(better.unsqueeze(1), state.weights, state.best_weights)
-        diverged = (state.diverged_at >= 0) | ~losses.isfinite()
-        diverged |= losses > DIVERGENCE_FACTOR * state.untrained_loss.clamp(min=1.0)
-        points = self._points(milestone, scores, train_seconds)
+        scores = pack.validation_scores(rows)
+        self._select(rows, scores)
+        points = self._points(rows, scores)
         prune = set(self._listener.on_points(points))
-        state.loss_sum = torch.zeros_like(state.loss_sum)
-        self._since_point = 0
-        gone = [row for row in range(len(pack.runs)) if diverged[row]]
-        pruned = [row for row, name in enumerate(pack.names) if name in prune and row not in gone]
-        self._end(gone, "diverged", losses)
+        losses = scores["loss"].mean(1)
+        diverged = (state.diverged_at[rows] >= 0) | ~losses.isfinite()
+        diverged |= losses > DIVERGENCE_FACTOR * state.untrained_loss[rows].clamp(min=1.0)
+        state.loss_sum[rows] = 0.0
+        for row in rows:
+            self._last_point[pack.names[row]] = pack.update
+            self._timed[pack.names[row]] = pack.update, self._train_seconds
+        gone = [row for row, bad in zip(rows, diverged.tolist(), strict=True) if bad]
+        pruned = [row for row in rows if pack.names[row] in prune and row not in gone]
+        self._end(gone, "diverged", dict(zip(rows, losses.tolist(), strict=True)))
         self._end(pruned, "pruned")
         pack.keep([row for row in range(len(pack.runs)) if row not in gone and row not in pruned])
         if pack.runs:
             self._save()
-        self._point_clock, self._timed_updates = time.monotonic(), 0
 
-    def _points(self, milestone: int, scores: dict[str, Tensor], seconds: float) -> list[Point]:
+    def _select(self, rows: Sequence[int], scores: dict[str, Tensor]) -> None:
+        """Take the weights of ``rows`` that are better than their best so far."""
         pack, state = self._pack, self._pack.state
-        interval, analyses = ci95(scores[pack.measure.name]), pack.analyses()
+        losses, values = scores["loss"].mean(1), scores[pack.measure.name]
+        mean = values.mean(1).where(losses.isfinite(), torch.nan)
+        if pack.update == 0:
+            state.untrained_loss[rows] = losses
+        best = state.best_value[rows]
+        better = mean > best if pack.measure.higher_is_better else mean < best  # strict; False for nan
+        for place in better.nonzero()[:, 0].tolist():
+            row = rows[place]
+            state.best_value[row], state.best_values[row] = mean[place], values[place]
+            state.best_update[row], state.best_weights[row] = pack.update, state.weights[row]
+
+    def _points(self, rows: Sequence[int], scores: dict[str, Tensor]) -> list[Point]:
+        pack, state = self._pack, self._pack.state
+        interval, analyses = ci95(scores[pack.measure.name]), pack.analyses(rows)
         points = []
-        for row, name in enumerate(pack.names):
-            metrics = {f"val/{score}": values[row].mean().item() for score, values in scores.items()}
-            metrics |= {name: values[row].mean().item() for name, values in analyses.items()}
+        for place, row in enumerate(rows):
+            name, size = pack.names[row], pack.runs[row].meta_batch_size
+            metrics = {f"val/{score}": values[place].mean().item() for score, values in scores.items()}
+            metrics |= {metric: values[place].mean().item() for metric, values in analyses.items()}
             metrics |= {
-                "val/ci95": interval[row].item(),
+                "val/ci95": interval[place].item(),
                 "val/best": state.best_value[row].item(),
-                "tasks_seen": float(pack.update * pack.meta_batch_size),
+                "tasks_seen": float(pack.update * size),
             }
-            if self._since_point:
-                metrics["train/loss"] = state.loss_sum[row].item() / self._since_point
-                metrics["train/tasks_per_second"] = self._timed_updates * pack.meta_batch_size / max(seconds, 1e-9)
-            points.append(Point(name, pack.update, milestone, metrics))
+            if (since := pack.update - self._last_point[name]) > 0:
+                metrics["train/loss"] = state.loss_sum[row].item() / since
+                update, seconds = self._timed[name]
+                passed = max(self._train_seconds - seconds, 1e-9)
+                metrics["train/tasks_per_second"] = (pack.update - update) * size / passed
+            points.append(Point(name, pack.update, self._milestone(row), metrics))
         return points
 
-    def _finish(self, note: str = "", *, budget_exhausted: bool = False) -> None:
-        """Test every run that is left, with its best weights, once."""
+    def _finish(self, rows: Sequence[int], note: str = "", *, budget_exhausted: bool = False) -> None:
+        """Test ``rows`` with their best weights, once."""
         pack = self._pack
-        if pack.runs:
-            scores = pack.test_scores() if pack.budget.test_tasks else {}
-            self._end(range(len(pack.runs)), "complete", test=scores, note=note, budget_exhausted=budget_exhausted)
+        if rows:
+            scores = pack.test_scores(rows) if pack.budget.test_tasks else {}
+            self._end(rows, "complete", test=scores, note=note, budget_exhausted=budget_exhausted)
 
     def _end(
         self,
         rows: Sequence[int],
         state: EndState,
-        losses: Tensor | None = None,
+        losses: Mapping[int, float] | None = None,
         *,
         test: dict[str, Tensor] | None = None,
         note: str = "",
@@ -197,13 +225,13 @@ class Trainer:
     ) -> None:
         """Write the runs' files, then report their end."""
         pack, ends = self._pack, []
-        for row in rows:
+        for place, row in enumerate(rows):
             metrics = {"val/best": pack.state.best_value[row].item()}
-            tested = {name: values[row] for name, values in (test or {}).items()}
+            tested = {name: values[place] for name, values in (test or {}).items()}
             metrics |= self._test_metrics(tested)
             if state != "stopped":
                 save_model(self._run_folder / pack.names[row], pack, row, tested)
-            reason = self._divergence(row, losses[row].item()) if losses is not None else note
+            reason = self._divergence(row, losses[row]) if losses is not None else note
             best_update = int(pack.state.best_update[row])
             ends.append(RunEnd(pack.names[row], state, pack.update, best_update, metrics, reason, budget_exhausted))
         if ends:

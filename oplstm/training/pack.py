@@ -18,9 +18,10 @@ from oplstm.episodes.streams import TaskStream
 from oplstm.learners.learner import Learner
 from oplstm.learners.registry import LEARNERS
 from oplstm.training.adam import AdamMoments, adam_step
-from oplstm.training.evaluation import evaluate, training_loss
+from oplstm.training.evaluation import evaluate, training_losses
 from oplstm.training.parameters import Layout
 from oplstm.training.run import RunConfig
+from oplstm.training.task_groups import TaskGroups
 
 
 @dataclass(frozen=True)
@@ -84,7 +85,7 @@ class Pack:
     """Runs of one signature, their state, and one meta-update of all of them.
 
     Args:
-        runs: Their configurations.
+        runs: Their configurations. They stand in the order of their T, most passes first.
         names: A unique name a run, such as ``trial-0003``.
         device: Where to compute, and in which precision.
 
@@ -96,11 +97,14 @@ class Pack:
         self.device = device or Device()
         if len({run.signature for run in runs}) != 1:
             raise ValueError(f"runs of one pack must share a signature: {', '.join(names)} do not")
-        self.runs, self.names = list(runs), list(names)
+        order = sorted(
+            range(len(runs)), key=lambda row: -runs[row].passes(training=True)
+        )  # as ``Learner.passes`` wants
+        self.runs, self.names = [runs[row] for row in order], [names[row] for row in order]
         first = self.runs[0]
         self.measure: Measure = first.benchmark.measure
         self.learner: Learner[Any] = LEARNERS[first.learner](first.hyperparameters, first.benchmark.shape)
-        initial = [self.learner.init(run.hyperparameters, torch.Generator().manual_seed(run.seed)) for run in runs]
+        initial = [self.learner.init(run.hyperparameters, torch.Generator().manual_seed(run.seed)) for run in self.runs]
         self.layout = Layout(initial[0])
         self.update = 0
         self.state = self._initial_state(self._place(self.layout.flatten(initial)))
@@ -119,9 +123,7 @@ class Pack:
             best_weights=weights.clone(),
             best_value=per_run(self.measure.worst, torch.float64),
             best_update=per_run(0, torch.int64),
-            best_values=per_run(self.measure.worst, torch.float64)
-            .unsqueeze(1)
-            .expand(-1, self.budget.validation_tasks),
+            best_values=per_run(self.measure.worst, torch.float64)[:, None].repeat(1, self.budget.validation_tasks),
             untrained_loss=per_run(float("inf"), torch.float64),
             loss_sum=per_run(0.0, torch.float64),
             diverged_at=per_run(-1, torch.int64),
@@ -138,6 +140,8 @@ class Pack:
         constants = [self.learner.constants(run.hyperparameters) for run in self.runs]
         self._constants = {name: self._place(torch.stack([c[name] for c in constants])) for name in constants[0]}
         self._evaluation_tasks: dict[Split, Episode] = {}
+        self._groups = TaskGroups([run.meta_batch_size for run in self.runs])
+        self._task_weights = self._place(self._groups.weights)
 
     @cached_property
     def tasks(self) -> Tasks:
@@ -159,14 +163,9 @@ class Pack:
     def _first(self) -> RunConfig:
         return self.runs[0]
 
-    @property
-    def meta_batch_size(self) -> int:
-        """B, which the runs of a pack share."""
-        return self._first.meta_batch_size
-
     def keep(self, rows: Sequence[int]) -> None:
         """Drop all runs but ``rows`` (compaction): ended runs cost no more time."""
-        if len(rows) == len(self.runs):
+        if list(rows) == list(range(len(self.runs))):
             return
         self.runs = [self.runs[row] for row in rows]
         self.names = [self.names[row] for row in rows]
@@ -175,17 +174,30 @@ class Pack:
         self.state = RunState.from_tensors(kept, self.state.moments.steps)
         self._bind()
 
-    def params(self, weights: Tensor) -> dict[str, Tensor]:
-        """Named parameters and constants of all runs for the learner."""
-        return {**self.layout.views(weights), **self._constants}
+    def params(self, weights: Tensor, rows: Sequence[int] | None = None) -> dict[str, Tensor]:
+        """Named parameters and constants for the learner: of all runs, or of ``rows``, which ``weights`` are of."""
+        constants = self._constants
+        if rows is not None:
+            constants = {name: value[list(rows)] for name, value in constants.items()}
+        return {**self.layout.views(weights), **constants}
+
+    def passes(self, rows: Sequence[int] | None = None, *, training: bool) -> list[int]:
+        """T of all runs, or of ``rows``."""
+        rows = range(len(self.runs)) if rows is None else rows
+        return [self.runs[row].passes(training=training) for row in rows]
 
     def step(self) -> None:
         """One meta-update of every run."""
-        batch = stack_runs([stream.batch(self.update, self.meta_batch_size) for stream in self._streams])
+        groups = self._groups
+        batches = zip(self._streams, groups.sizes, strict=True)
+        batch = stack_runs([groups.split(stream.batch(self.update, size)) for stream, size in batches])
         batch = self.tasks.gather(batch.to(self.device.device, self.device.dtype))
         state = self.state
         weights = state.weights.requires_grad_()
-        losses = training_loss(self.learner, self.params(weights), batch)
+        params = {name: groups.repeat(value) for name, value in self._constants.items()}
+        params |= self.layout.views(groups.repeat(weights))
+        counts = groups.per_group(self.passes(training=True))
+        losses = groups.sum((training_losses(self.learner, params, batch, counts) * self._task_weights).sum(1))
         (grad,) = torch.autograd.grad(losses.sum(), weights)
         if self._clip is not None:
             grad = grad.clamp(-self._clip, self._clip)
@@ -209,34 +221,51 @@ class Pack:
         blocks = [TaskStream(tasks, seed, split, self.device.dtype).tasks(0, count) for seed in seeds]
         return stack_runs(blocks).to(self.device.device, self.device.dtype)
 
-    def validation_scores(self) -> dict[str, Tensor]:
-        """Scores on every meta-validation task; see ``evaluate``."""
-        split = Split.FINAL_VALIDATION if self._first.final else Split.VALIDATION
-        episode = self.evaluation_tasks(split, self.budget.validation_tasks)
-        return evaluate(self.learner, self.params(self.state.weights), episode, self.tasks)
+    def validation_scores(self, rows: Sequence[int] | None = None) -> dict[str, Tensor]:
+        """Scores of ``rows``, or of all runs, on every meta-validation task; see ``evaluate``."""
+        return self._scores(self.state.weights, self._validation_tasks(), rows)
 
-    def analyses(self) -> dict[str, Tensor]:
-        """What the budget asks for beside scores, each ``(R, tasks)``, on the first meta-validation tasks."""
+    def _validation_tasks(self) -> Episode:
         split = Split.FINAL_VALIDATION if self._first.final else Split.VALIDATION
-        episode = self.evaluation_tasks(split, self.budget.validation_tasks)
-        params = self.params(self.state.weights)
+        return self.evaluation_tasks(split, self.budget.validation_tasks)
+
+    def _scores(
+        self, weights: Tensor, episode: Episode, rows: Sequence[int] | None, tasks: Tasks | None = None
+    ) -> dict[str, Tensor]:
+        """Scores of ``rows`` of all ``weights`` on the tasks of all runs, drawn from ``tasks`` of another domain."""
+        counts = self.passes(rows, training=False)
+        if rows is not None and len(rows) < len(self.runs):
+            index = torch.tensor(rows, device=self.device.device)
+            weights, episode = weights[index], episode.of_runs(index)
+        return evaluate(self.learner, self.params(weights, rows), episode, tasks or self.tasks, counts)
+
+    def analyses(self, rows: Sequence[int] | None = None) -> dict[str, Tensor]:
+        """What the budget asks for beside scores, ``(rows, tasks)`` each, on the first validation tasks."""
+        if not self.budget.analyses:
+            return {}
+        found = [self._analyses_of(row) for row in (range(len(self.runs)) if rows is None else rows)]
+        return {metric: torch.cat([each[metric] for each in found]) for metric in found[0]}
+
+    def _analyses_of(self, row: int) -> dict[str, Tensor]:
+        run = self.runs[row]
+        learner = LEARNERS[run.learner](run.hyperparameters, run.benchmark.shape)  # T is this run's
+        params = self.params(self.state.weights[row : row + 1], [row])
+        episode = self._validation_tasks().of_runs(torch.tensor([row], device=self.device.device))
         found: dict[str, list[Tensor]] = {}
-        for task in range(min(TASKS, episode.task_count) if self.budget.analyses else 0):
+        for task in range(min(TASKS, episode.task_count)):
             part = self.tasks.gather(episode.tasks(task, task + 1))
-            part = part.expand(len(self.runs)) if part.support_x.shape[0] != len(self.runs) else part
             for name in self.budget.analyses:
-                for metric, values in ANALYSES[name](self.learner, params, part).items():
+                for metric, values in ANALYSES[name](learner, params, part).items():
                     found.setdefault(metric, []).append(values.double())
         return {metric: torch.cat(parts, dim=1) for metric, parts in found.items()}
 
-    def test_scores(self) -> dict[str, Tensor]:
-        """Scores of the best weights on every test task, and as ``cross/<dataset>/...`` on those of other domains."""
+    def test_scores(self, rows: Sequence[int] | None = None) -> dict[str, Tensor]:
+        """Scores of the best weights of ``rows`` on all test tasks, and as ``cross/<dataset>/...`` of other domains."""
         split = Split.FINAL_TEST if self._first.final else Split.TEST
-        params = self.params(self.state.best_weights)
-        scores = evaluate(self.learner, params, self.evaluation_tasks(split, self.budget.test_tasks), self.tasks)
+        weights, count = self.state.best_weights, self.budget.test_tasks
+        scores = self._scores(weights, self.evaluation_tasks(split, count), rows)
         for name, benchmark in self._first.benchmark.cross().items():
             tasks = benchmark.open(self.device.data)
-            episode = self._draw(tasks, split, self.budget.test_tasks)
-            found = evaluate(self.learner, params, episode, tasks)
+            found = self._scores(weights, self._draw(tasks, split, count), rows, tasks)
             scores |= {f"cross/{name}/{score}": values for score, values in found.items()}
         return scores

@@ -109,7 +109,11 @@ class RunConfig:
     @property
     def signature(self) -> Hashable:
         """What must be equal for runs to share a pack."""
-        return self.learner, signature(self.hyperparameters), self.benchmark, self.meta_batch_size, self.budget
+        return self.learner, signature(self.hyperparameters), self.benchmark, self.budget
+
+    def passes(self, *, training: bool) -> int:
+        """T of this run."""
+        return LEARNERS[self.learner].pass_count(self.hyperparameters, training=training)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data for JSON; ``from_dict`` reads it back."""

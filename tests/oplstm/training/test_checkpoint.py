@@ -81,7 +81,7 @@ def test_a_checkpoint_of_format_version_1_loads():
     counters = load_pack(OLD / "pack", pack)
     assert counters is not None
     assert pack.update == 15
-    assert counters["since_point"] == 5
+    assert counters["last_point"] == {"r": 10}
 
 
 @pytest.mark.parametrize("file", ["model/run.json", "pack/update-15/pack.json"])

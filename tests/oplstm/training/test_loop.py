@@ -1,5 +1,6 @@
 """Validation, selection, test and the ends of runs (DESIGN section 6)."""
 
+import dataclasses
 import math
 
 import pytest
@@ -10,7 +11,7 @@ from oplstm.episodes.streams import TaskStream
 from oplstm.training.checkpoint import load_model, load_test_scores, load_validation_values
 from oplstm.training.evaluation import evaluate
 from oplstm.training.loop import Trainer
-from oplstm.training.pack import Pack
+from oplstm.training.pack import Device, Pack
 from tests.oplstm.training.runs import Recorder, run
 
 pytestmark = pytest.mark.unit
@@ -70,12 +71,37 @@ def test_the_weights_of_the_best_validation_are_kept_and_tested(tmp_path):
     assert any(end.best_update != 100 for end in listener.ends.values()), "no run got worse: the test shows nothing"
 
 
+def reported(path, runs):
+    """What a pack of these runs reports, and the values of every test task."""
+    listener = Recorder()
+    pack = Pack(runs, [f"seed-{one.seed}" for one in runs], Device(dtype=torch.float64))
+    Trainer(pack, listener, path / "pack", path / "runs").train()
+    return listener, {end.run: load_test_scores(path / "runs" / end.run)["loss"] for end in listener.ends.values()}
+
+
+def test_runs_of_different_meta_batches_report_as_they_do_alone(tmp_path):
+    runs = [run(seed=1, meta_batch_size=4), run(seed=2, meta_batch_size=1, passes=3), run(seed=3, meta_batch_size=3)]
+    runs = [dataclasses.replace(one, evaluation_seed=one.seed) for one in runs]
+    together, tested = reported(tmp_path / "together", runs)
+    for one in runs:
+        name = f"seed-{one.seed}"
+        alone, tested_alone = reported(tmp_path / name, [one])
+        own = {key: metrics for key, metrics in together.metrics().items() if key[0] == name}
+        assert list(own) == list(alone.metrics())
+        for key, metrics in alone.metrics().items():
+            assert own[key] == pytest.approx(metrics, rel=1e-9)
+        end, expected = together.ends[name], alone.ends[name]
+        assert (end.state, end.update, end.best_update) == ("complete", expected.update, expected.best_update)
+        torch.testing.assert_close(tested[name], tested_alone[name], rtol=1e-9, atol=1e-12)
+    assert len({end.update for end in together.ends.values()}) == 3
+
+
 def validated(tmp_path, monkeypatch, *losses):
     """The end of a run that is validated with these losses at updates 0, 10, 20, ..."""
     pack = Pack([run(tasks=20 * (len(losses) - 1))], ["r"])
     values = iter(losses)
     monkeypatch.setattr(
-        pack, "validation_scores", lambda: {"loss": torch.full((1, 9), next(values), dtype=torch.float64)}
+        pack, "validation_scores", lambda rows: {"loss": torch.full((1, 9), next(values), dtype=torch.float64)}
     )
     listener = Recorder()
     Trainer(pack, listener, tmp_path / "pack", tmp_path / "runs").train()

@@ -84,6 +84,32 @@ def test_a_run_that_diverges_later_keeps_the_weights_it_had():
     assert torch.equal(pack.state.weights, before)
 
 
+RAGGED = [(1, 3), (4, 1), (2, 2), (8, 3), (3, 1)]
+"""Meta-batch size and T of runs that share a pack."""
+
+
+@pytest.mark.parametrize("loss_on", ["last", "every"])
+@pytest.mark.parametrize("learner", LEARNERS)
+def test_a_pack_of_different_meta_batches_and_passes_equals_its_single_runs(learner, loss_on):
+    passes = [t + 1 if learner.startswith("lstm") else t for _, t in RAGGED]
+    real = {"gamma": 0.03} if learner.startswith("op_lstm") else {}
+    sizes = [b for b, _ in RAGGED]
+    runs = [
+        run(learner, seed=i, lr=rate, meta_batch_size=size, passes=count, loss_on=loss_on, **real)
+        for i, (rate, size, count) in enumerate(zip(RATES, sizes, passes, strict=False))
+    ]
+    pack = trained(runs, 3)
+    assert [run.hyperparameters.passes for run in pack.runs] == sorted(passes, reverse=True)
+    scores, tested = pack.validation_scores(), pack.test_scores([2])
+    for row, (name, own) in enumerate(zip(pack.names, pack.runs, strict=True)):
+        single = trained([own], 3)
+        alone = single.state.weights[0]
+        assert (pack.state.weights[row] - alone).norm() / alone.norm() <= 1e-11, name
+        torch.testing.assert_close(scores["loss"][row], single.validation_scores()["loss"][0], rtol=1e-10, atol=1e-12)
+        if row == 2:
+            torch.testing.assert_close(tested["loss"][0], single.test_scores()["loss"][0], rtol=1e-10, atol=1e-12)
+
+
 def test_dropping_runs_changes_nothing_for_the_others():
     runs = eight("op_lstm")
     pack = Pack(runs, [str(i) for i in range(8)], DOUBLE)
@@ -97,7 +123,7 @@ def test_dropping_runs_changes_nothing_for_the_others():
         assert (pack.state.weights[row] - alone).norm() / alone.norm() <= 1e-12
 
 
-@pytest.mark.parametrize("change", [{"meta_batch_size": 3}, {"widths": [6, 6]}, {"passes": 3}, {"tasks": 80}])
+@pytest.mark.parametrize("change", [{"widths": [6, 6]}, {"support": "sequential"}, {"tasks": 80}])
 def test_runs_of_different_signatures_are_refused(change):
     with pytest.raises(ValueError, match=r"must share a signature: a, b do not"):
         Pack([run(), run(**change)], ["a", "b"])

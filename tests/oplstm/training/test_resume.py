@@ -58,6 +58,13 @@ def test_a_pack_stopped_again_and_again_with_pruning_between(tmp_path):
     assert_same_when_stopped(tmp_path, runs, [4, 11, 12, 25], prune={10: {"run-2"}, 20: {"run-0"}})
 
 
+@pytest.mark.parametrize("stop", [9, 20, 21, 40])
+def test_a_pack_of_different_meta_batches_and_passes_stopped_and_resumed(tmp_path, stop):
+    sizes = [(1, 2), (4, 3), (3, 1)]
+    runs = [run("op_lstm", seed=size, meta_batch_size=size, passes=passes) for size, passes in sizes]
+    assert_same_when_stopped(tmp_path, runs, [stop], prune={7: {"run-2"}})
+
+
 def test_a_lost_newest_checkpoint_costs_time_and_nothing_else(tmp_path):
     runs = [run(seed=s) for s in range(2)]
     whole = Recorder()
