@@ -1,6 +1,5 @@
 """Adam (Kingma & Ba, 2015) for R runs at once, each with its own learning rate."""
 
-import math
 from dataclasses import dataclass
 
 import torch
@@ -12,11 +11,10 @@ EPSILON = 1e-8
 
 @dataclass
 class AdamMoments:
-    """Running moments of the gradient, each ``(R, P)``, and the number of steps taken."""
+    """Running moments of the gradient, each ``(R, P)``."""
 
     first: Tensor
     second: Tensor
-    steps: int = 0
 
     @classmethod
     def zeros(cls, like: Tensor) -> "AdamMoments":
@@ -25,7 +23,7 @@ class AdamMoments:
 
 
 @torch.no_grad()
-def adam_step(weights: Tensor, grad: Tensor, moments: AdamMoments, lr: Tensor, alive: Tensor) -> None:
+def adam_step(weights: Tensor, grad: Tensor, moments: AdamMoments, lr: Tensor, steps: Tensor, alive: Tensor) -> None:
     """One step in place, as ``torch.optim.Adam`` with its defaults.
 
     Args:
@@ -33,12 +31,12 @@ def adam_step(weights: Tensor, grad: Tensor, moments: AdamMoments, lr: Tensor, a
         grad: ``(R, P)``.
         moments: Updated in place.
         lr: ``(R, 1)``.
+        steps: Number of this step for each run, 1 at first: float64 ``(R, 1)``.
         alive: Bool ``(R, 1)``; runs that have diverged do not move.
     """
-    moments.steps += 1
     moments.first.lerp_(grad, 1 - BETAS[0])
     moments.second.mul_(BETAS[1]).addcmul_(grad, grad, value=1 - BETAS[1])
-    first_correction, second_correction = (1 - beta**moments.steps for beta in BETAS)
-    scale = moments.second.sqrt().div_(math.sqrt(second_correction)).add_(EPSILON)
+    first_correction, second_correction = ((1 - beta**steps).to(weights.dtype) for beta in BETAS)
+    scale = moments.second.sqrt().div_(second_correction.sqrt()).add_(EPSILON)
     step = torch.div(moments.first, scale, out=scale).mul_(lr / first_correction)
     weights.sub_(torch.where(alive, step, 0.0))

@@ -71,7 +71,7 @@ def save_pack(folder: Path, pack: Pack, counters: dict[str, Any]) -> None:
     """
     data = {
         "update": pack.update,
-        "adam_steps": pack.state.moments.steps,
+        "joined": pack.joined,
         "names": pack.names,
         "runs": [run.to_dict() for run in pack.runs],
         "counters": counters,
@@ -101,8 +101,7 @@ def load_pack(folder: Path, pack: Pack) -> dict[str, Any] | None:
     pack.keep([pack.names.index(name) for name in data["names"]])
     tensors = load_file(found[0] / "state.safetensors")
     placed = {name: tensor.to(pack.device.device) for name, tensor in tensors.items()}
-    pack.state = RunState.from_tensors(placed, data["adam_steps"])
-    pack.update = data["update"]
+    pack.restore(RunState.from_tensors(placed), data["update"], data.get("joined", [0] * len(pack.runs)))
     counters = dict(data["counters"])
     if "since_point" in counters:  # from when all runs of a pack had their points at the same updates
         counters["last_point"] = dict.fromkeys(pack.names, pack.update - int(counters.pop("since_point")))

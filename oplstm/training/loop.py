@@ -12,6 +12,7 @@ from torch import Tensor
 from oplstm.training.checkpoint import load_pack, save_model, save_pack
 from oplstm.training.evaluation import ci95
 from oplstm.training.pack import Pack
+from oplstm.training.run import RunConfig
 
 DIVERGENCE_FACTOR = 1e4
 """A validation loss this many times the untrained one counts as diverged, as nan and inf do."""
@@ -70,6 +71,10 @@ class Listener(Protocol):
         """Record that runs have ended. Their files are complete."""
         ...
 
+    def joins(self, update: int, room: int) -> Sequence[tuple[str, RunConfig]]:
+        """Runs that come into the pack at its ``update``, by name, at most ``room``. The same when asked again."""
+        ...
+
     def on_progress(self, update: int, runs: int) -> None:
         """Called after every meta-update."""
         ...
@@ -90,19 +95,35 @@ class Trainer:
         listener: Receives points and ends.
         folder: Where the pack's checkpoints lie.
         run_folder: Parent of one folder a run (by name), for its best weights and scores.
+        initial: Names of the runs to begin with; the others of the pack joined it once, and will again. None: all.
+        capacity: Runs that the pack can hold: where ended runs leave room, the listener is asked for others. None: it
+            is not asked.
     """
 
-    def __init__(self, pack: Pack, listener: Listener, folder: Path, run_folder: Path) -> None:
+    def __init__(
+        self,
+        pack: Pack,
+        listener: Listener,
+        folder: Path,
+        run_folder: Path,
+        *,
+        initial: Sequence[str] | None = None,
+        capacity: int | None = None,
+    ) -> None:
         self._pack, self._listener, self._folder, self._run_folder = pack, listener, folder, run_folder
+        self._capacity = capacity or 0
         sizes = {run.meta_batch_size for run in pack.runs}
         self._milestones = {size: pack.budget.milestones(size) for size in sizes}
         self._last = {size: pack.budget.update_count(size) for size in sizes}
-        self._elapsed = 0.0
         counters = load_pack(folder, pack)
         self._resumed = counters is not None
-        self._last_point = dict.fromkeys(pack.names, 0)
-        if counters is not None:
-            self._last_point, self._elapsed = counters["last_point"], counters["elapsed"]
+        if counters is None and initial is not None:
+            pack.keep([row for row, name in enumerate(pack.names) if name in initial])
+        counters = counters or {}
+        self._elapsed: float = counters.get("elapsed", 0.0)
+        self._began: dict[str, float] = counters.get("began", dict.fromkeys(pack.names, 0.0))
+        self._last_point: dict[str, int] = counters.get("last_point", dict.fromkeys(pack.names, 0))
+        self._may_join: bool = counters.get("may_join", False)
 
     def train(self) -> None:
         """Run until every run has ended or the listener asks to stop."""
@@ -113,11 +134,12 @@ class Trainer:
         if not self._resumed:
             self._validate(range(len(pack.runs)))
         while True:
-            left = [row for row, run in enumerate(pack.runs) if pack.update < self._last[run.meta_batch_size]]
-            self._finish([row for row in range(len(pack.runs)) if row not in left])
-            if not left:
+            done = [row for row in range(len(pack.runs)) if self._is_over(row)]
+            self._finish(done)
+            if len(done) == len(pack.runs):
                 return
-            pack.keep(left)
+            pack.keep([row for row in range(len(pack.runs)) if row not in done])
+            self._let_join()
             if self._listener.should_stop():
                 self._save()
                 self._end(range(len(pack.runs)), "stopped")
@@ -131,23 +153,53 @@ class Trainer:
             self._listener.on_progress(pack.update, len(pack.runs))
             if not due:
                 continue
+            self._may_join = True
             self._validate(due)
-            limit = pack.budget.max_hours if pack.runs else None
-            if limit is not None and self._seconds() > limit * 3600:
-                self._finish(range(len(pack.runs)), f"stopped after its {limit:g} hours", budget_exhausted=True)
-                return
+
+    def _is_over(self, row: int) -> bool:
+        """Whether a run's budget is used up."""
+        pack = self._pack
+        return pack.updates[row] >= self._last[pack.runs[row].meta_batch_size] or self._out_of_time(row)
+
+    def _out_of_time(self, row: int) -> bool:
+        """Whether a run has had its hours, at one of the pack's validation points."""
+        limit, began = self._pack.budget.max_hours, self._began[self._pack.names[row]]
+        return self._may_join and limit is not None and self._seconds() - began > limit * 3600
+
+    def _let_join(self) -> None:
+        """After a validation point: let runs come in where others have left."""
+        pack = self._pack
+        room = self._capacity - len(pack.runs)
+        joined = self._listener.joins(pack.update, room) if self._may_join and room > 0 else ()
+        self._may_join = False
+        if not joined:
+            return
+        names = [name for name, _ in joined]
+        pack.add([run for _, run in joined], names)
+        for name, run in joined:
+            self._last_point[name], self._began[name] = 0, self._seconds()
+            self._timed[name] = pack.update, self._train_seconds
+            self._milestones[run.meta_batch_size] = pack.budget.milestones(run.meta_batch_size)
+            self._last[run.meta_batch_size] = pack.budget.update_count(run.meta_batch_size)
+        self._validate([row for row, name in enumerate(pack.names) if name in names])
 
     def _milestone(self, row: int) -> int:
         """The milestone that a run has just reached; 0 if there is none."""
-        milestone: int = self._milestones[self._pack.runs[row].meta_batch_size].get(self._pack.update, 0)
+        milestone: int = self._milestones[self._pack.runs[row].meta_batch_size].get(self._pack.updates[row], 0)
         return milestone
 
     def _seconds(self) -> float:
         return self._elapsed + time.monotonic() - self._clock
 
     def _save(self) -> None:
-        last_point = {name: self._last_point[name] for name in self._pack.names}
-        save_pack(self._folder, self._pack, {"last_point": last_point, "elapsed": self._seconds()})
+        names = self._pack.names
+        counters = {
+            "elapsed": self._seconds(),
+            "began": {name: self._began[name] for name in names},
+            "last_point": {name: self._last_point[name] for name in names},
+            "may_join": self._may_join,
+        }
+        save_pack(self._folder, self._pack, counters)
 
     def _validate(self, rows: Sequence[int]) -> None:
         """A meta-validation point of ``rows``: select, report, drop what has ended, checkpoint."""
@@ -161,7 +213,7 @@ class Trainer:
         diverged |= losses > DIVERGENCE_FACTOR * state.untrained_loss[rows].clamp(min=1.0)
         state.loss_sum[rows] = 0.0
         for row in rows:
-            self._last_point[pack.names[row]] = pack.update
+            self._last_point[pack.names[row]] = pack.updates[row]
             self._timed[pack.names[row]] = pack.update, self._train_seconds
         gone = [row for row, bad in zip(rows, diverged.tolist(), strict=True) if bad]
         pruned = [row for row in rows if pack.names[row] in prune and row not in gone]
@@ -176,14 +228,14 @@ class Trainer:
         pack, state = self._pack, self._pack.state
         losses, values = scores["loss"].mean(1), scores[pack.measure.name]
         mean = values.mean(1).where(losses.isfinite(), torch.nan)
-        if pack.update == 0:
-            state.untrained_loss[rows] = losses
+        first = [place for place, row in enumerate(rows) if pack.updates[row] == 0]
+        state.untrained_loss[[rows[place] for place in first]] = losses[first]
         best = state.best_value[rows]
         better = mean > best if pack.measure.higher_is_better else mean < best  # strict; False for nan
         for place in better.nonzero()[:, 0].tolist():
             row = rows[place]
             state.best_value[row], state.best_values[row] = mean[place], values[place]
-            state.best_update[row], state.best_weights[row] = pack.update, state.weights[row]
+            state.best_update[row], state.best_weights[row] = pack.updates[row], state.weights[row]
 
     def _points(self, rows: Sequence[int], scores: dict[str, Tensor]) -> list[Point]:
         pack, state = self._pack, self._pack.state
@@ -196,22 +248,21 @@ class Trainer:
             metrics |= {
                 "val/ci95": interval[place].item(),
                 "val/best": state.best_value[row].item(),
-                "tasks_seen": float(pack.update * size),
+                "tasks_seen": float(pack.updates[row] * size),
             }
-            if (since := pack.update - self._last_point[name]) > 0:
+            if (since := pack.updates[row] - self._last_point[name]) > 0:
                 metrics["train/loss"] = state.loss_sum[row].item() / since
                 update, seconds = self._timed[name]
                 passed = max(self._train_seconds - seconds, 1e-9)
                 metrics["train/tasks_per_second"] = (pack.update - update) * size / passed
-            points.append(Point(name, pack.update, self._milestone(row), metrics))
+            points.append(Point(name, pack.updates[row], self._milestone(row), metrics))
         return points
 
-    def _finish(self, rows: Sequence[int], note: str = "", *, budget_exhausted: bool = False) -> None:
+    def _finish(self, rows: Sequence[int]) -> None:
         """Test ``rows`` with their best weights, once."""
-        pack = self._pack
         if rows:
-            scores = pack.test_scores(rows) if pack.budget.test_tasks else {}
-            self._end(rows, "complete", test=scores, note=note, budget_exhausted=budget_exhausted)
+            scores = self._pack.test_scores(rows) if self._pack.budget.test_tasks else {}
+            self._end(rows, "complete", test=scores)
 
     def _end(
         self,
@@ -220,8 +271,6 @@ class Trainer:
         losses: Mapping[int, float] | None = None,
         *,
         test: dict[str, Tensor] | None = None,
-        note: str = "",
-        budget_exhausted: bool = False,
     ) -> None:
         """Write the runs' files, then report their end."""
         pack, ends = self._pack, []
@@ -231,9 +280,13 @@ class Trainer:
             metrics |= self._test_metrics(tested)
             if state != "stopped":
                 save_model(self._run_folder / pack.names[row], pack, row, tested)
-            reason = self._divergence(row, losses[row]) if losses is not None else note
+            update, last = pack.updates[row], self._last[pack.runs[row].meta_batch_size]
+            late = state == "complete" and update < last
+            note = f"stopped after its {pack.budget.max_hours:g} hours" if late else ""
+            if losses is not None:
+                note = self._divergence(row, losses[row])
             best_update = int(pack.state.best_update[row])
-            ends.append(RunEnd(pack.names[row], state, pack.update, best_update, metrics, reason, budget_exhausted))
+            ends.append(RunEnd(pack.names[row], state, update, best_update, metrics, note, budget_exhausted=late))
         if ends:
             self._listener.on_ends(ends)
 
@@ -251,4 +304,4 @@ class Trainer:
         at = int(self._pack.state.diverged_at[row])
         if at >= 0:
             return f"diverged: training loss not finite at update {at}"
-        return f"diverged: validation loss {loss:.4g} at update {self._pack.update}"
+        return f"diverged: validation loss {loss:.4g} at update {self._pack.updates[row]}"

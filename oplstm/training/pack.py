@@ -69,10 +69,15 @@ class RunState:
         return rows | {"moments.first": self.moments.first, "moments.second": self.moments.second}
 
     @classmethod
-    def from_tensors(cls, tensors: dict[str, Tensor], steps: int) -> "RunState":
+    def from_tensors(cls, tensors: dict[str, Tensor]) -> "RunState":
         """The state that ``tensors`` was taken from."""
-        moments = AdamMoments(tensors["moments.first"], tensors["moments.second"], steps)
+        moments = AdamMoments(tensors["moments.first"], tensors["moments.second"])
         return cls(moments=moments, **{name: tensors[name] for name in cls.ROWS})
+
+
+def _by_passes(runs: Sequence[RunConfig]) -> list[int]:
+    """The places of runs in the order that ``Learner.passes`` wants: most passes first."""
+    return sorted(range(len(runs)), key=lambda row: -runs[row].passes(training=True))
 
 
 def parameter_count(run: RunConfig) -> int:
@@ -89,6 +94,10 @@ class Pack:
         names: A unique name a run, such as ``trial-0003``.
         device: Where to compute, and in which precision.
 
+    Attributes:
+        update: Meta-updates that the pack has made.
+        joined: Its ``update`` when each run came in.
+
     Raises:
         ValueError: The runs' signatures differ.
     """
@@ -97,9 +106,7 @@ class Pack:
         self.device = device or Device()
         if len({run.signature for run in runs}) != 1:
             raise ValueError(f"runs of one pack must share a signature: {', '.join(names)} do not")
-        order = sorted(
-            range(len(runs)), key=lambda row: -runs[row].passes(training=True)
-        )  # as ``Learner.passes`` wants
+        order = _by_passes(runs)
         self.runs, self.names = [runs[row] for row in order], [names[row] for row in order]
         first = self.runs[0]
         self.measure: Measure = first.benchmark.measure
@@ -107,6 +114,7 @@ class Pack:
         initial = [self.learner.init(run.hyperparameters, torch.Generator().manual_seed(run.seed)) for run in self.runs]
         self.layout = Layout(initial[0])
         self.update = 0
+        self.joined = [0] * len(self.runs)
         self.state = self._initial_state(self._place(self.layout.flatten(initial)))
         self._bind()
 
@@ -140,6 +148,7 @@ class Pack:
         constants = [self.learner.constants(run.hyperparameters) for run in self.runs]
         self._constants = {name: self._place(torch.stack([c[name] for c in constants])) for name in constants[0]}
         self._evaluation_tasks: dict[Split, Episode] = {}
+        self._steps = torch.tensor(self.updates, dtype=torch.float64, device=self.device.device)[:, None]
         self._groups = TaskGroups([run.meta_batch_size for run in self.runs])
         self._task_weights = self._place(self._groups.weights)
 
@@ -155,6 +164,11 @@ class Pack:
         return [TaskStream(self.tasks, run.seed, split, self.device.dtype) for run in self.runs]
 
     @property
+    def updates(self) -> list[int]:
+        """Meta-updates that each run has made since it joined."""
+        return [self.update - joined for joined in self.joined]
+
+    @property
     def budget(self) -> Any:
         """The budget, which the runs of a pack share."""
         return self._first.budget
@@ -164,15 +178,37 @@ class Pack:
         return self.runs[0]
 
     def keep(self, rows: Sequence[int]) -> None:
-        """Drop all runs but ``rows`` (compaction): ended runs cost no more time."""
+        """Drop all runs but ``rows`` (compaction): ended runs cost no more time. The others stand as ``rows`` do."""
         if list(rows) == list(range(len(self.runs))):
             return
         self.runs = [self.runs[row] for row in rows]
         self.names = [self.names[row] for row in rows]
+        self.joined = [self.joined[row] for row in rows]
         index = torch.tensor(rows, dtype=torch.int64, device=self.device.device)
         kept = {name: tensor.index_select(0, index) for name, tensor in self.state.tensors().items()}
-        self.state = RunState.from_tensors(kept, self.state.moments.steps)
+        self.state = RunState.from_tensors(kept)
         self._bind()
+
+    def restore(self, state: RunState, update: int, joined: Sequence[int]) -> None:
+        """Put the runs where they once were."""
+        self.state, self.update, self.joined = state, update, list(joined)
+        self._bind()
+
+    def add(self, runs: Sequence[RunConfig], names: Sequence[str]) -> None:
+        """Take in runs of the same signature; their own updates count from here.
+
+        Raises:
+            ValueError: The signatures differ.
+        """
+        if {run.signature for run in runs} != {self._first.signature}:
+            raise ValueError(f"runs of one pack must share a signature: {', '.join(names)} have another")
+        new = Pack(runs, names, self.device)
+        own, others = self.state.tensors(), new.state.tensors()
+        self.state = RunState.from_tensors({name: torch.cat((own[name], others[name])) for name in own})
+        self.runs, self.names = [*self.runs, *new.runs], [*self.names, *new.names]
+        self.joined += [self.update] * len(runs)
+        self._bind()
+        self.keep(_by_passes(self.runs))
 
     def params(self, weights: Tensor, rows: Sequence[int] | None = None) -> dict[str, Tensor]:
         """Named parameters and constants for the learner: of all runs, or of ``rows``, which ``weights`` are of."""
@@ -189,8 +225,8 @@ class Pack:
     def step(self) -> None:
         """One meta-update of every run."""
         groups = self._groups
-        batches = zip(self._streams, groups.sizes, strict=True)
-        batch = stack_runs([groups.split(stream.batch(self.update, size)) for stream, size in batches])
+        batches = zip(self._streams, self.updates, groups.sizes, strict=True)
+        batch = stack_runs([groups.split(stream.batch(update, size)) for stream, update, size in batches])
         batch = self.tasks.gather(batch.to(self.device.device, self.device.dtype))
         state = self.state
         weights = state.weights.requires_grad_()
@@ -204,10 +240,11 @@ class Pack:
         weights.requires_grad_(False)
         losses = losses.detach().double()
         self.update += 1
+        self._steps += 1
         newly = (state.diverged_at < 0) & ~losses.isfinite()
-        state.diverged_at = torch.where(newly, self.update, state.diverged_at)
+        state.diverged_at = torch.where(newly, self._steps[:, 0].long(), state.diverged_at)
         state.loss_sum += losses
-        adam_step(weights, grad, state.moments, self._lr, (state.diverged_at < 0).unsqueeze(1))
+        adam_step(weights, grad, state.moments, self._lr, self._steps, (state.diverged_at < 0).unsqueeze(1))
 
     def evaluation_tasks(self, split: Split, count: int) -> Episode:
         """The tasks of a split: one block for all runs if they share its seed, else one a run."""

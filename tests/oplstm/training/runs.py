@@ -43,6 +43,8 @@ class Recorder:
 
     prune: dict[int, set[str]] = field(default_factory=dict)
     stop_at: int | None = None
+    join: dict[int, list[tuple[str, RunConfig]]] = field(default_factory=dict)
+    asked: list[tuple[int, int]] = field(default_factory=list)
     points: list[Point] = field(default_factory=list)
     ends: dict[str, RunEnd] = field(default_factory=dict)
     update: int = 0
@@ -53,6 +55,10 @@ class Recorder:
 
     def on_ends(self, ends):
         self.ends |= {end.run: end for end in ends}
+
+    def joins(self, update, room):
+        self.asked.append((update, room))
+        return self.join.get(update, [])
 
     def on_progress(self, update, runs):
         self.update = update

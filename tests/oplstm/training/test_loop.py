@@ -96,6 +96,33 @@ def test_runs_of_different_meta_batches_report_as_they_do_alone(tmp_path):
     assert len({end.update for end in together.ends.values()}) == 3
 
 
+def test_a_run_that_joins_reports_as_it_does_alone(tmp_path):
+    begins, late = run(seed=1, tasks=40), run(seed=2, tasks=40, meta_batch_size=4)
+    listener = Recorder(prune={10: {"pruned"}}, join={10: [("late", late)]})
+    pack = Pack([begins, run(seed=3, tasks=40)], ["begins", "pruned"], Device(dtype=torch.float64))
+    Trainer(pack, listener, tmp_path / "pack", tmp_path / "runs", capacity=2).train()
+    assert listener.asked == [(10, 1)], "room for one, and none after it joined until the pack's last run is left"
+    _, tested = reported(tmp_path / "alone", [late])
+    alone, _ = reported(tmp_path / "again", [late])
+    own = {update: metrics for (name, update), metrics in listener.metrics().items() if name == "late"}
+    assert list(own) == [0, 5, 10]
+    for (_, update), metrics in alone.metrics().items():
+        assert own[update] == pytest.approx(metrics, rel=1e-9)
+    end = listener.ends["late"]
+    assert (end.state, end.update) == ("complete", 10)
+    scores = load_test_scores(tmp_path / "runs" / "late")["loss"]
+    torch.testing.assert_close(scores, tested["seed-2"], rtol=1e-9, atol=1e-12)
+
+
+def test_nobody_is_asked_for_runs_while_a_pack_is_full_or_without_a_capacity(tmp_path):
+    for name, capacity in (("full", 1), ("none", None)):
+        listener = Recorder()
+        pack = Pack([run()], ["r"])
+        Trainer(pack, listener, tmp_path / name, tmp_path / "runs", capacity=capacity).train()
+        assert listener.asked == []
+        assert listener.ends["r"].state == "complete"
+
+
 def validated(tmp_path, monkeypatch, *losses):
     """The end of a run that is validated with these losses at updates 0, 10, 20, ..."""
     pack = Pack([run(tasks=20 * (len(losses) - 1))], ["r"])

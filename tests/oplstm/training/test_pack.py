@@ -110,6 +110,33 @@ def test_a_pack_of_different_meta_batches_and_passes_equals_its_single_runs(lear
             torch.testing.assert_close(tested["loss"][0], single.test_scores()["loss"][0], rtol=1e-10, atol=1e-12)
 
 
+def test_runs_that_join_equal_runs_that_begin():
+    runs = [run("op_lstm", seed=i, passes=passes, meta_batch_size=size) for i, (size, passes) in enumerate(RAGGED)]
+    pack = Pack(runs[:3], ["0", "1", "2"], DOUBLE)
+    for _ in range(4):
+        pack.step()
+    pack.keep([row for row, name in enumerate(pack.names) if name != "1"])
+    pack.add(runs[3:], ["3", "4"])
+    for _ in range(3):
+        pack.step()
+    assert [run.hyperparameters.passes for run in pack.runs] == [3, 3, 2, 1]
+    assert dict(zip(pack.names, pack.updates, strict=True)) == {"0": 7, "2": 7, "3": 3, "4": 3}
+    for row, (name, updates) in enumerate(zip(pack.names, pack.updates, strict=True)):
+        alone = trained([runs[int(name)]], updates).state
+        for tensor, expected in (
+            (pack.state.weights, alone.weights),
+            (pack.state.moments.second, alone.moments.second),
+        ):
+            assert (tensor[row] - expected[0]).norm() / expected.norm() <= 1e-11, name
+
+
+def test_a_run_of_another_signature_cannot_join():
+    pack = Pack([run()], ["a"])
+    with pytest.raises(ValueError, match=r"must share a signature: b have another"):
+        pack.add([run(widths=[6, 6])], ["b"])
+    assert pack.names == ["a"]
+
+
 def test_dropping_runs_changes_nothing_for_the_others():
     runs = eight("op_lstm")
     pack = Pack(runs, [str(i) for i in range(8)], DOUBLE)

@@ -17,9 +17,12 @@ from oplstm.training.pack import Pack
 from tests.oplstm.training.runs import LEARNERS, Recorder, run
 
 
-def train(folder, runs, listener):
-    pack = Pack(runs, [f"run-{i}" for i in range(len(runs))])
-    Trainer(pack, listener, folder / "pack", folder / "runs").train()
+def train(folder, runs, listener, initial=None):
+    """Train a pack; ``initial`` of the runs begin, the others join when the listener says so."""
+    names = [f"run-{i}" for i in range(len(runs))]
+    pack = Pack(runs, names)
+    begin = names if initial is None else names[:initial]
+    Trainer(pack, listener, folder / "pack", folder / "runs", initial=begin, capacity=len(begin)).train()
     return pack
 
 
@@ -28,13 +31,17 @@ def files(folder):
     return {path.relative_to(folder): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
 
 
-def assert_same_when_stopped(tmp_path, runs, stops, prune=None):
-    whole = Recorder(prune=prune or {})
-    final = train(tmp_path / "whole", runs, whole)
+def assert_same_when_stopped(tmp_path, runs, stops, prune=None, join=None):
+    given = {"prune": prune or {}, "join": {}}
+    for update, row in (join or {}).items():
+        given["join"][update] = [(f"run-{row}", runs[row])]
+    initial = len(runs) - len(join or {})
+    whole = Recorder(**given)
+    final = train(tmp_path / "whole", runs, whole, initial)
     seen, ends = {}, {}
     for stop in [*stops, None]:
-        part = Recorder(prune=prune or {}, stop_at=stop)
-        pack = train(tmp_path / "parts", runs, part)
+        part = Recorder(**given, stop_at=stop)
+        pack = train(tmp_path / "parts", runs, part, initial)
         assert not set(seen) & set(part.metrics()), "a point was reported again after a clean stop"
         seen |= part.metrics()
         ends |= part.ends
@@ -63,6 +70,30 @@ def test_a_pack_of_different_meta_batches_and_passes_stopped_and_resumed(tmp_pat
     sizes = [(1, 2), (4, 3), (3, 1)]
     runs = [run("op_lstm", seed=size, meta_batch_size=size, passes=passes) for size, passes in sizes]
     assert_same_when_stopped(tmp_path, runs, [stop], prune={7: {"run-2"}})
+
+
+@pytest.mark.parametrize("stop", [3, 10, 11, 20, 33])
+def test_a_pack_that_others_join_stopped_and_resumed(tmp_path, stop):
+    runs = [run(seed=1), run(seed=2), run(seed=3, passes=3), run(seed=4, meta_batch_size=3)]
+    assert_same_when_stopped(tmp_path, runs, [stop], prune={10: {"run-0"}, 7: {"run-3"}}, join={10: 2, 20: 3})
+
+
+@pytest.mark.parametrize("lost", [1, 2])
+def test_joins_are_made_again_from_an_older_checkpoint_or_from_none(tmp_path, lost):
+    runs = [run(seed=1), run(seed=2), run(seed=3, passes=3)]
+    given = {"prune": {10: {"run-0"}}, "join": {10: [("run-2", runs[2])]}}
+    whole = Recorder(**given)
+    train(tmp_path / "whole", runs, whole, initial=2)
+    train(tmp_path / "parts", runs, Recorder(**given, stop_at=14), initial=2)
+    for folder in sorted((tmp_path / "parts" / "pack").iterdir(), key=lambda path: path.stat().st_mtime)[-lost:]:
+        shutil.rmtree(folder)
+    again = Recorder(**given)
+    train(tmp_path / "parts", runs, again, initial=2)
+    assert again.metrics().items() <= whole.metrics().items()
+    assert {name: end.metrics for name, end in again.ends.items()}.items() <= {
+        name: end.metrics for name, end in whole.ends.items()
+    }.items()
+    assert files(tmp_path / "parts" / "runs") == files(tmp_path / "whole" / "runs")
 
 
 def test_a_lost_newest_checkpoint_costs_time_and_nothing_else(tmp_path):
