@@ -78,6 +78,23 @@ def test_a_pack_that_others_join_stopped_and_resumed(tmp_path, stop):
     assert_same_when_stopped(tmp_path, runs, [stop], prune={10: {"run-0"}, 7: {"run-3"}}, join={10: 2, 20: 3})
 
 
+class Dying(Recorder):
+    """Its process ends while it is asked who joins."""
+
+    def joins(self, update, room):
+        raise KeyboardInterrupt
+
+
+def test_a_pack_that_dies_before_a_run_joins_is_joined_when_it_goes_on(tmp_path):
+    runs = [run(seed=1), run(seed=2), run(seed=3, passes=3)]
+    given = {"prune": {10: {"run-0"}}, "join": {10: [("run-2", runs[2])]}}
+    train(tmp_path / "whole", runs, Recorder(**given), initial=2)
+    with pytest.raises(KeyboardInterrupt):
+        train(tmp_path / "parts", runs, Dying(**given), initial=2)
+    train(tmp_path / "parts", runs, Recorder(**given), initial=2)
+    assert files(tmp_path / "parts" / "runs") == files(tmp_path / "whole" / "runs")
+
+
 @pytest.mark.parametrize("lost", [1, 2])
 def test_joins_are_made_again_from_an_older_checkpoint_or_from_none(tmp_path, lost):
     runs = [run(seed=1), run(seed=2), run(seed=3, passes=3)]
@@ -89,6 +106,7 @@ def test_joins_are_made_again_from_an_older_checkpoint_or_from_none(tmp_path, lo
         shutil.rmtree(folder)
     again = Recorder(**given)
     train(tmp_path / "parts", runs, again, initial=2)
+    assert again.asked == whole.asked[2 - lost :]
     assert again.metrics().items() <= whole.metrics().items()
     assert {name: end.metrics for name, end in again.ends.items()}.items() <= {
         name: end.metrics for name, end in whole.ends.items()
