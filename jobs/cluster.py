@@ -9,7 +9,7 @@ from urllib.parse import urlparse
 
 import ray
 
-from jobs.jobfile import Resources
+from jobs.job_sections import Resources
 from oplstm.errors import RequestError
 
 TCP_SECONDS = 3.0

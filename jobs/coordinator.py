@@ -9,15 +9,15 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from jobs import sweep_records
+from jobs import packing, sweep_records
 from jobs.final import final_result
 from jobs.home import SweepFolder
 from jobs.jobfile import Job
+from jobs.pack_sizes import pack_size
 from jobs.proposals import Proposals
-from jobs.sweep_state import ENDED, Header, SweepState, Trial
+from jobs.sweep_state import ENDED, Header, PackState, SweepState, Trial
 from oplstm.errors import WorkError
 from oplstm.training.loop import Point, RunEnd
-from oplstm.training.run import RunConfig
 from search_spaces.samplers import is_adaptive
 from tracking.journal import Journal
 from tracking.outbox import Outbox
@@ -43,6 +43,7 @@ class Coordinator:
         self.job = Job.model_validate(self.header.job)
         self._final = self.header.kind == "final"
         self._value = f"val/{self.job.measure.name}"
+        self._size, self._slots = pack_size(self.job), 1
         self._failure: str | None = None
         self._journal = Journal(folder.journal)
         self.state = SweepState()
@@ -52,7 +53,7 @@ class Coordinator:
         if not known:
             self._journal.append([sweep_records.sweep_run(self.header, time.time())])
         self._replay(known)
-        self._unfinished = self.state.unfinished_packs()
+        self._unfinished = list(self.state.unfinished_packs())
         if known and not self.state.finished:
             self._reopen()
         self._outbox = Outbox(folder.journal, tracking_uri)
@@ -76,7 +77,7 @@ class Coordinator:
 
     def _reopen(self) -> None:
         """The sweep goes on, and so do the runs that ended as stopped."""
-        stopped = [trial for pack in self._unfinished.values() for trial in pack if trial.state == "stopped"]
+        stopped = [trial for trial in self.state.trials.values() if trial.state == "stopped"]
         self._write(sweep_records.reopened(self.header, stopped))
 
     def _write(self, records: Sequence[dict[str, Any]]) -> None:
@@ -95,55 +96,115 @@ class Coordinator:
         for record in records:
             self.state.apply(record)
 
-    def next_pack(self) -> dict[str, Any] | None:
-        """The next pack to train: ``{"pack", "names", "runs"}``; None when nothing is left or a stop was asked for."""
+    def next_pack(self, slots: int = 1) -> dict[str, Any] | None:
+        """The next pack to train, or None when nothing is left or a stop was asked for.
+
+        Args:
+            slots: How many packs are trained at once.
+
+        Returns:
+            ``pack``, its name; ``names`` of its trials so far; ``capacity``: the runs that it can hold, or None if
+            that is to be measured, with the run ``like`` and with a use for ``limit`` of them.
+        """
+        self._slots = slots
         if self.stopping():
             return None
-        if self._unfinished:
-            pack, trials = self._unfinished.popitem()
-        else:
-            trials = self._gather()
-            if not trials:
-                return None
-            used = {trial.pack for trial in self.state.trials.values() if trial.pack}
-            pack = f"pack-{len(used):04d}"
-            now = time.time()
-            records = [{"kind": "sweep", "event": "packed", "pack": pack, "trials": [t.name for t in trials]}]
-            records += [sweep_records.trial_run(self.header, t, now, self.folder.data) for t in trials]
-            self._write(records)
-        return {"pack": pack, "names": [trial.name for trial in trials], "runs": [trial.run for trial in trials]}
+        while self._unfinished:
+            pack = self.state.packs[self._unfinished.pop()]
+            if pack.unended():  # others may have taken them
+                return self._assignment(pack)
+        self._ask_for(self._size or 1)
+        waiting = packing.waiting(self.state)
+        if not waiting:
+            return None
+        trials = packing.waiting(self.state, waiting[0].signature)[: self._size or 1]
+        name = f"pack-{len(self.state.packs):04d}"
+        self._write([sweep_records.packed(name, trials), *self._new_runs(trials)])
+        return self._assignment(self.state.packs[name])
 
-    def _gather(self) -> list[Trial]:
-        """Waiting trials of one signature, as many as a pack holds."""
-        size = self.job.resources.pack
-        waiting = [trial for trial in self.state.trials.values() if trial.state == "waiting"]
-        everything = size > 1 and not is_adaptive(self.job.sampler.name)
-        while everything or len(waiting) < size:
-            proposal = None if self.state.exhausted else self._proposals.ask()
+    def _assignment(self, pack: PackState) -> dict[str, Any]:
+        given: dict[str, Any] = {"pack": pack.name, "names": [trial.name for trial in pack.trials]}
+        given["capacity"] = self._capacity(pack)
+        if given["capacity"] is None:
+            trials = [*pack.trials, *packing.candidates(self.state, pack)]
+            given |= {"like": packing.heaviest(trials).run, "limit": len(trials) + self._unasked()}
+        return given
+
+    def _capacity(self, pack: PackState) -> int | None:
+        return self._size or pack.capacity
+
+    def _new_runs(self, trials: Sequence[Trial]) -> list[dict[str, Any]]:
+        """Records that create the runs of trials that come into a pack for the first time."""
+        now = time.time()
+        return [sweep_records.trial_run(self.header, t, now, self.folder.data) for t in trials if t.pack is None]
+
+    def _unasked(self) -> int:
+        """How many more trials may be asked for."""
+        return 0 if self.state.exhausted else (self.job.trial_limit or 0) - len(self.state.trials)
+
+    def _ask_for(self, count: int) -> None:
+        """Ask until so many trials wait; for all, if packs hold several and the sampler learns nothing from results."""
+        everything = self._size != 1 and not is_adaptive(self.job.sampler.name)
+        while not self.state.exhausted and (everything or len(packing.waiting(self.state)) < count):
+            proposal = self._proposals.ask()
             if proposal is None:
-                break
+                self._write([{"kind": "sweep", "event": "exhausted"}])
+                return
             record = {"trial": proposal.number, "params": proposal.params, "draws": proposal.draws}
             self._write([{"kind": "sweep", "event": "asked", **record, "run": proposal.run.to_dict()}])
-            waiting.append(self.state.trials[proposal.number])
-        else:
-            return self._of_one_signature(waiting, size)
-        if not self.state.exhausted:
-            self._write([{"kind": "sweep", "event": "exhausted"}])
-        return self._of_one_signature(waiting, size)
 
-    @staticmethod
-    def _of_one_signature(waiting: Sequence[Trial], size: int) -> list[Trial]:
-        if not waiting:
-            return []
-        wanted = RunConfig.from_dict(waiting[0].run).signature
-        return [trial for trial in waiting if RunConfig.from_dict(trial.run).signature == wanted][:size]
+    def sized(self, name: str, capacity: int) -> None:
+        """It was measured how many runs a pack can hold: fill it with its fair share. A repeat changes nothing."""
+        pack = self.state.packs[name]
+        if self._capacity(pack) is not None or not pack.unended():
+            return
+        own, possible = len(pack.trials), self._possible(pack)
+        size = min(capacity, packing.share_of_new_pack(self.state, pack, own + possible, self._slots))
+        self._ask_for(size - own)
+        trials = packing.candidates(self.state, pack)[: max(0, size - own)]
+        self._write([sweep_records.sized(name, capacity, trials), *self._new_runs(trials)])
 
-    def started(self, pack: str, names: Sequence[str], device: dict[str, str]) -> bool:
-        """A process has begun to train a pack; returns whether anything is left to train in it."""
-        trials = [self.state.by_name[name] for name in names if self.state.by_name[name].state not in ENDED]
-        if trials:
-            self._write(sweep_records.started(self.header, pack, trials, device))
-        return bool(trials)
+    def _possible(self, pack: PackState) -> int:
+        """How many more trials could come into a pack; what is not asked for yet may be of its signature."""
+        others = packing.candidates(self.state, pack)
+        if self.state.exhausted:
+            return len(others)
+        resting = [trial for trial in others if trial.state != "waiting"]
+        return len(resting) + len(packing.waiting(self.state)) + self._unasked()
+
+    def joins(self, name: str, update: int, room: int) -> list[tuple[str, dict[str, Any]]]:
+        """Trials that come into a pack at one of its updates, as (name, run). A repeat is answered as before.
+
+        An empty answer is written too, unless it could not have been another.
+        """
+        pack = self.state.packs[name]
+        if update not in pack.joins:
+            size = min(room, packing.share_of_running_pack(self.state, self._possible(pack), self._slots))
+            self._ask_for(size)
+            others = packing.candidates(self.state, pack)
+            if others or not self.state.exhausted:
+                trials = others[:size]
+                joined = sweep_records.joined(self.header, pack, update, trials)
+                self._write([joined[0], *self._new_runs(trials), *joined[1:]])
+        return [(joined, self.state.by_name[joined].run) for joined in pack.joins.get(update, [])]
+
+    def started(self, name: str, device: dict[str, str]) -> dict[str, Any] | None:
+        """A process has begun to train a pack.
+
+        Returns:
+            ``names`` and ``runs`` of all trials that were ever in it, names of the ``initial`` ones, with which it
+            begins, and its ``capacity``; None if nothing is left to train.
+        """
+        pack = self.state.packs[name]
+        if not pack.unended():
+            return None
+        self._write(sweep_records.started(self.header, name, pack.unended(), device))
+        return {
+            "names": [trial.name for trial in pack.trials],
+            "runs": [trial.run for trial in pack.trials],
+            "initial": pack.initial,
+            "capacity": self._capacity(pack),
+        }
 
     def on_points(self, points: Sequence[Point]) -> list[str]:
         """Record validation points; returns the names of the runs to prune. Answers a repeat as it did before."""
@@ -184,9 +245,7 @@ class Coordinator:
         """The process of a pack died more often than the job allows."""
         if self._failure is not None:
             return
-        for trial in self.state.unfinished_packs().get(pack, []):
-            if trial.state in ENDED:
-                continue
+        for trial in self.state.packs[pack].unended() if pack in self.state.packs else []:
             self._proposals.tell(trial.number, "failed", self.job.measure.worst)
             points = trial.points[-1] if trial.points else {"update": 0}
             end = RunEnd(trial.name, "stopped", int(points["update"]), 0, note=reason)

@@ -103,10 +103,20 @@ def plan_lines(plan: Plan) -> list[str]:
     return [
         f"trials      {plan.trials}",
         f"signatures  {plan.signatures}",
-        f"packs       {plan.packs}",
+        f"packs       {_packs(plan)}",
         f"time        about {hours} on one core, without pruning",
         f"disk        about {plan.disk_bytes / 2**20:.1f} MiB",
     ]
+
+
+def _packs(plan: Plan) -> str:
+    if plan.pack_sizes is None:
+        return str(plan.packs)
+    sizes = ", ".join(map(str, plan.pack_sizes))
+    if plan.packs is not None:
+        return f"{plan.packs}, of up to {sizes} runs, as measured on this machine"
+    known = f" but for those of up to {sizes} runs" if sizes else ""
+    return f"of as many runs as pay, measured at the start{known}"
 
 
 def _duration(seconds: float) -> str:

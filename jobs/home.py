@@ -10,6 +10,7 @@ from oplstm.errors import RequestError
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,79}")
 MINIMUM_FREE_BYTES = 64 << 20
+PACK_SIZES = "pack-sizes.json"
 
 
 class SweepFolder:
@@ -57,6 +58,11 @@ class SweepFolder:
         """Imported datasets of the home that the sweep is in."""
         return self.path.parent.parent / "data"
 
+    @property
+    def pack_sizes(self) -> Path:
+        """What was measured about packs, of the home that the sweep is in."""
+        return self.path.parent.parent / PACK_SIZES
+
     def pack(self, name: str) -> Path:
         """The checkpoints of a pack."""
         return self.path / "packs" / name
@@ -81,6 +87,11 @@ class Home:
     def data(self) -> Path:
         """Imported datasets."""
         return self.path / "data"
+
+    @property
+    def pack_sizes(self) -> Path:
+        """What was measured about packs."""
+        return self.path / PACK_SIZES
 
     def check_writable(self, needed_bytes: int = 0) -> None:
         """Make the folder and see that it can hold ``needed_bytes``.

@@ -14,9 +14,10 @@ from typing import Any
 import numpy as np
 import optuna
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field, ValidationError
 
 from jobs.job_places import line_numbers, located
+from jobs.job_sections import Final, Promotion, Pruner, Resources, Sampler, Section
 from oplstm.configuration import Problems, build, unknown_key
 from oplstm.episodes.benchmark import Measure
 from oplstm.episodes.registry import BENCHMARKS
@@ -32,51 +33,7 @@ PROBED_CONFIGURATIONS = 64
 REHEARSED_PROPOSALS = 3
 
 
-class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
-
-
-class Sampler(_Section):
-    """Which Optuna sampler proposes configurations: any by name, or ``grid``."""
-
-    name: str = "RandomSampler"
-    options: dict[str, Any] = {}
-
-
-class Pruner(_Section):
-    """Which Optuna pruner ends weak trials early, and the patience that guards late starters."""
-
-    name: str | None = None
-    options: dict[str, Any] = {}
-    patience: int | None = Field(default=3, ge=0, description="Points without improvement before a run may be pruned")
-
-
-class Resources(_Section):
-    """What one pack gets, and how many runs it holds."""
-
-    cpus: int = Field(default=1, ge=1, description="CPU cores, and threads, a pack")
-    gpus: float = Field(default=0.0, ge=0.0, allow_inf_nan=False, description="GPUs a pack; a fraction shares one")
-    pack: int = Field(default=1, ge=1, description="Runs of one signature trained side by side")
-    retries: int = Field(default=2, ge=0, description="Restarts of a pack whose process died")
-
-
-class Promotion(_Section):
-    """How the best configuration is picked from the sweep's leaders."""
-
-    leaders: int = Field(default=5, ge=1, description="At most this many candidates are re-scored")
-    tasks: int = Field(default=4000, ge=2, description="Fresh validation tasks in each of the blocks A and B")
-
-
-class Final(_Section):
-    """The final run of the promoted configuration."""
-
-    seeds: int = Field(default=3, ge=1)
-    budget: dict[str, Any] = Field(default={}, description="Replaces keys of the sweep's budget")
-    cpus: int = Field(default=1, ge=1)
-    gpus: float = Field(default=0.0, ge=0.0, allow_inf_nan=False)
-
-
-class Job(_Section):
+class Job(Section):
     """A job file: what to tune, over which space, with which means."""
 
     version: int = Field(default=1, ge=1, le=1)

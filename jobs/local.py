@@ -7,6 +7,7 @@ from typing import Any
 from jobs.coordinator import Coordinator
 from jobs.home import SweepFolder
 from jobs.pack_worker import train_pack
+from jobs.sweep_state import Trial
 
 TICK_SECONDS = 0.5
 
@@ -26,10 +27,7 @@ def run_locally(
     resources = coordinator.job.resources
     try:
         while (assignment := coordinator.next_pack()) is not None:
-            runs = [coordinator.state.by_name[name] for name in assignment["names"]]
-            per_update = runs[0].run["meta_batch_size"] if runs[0].run["budget"]["tasks"] else 1
-
-            tick = _ticker(coordinator, on_progress, runs[0].total, per_update)
+            tick = _ticker(coordinator, on_progress)
             train_pack(assignment, coordinator, folder, cpus=resources.cpus, gpus=resources.gpus, tick=tick)
     except BaseException:
         coordinator.close(flush_seconds=2.0)
@@ -39,9 +37,7 @@ def run_locally(
     return progress, coordinator.close()
 
 
-def _ticker(
-    coordinator: Coordinator, on_progress: Callable[[dict[str, Any]], None], total: int, per_update: int
-) -> Callable[[int, int], None]:
+def _ticker(coordinator: Coordinator, on_progress: Callable[[dict[str, Any]], None]) -> Callable[[int, int], None]:
     """Moves the bar between validation points too, a few times a second."""
     shown = 0.0
 
@@ -50,8 +46,16 @@ def _ticker(
         if time.monotonic() - shown < TICK_SECONDS:
             return
         shown = time.monotonic()
-        ended = sum(trial.fraction for trial in coordinator.state.trials.values() if trial.state != "running")
-        within = running * min(1.0, update * per_update / total)
-        on_progress({**coordinator.progress(), "fraction": ended + within})
+        on_progress(
+            {**coordinator.progress(), "fraction": sum(_done(t, update) for t in coordinator.state.trials.values())}
+        )
 
     return tick
+
+
+def _done(trial: Trial, update: int) -> float:
+    """How much of a trial's work is done, at an update of the one pack that runs."""
+    if trial.state != "running":
+        return trial.fraction
+    per_update = trial.config.meta_batch_size if trial.config.budget.unit == "tasks" else 1
+    return min(1.0, (update - (trial.joined or 0)) * per_update / trial.total)

@@ -8,7 +8,9 @@ from typing import Any
 
 import torch
 
+from jobs.home import PACK_SIZES
 from jobs.jobfile import Job
+from jobs.pack_sizes import planned_packs
 from jobs.proposals import Proposals
 from oplstm.configuration import Problems, build
 from oplstm.episodes.registry import BENCHMARKS
@@ -30,14 +32,17 @@ class Plan:
     Attributes:
         trials: Configurations that would be trained.
         signatures: Different shapes among them.
-        packs: Programs that Ray Tune would schedule.
-        cpu_hours: Estimated from a few updates of some signatures on this machine; None if it was not measured.
+        packs: Programs that Ray Tune would schedule; None if their sizes are measured at the start.
+        pack_sizes: Runs in a pack, of each size that ``pack: auto`` remembers; None without it.
+        cpu_hours: Estimated from a few updates of some shapes, T and meta-batch sizes on this machine; None if it was
+            not measured.
         disk_bytes: Estimated.
     """
 
     trials: int
     signatures: int
-    packs: int
+    packs: int | None
+    pack_sizes: tuple[int, ...] | None
     cpu_hours: float | None
     disk_bytes: int
 
@@ -58,11 +63,11 @@ def make_plan(job: Job, data: Path) -> Plan:
     while len(runs) < PLANNED_AT_MOST and (proposal := proposals.ask()) is not None:
         runs.append(proposal.run)
     groups = Counter(run.signature for run in runs)
-    packs = sum(-(-count // job.resources.pack) for count in groups.values())
-    firsts = {run.signature: run for run in reversed(runs)}
+    packs, pack_sizes = planned_packs(job, runs, data.parent / PACK_SIZES)
+    firsts = {(run.signature, run.passes(training=True), run.meta_batch_size): run for run in reversed(runs)}
     probed = list(firsts.values())[:: max(1, len(firsts) // PROBED_SIGNATURES)]
     seconds = sum(_seconds(run, data) for run in probed) / len(probed) * len(runs)
-    return Plan(len(runs), len(groups), packs, seconds / 3600, disk_bytes(job))
+    return Plan(len(runs), len(groups), packs, pack_sizes, seconds / 3600, disk_bytes(job))
 
 
 def _seconds(run: RunConfig, data: Path) -> float:

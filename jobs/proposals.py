@@ -62,7 +62,7 @@ class Proposals:
         """Two trials with the same identity would be the same experiment."""
         if self._job.space is None:
             return self._asked
-        return build_trial_run(self._job, suggested, 0).digest()
+        return build_trial_run(self._job, suggested, 0)
 
     def ask(self) -> Proposal | None:
         """The next configuration, or None when the trials are used up or the space is exhausted."""
@@ -78,8 +78,9 @@ class Proposals:
         for draws in range(1, REPEATS_BEFORE_ENUMERATING + 1):
             trial = self._ask_optuna()
             suggested = self._job.suggest(trial)
-            if self._identity(suggested) not in self._seen:
-                return self._accept(trial, suggested, draws)
+            identity = self._identity(suggested)
+            if identity not in self._seen:
+                return self._accept(trial, suggested, draws, identity)
             self._study.tell(trial, state=TrialState.FAIL)
         return self._ask_unseen()
 
@@ -104,8 +105,8 @@ class Proposals:
         trial = self._ask_optuna()
         return self._accept(trial, self._job.suggest(trial), draws)
 
-    def _accept(self, trial: Trial, suggested: Mapping[str, Any], draws: int) -> Proposal:
-        self._seen.add(self._identity(suggested))
+    def _accept(self, trial: Trial, suggested: Mapping[str, Any], draws: int, identity: Any | None = None) -> Proposal:
+        self._seen.add(self._identity(suggested) if identity is None else identity)
         number = self._asked
         self._asked += 1
         self._trials[number] = trial

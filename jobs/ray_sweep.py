@@ -5,7 +5,7 @@ import logging
 import shutil
 import tempfile
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,8 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 from jobs.cluster import pack_slots
 from jobs.coordinator import Coordinator
 from jobs.home import SweepFolder
-from jobs.jobfile import Job, Resources
+from jobs.job_sections import Resources
+from jobs.jobfile import Job
 from jobs.pack_worker import train_pack
 from oplstm.errors import RequestError, WorkError
 from oplstm.training.loop import Point, RunEnd
@@ -31,9 +32,19 @@ class RemoteCoordinator:
     def __init__(self, actor: Any) -> None:
         self._actor = actor
 
-    def started(self, pack: str, names: Sequence[str], device: dict[str, str]) -> bool:
+    def sized(self, name: str, capacity: int) -> None:
+        """See ``Coordinator.sized``."""
+        ray.get(self._actor.sized.remote(name, capacity))
+
+    def started(self, name: str, device: dict[str, str]) -> Mapping[str, Any] | None:
         """See ``Coordinator.started``."""
-        return bool(ray.get(self._actor.started.remote(pack, names, device)))
+        assignment: Mapping[str, Any] | None = ray.get(self._actor.started.remote(name, device))
+        return assignment
+
+    def joins(self, name: str, update: int, room: int) -> Sequence[tuple[str, Mapping[str, Any]]]:
+        """See ``Coordinator.joins``."""
+        joined: Sequence[tuple[str, Mapping[str, Any]]] = ray.get(self._actor.joins.remote(name, update, room))
+        return joined
 
     def on_points(self, points: Sequence[Point]) -> Sequence[str]:
         """See ``Coordinator.on_points``."""
@@ -99,9 +110,10 @@ class PackSearcher(Searcher):
 
     def suggest(self, trial_id: str) -> Any:
         """The next pack; None when the cluster is full, FINISHED when the sweep has none left."""
-        if len(self._packs) > pack_slots(self._resources):
+        slots = pack_slots(self._resources)
+        if len(self._packs) > slots:
             return None
-        assignment = ray.get(self._actor.next_pack.remote())
+        assignment = ray.get(self._actor.next_pack.remote(slots))
         if assignment is None:
             return Searcher.FINISHED
         self._packs[trial_id] = assignment["pack"]

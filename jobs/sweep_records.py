@@ -8,10 +8,9 @@ from typing import Any
 
 from jobs.final import FinalResult
 from jobs.provenance import digests
-from jobs.sweep_state import ENDED, Header, SweepState, Trial
+from jobs.sweep_state import ENDED, Header, PackState, SweepState, Trial
 from oplstm.training.loop import Point, RunEnd
 from oplstm.training.pack import parameter_count
-from oplstm.training.run import RunConfig
 from tracking import records
 
 Record = dict[str, Any]
@@ -74,7 +73,7 @@ def _shared_tags(header: Header) -> dict[str, str]:
 
 def trial_run(header: Header, trial: Trial, now: float, data: Path) -> Record:
     """The run of a trial, child of its sweep's."""
-    run = RunConfig.from_dict(trial.run)
+    run = trial.config
     tags = {**_shared_tags(header), **digests(run, data)}
     tags |= {"oplstm.kind": f"{header.kind}-trial", "oplstm.state": "running"}
     tags |= {"oplstm.shots": str(run.benchmark.shots), "oplstm.mode": getattr(run.hyperparameters, "support", "")}
@@ -103,11 +102,30 @@ def reopened(header: Header, stopped: Sequence[Trial]) -> list[Record]:
     return [r for k in keys for r in (records.reopen_run(k), records.tags(k, {"oplstm.state": "running"}))]
 
 
+def packed(pack: str, trials: Sequence[Trial]) -> Record:
+    """Trials make a pack."""
+    return _event("packed", pack=pack, trials=[trial.name for trial in trials])
+
+
+def sized(pack: str, capacity: int, trials: Sequence[Trial]) -> Record:
+    """It was measured how many runs a pack should hold; ``trials`` fill it before its first update."""
+    return _event("sized", pack=pack, capacity=capacity, trials=[trial.name for trial in trials])
+
+
+def joined(header: Header, pack: PackState, update: int, trials: Sequence[Trial]) -> list[Record]:
+    """Trials come into a pack that runs; none do, where that has to be remembered."""
+    own = _event("joined", pack=pack.name, update=update, trials=[trial.name for trial in trials])
+    return [own, *_placed(header, pack.name, [*pack.unended(), *trials], pack.device)] if trials else [own]
+
+
 def started(header: Header, pack: str, trials: Sequence[Trial], device: dict[str, str]) -> list[Record]:
     """A process has begun to train a pack."""
+    return [_event("started", pack=pack, device=device), *_placed(header, pack, trials, device)]
+
+
+def _placed(header: Header, pack: str, trials: Sequence[Trial], device: dict[str, str]) -> list[Record]:
     tags = {**device, "oplstm.pack": pack, "oplstm.pack_size": str(len(trials))}
-    own = _event("started", pack=pack, device=device)
-    return [own, *(records.tags(key(header, trial), tags) for trial in trials)]
+    return [records.tags(key(header, trial), tags) for trial in trials]
 
 
 def point(header: Header, trial: Trial, point: Point, *, prune: bool, now: float) -> list[Record]:

@@ -7,13 +7,15 @@ A trial is ``waiting`` (asked for), then ``running``, and ends as ``complete``, 
 import json
 import math
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 from jobs.home import SweepFolder
 from oplstm.episodes.registry import BENCHMARKS
 from oplstm.errors import RequestError
+from oplstm.training.run import RunConfig
 from tracking.journal import Journal
 
 ENDED = ("complete", "pruned", "diverged", "failed")
@@ -69,13 +71,29 @@ class Header:
 
 @dataclass
 class Trial:
-    """One configuration and what became of it."""
+    """One configuration and what became of it.
+
+    Attributes:
+        number: Optuna's trial number.
+        params: The point of the space.
+        run: The run that it means.
+        state: See above.
+        pack: Where it is trained.
+        joined: The pack's update at which it came in; None for before the first.
+        points: Its meta-validation points.
+        milestone: Of the last one.
+        pruned_at: Updates whose points were answered with prune.
+        best_update: Update of the best weights.
+        metrics: Scores at its end.
+        note: One line for a person.
+    """
 
     number: int
     params: dict[str, Any]
     run: dict[str, Any]
     state: str = "waiting"
     pack: str | None = None
+    joined: int | None = None
     points: list[dict[str, float]] = field(default_factory=list)
     milestone: int = 0
     pruned_at: set[int] = field(default_factory=set)
@@ -87,6 +105,16 @@ class Trial:
     def name(self) -> str:
         """Name of the trial's run and folder."""
         return f"trial-{self.number:04d}"
+
+    @cached_property
+    def config(self) -> RunConfig:
+        """The run, built."""
+        return RunConfig.from_dict(self.run)
+
+    @property
+    def signature(self) -> Hashable:
+        """What it must have in common with others to share a pack."""
+        return self.config.signature
 
     @property
     def best(self) -> float | None:
@@ -113,12 +141,43 @@ class Trial:
         return 1.0 if self.state in ENDED else self.milestone / self.total
 
 
+@dataclass
+class PackState:
+    """A pack and what was decided about it.
+
+    Attributes:
+        name: Of the pack and the folder of its checkpoints.
+        trials: All that ever trained in it, in the order in which they came.
+        capacity: Runs that it can hold, once that was measured.
+        joins: Names of the trials that came in, by the pack's update; empty where none was to.
+        begun: Whether a process has begun with it.
+        device: What it trains on, as tags.
+    """
+
+    name: str
+    trials: list[Trial] = field(default_factory=list)
+    capacity: int | None = None
+    joins: dict[int, list[str]] = field(default_factory=dict)
+    begun: bool = False
+    device: dict[str, str] = field(default_factory=dict)
+
+    def unended(self) -> list[Trial]:
+        """Its trials that are still to be trained."""
+        return [trial for trial in self.trials if trial.state not in ENDED]
+
+    @property
+    def initial(self) -> list[str]:
+        """Names of the trials that are in it from the beginning."""
+        return [trial.name for trial in self.trials if trial.joined is None]
+
+
 class SweepState:
     """Trials and decisions of a sweep; ``apply`` takes each journal record once, in order."""
 
     def __init__(self, records: Iterable[Mapping[str, Any]] = ()) -> None:
         self.trials: dict[int, Trial] = {}
         self.by_name: dict[str, Trial] = {}
+        self.packs: dict[str, PackState] = {}
         self.exhausted = False
         self.finished = False
         self.promoted: dict[str, Any] | None = None
@@ -143,14 +202,33 @@ class SweepState:
         self.exhausted = True
 
     def _on_packed(self, record: Mapping[str, Any]) -> None:
-        for name in record["trials"]:
-            self.by_name[name].pack = record["pack"]
-            self.by_name[name].state = "running"
+        pack = self.packs[record["pack"]] = PackState(record["pack"])
+        self._put(pack, record["trials"])
+
+    def _on_sized(self, record: Mapping[str, Any]) -> None:
+        pack = self.packs[record["pack"]]
+        pack.capacity, pack.begun = record["capacity"], True
+        self._put(pack, record["trials"])
+
+    def _on_joined(self, record: Mapping[str, Any]) -> None:
+        pack = self.packs[record["pack"]]
+        pack.joins[record["update"]] = record["trials"]
+        self._put(pack, record["trials"], record["update"])
+
+    def _put(self, pack: PackState, names: Sequence[str], update: int | None = None) -> None:
+        """Trials come into a pack: from waiting, or from a pack that no process has begun."""
+        for name in names:
+            trial = self.by_name[name]
+            if trial.pack is not None:
+                self.packs[trial.pack].trials.remove(trial)
+            pack.trials.append(trial)
+            trial.pack, trial.joined, trial.state = pack.name, update, "running"
 
     def _on_started(self, record: Mapping[str, Any]) -> None:
-        for trial in self.trials.values():
-            if trial.pack == record["pack"] and trial.state not in ENDED:
-                trial.state = "running"
+        pack = self.packs[record["pack"]]
+        pack.begun, pack.device = True, record["device"]
+        for trial in pack.unended():
+            trial.state = "running"
 
     def _on_point(self, record: Mapping[str, Any]) -> None:
         trial = self.by_name[record["trial"]]
@@ -179,14 +257,10 @@ class SweepState:
         scored = [t for t in self.trials.values() if t.best is not None and t.state not in ("diverged", "failed")]
         return min(scored, key=lambda trial: trial.cost, default=None)
 
-    def unfinished_packs(self) -> dict[str, list[Trial]]:
+    def unfinished_packs(self) -> dict[str, PackState]:
         """Packs that were interrupted or stopped, with all their trials.
 
         Those that have ended are among them: the last checkpoint may be from before their end, and a product's
         rounding depends on who shares the pack.
         """
-        packs: dict[str, list[Trial]] = {}
-        for trial in self.trials.values():
-            if trial.pack is not None:
-                packs.setdefault(trial.pack, []).append(trial)
-        return {pack: trials for pack, trials in packs.items() if any(trial.state not in ENDED for trial in trials)}
+        return {name: pack for name, pack in self.packs.items() if pack.unended()}

@@ -41,7 +41,7 @@ budget:
 resources:                     # of one pack
   cpus: 1
   gpus: 0                      # a fraction shares a GPU
-  pack: 1                      # runs of one shape trained side by side in one program
+  pack: 1                      # runs of one shape trained side by side in one program; auto: as many as pay
   retries: 2                   # restarts after a crash
 
 promotion:

@@ -2,10 +2,13 @@
 
 import dataclasses
 import difflib
+import functools
 import math
 import types
 from collections.abc import Iterable, Mapping
 from typing import Any, ClassVar, Literal, Protocol, TypeVar, Union, get_args, get_origin, get_type_hints
+
+_type_hints = functools.cache(get_type_hints)  # it evaluates them anew each time, and a plan builds thousands
 
 
 class Problems:
@@ -80,7 +83,7 @@ def build(cls: type[C], values: Mapping[str, Any], problems: Problems) -> C | No
         problems.add("convention", unknown_key(str(convention), cls.conventions))
         convention = "paper"
     fields = {f.name: f for f in dataclasses.fields(cls)}
-    hints = get_type_hints(cls)
+    hints = _type_hints(cls)
     built = dict(cls.conventions[convention])
     for key, value in values.items():
         if key not in fields:

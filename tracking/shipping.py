@@ -4,8 +4,9 @@ import tempfile
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
+from tracking.batches import batches, log_batch
 from tracking.client import error_code, is_final, is_missing, one_line
 from tracking.cursor import Cursor
 from tracking.entities import Entity, Record, complaint, entities
@@ -13,9 +14,6 @@ from tracking.keyed_runs import KeyedRuns
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
-
-_MAX_METRICS: Final = 1000  # a log_batch call
-_MAX_TEXTS: Final = 100  # params, or tags, a log_batch call
 
 
 class RunVanished(Exception):
@@ -165,25 +163,14 @@ class Shipper:
         if run_id is None:
             self._refuse({"key": key, "count": len(items)}, "its run was never created")
             return
-        metrics = [item for item in items if item.kind == "metric"]
-        params = [item for item in items if item.kind == "param"]
-        tags = list({item.name: item for item in items if item.kind == "tag"}.values())
-        for group, size in ((params, _MAX_TEXTS), (tags, _MAX_TEXTS), (metrics, _MAX_METRICS)):
-            for start in range(0, len(group), size):
-                self._send(key, run_id, group[start : start + size])
+        for batch in batches(items):
+            self._send(key, run_id, batch)
 
     def _send(self, key: str, run_id: str, items: Sequence[Entity]) -> None:
         """One log_batch call; what the server refuses for good is halved until the culprit is alone."""
-        from mlflow.entities import Metric, Param, RunTag
-
         self._check_open()
         try:
-            self._client.log_batch(
-                run_id,
-                metrics=[Metric(i.name, float(i.value), i.timestamp, i.step) for i in items if i.kind == "metric"],
-                params=[Param(i.name, str(i.value)) for i in items if i.kind == "param"],
-                tags=[RunTag(i.name, str(i.value)) for i in items if i.kind == "tag"],
-            )
+            log_batch(self._client.tracking_uri, run_id, items)
         except Exception as error:
             if is_missing(error):
                 raise RunVanished(key) from error

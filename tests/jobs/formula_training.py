@@ -3,8 +3,9 @@
 `train` plays the part of Ray Tune and of a pack's process; it can be cut off anywhere, as they can.
 """
 
+import itertools
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -56,43 +57,70 @@ def loss(run: dict[str, Any], milestone: int) -> float:
     return (1 + width / 100) * math.exp(-speed * (milestone if rate < 0.04 else 10 - abs(milestone - 10)))
 
 
-def train(coordinator: Coordinator, assignment: dict[str, Any], loss: Callable[..., float] = loss) -> None:
+def train(
+    coordinator: Coordinator, assignment: dict[str, Any], loss: Callable[..., float] = loss, measured: int = 2
+) -> None:
     """Train a pack from its beginning to its end, as if it had no checkpoint."""
-    for _ in training(coordinator, assignment, loss):
+    for _ in training(coordinator, assignment, loss, measured):
         pass
 
 
-def training(coordinator: Coordinator, assignment: dict[str, Any], loss: Callable[..., float] = loss) -> Iterator[int]:
-    """The same step by step: yields the milestone after each exchange with the coordinator."""
-    runs = dict(zip(assignment["names"], assignment["runs"], strict=True))
-    if not coordinator.started(assignment["pack"], assignment["names"], {"oplstm.device": "cpu: test"}):
+def training(
+    coordinator: Coordinator, assignment: dict[str, Any], loss: Callable[..., float] = loss, measured: int = 2
+) -> Iterator[int]:
+    """The same step by step: yields the pack's milestone after each exchange with the coordinator.
+
+    Args:
+        coordinator: Of the sweep.
+        assignment: What `next_pack` gave.
+        loss: Of a run at a milestone of its own.
+        measured: What a measurement of the pack's capacity would find.
+    """
+    pack = assignment["pack"]
+    if assignment["capacity"] is None:
+        coordinator.sized(pack, measured)
+    started = coordinator.started(pack, {"oplstm.device": "cpu: test"})
+    if started is None:
         return
-    best: dict[str, float] = {}
+    given = dict(zip(started["names"], started["runs"], strict=True))
+    runs = {name: given[name] for name in started["initial"]}
+    joined, best = dict.fromkeys(runs, 0), dict.fromkeys(runs, math.inf)
     first = next(iter(runs.values()))
-    every, total = first["budget"]["validate_every"], first["budget"]["tasks"]
-    for milestone in range(0, total + 1, every):
-        values = {name: loss(run, milestone) for name, run in runs.items()}
-        best = {name: min(best.get(name, math.inf), value) for name, value in values.items() if not math.isnan(value)}
-        points = [
-            Point(name, -(-milestone // first["meta_batch_size"]), milestone, {"val/loss": value, "val/best": best_of})
-            for name, value in values.items()
-            for best_of in [best.get(name, math.inf)]
-        ]
+    every, total, tasks = first["budget"]["validate_every"], first["budget"]["tasks"], first["meta_batch_size"]
+
+    def validate(names: Sequence[str], milestone: int) -> None:
+        points = []
+        for name in names:
+            own = milestone - joined[name]
+            value = loss(runs[name], own)
+            best[name] = min(best[name], math.inf if math.isnan(value) else value)
+            points.append(Point(name, -(-own // tasks), own, {"val/loss": value, "val/best": best[name]}))
         prune = coordinator.on_points(points)
         for point in points:
             ended = "diverged" if math.isnan(point.metrics["val/loss"]) else "pruned" if point.run in prune else None
             if ended is not None:
-                coordinator.on_ends(
-                    [RunEnd(point.run, ended, point.update, 0, {"val/best": point.metrics["val/best"]})]
-                )
+                coordinator.on_ends([RunEnd(point.run, ended, point.update, 0, {"val/best": best[point.run]})])
                 del runs[point.run]
+
+    for milestone in itertools.count(0, every):
+        validate(list(runs), milestone)
+        last = -(-total // tasks)
+        through = [name for name in runs if milestone - joined[name] >= total]
+        coordinator.on_ends(
+            [RunEnd(name, "complete", last, last, {"val/best": best[name], "test/loss": 2 * best[name]})
+             for name in through]
+        )  # fmt: skip
+        for name in through:
+            del runs[name]
+        if runs and milestone and (room := started["capacity"] - len(runs)):
+            come = dict(coordinator.joins(pack, -(-milestone // tasks), room))
+            runs |= come
+            joined |= dict.fromkeys(come, milestone)
+            best |= dict.fromkeys(come, math.inf)
+            validate(list(come), milestone)
         yield milestone
         if not runs:
             return
-    last = points[-1].update
-    coordinator.on_ends(
-        [RunEnd(name, "complete", last, last, {"val/best": best[name], "test/loss": 2 * best[name]}) for name in runs]
-    )
 
 
 def train_everything(coordinator: Coordinator) -> None:

@@ -133,7 +133,9 @@ def test_jobs_lists_what_ships(home):
 def test_plan_in_words_and_as_data(home):
     arguments = ["plan", "sine-op-lstm", "--set", "base_widths=[2]", "--set", "cells=[1]", "--set", "passes=1"]
     plan = answer(*arguments)
-    assert (plan["trials"], plan["packs"], plan["signatures"]) == (30, 30, 3)
+    assert (plan["trials"], plan["packs"], plan["signatures"]) == (30, None, 3)
+    assert answer(*arguments, "--set", "pack=4")["packs"] == 9
+    assert "measured at the start" in run(*arguments, "--set", "pack=auto").stdout
     assert run(*arguments).stdout.startswith("trials      30\n")
     assert files_in(home) == []
 

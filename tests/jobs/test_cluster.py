@@ -6,7 +6,7 @@ import time
 import pytest
 
 from jobs import cluster
-from jobs.jobfile import Resources
+from jobs.job_sections import Resources
 from oplstm.errors import RequestError
 
 pytestmark = pytest.mark.unit

@@ -55,7 +55,13 @@ def coordinators():
 def same_state(folder, coordinator):
     """Whether the journal says what the coordinator believes."""
     written = SweepState.of(folder)
-    return (written.trials, written.exhausted) == (coordinator.state.trials, coordinator.state.exhausted)
+    known = coordinator.state
+    return (written.trials, written.packs, written.exhausted) == (known.trials, known.packs, known.exhausted)
+
+
+def placed_by(record):
+    """Names of the trials that the record puts into a pack."""
+    return record["trials"] if record["event"] in ("packed", "sized", "joined") else []
 
 
 def point(name, update, milestone, value):
@@ -74,7 +80,7 @@ def test_a_pack_is_in_the_journal_before_it_is_handed_out(tmp_path, coordinators
         written = SweepState.of(folder)
         assert assignment["pack"] == f"pack-{number:04d}"
         assert [written.by_name[name].pack for name in assignment["names"]] == [assignment["pack"]]
-        assert [written.by_name[name].run for name in assignment["names"]] == assignment["runs"]
+        assert [written.by_name[name].state for name in assignment["names"]] == ["running"]
         assert same_state(folder, coordinator)
     assert coordinator.next_pack() is None
     assert SweepState.of(folder).exhausted
@@ -290,11 +296,10 @@ def test_packs_hold_one_signature_and_every_trial_is_in_one_pack(sampler, tmp_pa
     folder = new_sweep(tmp_path / "s", job("six_cells", resources={"pack": 2}, **limits))
     state = finish(folder)
     assert len(state.trials) == 6
-    packs = Counter(trial.pack for trial in state.trials.values())
-    assert sorted(packs.values()) == [1, 1, 2, 2]
+    assert [len(pack.trials) for pack in state.packs.values()] == [3, 3], "a run that diverges makes room for another"
     assert all(len(found) == 1 for found in signatures(state).values())
-    packed = [name for record in decisions(folder) if record["event"] == "packed" for name in record["trials"]]
-    assert len(packed) == len(set(packed)) == 6
+    placed = [name for record in decisions(folder) for name in placed_by(record)]
+    assert len(placed) == len(set(placed)) == 6
 
 
 def test_a_full_pack_of_four_and_one_for_the_rest(tmp_path):
@@ -329,7 +334,7 @@ def test_a_stop_hands_out_nothing_more_and_what_stopped_goes_on(tmp_path):
     assert not folder.stop_request.exists()
     again = coordinator.next_pack()
     assert again == assignment
-    coordinator.started(again["pack"], again["names"], {})
+    coordinator.started(again["pack"], {})
     assert coordinator.state.counts() == {"running": 2, "waiting": 1}
     assert same_state(folder, coordinator)
     train(coordinator, again)
@@ -369,7 +374,11 @@ STORIES = {
     "patient": job("rates", trials=6, pruner=PATIENT, seed=1),
     "adaptive": job("mixed", trials=4, pruner=MEDIAN, sampler=TPE),
     "packed": job("six_cells", trials=None, sampler={"name": "grid"}, pruner=MEDIAN, resources={"pack": 2}),
+    "sized": job("six_cells", trials=None, sampler={"name": "grid"}, pruner=MEDIAN, resources={"pack": "auto"}),
+    "joined": job("rates", trials=8, pruner=MEDIAN, resources={"pack": 3}),
+    "adaptive packs": job("six_cells", trials=6, pruner=MEDIAN, sampler=TPE, resources={"pack": "auto"}),
 }
+IN_PACKS = ("packed", "sized", "joined", "adaptive packs")
 
 
 @pytest.fixture(scope="module")
@@ -390,13 +399,21 @@ def test_the_stories_prune(name, whole_stories):
     assert any(record["state"] == "complete" for record in decided if record["event"] == "ended")
 
 
+@pytest.mark.parametrize("name", IN_PACKS)
+def test_in_the_stories_of_packs_runs_come_in_later(name, whole_stories):
+    _, decided = whole_stories[name]
+    assert any(record["trials"] for record in decided if record["event"] == "joined")
+    if STORIES[name].resources.pack == "auto":
+        assert any(record["trials"] for record in decided if record["event"] == "sized")
+
+
 @pytest.mark.parametrize("name", STORIES)
 def test_killed_anywhere_and_rebuilt_is_never_killed(name, whole_stories, tmp_path):
     """The journal is cut after every group of records, as a kill would leave it; a rebuilt sweep tells the same."""
     folder, decided = whole_stories[name]
     lines = folder.journal.read_bytes().splitlines(keepends=True)
     cuts = range(len(lines) + 1)
-    for cut in cuts if name == "packed" else random.Random(name).sample(cuts, 8):
+    for cut in cuts if name in IN_PACKS[:3] else random.Random(name).sample(cuts, 8):
         copy = type(folder)(tmp_path / str(cut) / "s")
         copy.path.mkdir(parents=True)
         shutil.copy(folder.header, copy.header)
@@ -423,7 +440,7 @@ def test_decisions_are_the_same_after_every_rebuild(whole_stories, tmp_path):
 def test_whatever_happens_no_trial_is_lost_or_doubled(seed, tmp_path):
     """Two packs at a time, with restarts, failures, stops, repeated reports and kills in random order."""
     chance = random.Random(seed)
-    grid, pack = {"sampler": {"name": "grid"}, "trials": None}, {"pack": chance.choice([1, 2])}
+    grid, pack = {"sampler": {"name": "grid"}, "trials": None}, {"pack": chance.choice([1, 2, "auto"])}
     of = job("six_cells", pruner=MEDIAN, resources=pack, **grid)
     folder = new_sweep(tmp_path / "s", of)
     coordinator, busy, ended = opened(folder), [], {}
@@ -461,8 +478,8 @@ def test_whatever_happens_no_trial_is_lost_or_doubled(seed, tmp_path):
     for trial in state.trials.values():
         updates = [told["update"] for told in trial.points]
         assert updates == sorted(set(updates))
-    packed = [name for record in decisions(folder) if record["event"] == "packed" for name in record["trials"]]
-    assert sorted(packed) == sorted(state.by_name)
+    assert {name for record in decisions(folder) for name in placed_by(record)} == set(state.by_name)
+    assert sorted(trial.name for pack in state.packs.values() for trial in pack.trials) == sorted(state.by_name)
     ends = [r["trial"] for r in decisions(folder) if r["event"] == "ended" and r["state"] != "stopped"]
     assert sorted(ends) == sorted(state.by_name)
 
@@ -472,7 +489,7 @@ def test_a_pack_comes_back_with_all_its_runs(tmp_path):
     folder = new_sweep(tmp_path / "s", job("rates", trials=2, resources={"pack": 2}))
     coordinator = opened(folder)
     assignment = coordinator.next_pack()
-    coordinator.started(assignment["pack"], assignment["names"], {})
+    coordinator.started(assignment["pack"], {})
     coordinator.on_ends([end(assignment["names"][0], "pruned")])
     coordinator.close(flush_seconds=0)
     coordinator = opened(folder)
@@ -483,9 +500,9 @@ def test_a_pack_comes_back_with_all_its_runs(tmp_path):
 def test_a_pack_whose_runs_have_all_ended_is_not_started(tmp_path, coordinators):
     coordinator = coordinators(new_sweep(tmp_path / "s", job("rates", trials=1)))
     assignment = coordinator.next_pack()
-    assert coordinator.started(assignment["pack"], assignment["names"], {})
+    assert coordinator.started(assignment["pack"], {}) is not None
     coordinator.on_ends([end(assignment["names"][0], "complete")])
-    assert not coordinator.started(assignment["pack"], assignment["names"], {})
+    assert None is coordinator.started(assignment["pack"], {})
 
 
 def test_names_of_ones_own_reach_mlflow_in_characters_that_it_takes(tmp_path):

@@ -9,6 +9,7 @@ from scipy import stats
 from jobs.final import FinalResult, Score, final_job, final_result
 from jobs.home import SweepFolder
 from jobs.jobfile import final_budget, load_job
+from jobs.pack_sizes import pack_size
 from jobs.proposals import Proposals
 from jobs.sweep_state import SweepState, Trial
 from tests.jobs.formula_training import job
@@ -74,7 +75,7 @@ def test_the_final_job_trains_the_winners_configuration_in_one_pack(name):
     of = load_job(name)
     run, winner = winner_of(of)
     final = final_job(of, winner)
-    assert (final.space, final.seeds, final.resources.pack) == (None, 3, 3)
+    assert (final.space, final.seeds, pack_size(final)) == (None, 3, 3)
     proposals = Proposals(final, final=True)
     runs = [proposals.ask().run for _ in range(3)]
     assert proposals.ask() is None

@@ -2,8 +2,9 @@
 
 import pytest
 
-from jobs.local import run_locally
-from jobs.sweep_state import SweepState
+from jobs.local import _done, run_locally
+from jobs.proposals import Proposals
+from jobs.sweep_state import SweepState, Trial
 from oplstm.errors import WorkError
 from tests.jobs.formula_training import job, new_sweep, no_server, opened
 from tracking.file_lock import is_locked
@@ -35,6 +36,13 @@ def test_every_pack_is_trained_and_progress_reaches_the_number_of_trials(tmp_pat
     assert fractions[-1] == 3
     assert shown[-1] == last
     assert not is_locked(folder.journal)
+
+
+def test_a_run_that_joined_late_has_done_less():
+    trial = Trial(0, {}, Proposals(JOB).ask().run.to_dict(), state="running")
+    assert _done(trial, 3) == 0.75
+    trial.joined = 2
+    assert [_done(trial, update) for update in (2, 3, 9)] == [0.0, 0.25, 1.0]
 
 
 def test_a_stop_ends_it_and_the_next_goes_on(tmp_path):

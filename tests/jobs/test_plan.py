@@ -20,12 +20,12 @@ GRID = {"sampler": {"name": "grid"}, "trials": None}
 
 @pytest.mark.parametrize("pack", [1, 2, 4])
 def test_a_plan_is_what_the_sweep_then_does(pack, tmp_path):
-    of = job("six_cells", resources={"pack": pack}, **GRID)
+    of = job("mixed", resources={"pack": pack}, **GRID)
     plan = make_plan(of, Path())
     state = finish(new_sweep(tmp_path / "s", of))
-    assert plan.trials == len(state.trials) == 6
+    assert plan.trials == len(state.trials) == 9
     assert plan.packs == len(signatures(state))
-    assert plan.signatures == len(set.union(*signatures(state).values())) == 2
+    assert plan.signatures == len(set.union(*signatures(state).values())) == 3
 
 
 def test_an_exhausted_space_has_fewer_trials_than_were_asked_for():
@@ -54,9 +54,9 @@ def test_disk_grows_with_the_trials():
 
 
 def test_a_plan_in_words():
-    lines = plan_lines(Plan(trials=6, signatures=2, packs=3, cpu_hours=0.5, disk_bytes=3 << 20))
+    lines = plan_lines(Plan(trials=6, signatures=2, packs=3, pack_sizes=None, cpu_hours=0.5, disk_bytes=3 << 20))
     assert [line.split() for line in lines[:3]] == [["trials", "6"], ["signatures", "2"], ["packs", "3"]]
     assert "about 30 min" in lines[3]
     assert lines[4].endswith("about 3.0 MiB")
     for hours, words in ((0.01, "36 s"), (3.0, "3.0 h"), (None, "unknown")):
-        assert words in plan_lines(Plan(1, 1, 1, hours, 0))[3]
+        assert words in plan_lines(Plan(1, 1, 1, None, hours, 0))[3]

@@ -17,6 +17,12 @@ def six_cells(trial: Trial) -> dict[str, Any]:
     return TINY | shape | {"lr": trial.suggest_categorical("lr", [0.3, 0.2, 0.1])}
 
 
+def heavy_and_light(trial: Trial) -> dict[str, Any]:
+    """One shape: passes and meta-batch sizes are no part of it."""
+    sizes = {"passes": trial.suggest_int("passes", 1, 3), "meta_batch_size": trial.suggest_int("tasks", 1, 2)}
+    return TINY | sizes | {"lr": 0.01}
+
+
 def three_runs(trial: Trial) -> dict[str, Any]:
     """Two runs of one shape, which differ in their rate, and one of another."""
     hidden = trial.suggest_categorical("hidden", [2, 3])

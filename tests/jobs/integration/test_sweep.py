@@ -146,6 +146,25 @@ def test_a_grid_runs_every_cell_once_and_ends(
     assert {texts(run, "tags")["oplstm.pack_size"] for run in tracked.trials.values()} == {"2"}
 
 
+def test_packs_measure_their_size_and_share_the_cluster(oplstm: Oplstm, ray_address: str, server: Server, unique: str):
+    job = oplstm.job(
+        unique,
+        space="tests.jobs.integration.spaces:grid",
+        sampler={"name": "grid"},
+        trials=None,
+        budget={"tasks": 80, "validate_every": 40},
+        resources={"pack": "auto"},
+    )
+    verb = ("sweep", job, "--name", "auto", "--tracking-uri", server.uri, "--json")
+    assert oplstm.here(*verb).ok().json["counts"] == {"complete": len(spaces.CELLS)}
+    started = {event["pack"] for event in oplstm.events("auto", "started")}
+    sized = oplstm.events("auto", "sized")
+    assert {event["pack"] for event in sized} == started
+    assert len(started) >= 2, "a pack a width: one of two cells, one of four"
+    remembered = json.loads(oplstm.home.pack_sizes.read_text())["sizes"].values()
+    assert {event["capacity"] for event in sized} <= {entry["size"] for entry in remembered}
+
+
 def cell(params: dict[str, str]) -> tuple[int, int | None, float]:
     hidden = params.get("space.hidden")
     return int(params["space.passes"]), hidden and int(hidden), float(params["space.lr"])

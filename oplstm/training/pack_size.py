@@ -1,0 +1,187 @@
+"""How many runs to train side by side on a device: packs of 1, 2, 4, ... are measured while twice the runs pay."""
+
+import contextlib
+import ctypes
+import gc
+import math
+import os
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+
+from oplstm.training.pack import Device, Pack
+from oplstm.training.run import RunConfig
+
+LARGEST = 256
+GAIN = 1.1
+"""Twice the runs must train so many times the tasks a second; what does not is measured once more."""
+CUDA_SHARE, CPU_SHARE = 0.8, 0.5
+"""Of the free memory, at most so much for a pack."""
+WARM_UPS, WARM_UP_SECONDS = 2, 2.0
+BURSTS, BURST_SECONDS, BURST_UPDATES = 3, 0.1, 20
+
+
+class Measured(NamedTuple):
+    """A pack that was tried.
+
+    Attributes:
+        runs: R.
+        seconds: A meta-update of all of them.
+        bytes: The most memory that it has taken; 0 where nobody tells.
+    """
+
+    runs: int
+    seconds: float
+    bytes: float
+
+
+class Decision(NamedTuple):
+    """What follows from the packs tried so far.
+
+    Attributes:
+        runs: R to try next, or to train with.
+        final: Whether to train with it.
+    """
+
+    runs: int
+    final: bool
+
+
+def decide(measured: Sequence[Measured], *, limit: int, room: float) -> Decision:
+    """Double the pack while that pays, fits and is of use.
+
+    Args:
+        measured: The packs tried so far: R = 1, then twice the runs each time, or the largest once more.
+        limit: Larger packs than the first power of two that reaches it are of no use.
+        room: Bytes that a pack may take.
+    """
+    if not measured:
+        return Decision(1, final=False)
+    seconds: dict[int, float] = {}
+    for one in measured:
+        seconds[one.runs] = min(one.seconds, seconds.get(one.runs, math.inf))
+    largest = max(seconds)
+    if largest > 1 and 2 * seconds[largest // 2] < GAIN * seconds[largest]:
+        tries = sum(one.runs == largest for one in measured)
+        return Decision(largest // 2, final=True) if tries > 1 else Decision(largest, final=False)
+    if largest >= limit or predicted_bytes(measured, 2 * largest) > room:
+        return Decision(largest, final=True)
+    return Decision(2 * largest, final=False)
+
+
+def predicted_bytes(measured: Sequence[Measured], runs: int) -> float:
+    """Memory of a larger pack, on the line through the two largest that were tried; through zero after one."""
+    taken: dict[int, float] = {0: 0.0}
+    for one in measured:
+        taken[one.runs] = max(one.bytes, taken.get(one.runs, 0.0))
+    low, high = sorted(taken)[-2:]
+    return taken[high] + (runs - high) * max(0.0, taken[high] - taken[low]) / (high - low)
+
+
+def probe(run: RunConfig, device: Device, limit: int = LARGEST, *, gpu_share: float = 1.0) -> int:
+    """The number of runs like ``run`` to train side by side on a device; takes some tens of meta-updates.
+
+    Args:
+        run: Every run of the packs that are tried.
+        device: Where to train.
+        limit: How many runs there are to train.
+        gpu_share: Of the GPU that the pack has to itself.
+    """
+    if limit <= 1:
+        return 1
+    _measure(run, 1, device)  # opens the data and whatever else is needed once
+    measured: list[Measured] = []
+    room = _room(device.device, gpu_share)
+    while not (next_one := decide(measured, limit=min(limit, LARGEST), room=room)).final:
+        try:
+            measured.append(_measure(run, next_one.runs, device))
+        except torch.OutOfMemoryError:
+            return max(1, next_one.runs // 2)
+    return next_one.runs
+
+
+def _measure(run: RunConfig, runs: int, device: Device) -> Measured:
+    before = _memory_mark(device.device)
+    pack = Pack([run] * runs, [f"probe-{row}" for row in range(runs)], device)
+    began = _now(device.device)
+    for _ in range(WARM_UPS):
+        pack.step()
+        if _now(device.device) - began > WARM_UP_SECONDS:
+            break
+    seconds = min(_burst(pack) for _ in range(BURSTS))
+    return Measured(runs, seconds, max(0.0, _peak(device.device) - before))
+
+
+def _burst(pack: Pack) -> float:
+    """Seconds a meta-update, of as many as make a burst."""
+    began, updates, end = _now(pack.device.device), 0, time.perf_counter() + BURST_SECONDS
+    while updates == 0 or (time.perf_counter() < end and updates < BURST_UPDATES):
+        pack.step()
+        updates += 1
+    return (_now(pack.device.device) - began) / updates
+
+
+def _now(device: torch.device) -> float:
+    """Seconds, all work so far being done: on the wall, or with one thread its own, which other work does not slow."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    elif torch.get_num_threads() == 1:
+        return time.process_time()
+    return time.perf_counter()
+
+
+def _room(device: torch.device, gpu_share: float) -> float:
+    """Bytes that a pack may take: on a CPU its threads' share, because the other cores may train packs too."""
+    _give_back_freed(device)
+    if device.type == "cuda":
+        free, total = torch.cuda.mem_get_info(device)
+        return CUDA_SHARE * min(free, gpu_share * total)
+    return CPU_SHARE * _available() * min(1.0, torch.get_num_threads() / (os.cpu_count() or 1))
+
+
+def _available() -> float:
+    """Bytes of memory that are free, by the machine and by the container; inf where nobody tells."""
+    found = math.inf
+    with contextlib.suppress(OSError, ValueError, IndexError):
+        found = 1024.0 * int(Path("/proc/meminfo").read_text().partition("MemAvailable:")[2].split()[0])
+    with contextlib.suppress(OSError, ValueError):  # "max" is no number: no limit
+        limits = Path("/sys/fs/cgroup")
+        most, taken = (int((limits / f"memory.{name}").read_text()) for name in ("max", "current"))
+        found = min(found, float(most - taken))
+    return found
+
+
+def _memory_mark(device: torch.device) -> float:
+    """Bytes in use, from where the peak counts from now on."""
+    _give_back_freed(device)
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
+        return float(torch.cuda.memory_reserved(device))
+    with contextlib.suppress(OSError):
+        Path("/proc/self/clear_refs").write_text("5")  # forget the highest mark so far
+    return _process_bytes("VmRSS")
+
+
+def _peak(device: torch.device) -> float:
+    if device.type == "cuda":
+        return float(torch.cuda.max_memory_reserved(device))
+    return _process_bytes("VmHWM")
+
+
+def _give_back_freed(device: torch.device) -> None:
+    """Leave nothing of earlier packs to be used again."""
+    gc.collect()
+    if device.type == "cuda":
+        torch.cuda.empty_cache()
+    with contextlib.suppress(OSError, AttributeError):  # elsewhere than on Linux
+        ctypes.CDLL("libc.so.6").malloc_trim(0)
+
+
+def _process_bytes(name: str) -> float:
+    try:
+        return 1024.0 * int(Path("/proc/self/status").read_text().partition(f"{name}:")[2].split()[0])
+    except (OSError, IndexError):
+        return 0.0

@@ -1,0 +1,117 @@
+"""How many runs pay side by side: decided without a clock, and measured on real packs."""
+
+import math
+import sys
+
+import pytest
+import torch
+
+from oplstm.training import pack_size
+from oplstm.training.pack import Device, parameter_count
+from oplstm.training.pack_size import LARGEST, Decision, Measured, decide, predicted_bytes, probe
+from tests.oplstm.training.runs import run
+
+pytestmark = pytest.mark.unit
+
+
+def decided(seconds, *, limit=LARGEST, room=math.inf, bytes_of=lambda runs: 0.0):
+    """The size that is taken, and the sizes that were measured on the way; `seconds` may differ from try to try."""
+    measured = []
+    while not (decision := decide(measured, limit=limit, room=room)).final:
+        runs = decision.runs
+        tries = sum(one.runs == runs for one in measured)
+        measured.append(Measured(runs, seconds(runs, tries), bytes_of(runs)))
+    return decision.runs, [one.runs for one in measured]
+
+
+def test_a_pack_that_costs_what_one_run_does_grows_to_the_limit():
+    assert decided(lambda runs, tries: 1.0) == (256, [1, 2, 4, 8, 16, 32, 64, 128, 256])
+
+
+def test_runs_that_gain_nothing_from_each_other_stay_alone():
+    assert decided(lambda runs, tries: float(runs)) == (1, [1, 2, 2])
+
+
+@pytest.mark.parametrize(("gain", "size"), [(1.11, 16), (1.09, 8)])
+def test_a_doubling_must_gain_a_tenth(gain, size):
+    """Free up to 8 runs, then twice the runs train `gain` times the tasks, and beyond 16 no more."""
+    seconds = {1: 1.0, 2: 1.0, 4: 1.0, 8: 1.0, 16: 2 / gain, 32: 4 / gain}
+    assert decided(lambda runs, tries: seconds[runs])[0] == size
+
+
+def test_a_doubling_that_fails_once_is_tried_again():
+    slow_once = decided(lambda runs, tries: 9.0 if (runs, tries) == (4, 0) else 1.0, limit=8)
+    assert slow_once == (8, [1, 2, 4, 4, 8])
+    slow_twice = decided(lambda runs, tries: 9.0 if runs == 4 else 1.0, limit=8)
+    assert slow_twice == (2, [1, 2, 4, 4])
+
+
+@pytest.mark.parametrize(("limit", "size"), [(1, 1), (2, 2), (3, 4), (4, 4), (5, 8)])
+def test_no_larger_than_the_first_that_holds_all_there_are(limit, size):
+    assert decided(lambda runs, tries: 1.0, limit=limit)[0] == size
+
+
+@pytest.mark.parametrize(("room", "size"), [(299, 1), (300, 4), (499, 4), (500, 8), (899, 8), (900, 16)])
+def test_no_larger_than_fits(room, size):
+    """100 bytes and 50 a run; after R = 1 alone all 150 count as its own."""
+    taken = decided(lambda runs, tries: 1.0, room=room, limit=64, bytes_of=lambda runs: 100.0 + 50 * runs)
+    assert taken[0] == size
+
+
+def test_memory_is_predicted_on_a_line():
+    one, two, four = Measured(1, 1.0, 150.0), Measured(2, 1.0, 200.0), Measured(4, 1.0, 300.0)
+    assert predicted_bytes([one], 2) == 300
+    assert predicted_bytes([one, two], 4) == 300
+    assert predicted_bytes([one, two, four, four], 8) == 500
+    assert predicted_bytes([one, two._replace(bytes=90.0)], 4) == 90
+
+
+def test_a_decision_says_what_to_measure_first():
+    assert decide([], limit=8, room=0.0) == Decision(1, final=False)
+
+
+def test_the_answer_is_a_size_that_could_have_been_measured():
+    assert probe(run("lstm", widths=[4], passes=1), Device(), 3) in (1, 2, 4)
+
+
+def test_a_single_run_is_not_compared_with_anything(monkeypatch):
+    monkeypatch.setattr(pack_size, "_burst", lambda pack: 1 / len(pack.runs))
+    assert probe(run("lstm"), Device(), 1) == 1
+    assert probe(run("lstm"), Device(), 2) == 2
+
+
+def test_no_room_means_one_run(monkeypatch):
+    monkeypatch.setattr(pack_size, "_burst", lambda pack: 1.0)
+    monkeypatch.setattr(pack_size, "_room", lambda device, share: 0.0)
+    assert probe(run("lstm", widths=[400], passes=1), Device(), 8) == 1
+
+
+def test_what_does_not_fit_at_all_is_too_large(monkeypatch):
+    def burst(pack):
+        if len(pack.runs) > 4:
+            raise torch.OutOfMemoryError
+        return 1.0
+
+    monkeypatch.setattr(pack_size, "_burst", burst)
+    assert probe(run("lstm"), Device(), 64) == 4
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="memory of a process is read from /proc")
+def test_memory_grows_with_the_runs_of_a_real_pack():
+    """Weights, two moments, best weights and the gradient: 5 numbers of 4 bytes for each parameter at least."""
+    wide = run("lstm", widths=[400], passes=1)
+    least = 5 * 4 * parameter_count(wide)
+    pack_size._measure(wide, 1, Device())
+    eight, one = (pack_size._measure(wide, runs, Device()).bytes for runs in (8, 1))
+    assert eight > 8 * least
+    assert eight - one > 6 * least
+
+
+def test_a_pack_gets_the_share_of_its_threads(monkeypatch):
+    monkeypatch.setattr(pack_size, "_available", lambda: 1000.0)
+    monkeypatch.setattr("os.cpu_count", lambda: 4 * torch.get_num_threads())
+    assert pack_size._room(torch.device("cpu"), 1.0) == 125
+
+
+def test_free_memory_is_less_than_all_and_more_than_none():
+    assert 0 < pack_size._available() < 1 << 50
