@@ -77,7 +77,7 @@ for module in pkgutil.walk_packages(oplstm.__path__, "oplstm."):
 
 
 def test_every_import_is_of_a_declared_dependency():
-    distributions = {"PIL": "pillow", "yaml": "pyyaml"}
+    distributions = {"PIL": "pillow", "yaml": "pyyaml", "pydantic_core": "pydantic-core"}
     declared = {canonicalize_name(Requirement(line).name) for line in PROJECT["project"]["dependencies"]}
     declared |= {"torchvision"}  # imported lazily, by one adapter
     known = sys.stdlib_module_names | set(PACKAGES)
