@@ -12,7 +12,7 @@ import torch
 from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-from jobs.benchmark import growth, images, projection, sine
+from jobs.benchmark import growth, images, projection, ragged, sine
 from jobs.benchmark.measuring import Bench
 from jobs.benchmark.tables import machine, table
 from oplstm.training.allocator import keep_freed_memory
@@ -20,7 +20,7 @@ from oplstm.training.pack import Device
 
 Tables = list[tuple[str, list[dict[str, Any]]]]
 VERSION = 2
-SECTIONS = ("sine", "omniglot", "conv4", "growth", "orchestration")
+SECTIONS = ("sine", "omniglot", "conv4", "growth", "ragged", "orchestration")
 MEMORY_GIB = 4.0
 """That no contender may take more of on a CPU."""
 
@@ -35,6 +35,7 @@ def measured(section: str, bench: Bench, packs: list[int] | None, projection_upd
         "omniglot": images.omniglot,
         "conv4": partial(images.conv4, projection_updates=projection_updates),
         "growth": growth.sections,
+        "ragged": lambda bench, packs: ragged.sections(bench),
     }
     return sections[section](bench, packs)
 

@@ -6,11 +6,12 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from jobs.benchmark.measuring import Bench, Steps, predicted_mib
+from jobs.benchmark.measuring import Bench, Steps
 from jobs.benchmark.settings import Setting
 from oplstm.episodes.episode import stack_runs
 from oplstm.episodes.split import Split
 from oplstm.episodes.streams import TaskStream
+from oplstm.training.memory import predicted_memory
 from oplstm.training.pack import Pack
 
 GATHERED = 3
@@ -73,7 +74,7 @@ def compare(setting: Setting, packs: Sequence[int], bench: Bench) -> list[Row]:
     for size in sorted(packs):
         name = f"pack of {size}"
         bench.progress(f"{setting.learner}, {setting.convention}: {name}")
-        wanted, free = predicted_mib(by_size, size), bench.free_mib()
+        wanted, free = predicted_memory(by_size, size), bench.free_mib()
         if wanted is not None and wanted > free:
             skipped.append(label(contender=name, note=f"left out: {wanted:.0f} MiB wanted, {free:.0f} there"))
             continue

@@ -1,17 +1,14 @@
 """Time and memory of what trains: processor time on a CPU, the clock on the wall and the card's memory on a GPU."""
 
-import contextlib
-import ctypes
-import gc
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import NamedTuple, Protocol, TypeVar
 
 import psutil
 import torch
 
+from oplstm.training.memory import PeakMemory, give_back_freed
 from oplstm.training.pack import Device
 
 ROUNDS = 7
@@ -104,61 +101,22 @@ class Bench:
 
     def warmed_up(self, make: Callable[[], StepsT]) -> tuple[StepsT, float | None]:
         """A contender after a few steps, and the most MiB that it has added at any time; None where nobody tells."""
-        before = self._memory_mark()
+        memory = PeakMemory(self.place.device)
         contender = make()
         began = self.now()
         for _ in range(WARM_UPS):
             contender.step()
             if self.now() - began > WARM_UP_SECONDS:
                 break
-        return contender, None if before is None else self._peak_mib() - before
+        added = memory.added()
+        return contender, None if added is None else added / MIB
 
     def free_mib(self) -> float:
         """MiB that a contender may take."""
-        _give_back_freed()
+        give_back_freed(self.place.device)
         if self.on_cuda:
             unused = torch.cuda.memory_reserved(self.place.device) - torch.cuda.memory_allocated(self.place.device)
             free = (torch.cuda.mem_get_info(self.place.device)[0] + unused) / MIB
         else:
             free = psutil.virtual_memory().available / MIB
         return free if self.limit_mib is None else min(free, self.limit_mib)
-
-    def _memory_mark(self) -> float | None:
-        """MiB in use, from where the peak counts from now on."""
-        _give_back_freed()
-        if self.on_cuda:
-            torch.cuda.reset_peak_memory_stats(self.place.device)
-            return float(torch.cuda.memory_allocated(self.place.device)) / MIB
-        try:
-            Path("/proc/self/clear_refs").write_text("5")  # forget the highest mark so far
-            return _process_mib("VmRSS")
-        except OSError:
-            return None
-
-    def _peak_mib(self) -> float:
-        if self.on_cuda:
-            return float(torch.cuda.max_memory_allocated(self.place.device)) / MIB
-        return _process_mib("VmHWM")
-
-
-def _give_back_freed() -> None:
-    """Leave nothing of earlier contenders to be used again."""
-    gc.collect()
-    with contextlib.suppress(OSError, AttributeError):  # elsewhere than on Linux
-        ctypes.CDLL("libc.so.6").malloc_trim(0)
-
-
-def _process_mib(name: str) -> float:
-    return int(Path("/proc/self/status").read_text().partition(f"{name}:")[2].split()[0]) / 1024
-
-
-def predicted_mib(measured: Mapping[int, float | None], size: int) -> float | None:
-    """Memory of a pack of ``size`` on the line through the two largest packs that were measured.
-
-    With one it is the line through zero, with none None.
-    """
-    known = [(runs, mib) for runs, mib in sorted(measured.items()) if mib is not None]
-    if not known:
-        return None
-    (low, low_mib), (high, high_mib) = [(0, 0.0), *known][-2:]
-    return high_mib + (size - high) * max(0.0, high_mib - low_mib) / (high - low)

@@ -1,8 +1,6 @@
 """How many runs to train side by side on a device: packs of 1, 2, 4, ... are measured while twice the runs pay."""
 
 import contextlib
-import ctypes
-import gc
 import math
 import os
 import time
@@ -12,6 +10,7 @@ from typing import NamedTuple
 
 import torch
 
+from oplstm.training.memory import PeakMemory, give_back_freed, predicted_memory
 from oplstm.training.pack import Device, Pack
 from oplstm.training.run import RunConfig
 
@@ -73,12 +72,11 @@ def decide(measured: Sequence[Measured], *, limit: int, room: float) -> Decision
 
 
 def predicted_bytes(measured: Sequence[Measured], runs: int) -> float:
-    """Memory of a larger pack, on the line through the two largest that were tried; through zero after one."""
-    taken: dict[int, float] = {0: 0.0}
+    """Memory of a larger pack, from the most that those of each size have taken."""
+    taken: dict[int, float | None] = {}
     for one in measured:
-        taken[one.runs] = max(one.bytes, taken.get(one.runs, 0.0))
-    low, high = sorted(taken)[-2:]
-    return taken[high] + (runs - high) * max(0.0, taken[high] - taken[low]) / (high - low)
+        taken[one.runs] = max(one.bytes, taken.get(one.runs) or 0.0)
+    return predicted_memory(taken, runs) or 0.0
 
 
 def probe(run: RunConfig, device: Device, limit: int = LARGEST, *, gpu_share: float = 1.0) -> int:
@@ -104,7 +102,7 @@ def probe(run: RunConfig, device: Device, limit: int = LARGEST, *, gpu_share: fl
 
 
 def _measure(run: RunConfig, runs: int, device: Device) -> Measured:
-    before = _memory_mark(device.device)
+    memory = PeakMemory(device.device)
     pack = Pack([run] * runs, [f"probe-{row}" for row in range(runs)], device)
     began = _now(device.device)
     for _ in range(WARM_UPS):
@@ -112,7 +110,7 @@ def _measure(run: RunConfig, runs: int, device: Device) -> Measured:
         if _now(device.device) - began > WARM_UP_SECONDS:
             break
     seconds = min(_burst(pack) for _ in range(BURSTS))
-    return Measured(runs, seconds, max(0.0, _peak(device.device) - before))
+    return Measured(runs, seconds, max(0.0, memory.added() or 0.0))
 
 
 def _burst(pack: Pack) -> float:
@@ -135,7 +133,7 @@ def _now(device: torch.device) -> float:
 
 def _room(device: torch.device, gpu_share: float) -> float:
     """Bytes that a pack may take: on a CPU its threads' share, because the other cores may train packs too."""
-    _give_back_freed(device)
+    give_back_freed(device)
     if device.type == "cuda":
         free, total = torch.cuda.mem_get_info(device)
         return CUDA_SHARE * min(free, gpu_share * total)
@@ -152,36 +150,3 @@ def _available() -> float:
         most, taken = (int((limits / f"memory.{name}").read_text()) for name in ("max", "current"))
         found = min(found, float(most - taken))
     return found
-
-
-def _memory_mark(device: torch.device) -> float:
-    """Bytes in use, from where the peak counts from now on."""
-    _give_back_freed(device)
-    if device.type == "cuda":
-        torch.cuda.reset_peak_memory_stats(device)
-        return float(torch.cuda.memory_reserved(device))
-    with contextlib.suppress(OSError):
-        Path("/proc/self/clear_refs").write_text("5")  # forget the highest mark so far
-    return _process_bytes("VmRSS")
-
-
-def _peak(device: torch.device) -> float:
-    if device.type == "cuda":
-        return float(torch.cuda.max_memory_reserved(device))
-    return _process_bytes("VmHWM")
-
-
-def _give_back_freed(device: torch.device) -> None:
-    """Leave nothing of earlier packs to be used again."""
-    gc.collect()
-    if device.type == "cuda":
-        torch.cuda.empty_cache()
-    with contextlib.suppress(OSError, AttributeError):  # elsewhere than on Linux
-        ctypes.CDLL("libc.so.6").malloc_trim(0)
-
-
-def _process_bytes(name: str) -> float:
-    try:
-        return 1024.0 * int(Path("/proc/self/status").read_text().partition(f"{name}:")[2].split()[0])
-    except (OSError, IndexError):
-        return 0.0

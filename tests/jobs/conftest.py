@@ -42,3 +42,17 @@ def no_waiting_for_the_disk():
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("os.fsync", lambda fd: None)
         yield
+
+
+@pytest.fixture
+def coordinators():
+    """Opens coordinators; those still open at the end are closed."""
+    made = []
+
+    def open_one(folder):
+        made.append(opened(folder))
+        return made[-1]
+
+    yield open_one
+    for coordinator in made:
+        coordinator.close(flush_seconds=0)

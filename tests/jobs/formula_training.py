@@ -150,3 +150,15 @@ def signatures(state: SweepState) -> dict[str, set[Any]]:
     for trial in state.trials.values():
         found.setdefault(str(trial.pack), set()).add(RunConfig.from_dict(trial.run).signature)
     return found
+
+
+def same_state(folder, coordinator):
+    """Whether the journal says what the coordinator believes."""
+    written = SweepState.of(folder)
+    known = coordinator.state
+    return (written.trials, written.packs, written.exhausted) == (known.trials, known.packs, known.exhausted)
+
+
+def placed_by(record):
+    """Names of the trials that the record puts into a pack."""
+    return record["trials"] if record["event"] in ("packed", "sized", "joined") else []

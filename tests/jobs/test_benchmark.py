@@ -10,11 +10,12 @@ import torch
 from click.testing import CliRunner
 
 from jobs.benchmark import __main__ as command
-from jobs.benchmark import comparison, growth, images, measuring, orchestration, projection, sine
-from jobs.benchmark.measuring import Bench, predicted_mib
+from jobs.benchmark import comparison, growth, images, measuring, orchestration, projection, ragged, sine
+from jobs.benchmark.measuring import Bench
 from jobs.benchmark.settings import Setting
 from jobs.benchmark.tables import table
 from oplstm.episodes.images import OmniglotTasks
+from oplstm.training.memory import predicted_memory
 from tests.oplstm.episodes.datasets.made_up import imported
 
 SHARES = {"sampling": 0.01, "validation_seconds": 2.0, "validation": 0.2}
@@ -77,7 +78,7 @@ def test_the_memory_of_a_contender_is_the_most_that_it_adds():
     ],
 )
 def test_the_memory_of_a_pack_is_predicted_from_the_smaller_ones(measured, predicted):
-    assert predicted_mib(measured, 64) == predicted
+    assert predicted_memory(measured, 64) == predicted
 
 
 @pytest.fixture
@@ -224,7 +225,7 @@ def small(monkeypatch):
     monkeypatch.setattr(growth, "RUNS", (1, 2))
     monkeypatch.setattr(measuring, "ROUNDS", 2)
     monkeypatch.setattr(measuring, "WARM_UPS", 1)
-    monkeypatch.setattr(measuring, "_give_back_freed", lambda: None)
+    monkeypatch.setattr(measuring, "give_back_freed", lambda device: None)
     monkeypatch.setattr(command, "keep_freed_memory", lambda: True)  # would hold for the tests after this one
     rows = [{"what": "a sweep", "seconds": 1.5}]
     faked = SimpleNamespace(sections=lambda progress: [("Orchestration", rows)])
@@ -294,7 +295,7 @@ def test_impossible_packs_are_refused(packs):
 def test_unknown_sections_are_refused():
     done = CliRunner().invoke(command.main, ["--only", "sine,cosine"])
     assert done.exit_code == 2
-    assert "sections are sine, omniglot, conv4, growth, orchestration, got 'cosine'" in done.output
+    assert "sections are sine, omniglot, conv4, growth, ragged, orchestration, got 'cosine'" in done.output
 
 
 def test_a_gpu_that_is_not_there_is_refused(monkeypatch):
@@ -307,3 +308,18 @@ def test_a_gpu_that_is_not_there_is_refused(monkeypatch):
 def test_a_further_trial_costs_what_the_larger_command_takes_more():
     rows = orchestration.costs((8, 48), (10.0, 30.0))
     assert [row["seconds_per_further_trial"] for row in rows] == [None, 0.5]
+
+
+def test_every_run_of_the_ragged_grid_is_in_every_arrangement_once():
+    runs = ragged.grid(sine.LSTM, (2, 3), (1, 2))
+    assert [(run.meta_batch_size, run.hyperparameters.passes) for run in runs] == [(1, 2), (1, 3), (2, 2), (2, 3)]
+    made = ragged.arrangements(runs, Bench())
+    assert {name: sorted(len(pack.runs) for pack in each._packs) for name, each in made.items()} == {
+        "one by one": [1, 1, 1, 1],
+        "a pack a meta-batch size": [2, 2],
+        "one pack": [4],
+    }
+    for each in made.values():
+        each.step()
+        assert sorted(int(name) for pack in each._packs for name in pack.names) == [0, 1, 2, 3]
+        assert {pack.update for pack in each._packs} == {1}

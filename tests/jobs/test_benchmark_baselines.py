@@ -10,6 +10,8 @@ from jobs.benchmark.settings import Setting
 from oplstm.training.pack import Device, Pack
 from tests.oplstm.episodes.datasets.made_up import imported
 
+pytestmark = pytest.mark.integration
+
 SINE = {"name": "sine", "shots": 5, "queries": 12}
 OMNIGLOT = {"name": "omniglot", "ways": 2, "shots": 1, "queries": 2}
 CONSTANTS = {"lstm": {}, "op_lstm": {"gamma": 2**-3}, "maml": {"inner_lr": 2**-6}, "protonet": {}}

@@ -23,19 +23,6 @@ TPE = {"sampler": {"name": "TPESampler"}}
 DEVICE = {"oplstm.device": "cpu: test"}
 
 
-@pytest.fixture
-def coordinators():
-    made = []
-
-    def open_one(folder):
-        made.append(opened(folder))
-        return made[-1]
-
-    yield open_one
-    for coordinator in made:
-        coordinator.close(flush_seconds=0)
-
-
 def begin(coordinator, assignment, capacity):
     """What a process does first with a pack; returns the pack as it then is."""
     coordinator.sized(assignment["pack"], capacity)
