@@ -8,11 +8,12 @@ from typing import Any
 
 from jobs.benchmark.measuring import Bench, Steps
 from jobs.benchmark.settings import Setting
-from oplstm.episodes.episode import stack_runs
 from oplstm.episodes.split import Split
 from oplstm.episodes.streams import TaskStream
 from oplstm.training.memory import predicted_memory
 from oplstm.training.pack import Pack
+from oplstm.training.task_feed import TaskFeed
+from oplstm.training.task_groups import TaskGroups
 
 GATHERED = 3
 """Meta-batches whose pixels are gathered to time it."""
@@ -133,14 +134,9 @@ def _validation_seconds(setting: Setting, size: int, first: int, bench: Bench) -
 
 
 def _sampling_seconds(setting: Setting, pack: Pack, bench: Bench) -> float:
-    """Seconds that drawing the tasks of a meta-update, in whole blocks, and gathering their inputs takes."""
+    """Seconds that drawing the tasks of a meta-update, a window at a time, and gathering their inputs takes."""
     streams = [TaskStream(pack.tasks, run.seed, Split.TRAIN, bench.place.dtype) for run in pack.runs]
-    batches = max(1, TaskStream.BLOCK // setting.meta_batch_size)
-
-    def draw(index: int) -> Any:
-        return stack_runs([stream.batch(index, setting.meta_batch_size) for stream in streams])
-
-    drawing = bench.burst(lambda: [draw(index) for index in range(batches)]).seconds / batches
-    drawn = [draw(batches - 1).to(bench.place.device, bench.place.dtype) for _ in range(GATHERED)]
-    gathering = bench.burst(lambda: [pack.tasks.gather(episode) for episode in drawn]).seconds / GATHERED
+    feed = TaskFeed(streams, TaskGroups([setting.meta_batch_size] * len(streams)), bench.place.device)
+    drawing = bench.burst(lambda: feed.prepare(0, [0] * len(streams))).seconds / feed.length
+    gathering = bench.burst(lambda: [pack.tasks.gather(feed.batch()) for _ in range(GATHERED)]).seconds / GATHERED
     return drawing + gathering

@@ -1,7 +1,7 @@
 """The episode: a support set to learn from and a query set to be judged on."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -48,33 +48,34 @@ class Episode:
     query_x: Tensor
     query_y: Tensor
 
-    def _parts(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    def parts(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """The four, in the order of the attributes."""
         return self.support_x, self.support_y, self.query_x, self.query_y
 
     def mapped(self, change: Callable[[Tensor], Tensor]) -> "Episode":
         """The episode of its parts after ``change``."""
-        return Episode(*(change(part) for part in self._parts()))
+        return Episode(*(change(part) for part in self.parts()))
 
     def to(self, device: torch.device, dtype: torch.dtype) -> "Episode":
         """The same tasks on another device and in another precision; places of images stay whole numbers."""
-        parts = (part.to(device, dtype if part.is_floating_point() else part.dtype) for part in self._parts())
+        parts = (part.to(device, dtype if part.is_floating_point() else part.dtype) for part in self.parts())
         return Episode(*parts)
 
     def expand(self, runs: int) -> "Episode":
         """The same tasks, R = 1, shown to ``runs`` runs without copying."""
-        return Episode(*(part.expand(runs, *part.shape[1:]) for part in self._parts()))
+        return Episode(*(part.expand(runs, *part.shape[1:]) for part in self.parts()))
 
     def tasks(self, start: int, stop: int) -> "Episode":
         """Tasks ``start`` to ``stop`` of every run."""
-        return Episode(*(part[:, start:stop] for part in self._parts()))
+        return Episode(*(part[:, start:stop] for part in self.parts()))
 
     def runs(self, start: int, stop: int) -> "Episode":
         """Runs ``start`` to ``stop``."""
-        return Episode(*(part[start:stop] for part in self._parts()))
+        return Episode(*(part[start:stop] for part in self.parts()))
 
     def of_runs(self, rows: Tensor) -> "Episode":
         """The tasks of some runs, by their places ``(n,)``; tasks that all runs share, R = 1, stay as they are."""
-        return self if len(self.support_y) == 1 else Episode(*(part[rows] for part in self._parts()))
+        return self if len(self.support_y) == 1 else Episode(*(part[rows] for part in self.parts()))
 
     @property
     def task_count(self) -> int:
@@ -82,6 +83,6 @@ class Episode:
         return self.support_x.shape[1]
 
 
-def stack_runs(episodes: list[Episode]) -> Episode:
-    """R episodes with R = 1 each, side by side."""
-    return Episode(*(torch.cat(parts) for parts in zip(*(e._parts() for e in episodes), strict=True)))
+def stack_runs(episodes: Sequence[Episode], axis: int = 0) -> Episode:
+    """Episodes of some runs each, side by side; ``axis`` is the one of the runs."""
+    return Episode(*(torch.cat(parts, axis) for parts in zip(*(e.parts() for e in episodes), strict=True)))

@@ -183,9 +183,10 @@ def _opened(folder: Path) -> ImageDataset:
 
 
 @functools.lru_cache(maxsize=4)
-def _resident(dataset: ImageDataset, device: torch.device) -> Tensor:
-    """All pixels on a GPU, once a process."""
-    return torch.from_numpy(np.array(dataset.pixels)).to(device)
+def resident(dataset: ImageDataset, device: torch.device, turns: int) -> Tensor:
+    """All pixels on a GPU, once a process: ``(turns * images, height, width, channels)``, as places are counted."""
+    pixels = torch.from_numpy(np.array(dataset.pixels)).to(device)
+    return torch.cat([pixels.rot90(turn, (1, 2)) for turn in range(turns)])
 
 
 class ImageTasks:
@@ -253,16 +254,18 @@ class ImageTasks:
         return Episode(support, episode.support_y, query, episode.query_y)
 
     def _images(self, places: Tensor, dtype: torch.dtype) -> Tensor:
+        there = resident(self.dataset, places.device, self._turns)[places] if places.is_cuda else self._turned(places)
+        images = there.movedim(-1, -3).to(dtype, memory_format=torch.contiguous_format).div_(255)
+        return images.neg_().add_(1) if self.benchmark.inverted else images
+
+    def _turned(self, places: Tensor) -> Tensor:
+        """The pixels at ``places``, from the disk."""
         turns, places = places // len(self.dataset.pixels), places % len(self.dataset.pixels)
-        if places.is_cuda:
-            pixels = _resident(self.dataset, places.device)[places]
-        else:
-            pixels = torch.from_numpy(self.dataset.pixels[places.numpy()])
-        images = pixels.movedim(-1, -3).to(dtype, memory_format=torch.contiguous_format).div_(255)
+        pixels = torch.from_numpy(self.dataset.pixels[places.numpy()])
         for turn in range(1, self._turns):
             chosen = turns == turn
-            images[chosen] = images[chosen].rot90(turn, (-2, -1))
-        return images.neg_().add_(1) if self.benchmark.inverted else images
+            pixels[chosen] = pixels[chosen].rot90(turn, (1, 2))
+        return pixels
 
     def partial_title(self) -> str | None:
         """Such as "CUB, first 50 classes"; None for a whole dataset."""

@@ -18,9 +18,11 @@ from oplstm.episodes.streams import TaskStream
 from oplstm.learners.learner import Learner
 from oplstm.learners.registry import LEARNERS
 from oplstm.training.adam import AdamMoments, adam_step
+from oplstm.training.captured import Captured
 from oplstm.training.evaluation import evaluate, training_losses
 from oplstm.training.parameters import Layout
 from oplstm.training.run import RunConfig
+from oplstm.training.task_feed import TaskFeed
 from oplstm.training.task_groups import TaskGroups
 
 
@@ -141,7 +143,8 @@ class Pack:
         """What follows from the runs and is not state: streams, learning rates, constants."""
         if not self.runs:
             return
-        self.__dict__.pop("_streams", None)
+        self.__dict__.pop("_feed", None)
+        self._advance = Captured(self.device.device)
         self._lr = self._place(torch.tensor([[run.lr] for run in self.runs], dtype=torch.float64))
         clips = [math.inf if run.grad_clip is None else run.grad_clip for run in self.runs]
         self._clip = None if min(clips) == math.inf else self._place(torch.tensor(clips, dtype=torch.float64)[:, None])
@@ -159,9 +162,10 @@ class Pack:
         return tasks
 
     @cached_property
-    def _streams(self) -> list[TaskStream]:
+    def _feed(self) -> TaskFeed:
         split = Split.FINAL_TRAIN if self._first.final else Split.TRAIN
-        return [TaskStream(self.tasks, run.seed, split, self.device.dtype) for run in self.runs]
+        streams = [TaskStream(self.tasks, run.seed, split, self.device.dtype) for run in self.runs]
+        return TaskFeed(streams, self._groups, self.device.device)
 
     @property
     def updates(self) -> list[int]:
@@ -224,27 +228,37 @@ class Pack:
 
     def step(self) -> None:
         """One meta-update of every run."""
-        groups = self._groups
-        batches = zip(self._streams, self.updates, groups.sizes, strict=True)
-        batch = stack_runs([groups.split(stream.batch(update, size)) for stream, update, size in batches])
-        batch = self.tasks.gather(batch.to(self.device.device, self.device.dtype))
+        self._feed.prepare(self.update, self.updates)
+        self._advance(self._meta_update)
+        self.update += 1
+
+    def next_tasks(self) -> Episode:
+        """The tasks of the coming update in groups, ``(G, g, ...)``, images by their places."""
+        self._feed.prepare(self.update, self.updates)
+        return self._feed.batch()
+
+    def _meta_update(self) -> None:
+        """The update itself, which waits for no host and changes the pack's tensors in place; see ``Captured``."""
         state = self.state
-        weights = state.weights.requires_grad_()
+        losses, grad = self._gradients(self.tasks.gather(self._feed.take()))
+        if self._clip is not None:
+            grad = grad.clamp(-self._clip, self._clip)
+        losses = losses.double()
+        self._steps += 1
+        newly = (state.diverged_at < 0) & ~losses.isfinite()
+        state.diverged_at.copy_(torch.where(newly, self._steps[:, 0].long(), state.diverged_at))
+        state.loss_sum += losses
+        adam_step(state.weights, grad, state.moments, self._lr, self._steps, (state.diverged_at < 0).unsqueeze(1))
+
+    def _gradients(self, batch: Episode) -> tuple[Tensor, Tensor]:
+        """The training losses ``(R,)``, and their meta-gradients ``(R, P)``."""
+        groups, weights = self._groups, self.state.weights.detach().requires_grad_()
         params = {name: groups.repeat(value) for name, value in self._constants.items()}
         params |= self.layout.views(groups.repeat(weights))
         counts = groups.per_group(self.passes(training=True))
         losses = groups.sum((training_losses(self.learner, params, batch, counts) * self._task_weights).sum(1))
         (grad,) = torch.autograd.grad(losses.sum(), weights)
-        if self._clip is not None:
-            grad = grad.clamp(-self._clip, self._clip)
-        weights.requires_grad_(False)
-        losses = losses.detach().double()
-        self.update += 1
-        self._steps += 1
-        newly = (state.diverged_at < 0) & ~losses.isfinite()
-        state.diverged_at = torch.where(newly, self._steps[:, 0].long(), state.diverged_at)
-        state.loss_sum += losses
-        adam_step(weights, grad, state.moments, self._lr, self._steps, (state.diverged_at < 0).unsqueeze(1))
+        return losses.detach(), grad
 
     def evaluation_tasks(self, split: Split, count: int) -> Episode:
         """The tasks of a split: one block for all runs if they share its seed, else one a run."""

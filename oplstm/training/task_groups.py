@@ -38,17 +38,17 @@ class TaskGroups:
     def _padded(self, group: int) -> int:
         return sum(-(-size // group) * group for size in self.sizes)
 
-    def split(self, batch: Episode) -> Episode:
-        """The meta-batch of one run, ``(1, B, ...)``, as its groups ``(n, g, ...)``."""
-        count = batch.task_count
+    def split(self, batches: Episode) -> Episode:
+        """Meta-batches of one run, ``(W, B, ...)``, each as its groups ``(W, n, g, ...)``."""
+        count = batches.task_count
         groups = -(-count // self.size)
         places = None if count == groups * self.size else torch.arange(groups * self.size) % count
 
         def grouped(part: Tensor) -> Tensor:
             part = part if places is None else part[:, places]
-            return part.reshape(groups, self.size, *part.shape[2:])
+            return part.reshape(-1, groups, self.size, *part.shape[2:])
 
-        return batch.mapped(grouped)
+        return batches.mapped(grouped)
 
     def repeat(self, values: Tensor) -> Tensor:
         """What belongs to runs, ``(R, ...)``, for each of their groups: ``(G, ...)``."""

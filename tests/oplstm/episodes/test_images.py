@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from oplstm.configuration import Problems, build
-from oplstm.episodes.images import CUBTasks, ImageTasks, MiniImageNetTasks, OmniglotTasks
+from oplstm.episodes.images import CUBTasks, ImageTasks, MiniImageNetTasks, OmniglotTasks, resident
 from oplstm.episodes.split import Split
 from oplstm.episodes.streams import TaskStream
 from oplstm.errors import RequestError
@@ -109,6 +109,14 @@ def test_turned_characters_are_classes_of_their_own(data):
     assert set(turns) == {0, 1, 2, 3}
     for image, turn, place in zip(images, turns, places, strict=True):
         np.testing.assert_allclose(image, np.rot90(tasks.dataset.pixels[place, :, :, 0], turn) / 255, atol=1e-6)
+
+
+def test_pixels_on_a_gpu_lie_as_places_count_them(data):
+    tasks = opened(data, rotations=True)
+    places = torch.arange(4 * len(tasks.dataset.pixels))
+    turned = resident(tasks.dataset, torch.device("cpu"), 4)[places]
+    images = tasks._images(places.view(1, 1, -1), torch.float64)[0, 0]
+    torch.testing.assert_close(turned.movedim(-1, -3).double() / 255, images)
 
 
 def test_inversion(data):

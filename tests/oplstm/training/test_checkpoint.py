@@ -27,7 +27,7 @@ def trained(folder, stop_at=None, **changes):
 
 def test_a_model_predicts_what_its_pack_predicts(tmp_path):
     pack = trained(tmp_path, learner="op_lstm")
-    tasks = pack._streams[0].tasks(0, 1)
+    tasks = pack.next_tasks()
     params = pack.params(pack.state.best_weights)
     expected = pack.learner.predict(params, pack.learner.adapt(params, tasks), tasks.query_x)[0, 0]
     model = load_model(tmp_path / "runs" / "r")

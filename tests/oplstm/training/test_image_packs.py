@@ -106,7 +106,7 @@ def test_stopped_and_resumed_is_never_stopped(learner, data, tmp_path):
 def test_prototypes_may_train_with_more_ways_than_they_are_tested_with(data):
     wide = BENCHMARK | {"train_ways": 6, "rotations": True}
     pack = trained([run("protonet", benchmark=wide)], 1, data)
-    assert pack._streams[0].batch(0, 1).support_x.shape == (1, 1, 6)
+    assert pack.next_tasks().support_x.shape == (1, 2, 6)
     assert pack.validation_scores()["accuracy"].shape == (1, 5)
     problems, built = problems_and_run("op_lstm", benchmark=wide)
     assert built is None

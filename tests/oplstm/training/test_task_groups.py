@@ -38,7 +38,7 @@ def test_a_meta_batch_is_split_in_order_and_filled_with_its_own_tasks():
     assert made.size == 5  # 35 tasks for 32
     for size, filled in ((3, [0, 1, 2, 0, 1]), (9, [*range(9), 0]), (20, list(range(20)))):
         tasks = torch.arange(float(size)).view(1, size, 1, 1)
-        assert made.split(Episode(tasks, tasks, tasks, tasks)).query_y.flatten().tolist() == filled
+        assert made.split(Episode(tasks, tasks, tasks, tasks)).query_y[0].flatten().tolist() == filled
 
 
 def test_what_runs_have_is_repeated_and_what_groups_have_is_added_up():

@@ -1,0 +1,55 @@
+"""Work that is done over and over: on a GPU captured once as a CUDA graph and replayed."""
+
+import warnings
+from collections.abc import Callable
+
+import torch
+
+EAGER_CALLS = 3
+"""Calls before the capture: libraries set themselves up in them."""
+
+
+class Captured:
+    """Calls a function of no arguments that reads and writes the same tensors, in place, every time.
+
+    On a GPU the first calls run on a stream of their own, the next one is captured without running, and from then on
+    the graph is replayed: the host launches one graph in place of thousands of kernels. Work that cannot be captured,
+    because it waits for the device, runs as it is; a warning says so.
+
+    Args:
+        device: Where the function computes.
+    """
+
+    def __init__(self, device: torch.device) -> None:
+        self._device = device
+        self._eager = EAGER_CALLS if device.type == "cuda" else -1
+        self._stream = torch.cuda.Stream(device) if device.type == "cuda" else None
+        self._graph: torch.cuda.CUDAGraph | None = None
+
+    def __call__(self, work: Callable[[], None]) -> None:
+        """Do ``work``, the same in every call."""
+        if self._eager == 0 and self._graph is None:
+            self._graph = self._capture(work)
+        if self._graph is not None:
+            self._graph.replay()
+        elif self._stream is None:
+            work()
+        else:
+            self._eager -= 1
+            self._stream.wait_stream(torch.cuda.current_stream(self._device))
+            with torch.cuda.stream(self._stream):
+                work()
+            torch.cuda.current_stream(self._device).wait_stream(self._stream)
+
+    def _capture(self, work: Callable[[], None]) -> torch.cuda.CUDAGraph | None:
+        graph = torch.cuda.CUDAGraph()
+        try:
+            with torch.cuda.graph(graph, stream=self._stream):
+                work()
+        except RuntimeError as error:
+            if isinstance(error, torch.OutOfMemoryError):
+                raise
+            warnings.warn(f"no CUDA graph, updates are launched kernel by kernel: {error}", stacklevel=2)
+            self._stream = None
+            return None
+        return graph
