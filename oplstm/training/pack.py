@@ -18,6 +18,7 @@ from oplstm.episodes.streams import TaskStream
 from oplstm.learners.learner import Learner
 from oplstm.learners.registry import LEARNERS
 from oplstm.training.adam import AdamMoments, adam_step
+from oplstm.training.blocks import blocks, saved_bytes, tasks_at_once
 from oplstm.training.captured import Captured
 from oplstm.training.evaluation import evaluate, training_losses
 from oplstm.training.parameters import Layout
@@ -154,6 +155,8 @@ class Pack:
         self._steps = torch.tensor(self.updates, dtype=torch.float64, device=self.device.device)[:, None]
         self._groups = TaskGroups([run.meta_batch_size for run in self.runs])
         self._task_weights = self._place(self._groups.weights)
+        # on a GPU the update is captured, and wants few large kernels
+        self._at_once = None if self.device.device.type == "cpu" else self._task_weights.numel()
 
     @cached_property
     def tasks(self) -> Tasks:
@@ -240,7 +243,7 @@ class Pack:
     def _meta_update(self) -> None:
         """The update itself, which waits for no host and changes the pack's tensors in place; see ``Captured``."""
         state = self.state
-        losses, grad = self._gradients(self.tasks.gather(self._feed.take()))
+        losses, grad = self._gradients(self._feed.take())
         if self._clip is not None:
             grad = grad.clamp(-self._clip, self._clip)
         losses = losses.double()
@@ -251,14 +254,29 @@ class Pack:
         adam_step(state.weights, grad, state.moments, self._lr, self._steps, (state.diverged_at < 0).unsqueeze(1))
 
     def _gradients(self, batch: Episode) -> tuple[Tensor, Tensor]:
-        """The training losses ``(R,)``, and their meta-gradients ``(R, P)``."""
-        groups, weights = self._groups, self.state.weights.detach().requires_grad_()
-        params = {name: groups.repeat(value) for name, value in self._constants.items()}
-        params |= self.layout.views(groups.repeat(weights))
-        counts = groups.per_group(self.passes(training=True))
-        losses = groups.sum((training_losses(self.learner, params, batch, counts) * self._task_weights).sum(1))
-        (grad,) = torch.autograd.grad(losses.sum(), weights)
-        return losses.detach(), grad
+        """The training losses ``(R,)``, and their meta-gradients ``(R, P)``, of tasks in groups; see ``blocks``."""
+        groups = self._groups
+        weights = groups.repeat(self.state.weights.detach())
+        losses, grad = weights.new_zeros(len(weights)), torch.zeros_like(weights)
+        if self._at_once is None:
+            first = slice(0, 1)
+            leaf = weights[first].requires_grad_()
+            self._at_once = tasks_at_once(saved_bytes(lambda: self._losses(leaf, batch, first, first), leaf))
+        for rows, tasks in blocks(len(weights), groups.size, self._at_once):
+            leaf = weights[rows].requires_grad_()
+            found = self._losses(leaf, batch, rows, tasks)
+            grad[rows] += torch.autograd.grad(found.sum(), leaf)[0]
+            losses[rows] += found.detach()
+        return groups.sum(losses), groups.sum(grad)
+
+    def _losses(self, weights: Tensor, batch: Episode, rows: slice, tasks: slice) -> Tensor:
+        """What ``tasks`` of ``rows`` of the groups, whose ``weights`` are given, add to the training losses."""
+        groups = self._groups
+        params = {name: groups.repeat(value)[rows] for name, value in self._constants.items()}
+        params |= self.layout.views(weights)
+        counts = groups.per_group(self.passes(training=True))[rows]
+        part = self.tasks.gather(batch.mapped(lambda part: part[rows, tasks]))
+        return (training_losses(self.learner, params, part, counts) * self._task_weights[rows, tasks]).sum(1)
 
     def evaluation_tasks(self, split: Split, count: int) -> Episode:
         """The tasks of a split: one block for all runs if they share its seed, else one a run."""

@@ -59,8 +59,8 @@ class TaskGroups:
         return torch.cat([row.expand(count, *row.shape) for row, count in rows])
 
     def sum(self, values: Tensor) -> Tensor:
-        """What groups have, ``(G,)``, added up for each run: ``(R,)``."""
-        return torch.stack([part.sum() for part in values.split(self._groups)]) if self._ragged else values
+        """What groups have, ``(G, ...)``, added up for each run: ``(R, ...)``."""
+        return torch.stack([part.sum(0) for part in values.split(self._groups)]) if self._ragged else values
 
     def per_group(self, values: Sequence[int]) -> list[int]:
         """One value a run as one a group."""
