@@ -4,6 +4,8 @@ Transductive, as in MAML and the authors' code: a query's prediction depends on 
 is averaged over tasks or runs, and nothing is remembered.
 """
 
+import math
+
 import torch
 from torch import Tensor
 
@@ -22,8 +24,9 @@ def batch_norm(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
         The shape of ``x``.
     """
     over = (2, *range(4, x.ndim))
-    mean = x.mean(over, keepdim=True)
-    centred = x - mean
-    inverse_deviation = (centred.square().mean(over, keepdim=True) + EPSILON).rsqrt()
     shape = (weight.shape[0], weight.shape[1] if weight.ndim == 3 else 1, 1, weight.shape[-1], *(1,) * (x.ndim - 4))
-    return torch.addcmul(bias.view(shape), centred * inverse_deviation, weight.view(shape))
+    count = x.numel() // math.prod(x.shape[axis] for axis in (0, 1, 3))
+    # sums and one scale of few numbers: the derivatives of means and of two scales take more tensors of the size of x
+    centred = x - x.sum(over, keepdim=True) / count
+    variance = centred.square().sum(over, keepdim=True) / count
+    return torch.addcmul(bias.view(shape), centred, (variance + EPSILON).rsqrt() * weight.view(shape))
