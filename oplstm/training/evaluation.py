@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -12,10 +12,24 @@ from oplstm.episodes.benchmark import Tasks
 from oplstm.episodes.episode import Episode, Loss
 from oplstm.learners.learner import Learner, Params, rows_of
 
-NUMBERS_AT_ONCE = 1 << 21
-"""Bound on the numbers in the inputs of one forward pass: keeps memory flat and the working set near the caches."""
-COLUMNS_AT_ONCE = 1 << 15
-"""The same for R x tasks x query points."""
+
+class Bounds(NamedTuple):
+    """What one forward pass of an evaluation holds at most, beside at least one task.
+
+    Attributes:
+        runs: R.
+        columns: R x tasks x query points.
+        numbers: In the inputs.
+    """
+
+    runs: int
+    columns: int
+    numbers: int
+
+
+AT_ONCE = {"cpu": Bounds(8, 1 << 15, 1 << 21), "cuda": Bounds(1 << 10, 1 << 20, 1 << 26)}
+"""By device. On a CPU more would leave the caches, and many runs read many weights for few tasks each; a GPU has memory
+for far more, and needs it, because each kernel must keep it busy for longer than its launch takes."""
 
 
 def task_losses(prediction: Tensor, target: Tensor, loss: Loss) -> Tensor:
@@ -81,21 +95,29 @@ def evaluate(
     runs = next(iter(params.values())).shape[0]
     queries = episode.query_y.shape[2]
     numbers = (episode.support_y.shape[2] + queries) * learner.shape.d_x
-    at_once = max(1, min(COLUMNS_AT_ONCE // (runs * queries), NUMBERS_AT_ONCE // (runs * numbers)))
-    scores: dict[str, list[Tensor]] = {}
-    for start in range(0, episode.task_count, at_once):
-        part = episode.tasks(start, min(start + at_once, episode.task_count))
-        if tasks is not None:
-            part = tasks.gather(part)
-        if part.support_x.shape[0] != runs:
-            part = part.expand(runs)
-        prediction = learner.predict(params, learner.adapt(params, part, counts), part.query_x)
-        found = {"loss": task_losses(prediction, part.query_y, learner.shape.loss).double()}
-        if learner.shape.loss == "cross_entropy":
-            found["accuracy"] = task_accuracies(prediction, part.query_y)
-        for name, values in found.items():
-            scores.setdefault(name, []).append(values)
-    return {name: torch.cat(parts, dim=1) for name, parts in scores.items()}
+    bounds = AT_ONCE[episode.query_y.device.type]
+    rows = min(runs, bounds.runs)
+    some = max(1, min(bounds.columns // queries, bounds.numbers // numbers) // rows)
+    by_rows = []
+    for first in range(0, runs, rows):
+        last = min(first + rows, runs)
+        own, own_counts = rows_of(params, first, last), None if counts is None else counts[first:last]
+        by_tasks = []
+        for start in range(0, episode.task_count, some):
+            part = episode.tasks(start, start + some)
+            part = part.runs(first, last) if len(part.query_y) == runs else part
+            part = part if tasks is None else tasks.gather(part)
+            by_tasks.append(_scores(learner, own, part.expand(last - first), own_counts))
+        by_rows.append({name: torch.cat([scores[name] for scores in by_tasks], dim=1) for name in by_tasks[0]})
+    return {name: torch.cat([scores[name] for scores in by_rows]) for name in by_rows[0]}
+
+
+def _scores(learner: Learner[Any], params: Params, episode: Episode, counts: Sequence[int] | None) -> dict[str, Tensor]:
+    prediction = learner.predict(params, learner.adapt(params, episode, counts), episode.query_x)
+    scores = {"loss": task_losses(prediction, episode.query_y, learner.shape.loss).double()}
+    if learner.shape.loss == "cross_entropy":
+        scores["accuracy"] = task_accuracies(prediction, episode.query_y)
+    return scores
 
 
 def ci95(values: Tensor) -> Tensor:

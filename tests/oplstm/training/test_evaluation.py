@@ -6,7 +6,7 @@ import torch
 from oplstm.episodes.episode import TaskShape
 from oplstm.learners.lstm import LSTM, LSTMConfig
 from oplstm.training import evaluation
-from oplstm.training.evaluation import ci95, evaluate, task_losses, training_loss
+from oplstm.training.evaluation import Bounds, ci95, evaluate, task_losses, training_loss
 from tests.oplstm.learners.comparison import Sizes, random_episode, random_params
 
 pytestmark = pytest.mark.unit
@@ -26,12 +26,32 @@ def test_evaluation_gives_each_task_the_loss_that_training_averages():
     torch.testing.assert_close(losses.mean(1), training_loss(LEARNER, params, tasks))
 
 
-@pytest.mark.parametrize("at_once", [1, 11, 1 << 15])
-def test_evaluation_does_not_depend_on_the_parts_it_is_done_in(at_once, monkeypatch):
-    tasks, params = random_episode(Sizes(R=2, B=7)), random_params(LEARNER, 2)
-    wanted = torch.stack([evaluate(LEARNER, params, tasks.tasks(b, b + 1))["loss"][:, 0] for b in range(7)], dim=1)
-    monkeypatch.setattr(evaluation, "COLUMNS_AT_ONCE", at_once)
-    torch.testing.assert_close(evaluate(LEARNER, params, tasks)["loss"], wanted, rtol=1e-12, atol=0)
+@pytest.mark.parametrize("shared", [False, True], ids=["a set a run", "one set for all"])
+@pytest.mark.parametrize("bounds", [(1, 1, 1000), (2, 30, 1000), (2, 1000, 40), (3, 1000, 1000)])
+def test_evaluation_does_not_depend_on_the_parts_it_is_done_in_and_no_part_is_above_its_bounds(
+    bounds, shared, monkeypatch
+):
+    tasks, params, counts = random_episode(Sizes(R=1 if shared else 3, B=7)), random_params(LEARNER, 3), [3, 2, 1]
+    wanted = [
+        evaluate(LEARNER, {name: p[r : r + 1] for name, p in params.items()},
+                 tasks.runs(0, 1) if shared else tasks.runs(r, r + 1), counts=counts[r : r + 1])["loss"]
+        for r in range(3)
+    ]  # fmt: skip
+    seen, predict = [], LSTM.predict
+
+    def noted(self, params, fast, query_x):
+        seen.append(query_x.shape[:3])
+        return predict(self, params, fast, query_x)
+
+    monkeypatch.setattr(LSTM, "predict", noted)
+    monkeypatch.setitem(evaluation.AT_ONCE, "cpu", Bounds(*bounds))
+    losses = evaluate(LEARNER, params, tasks, counts=counts)["loss"]
+    torch.testing.assert_close(losses, torch.cat(wanted), rtol=1e-12, atol=0)
+    support, queries = tasks.support_y.shape[2], tasks.query_y.shape[2]
+    for runs, some, _ in seen:
+        assert runs <= bounds[0]
+        assert some == 1 or runs * some * queries <= bounds[1]
+        assert some == 1 or runs * some * (support + queries) <= bounds[2]
 
 
 def test_one_set_of_tasks_serves_all_runs():
