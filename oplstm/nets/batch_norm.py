@@ -5,6 +5,7 @@ is averaged over tasks or runs, and nothing is remembered.
 """
 
 import math
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -23,10 +24,47 @@ def batch_norm(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
     Returns:
         The shape of ``x``.
     """
-    over = (2, *range(4, x.ndim))
     shape = (weight.shape[0], weight.shape[1] if weight.ndim == 3 else 1, 1, weight.shape[-1], *(1,) * (x.ndim - 4))
-    count = x.numel() // math.prod(x.shape[axis] for axis in (0, 1, 3))
-    # sums and one scale of few numbers: the derivatives of means and of two scales take more tensors of the size of x
-    centred = x - x.sum(over, keepdim=True) / count
-    variance = centred.square().sum(over, keepdim=True) / count
-    return torch.addcmul(bias.view(shape), centred, (variance + EPSILON).rsqrt() * weight.view(shape))
+    out: Tensor = _BatchNorm.apply(x, weight.view(shape), bias.view(shape))  # type: ignore[no-untyped-call]
+    return out
+
+
+def _over(x: Tensor) -> tuple[tuple[int, ...], int]:
+    """The axes that are normalised over, and how many numbers lie on them."""
+    over = (2, *range(4, x.ndim))
+    return over, math.prod(x.shape[axis] for axis in over)
+
+
+def _moments(x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """``x`` less its mean, that mean, and 1 / the standard deviation."""
+    over, count = _over(x)
+    mean = x.sum(over, keepdim=True) / count
+    centred = x - mean
+    return centred, mean, (centred.square().sum(over, keepdim=True) / count + EPSILON).rsqrt()
+
+
+class _BatchNorm(torch.autograd.Function):
+    """Batch norm with the derivative by hand: less than half the passes over ``x`` that autograd would make.
+
+    The derivative is written in operations that can be differentiated again.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+        centred, mean, inverse = _moments(x)
+        ctx.save_for_backward(x, weight, mean, inverse)
+        return torch.addcmul(bias, centred, inverse * weight)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        x, weight, mean, inverse = ctx.saved_tensors
+        if torch.is_grad_enabled():  # to be differentiated: moments that depend on x
+            centred, mean, inverse = _moments(x)
+        else:
+            centred = x - mean
+        over, count = _over(x)
+        total, along = grad.sum(over, keepdim=True), (grad * centred).sum(over, keepdim=True)
+        scale = inverse * weight
+        grad_x = torch.addcmul(-scale * total / count, grad, scale)
+        grad_x = torch.addcmul(grad_x, centred, -scale * inverse.square() * along / count)
+        return grad_x, (along * inverse).sum_to_size(weight.shape), total.sum_to_size(weight.shape)
