@@ -27,7 +27,7 @@ from oplstm.training.run import Budget, RunConfig, build_run
 from search_spaces.samplers import GRID, make_pruner, make_sampler
 from search_spaces.spaces import NotFinite, enumerate_grid, find_space
 
-RUN_LEVEL = ("lr", "meta_batch_size", "grad_clip")
+RUN_LEVEL = ("lr", "meta_batch_size", "grad_clip", "precision")
 PROBED_CONFIGURATIONS = 64
 """Configurations of the space that are built and checked before a job starts."""
 REHEARSED_PROPOSALS = 3
