@@ -252,7 +252,7 @@ class ImageTasks:
         return Episode(support, episode.support_y, query, episode.query_y)
 
     def _images(self, places: Tensor, dtype: torch.dtype) -> Tensor:
-        there = resident(self.dataset, places.device, self._turns)[places] if places.is_cuda else self._turned(places)
+        there = self._turned(places) if places.is_cpu else resident(self.dataset, places.device, self._turns)[places]
         images = there.movedim(-1, -3).to(dtype, memory_format=torch.contiguous_format).div_(255)
         return images.neg_().add_(1) if self.benchmark.inverted else images
 
