@@ -167,10 +167,9 @@ def end(header: Header, trial: Trial, end: RunEnd, now: float, *, value: str, st
 def best_so_far(header: Header, state: SweepState, now: float) -> list[Record]:
     """The sweep's own curve: the best validation against the number of trials that have ended."""
     leader = state.leader()
-    ended = sum(trial.state in ENDED for trial in state.trials.values())
     if leader is None or leader.best is None or not math.isfinite(leader.best):
         return []
-    return [records.points(key(header), step=ended, metrics={"val/best": leader.best}, timestamp=now)]
+    return [records.points(key(header), step=state.ended, metrics={"val/best": leader.best}, timestamp=now)]
 
 
 def sweep_end(header: Header, state: SweepState, result: FinalResult | None, *, done: bool, now: float) -> list[Record]:
