@@ -226,7 +226,8 @@ class Coordinator:
 
     def _decide(self, trial: Trial, value: float, milestone: int) -> bool:
         """Whether to prune; replayed with every point, because some of Optuna's pruners remember being asked."""
-        if not math.isfinite(value) or milestone == 0:
+        alone = self.job.space is None and self.job.pruner.name is None  # nobody learns from its points
+        if alone or not math.isfinite(value) or milestone == 0:
             return False
         self._proposals.report(trial.number, value, milestone)
         return milestone < trial.total and self._proposals.should_prune(trial.number)

@@ -20,7 +20,8 @@ from tracking.file_lock import FileLock
 from tracking.journal_tail import JournalTail
 from tracking.shipping import Closed, RunVanished, Shipper
 
-_POLL_SECONDS: Final = 0.5
+_POLL_SECONDS: Final = 1.0
+_FLUSH_POLL_SECONDS: Final = 0.05
 _FIRST_DELAY: Final = 0.5
 _MAX_DELAY: Final = 30.0
 _MAX_FLUSH_DELAY: Final = 2.0
@@ -135,11 +136,13 @@ class Outbox:
                 continue
             delay = _FIRST_DELAY
             if not busy:
-                self._wake.wait(_POLL_SECONDS)
+                self._wake.wait(_FLUSH_POLL_SECONDS if self._flushing else _POLL_SECONDS)
 
     def _ship_some(self) -> bool:
-        """Ship one batch; returns whether there may be more at once."""
-        records, end, count = self._tail.read(self._cursor.offset)
+        """Ship one batch; returns whether the next should follow at once.
+
+        A few records can wait for others: a call takes as much time for one point as for hundreds.
+        """
         deferred: list[dict[str, Any]] = []
         if self._cursor.deferred and time.monotonic() >= self._retry_uploads_at:
             deferred = self._cursor.deferred
@@ -148,6 +151,7 @@ class Outbox:
             if self._cursor.doubtful and time.monotonic() >= self._look_for_twins_at:
                 self._shipper.look_for_twins()
                 self._look_for_twins_at = time.monotonic() + _TWIN_SECONDS
+            records, end, count = self._tail.read(self._cursor.offset)
             if end == self._cursor.offset and not deferred:
                 if not self._cursor.deferred:
                     self.last_error = None
@@ -163,7 +167,7 @@ class Outbox:
         self._cursor.save(self._cursor_path)
         if not failed:
             self.last_error = None
-        return True
+        return self._flushing > 0 or not self._tail.is_through(end)
 
     def _upload(self, shipper: Shipper, uploads: list[dict[str, Any]]) -> list[dict[str, Any]]:
         """Upload, and return what failed: an artifact store that is down must not hold up the points."""
