@@ -20,8 +20,10 @@ from tracking.file_lock import FileLock
 from tracking.journal_tail import JournalTail
 from tracking.shipping import Closed, RunVanished, Shipper
 
-_POLL_SECONDS: Final = 1.0
-_FLUSH_POLL_SECONDS: Final = 0.05
+_SHORTEST_REST: Final = 1.0
+_LONGEST_REST: Final = 5.0
+_REST_A_WORK: Final = 200.0  # seconds of rest a processor second: training may wait for this thread's work
+_FLUSH_REST: Final = 0.05
 _FIRST_DELAY: Final = 0.5
 _MAX_DELAY: Final = 30.0
 _MAX_FLUSH_DELAY: Final = 2.0
@@ -118,7 +120,7 @@ class Outbox:
                 self._lock.release()
 
     def _ship_until_closed(self) -> None:
-        delay = _FIRST_DELAY
+        delay, began = _FIRST_DELAY, time.thread_time()
         while True:
             self._wake.clear()
             if self._closing.is_set():
@@ -136,7 +138,9 @@ class Outbox:
                 continue
             delay = _FIRST_DELAY
             if not busy:
-                self._wake.wait(_FLUSH_POLL_SECONDS if self._flushing else _POLL_SECONDS)
+                rest = min(max(_SHORTEST_REST, _REST_A_WORK * (time.thread_time() - began)), _LONGEST_REST)
+                self._wake.wait(_FLUSH_REST if self._flushing else rest)
+                began = time.thread_time()
 
     def _ship_some(self) -> bool:
         """Ship one batch; returns whether the next should follow at once.
