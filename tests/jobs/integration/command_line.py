@@ -94,6 +94,10 @@ class Verb:
         """Ctrl-C: the terminal signals the whole group."""
         os.killpg(self.pid, signal.SIGINT)
 
+    def terminate(self) -> None:
+        """kill: the process alone, as a batch system or a service manager does."""
+        os.kill(self.pid, signal.SIGTERM)
+
     def kill(self) -> None:
         """kill -9 of the whole group."""
         try:
