@@ -63,7 +63,7 @@ class Coordinator:
     def _replay(self, known: Sequence[dict[str, Any]]) -> None:
         """Put the study and the state where the journal says they were."""
         for record in known:
-            if record.get("kind") != "sweep":
+            if "event" not in record:
                 continue
             self.state.apply(record)
             if record["event"] == "asked":
@@ -217,7 +217,7 @@ class Coordinator:
                 wanted = not known or point.update in trial.pruned_at
             else:
                 wanted = self._decide(trial, point.metrics[self._value], point.milestone)
-                records += sweep_records.point(self.header, trial, point, prune=wanted, now=time.time())
+                records.append(sweep_records.point(self.header, trial, point, prune=wanted, now=time.time()))
             if wanted:
                 prune.append(point.run)
         if records:

@@ -128,13 +128,14 @@ def _placed(header: Header, pack: str, trials: Sequence[Trial], device: dict[str
     return [records.tags(key(header, trial), tags) for trial in trials]
 
 
-def point(header: Header, trial: Trial, point: Point, *, prune: bool, now: float) -> list[Record]:
-    """One meta-validation point and the decision that followed; its timestamp never changes."""
-    metrics = _finite(point.metrics)
-    own = _event(
-        "point", trial=trial.name, update=point.update, milestone=point.milestone, prune=prune, metrics=metrics
-    )  # fmt: skip
-    return [own, records.points(key(header, trial), step=point.update, metrics=metrics, timestamp=now)]
+def point(header: Header, trial: Trial, point: Point, *, prune: bool, now: float) -> Record:
+    """One meta-validation point and the decision that followed; its timestamp never changes.
+
+    The sweep's own record and MLflow's are one here, unlike elsewhere: they hold the same metrics, and come often.
+    """
+    tracked = records.points(key(header, trial), step=point.update, metrics=_finite(point.metrics), timestamp=now)
+    own = _event("point", trial=trial.name, update=point.update, milestone=point.milestone, prune=prune)
+    return own | tracked
 
 
 def end(header: Header, trial: Trial, end: RunEnd, now: float, *, value: str, state: str | None = None) -> list[Record]:

@@ -226,8 +226,8 @@ class SweepState:
         return cls(Journal.read(folder.journal) if folder.journal.exists() else ())
 
     def apply(self, record: Mapping[str, Any]) -> None:
-        """Take in one record; those of other kinds are ignored."""
-        if record.get("kind") == "sweep":
+        """Take in one record; those that are for MLflow alone are ignored."""
+        if "event" in record:
             getattr(self, f"_on_{record['event']}")(record)
 
     def _on_asked(self, record: Mapping[str, Any]) -> None:
