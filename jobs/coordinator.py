@@ -4,6 +4,7 @@ Every decision (what to train, what shares a pack, what to prune) is journaled b
 coordinator is rebuilt from the journal; so a resumed sweep repeats its decisions and never changes them.
 """
 
+import itertools
 import math
 import time
 from collections.abc import Callable, Sequence
@@ -62,7 +63,7 @@ class Coordinator:
     def _replay(self, known: Sequence[dict[str, Any]]) -> None:
         """Put the study and the state where the journal says they were."""
         for record in known:
-            if record.get("kind") != "sweep":
+            if "event" not in record:
                 continue
             self.state.apply(record)
             if record["event"] == "asked":
@@ -114,10 +115,10 @@ class Coordinator:
             if pack.unended():  # others may have taken them
                 return self._assignment(pack)
         self._ask_for(self._size or 1)
-        waiting = packing.waiting(self.state)
-        if not waiting:
+        first = next(iter(self.state.waiting.values()), None)
+        if first is None:
             return None
-        trials = packing.waiting(self.state, waiting[0].signature)[: self._size or 1]
+        trials = list(itertools.islice(self.state.waiting_like(first.signature).values(), self._size or 1))
         name = f"pack-{len(self.state.packs):04d}"
         self._write([sweep_records.packed(name, trials), *self._new_runs(trials)])
         return self._assignment(self.state.packs[name])
@@ -145,7 +146,7 @@ class Coordinator:
     def _ask_for(self, count: int) -> None:
         """Ask until so many trials wait; for all, if packs hold several and the sampler learns nothing from results."""
         everything = self._size != 1 and not is_adaptive(self.job.sampler.name)
-        while not self.state.exhausted and (everything or len(packing.waiting(self.state)) < count):
+        while not self.state.exhausted and (everything or len(self.state.waiting) < count):
             proposal = self._proposals.ask()
             if proposal is None:
                 self._write([{"kind": "sweep", "event": "exhausted"}])
@@ -170,7 +171,7 @@ class Coordinator:
         if self.state.exhausted:
             return len(others)
         resting = [trial for trial in others if trial.state != "waiting"]
-        return len(resting) + len(packing.waiting(self.state)) + self._unasked()
+        return len(resting) + len(self.state.waiting) + self._unasked()
 
     def joins(self, name: str, update: int, room: int) -> list[tuple[str, dict[str, Any]]]:
         """Trials that come into a pack at one of its updates, as (name, run). A repeat is answered as before.
@@ -211,12 +212,12 @@ class Coordinator:
         records, prune = [], []
         for point in points:
             trial = self.state.by_name[point.run]
-            known = any(earlier["update"] == point.update for earlier in trial.points)
+            known = point.update in trial.updates
             if known or trial.state in ENDED:
                 wanted = not known or point.update in trial.pruned_at
             else:
                 wanted = self._decide(trial, point.metrics[self._value], point.milestone)
-                records += sweep_records.point(self.header, trial, point, prune=wanted, now=time.time())
+                records.append(sweep_records.point(self.header, trial, point, prune=wanted, now=time.time()))
             if wanted:
                 prune.append(point.run)
         if records:
@@ -225,7 +226,8 @@ class Coordinator:
 
     def _decide(self, trial: Trial, value: float, milestone: int) -> bool:
         """Whether to prune; replayed with every point, because some of Optuna's pruners remember being asked."""
-        if not math.isfinite(value) or milestone == 0:
+        alone = self.job.space is None and self.job.pruner.name is None  # nobody learns from its points
+        if alone or not math.isfinite(value) or milestone == 0:
             return False
         self._proposals.report(trial.number, value, milestone)
         return milestone < trial.total and self._proposals.should_prune(trial.number)
@@ -261,13 +263,13 @@ class Coordinator:
 
     def progress(self) -> dict[str, Any]:
         """Counts, best so far and the share of the work that is done, for a progress bar."""
-        leader, counts = self.state.leader(), self.state.counts()
+        leader = self.state.leader()
         return {
-            "fraction": sum(trial.fraction for trial in self.state.trials.values()),
+            "fraction": self.state.fraction,
             "trials": self.job.trial_limit,
             "asked": len(self.state.trials),
             "exhausted": self.state.exhausted,
-            "counts": dict(counts),
+            "counts": dict(self.state.counts()),
             "best": None if leader is None else leader.best,
             "leader": None if leader is None else leader.name,
             "waiting_records": self._outbox.pending(),
@@ -285,7 +287,7 @@ class Coordinator:
         Returns:
             The number of records that still wait for the server.
         """
-        done = self.state.exhausted and all(trial.state in ENDED for trial in self.state.trials.values())
+        done = self.state.exhausted and self.state.ended == len(self.state.trials)
         if not self.state.finished and self._failure is None:
             result = final_result(self.folder, self.state) if self._final and done else None
             self._write(sweep_records.sweep_end(self.header, self.state, result, done=done, now=time.time()))

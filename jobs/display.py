@@ -100,13 +100,16 @@ def _score_lines(title: str, score: Score) -> list[str]:
 def plan_lines(plan: Plan) -> list[str]:
     """A plan in words."""
     hours = "unknown" if plan.cpu_hours is None else _duration(plan.cpu_hours * 3600)
-    return [
+    lines = [
         f"trials      {plan.trials}",
         f"signatures  {plan.signatures}",
         f"packs       {_packs(plan)}",
         f"time        about {hours} on one core, without pruning",
         f"disk        about {plan.disk_bytes / 2**20:.1f} MiB",
     ]
+    if plan.learns_from_results is not None:
+        lines.append(f"drawn       at random: what {plan.learns_from_results} proposes depends on results")
+    return lines
 
 
 def _packs(plan: Plan) -> str:

@@ -7,7 +7,7 @@ import importlib.resources
 import json
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +27,7 @@ from oplstm.training.run import Budget, RunConfig, build_run
 from search_spaces.samplers import GRID, make_pruner, make_sampler
 from search_spaces.spaces import NotFinite, enumerate_grid, find_space
 
-RUN_LEVEL = ("lr", "meta_batch_size", "grad_clip")
+RUN_LEVEL = ("lr", "meta_batch_size", "grad_clip", "precision")
 PROBED_CONFIGURATIONS = 64
 """Configurations of the space that are built and checked before a job starts."""
 REHEARSED_PROPOSALS = 3
@@ -77,9 +77,8 @@ class Job(Section):
             raise TypeError(f"a space must return a dictionary of hyperparameters, got {suggested!r}")
         return {**suggested, **self.fixed}
 
-    def run_data(self, suggested: Mapping[str, Any], number: int, *, final: bool = False) -> dict[str, Any]:
-        """Plain data of the run that trial ``number`` trains."""
-        seed = derived_seed(self.seed, number, final=final)
+    def run_data(self, suggested: Mapping[str, Any]) -> dict[str, Any]:
+        """Plain data of the run of a configuration, as that of trial 0."""
         benchmark = BENCHMARKS.get(str(self.benchmark.get("name")))
         of_tasks = {f.name for f in fields(benchmark)} if benchmark else set()
         return {
@@ -87,9 +86,8 @@ class Job(Section):
             "hyperparameters": {k: v for k, v in suggested.items() if k not in RUN_LEVEL and k not in of_tasks},
             "benchmark": {**self.benchmark, **{k: v for k, v in suggested.items() if k in of_tasks}},
             "budget": self.budget,
-            "seed": seed,
-            "evaluation_seed": seed if final else self.seed,
-            "final": final,
+            "seed": derived_seed(self.seed, 0),
+            "evaluation_seed": self.seed,
             **{k: suggested[k] for k in RUN_LEVEL if k in suggested},
         }
 
@@ -283,7 +281,7 @@ def _check_job(job: Job, problems: Problems) -> None:
     reported: set[tuple[str, ...]] = set()  # the first of many configurations speaks for the others
     for suggested in [{**job.fixed}] if job.space is None else _probe(job, problems):
         found = Problems()
-        build_run(job.run_data(suggested, 0), found)
+        build_run(job.run_data(suggested), found)
         new = [(path, message) for path, message in found.found if path not in reported]
         problems.found += [_place_in_job(job, path, message) for path, message in new]
         reported |= {path for path, _ in new}
@@ -370,13 +368,19 @@ def final_budget(job: Job) -> dict[str, Any]:
     return budget | job.final.budget
 
 
-def build_trial_run(job: Job, suggested: Mapping[str, Any], number: int, *, final: bool = False) -> RunConfig:
-    """The run of a checked job's trial.
+def build_trial_run(job: Job, suggested: Mapping[str, Any]) -> RunConfig:
+    """The run of a checked job's configuration, as that of trial 0.
 
     Raises:
         ValueError: The space gave an impossible configuration.
     """
-    return RunConfig.from_dict(job.run_data(suggested, number, final=final))
+    return RunConfig.from_dict(job.run_data(suggested))
+
+
+def numbered(job: Job, run: RunConfig, number: int, *, final: bool) -> RunConfig:
+    """The same run as that of trial ``number``: a trial's number decides its seeds."""
+    seed = derived_seed(job.seed, number, final=final)
+    return replace(run, seed=seed, evaluation_seed=seed if final else job.seed, final=final)
 
 
 def single_configuration(job: Job) -> Job:

@@ -5,40 +5,29 @@ the trials of its signature, and a running one takes in more only when no slot i
 """
 
 import math
-from collections.abc import Hashable, Sequence
+from collections.abc import Sequence
 
 from jobs.pack_sizes import weight
 from jobs.sweep_state import PackState, SweepState, Trial
 
 
-def waiting(state: SweepState, signature: Hashable | None = None) -> list[Trial]:
-    """Trials that are in no pack yet, in the order of their numbers; of one signature, or all."""
-    found = [trial for trial in state.trials.values() if trial.state == "waiting"]
-    return found if signature is None else [trial for trial in found if trial.signature == signature]
-
-
 def candidates(state: SweepState, pack: PackState) -> list[Trial]:
     """Trials that may come into ``pack``: those that wait, then those of packs that no process has begun."""
     signature = pack.trials[0].signature
-    resting = [trial for other in reversed(state.packs.values()) if other is not pack and not other.begun
+    resting = [trial for other in reversed(state.resting_packs) if other is not pack
                for trial in other.unended() if trial.signature == signature]  # fmt: skip
-    return waiting(state, signature) + resting
-
-
-def open_packs(state: SweepState) -> list[PackState]:
-    """Packs that a process has begun and that hold runs which have not ended."""
-    return [pack for pack in state.packs.values() if pack.begun and pack.unended()]
+    return [*state.waiting_like(signature).values(), *resting]
 
 
 def share_of_new_pack(state: SweepState, pack: PackState, trials: int, slots: int) -> int:
     """Runs that a pack which begins should hold, its own among them, if so many ``trials`` could be in it."""
-    others = sum(other is not pack for other in open_packs(state))
+    others = sum(other is not pack for other in state.running_packs)
     return math.ceil(trials / max(1, slots - others))
 
 
 def share_of_running_pack(state: SweepState, trials: int, slots: int) -> int:
     """How many of so many ``trials`` a running pack should take in: none while a slot is free for a pack of theirs."""
-    return 0 if len(open_packs(state)) < slots else math.ceil(trials / slots)
+    return 0 if len(state.running_packs) < slots else math.ceil(trials / slots)
 
 
 def heaviest(trials: Sequence[Trial]) -> Trial:

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 
 from jobs.home import PACK_SIZES
+from jobs.job_sections import Sampler
 from jobs.jobfile import Job
 from jobs.pack_sizes import planned_packs
 from jobs.proposals import Proposals
@@ -16,6 +17,7 @@ from oplstm.configuration import Problems, build
 from oplstm.episodes.registry import BENCHMARKS
 from oplstm.training.pack import Device, Pack
 from oplstm.training.run import RunConfig
+from search_spaces.samplers import is_adaptive
 
 PROBED_SIGNATURES = 6
 PROBE_UPDATES = 3
@@ -37,6 +39,8 @@ class Plan:
         cpu_hours: Estimated from a few updates of some shapes, T and meta-batch sizes on this machine; None if it was
             not measured.
         disk_bytes: Estimated.
+        learns_from_results: The sampler, where its proposals depend on results, which a plan has none of: it draws at
+            random from the space instead, as such samplers begin. None where it has what the sweep will try.
     """
 
     trials: int
@@ -45,6 +49,7 @@ class Plan:
     pack_sizes: tuple[int, ...] | None
     cpu_hours: float | None
     disk_bytes: int
+    learns_from_results: str | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data for JSON."""
@@ -58,7 +63,8 @@ def make_plan(job: Job, data: Path) -> Plan:
         RequestError: The datasets that it needs are not in the folder ``data``.
     """
     check_data(job, data)
-    proposals = Proposals(job)
+    learns = job.sampler.name if job.space is not None and is_adaptive(job.sampler.name) else None
+    proposals = Proposals(job.model_copy(update={"sampler": Sampler()}) if learns else job)
     runs: list[RunConfig] = []
     while len(runs) < PLANNED_AT_MOST and (proposal := proposals.ask()) is not None:
         runs.append(proposal.run)
@@ -67,7 +73,7 @@ def make_plan(job: Job, data: Path) -> Plan:
     firsts = {(run.signature, run.passes(training=True), run.meta_batch_size): run for run in reversed(runs)}
     probed = list(firsts.values())[:: max(1, len(firsts) // PROBED_SIGNATURES)]
     seconds = sum(_seconds(run, data) for run in probed) / len(probed) * len(runs)
-    return Plan(len(runs), len(groups), packs, pack_sizes, seconds / 3600, disk_bytes(job))
+    return Plan(len(runs), len(groups), packs, pack_sizes, seconds / 3600, disk_bytes(job), learns)
 
 
 def _seconds(run: RunConfig, data: Path) -> float:

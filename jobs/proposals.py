@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import Any
 
 import optuna
-from optuna.storages import BaseStorage, InMemoryStorage, JournalStorage
+from optuna.storages import BaseStorage, InMemoryStorage
 from optuna.trial import FixedTrial, Trial, TrialState
 
-from jobs.jobfile import Job, build_trial_run
-from jobs.study_file import StudyFile
+from jobs.jobfile import Job, build_trial_run, numbered
+from jobs.study_file import StudyFile, StudyStorage
 from oplstm.training.run import RunConfig
 from search_spaces.samplers import make_pruner, make_sampler
 from search_spaces.spaces import NotFinite, enumerate_grid, find_space
@@ -46,7 +46,7 @@ class Proposals:
 
     def __init__(self, job: Job, study_file: Path | None = None, *, name: str = "study", final: bool = False) -> None:
         self._job, self._final = job, final
-        storage: BaseStorage = InMemoryStorage() if study_file is None else JournalStorage(StudyFile(study_file))
+        storage: BaseStorage = InMemoryStorage() if study_file is None else StudyStorage(StudyFile(study_file))
         pruner = make_pruner(job.pruner.name, job.pruner.options, patience=job.pruner.patience)
         self._study = optuna.create_study(
             study_name=name, storage=storage, pruner=pruner, direction=job.measure.direction
@@ -54,15 +54,18 @@ class Proposals:
         self._trials: dict[int, Trial] = {}
         self._seen: set[Any] = set()
         self._asked = 0
+        self._made = 0  # trials of Optuna's, repeats included
         self._planned: list[dict[str, Any]] = list(job.enqueue)
         if job.space and job.is_grid:
             self._planned += enumerate_grid(find_space(job.space))
 
-    def _identity(self, suggested: Mapping[str, Any]) -> Any:
-        """Two trials with the same identity would be the same experiment."""
-        if self._job.space is None:
-            return self._asked
-        return build_trial_run(self._job, suggested, 0)
+    def _is_new(self, run: RunConfig) -> bool:
+        """Whether no trial with this run was proposed; without a space trials differ in their seeds alone."""
+        return self._job.space is None or run not in self._seen
+
+    def _first(self, suggested: Mapping[str, Any]) -> RunConfig:
+        """The run of a configuration, as that of trial 0: two trials with the same would be the same experiment."""
+        return build_trial_run(self._job, suggested)
 
     def ask(self) -> Proposal | None:
         """The next configuration, or None when the trials are used up or the space is exhausted."""
@@ -71,16 +74,15 @@ class Proposals:
             return None
         while self._planned:
             params = self._planned.pop(0)
-            if self._identity(self._job.suggest(FixedTrial(params))) not in self._seen:
+            if self._is_new(self._first(self._job.suggest(FixedTrial(params)))):
                 return self._propose(params)
         if self._job.is_grid:
             return None
         for draws in range(1, REPEATS_BEFORE_ENUMERATING + 1):
             trial = self._ask_optuna()
-            suggested = self._job.suggest(trial)
-            identity = self._identity(suggested)
-            if identity not in self._seen:
-                return self._accept(trial, suggested, draws, identity)
+            first = self._first(self._job.suggest(trial))
+            if self._is_new(first):
+                return self._accept(trial, first, draws)
             self._study.tell(trial, state=TrialState.FAIL)
         return self._ask_unseen()
 
@@ -88,30 +90,30 @@ class Proposals:
         """After many repeats: a finite space is nearly used up, so look for what is left of it."""
         try:
             for params in enumerate_grid(find_space(str(self._job.space))):
-                if self._identity(self._job.suggest(FixedTrial(params))) not in self._seen:
+                if self._is_new(self._first(self._job.suggest(FixedTrial(params)))):
                     return self._propose(params, draws=REPEATS_BEFORE_ENUMERATING)
         except NotFinite:
             pass
         return None
 
-    def _ask_optuna(self) -> Trial:
+    def _ask_optuna(self, *, enqueued: bool = False) -> Trial:
         sampler = self._job.sampler
-        number = len(self._study.get_trials(deepcopy=False))
-        self._study.sampler = make_sampler(sampler.name, sampler.options, seed=self._job.seed, trial=number)
+        self._study.sampler = make_sampler(sampler.name, sampler.options, seed=self._job.seed, trial=self._made)
+        self._made += not enqueued
         return self._study.ask()
 
     def _propose(self, params: Mapping[str, Any], draws: int = 0) -> Proposal:
         self._study.enqueue_trial(dict(params))
-        trial = self._ask_optuna()
-        return self._accept(trial, self._job.suggest(trial), draws)
+        self._made += 1
+        trial = self._ask_optuna(enqueued=True)
+        return self._accept(trial, self._first(self._job.suggest(trial)), draws)
 
-    def _accept(self, trial: Trial, suggested: Mapping[str, Any], draws: int, identity: Any | None = None) -> Proposal:
-        self._seen.add(self._identity(suggested) if identity is None else identity)
+    def _accept(self, trial: Trial, first: RunConfig, draws: int) -> Proposal:
+        self._seen.add(first)
         number = self._asked
         self._asked += 1
         self._trials[number] = trial
-        run = build_trial_run(self._job, suggested, number, final=self._final)
-        return Proposal(number, dict(trial.params), run, draws)
+        return Proposal(number, dict(trial.params), numbered(self._job, first, number, final=self._final), draws)
 
     def replay(self, params: Mapping[str, Any], draws: int) -> Proposal:
         """Put a trial that was asked for earlier back into the study.
@@ -123,7 +125,7 @@ class Proposals:
             trial = self._ask_optuna()
             suggested = self._job.suggest(trial)
             if trial.params == params:
-                return self._accept(trial, suggested, draws)
+                return self._accept(trial, self._first(suggested), draws)
             self._study.tell(trial, state=TrialState.FAIL)
         return self._propose(params, draws)
 

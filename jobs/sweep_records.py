@@ -128,13 +128,14 @@ def _placed(header: Header, pack: str, trials: Sequence[Trial], device: dict[str
     return [records.tags(key(header, trial), tags) for trial in trials]
 
 
-def point(header: Header, trial: Trial, point: Point, *, prune: bool, now: float) -> list[Record]:
-    """One meta-validation point and the decision that followed; its timestamp never changes."""
-    own = _event(
-        "point", trial=trial.name, update=point.update, milestone=point.milestone, prune=prune,
-        metrics=_finite(point.metrics),
-    )  # fmt: skip
-    return [own, records.points(key(header, trial), step=point.update, metrics=_finite(point.metrics), timestamp=now)]
+def point(header: Header, trial: Trial, point: Point, *, prune: bool, now: float) -> Record:
+    """One meta-validation point and the decision that followed; its timestamp never changes.
+
+    The sweep's own record and MLflow's are one here, unlike elsewhere: they hold the same metrics, and come often.
+    """
+    tracked = records.points(key(header, trial), step=point.update, metrics=_finite(point.metrics), timestamp=now)
+    own = _event("point", trial=trial.name, update=point.update, milestone=point.milestone, prune=prune)
+    return own | tracked
 
 
 def end(header: Header, trial: Trial, end: RunEnd, now: float, *, value: str, state: str | None = None) -> list[Record]:
@@ -167,10 +168,9 @@ def end(header: Header, trial: Trial, end: RunEnd, now: float, *, value: str, st
 def best_so_far(header: Header, state: SweepState, now: float) -> list[Record]:
     """The sweep's own curve: the best validation against the number of trials that have ended."""
     leader = state.leader()
-    ended = sum(trial.state in ENDED for trial in state.trials.values())
     if leader is None or leader.best is None or not math.isfinite(leader.best):
         return []
-    return [records.points(key(header), step=ended, metrics={"val/best": leader.best}, timestamp=now)]
+    return [records.points(key(header), step=state.ended, metrics={"val/best": leader.best}, timestamp=now)]
 
 
 def sweep_end(header: Header, state: SweepState, result: FinalResult | None, *, done: bool, now: float) -> list[Record]:

@@ -4,6 +4,7 @@ A trial is ``waiting`` (asked for), then ``running``, and ends as ``complete``, 
 ``stopped`` is not an end: resume makes it ``running`` again.
 """
 
+import heapq
 import json
 import math
 from collections import Counter
@@ -81,6 +82,7 @@ class Trial:
         pack: Where it is trained.
         joined: The pack's update at which it came in; None for before the first.
         points: Its meta-validation points.
+        updates: Those of its points.
         milestone: Of the last one.
         pruned_at: Updates whose points were answered with prune.
         best_update: Update of the best weights.
@@ -95,6 +97,7 @@ class Trial:
     pack: str | None = None
     joined: int | None = None
     points: list[dict[str, float]] = field(default_factory=list)
+    updates: set[int] = field(default_factory=set)
     milestone: int = 0
     pruned_at: set[int] = field(default_factory=set)
     best_update: int = 0
@@ -111,7 +114,7 @@ class Trial:
         """The run, built."""
         return RunConfig.from_dict(self.run)
 
-    @property
+    @cached_property
     def signature(self) -> Hashable:
         """What it must have in common with others to share a pack."""
         return self.config.signature
@@ -119,8 +122,7 @@ class Trial:
     @property
     def best(self) -> float | None:
         """Best validation loss so far."""
-        values = [point["val/best"] for point in self.points if "val/best" in point]
-        return values[-1] if values else None
+        return next((point["val/best"] for point in reversed(self.points) if "val/best" in point), None)
 
     @property
     def cost(self) -> float:
@@ -160,10 +162,25 @@ class PackState:
     joins: dict[int, list[str]] = field(default_factory=dict)
     begun: bool = False
     device: dict[str, str] = field(default_factory=dict)
+    _unended: dict[int, Trial] = field(default_factory=dict, repr=False)
+
+    def add(self, trial: Trial) -> None:
+        """A trial comes into it."""
+        self.trials.append(trial)
+        self._unended[trial.number] = trial
+
+    def remove(self, trial: Trial) -> None:
+        """A trial leaves it before it has begun."""
+        self.trials.remove(trial)
+        del self._unended[trial.number]
+
+    def end(self, trial: Trial) -> None:
+        """One of its trials has ended."""
+        self._unended.pop(trial.number, None)
 
     def unended(self) -> list[Trial]:
         """Its trials that are still to be trained."""
-        return [trial for trial in self.trials if trial.state not in ENDED]
+        return list(self._unended.values())
 
     @property
     def initial(self) -> list[str]:
@@ -172,7 +189,18 @@ class PackState:
 
 
 class SweepState:
-    """Trials and decisions of a sweep; ``apply`` takes each journal record once, in order."""
+    """Trials and decisions of a sweep; ``apply`` takes each journal record once, in order.
+
+    What the coordinator asks for at every call is kept up to date here, so that no call looks at all trials.
+
+    Attributes:
+        trials: By number.
+        by_name: The same by name.
+        packs: By name, in the order in which they were made.
+        exhausted: Whether there is nothing more to ask for.
+        finished: Whether the sweep has ended.
+        promoted: What ``promote`` picked.
+    """
 
     def __init__(self, records: Iterable[Mapping[str, Any]] = ()) -> None:
         self.trials: dict[int, Trial] = {}
@@ -181,6 +209,14 @@ class SweepState:
         self.exhausted = False
         self.finished = False
         self.promoted: dict[str, Any] | None = None
+        self._counts: Counter[str] = Counter()
+        self._waiting: dict[int, Trial] = {}
+        self._waiting_alike: dict[Hashable, dict[int, Trial]] = {}
+        self._ungrouped: list[Trial] = []
+        self._placed: dict[int, Trial] = {}
+        self._resting: dict[str, PackState] = {}
+        self._running: dict[str, PackState] = {}
+        self._ranking: list[tuple[float, int]] = []
         for record in records:
             self.apply(record)
 
@@ -190,25 +226,28 @@ class SweepState:
         return cls(Journal.read(folder.journal) if folder.journal.exists() else ())
 
     def apply(self, record: Mapping[str, Any]) -> None:
-        """Take in one record; those of other kinds are ignored."""
-        if record.get("kind") == "sweep":
+        """Take in one record; those that are for MLflow alone are ignored."""
+        if "event" in record:
             getattr(self, f"_on_{record['event']}")(record)
 
     def _on_asked(self, record: Mapping[str, Any]) -> None:
         trial = Trial(record["trial"], record["params"], record["run"])
-        self.trials[trial.number] = self.by_name[trial.name] = trial
+        self.trials[trial.number] = self.by_name[trial.name] = self._waiting[trial.number] = trial
+        self._ungrouped.append(trial)
+        self._counts[trial.state] += 1
 
     def _on_exhausted(self, record: Mapping[str, Any]) -> None:
         self.exhausted = True
 
     def _on_packed(self, record: Mapping[str, Any]) -> None:
-        pack = self.packs[record["pack"]] = PackState(record["pack"])
+        pack = self.packs[record["pack"]] = self._resting[record["pack"]] = PackState(record["pack"])
         self._put(pack, record["trials"])
 
     def _on_sized(self, record: Mapping[str, Any]) -> None:
         pack = self.packs[record["pack"]]
-        pack.capacity, pack.begun = record["capacity"], True
+        pack.capacity = record["capacity"]
         self._put(pack, record["trials"])
+        self._begin(pack)
 
     def _on_joined(self, record: Mapping[str, Any]) -> None:
         pack = self.packs[record["pack"]]
@@ -220,27 +259,52 @@ class SweepState:
         for name in names:
             trial = self.by_name[name]
             if trial.pack is not None:
-                self.packs[trial.pack].trials.remove(trial)
-            pack.trials.append(trial)
-            trial.pack, trial.joined, trial.state = pack.name, update, "running"
+                self.packs[trial.pack].remove(trial)
+            if self._waiting.pop(trial.number, None) is not None and self._waiting_alike:
+                self._waiting_alike.get(trial.signature, {}).pop(trial.number, None)
+            pack.add(trial)
+            self._placed[trial.number] = trial
+            trial.pack, trial.joined = pack.name, update
+            self._set(trial, "running")
+
+    def _set(self, trial: Trial, state: str) -> None:
+        self._counts[trial.state] -= 1
+        self._counts[state] += 1
+        trial.state = state
+
+    def _begin(self, pack: PackState) -> None:
+        pack.begun = True
+        self._resting.pop(pack.name, None)
+        self._running[pack.name] = pack
 
     def _on_started(self, record: Mapping[str, Any]) -> None:
         pack = self.packs[record["pack"]]
-        pack.begun, pack.device = True, record["device"]
+        pack.device = record["device"]
+        self._begin(pack)
         for trial in pack.unended():
-            trial.state = "running"
+            self._set(trial, "running")
 
     def _on_point(self, record: Mapping[str, Any]) -> None:
         trial = self.by_name[record["trial"]]
         trial.points.append({"update": record["update"], **record["metrics"]})
+        trial.updates.add(record["update"])
         trial.milestone = record["milestone"]
         if record["prune"]:
             trial.pruned_at.add(record["update"])
+        if trial.best is not None:
+            heapq.heappush(self._ranking, (trial.cost, trial.number))
 
     def _on_ended(self, record: Mapping[str, Any]) -> None:
         trial = self.by_name[record["trial"]]
-        trial.state, trial.note, trial.metrics = record["state"], record["note"], record["metrics"]
-        trial.best_update = record["best_update"]
+        self._set(trial, record["state"])
+        trial.note, trial.metrics, trial.best_update = record["note"], record["metrics"], record["best_update"]
+        if trial.state in ENDED and trial.pack is not None:
+            pack = self.packs[trial.pack]
+            pack.end(trial)
+            self._placed.pop(trial.number, None)
+            if not pack.unended():
+                self._running.pop(pack.name, None)
+                self._resting.pop(pack.name, None)
 
     def _on_finished(self, record: Mapping[str, Any]) -> None:
         self.finished = True
@@ -250,12 +314,50 @@ class SweepState:
 
     def counts(self) -> Counter[str]:
         """Trials by state."""
-        return Counter(trial.state for trial in self.trials.values())
+        return +self._counts
+
+    @property
+    def ended(self) -> int:
+        """How many trials have ended."""
+        return sum(self._counts[state] for state in ENDED)
+
+    @property
+    def fraction(self) -> float:
+        """The work that is done, in trials."""
+        return self.ended + sum(trial.fraction for trial in self._placed.values())
+
+    @property
+    def waiting(self) -> Mapping[int, Trial]:
+        """Trials that are in no pack yet, in the order of their numbers."""
+        return self._waiting
+
+    def waiting_like(self, signature: Hashable) -> Mapping[int, Trial]:
+        """Those of one signature."""
+        for trial in self._ungrouped:
+            if trial.number in self._waiting:
+                self._waiting_alike.setdefault(trial.signature, {})[trial.number] = trial
+        self._ungrouped.clear()
+        return self._waiting_alike.get(signature, {})
+
+    @property
+    def resting_packs(self) -> list[PackState]:
+        """Packs that no process has begun and that hold trials, the oldest first."""
+        return [pack for pack in self._resting.values() if pack.unended()]
+
+    @property
+    def running_packs(self) -> list[PackState]:
+        """Packs that a process has begun and that hold trials which have not ended."""
+        return list(self._running.values())
 
     def leader(self) -> Trial | None:
         """The trial with the best validation so far."""
-        scored = [t for t in self.trials.values() if t.best is not None and t.state not in ("diverged", "failed")]
-        return min(scored, key=lambda trial: trial.cost, default=None)
+        while self._ranking:
+            cost, number = self._ranking[0]
+            trial = self.trials[number]
+            if trial.cost == cost and trial.state not in ("diverged", "failed"):
+                return trial
+            heapq.heappop(self._ranking)  # it is no longer so good, or out
+        return None
 
     def unfinished_packs(self) -> dict[str, PackState]:
         """Packs that were interrupted or stopped, with all their trials.

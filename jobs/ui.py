@@ -1,6 +1,7 @@
 """``oplstm ui``: the MLflow UI, opened where it shows something."""
 
 import json
+import signal
 import time
 import webbrowser
 
@@ -35,11 +36,12 @@ def landing_url(home: Home, uri: str) -> str:
 
 
 def serve(home: Home, uri: str | None, *, port: int | None, browser: bool, as_json: bool) -> None:
-    """Print and open the address; keep the embedded server running until Ctrl-C, also after a sweep's own has ended."""
+    """Print and open the address; keep the embedded server running until Ctrl-C or SIGTERM, whatever sweeps do."""
     if uri is not None:
         with tracking_server(home, uri) as checked:
             _announce(landing_url(home, checked), browser=browser, as_json=as_json)
         return
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # or the server would outlive us
     server = ensure_server(home.path, port=port)
     try:
         _announce(landing_url(home, server.uri), browser=browser, as_json=as_json)

@@ -1,5 +1,6 @@
 """Samplers and pruners that a job may name: every one of Optuna's, and ``grid``."""
 
+import functools
 import inspect
 import warnings
 from collections.abc import Mapping, Sequence
@@ -49,9 +50,14 @@ def make_sampler(name: str, options: Mapping[str, Any], *, seed: int, trial: int
         name = "RandomSampler"
     cls = _find(name, _SAMPLERS, also=[GRID])
     given = dict(options)
-    if "seed" in inspect.signature(cls).parameters and "seed" not in given:
+    if "seed" not in given and _takes_seed(cls):
         given["seed"] = seed if issubclass(cls, QMCSampler) else (seed * 1_000_003 + trial) % 2**32
     return _make(cls, given)  # type: ignore[no-any-return]
+
+
+@functools.cache
+def _takes_seed(cls: type) -> bool:
+    return "seed" in inspect.signature(cls).parameters
 
 
 def make_pruner(name: str | None, options: Mapping[str, Any], *, patience: int | None) -> BasePruner:

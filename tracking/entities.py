@@ -1,8 +1,7 @@
 """What a journal record holds for MLflow, as the entities of its log_batch call."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, NamedTuple
 
 Record = dict[str, Any]
 
@@ -18,8 +17,7 @@ _FIELDS: Final[Mapping[str, Mapping[str, type | tuple[type, ...]]]] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Entity:
+class Entity(NamedTuple):
     """A metric value, a param or a tag of a run."""
 
     kind: Literal["metric", "param", "tag"]

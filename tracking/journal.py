@@ -21,6 +21,7 @@ __all__ = ["Journal", "check_header", "is_locked"]
 
 VERSION: Final = 1
 _HEADER: Final = json.dumps({"format": "oplstm-journal", "version": VERSION}).encode("ascii") + b"\n"
+_ENCODER: Final = json.JSONEncoder(allow_nan=False, separators=(",", ":"))
 _SYNC_SECONDS: Final = 0.5
 _BLOCK: Final = 1 << 16
 
@@ -42,6 +43,7 @@ class Journal:
         try:
             self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
             _mend_tail(self._fd, path)
+            self._size = os.fstat(self._fd).st_size
         except OSError as error:
             self._lock.release()
             raise _write_failed(path, error) from error
@@ -68,13 +70,12 @@ class Journal:
             return
         now = time.time()
         group = [record if "time" in record else {**record, "time": now} for record in records]
-        line = json.dumps(group, allow_nan=False, separators=(",", ":")).encode("ascii") + b"\n"
+        line = _ENCODER.encode(group).encode("ascii") + b"\n"
         with self._mutex:
             if self._fd < 0:
                 raise ValueError(f"the journal {self.path} is closed")
             if self._broken is not None:
                 raise _write_failed(self.path, self._broken)
-            before = os.fstat(self._fd).st_size
             try:
                 written = os.write(self._fd, line)
                 if written < len(line):  # a disk that fills up takes a part and reports it at the next write
@@ -82,9 +83,11 @@ class Journal:
                 if written < len(line):
                     raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
             except OSError as error:
-                self._take_back(before)
+                self._take_back(self._size)
                 raise _write_failed(self.path, error) from error
-        self._dirty.set()
+            self._size += len(line)
+        if not self._dirty.is_set():
+            self._dirty.set()
 
     def sync(self) -> None:
         """Return when all that was appended is on the disk."""

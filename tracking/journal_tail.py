@@ -29,31 +29,39 @@ class JournalTail:
             lines, end = self._lines(self._counted_to)
             if end == self._counted_to:
                 return self._counted
-            self._counted += sum(len(_track_records(line)) for line in lines)
+            self._counted += sum(map(_track_count, lines))
             self._counted_to = end
 
     def read(self, offset: int) -> tuple[list[dict[str, Any]], int, int]:
         """The next track records after `offset`, whole groups, on the disk for good.
 
         Returns:
-            The records, the offset after the last group read, and the number of records.
+            The records, the offset after the last group read, and how many ``count`` counts between the two.
         """
         # Shipped is for ever, so a power cut must not be able to take it from the journal.
-        lines, end = self._lines(offset, durable=True)
+        lines, _ = self._lines(offset, durable=True)
         records: list[dict[str, Any]] = []
+        count = 0
         for line in lines:
             records.extend(_track_records(line))
+            count += _track_count(line)
             offset += len(line)
             if len(records) >= _MAX_RECORDS:
-                return records, offset, len(records)
-        return records, end, len(records)
+                break
+        return records, offset, count
+
+    def is_through(self, offset: int) -> bool:
+        """Whether so little follows `offset` that it can wait for more to come."""
+        return self._size() - offset < _CHUNK // 8
+
+    def _size(self) -> int:
+        try:
+            return os.stat(self._path).st_size
+        except FileNotFoundError:
+            return 0
 
     def _lines(self, offset: int, *, durable: bool = False) -> tuple[list[bytes], int]:
-        try:
-            size = os.stat(self._path).st_size
-        except FileNotFoundError:
-            return [], offset
-        if size <= offset:
+        if self._size() <= offset:
             return [], offset
         with self._path.open("rb") as file:
             if durable:
@@ -64,6 +72,11 @@ class JournalTail:
                 block += more
         end = block.rfind(b"\n") + 1
         return block[:end].splitlines(keepends=True), offset + end
+
+
+def _track_count(line: bytes) -> int:
+    """How many of a line's records are track records, by its text: training waits for this, and JSON takes time."""
+    return line.count(b'"kind":"track"')
 
 
 def _track_records(line: bytes) -> list[dict[str, Any]]:

@@ -20,7 +20,10 @@ from tracking.file_lock import FileLock
 from tracking.journal_tail import JournalTail
 from tracking.shipping import Closed, RunVanished, Shipper
 
-_POLL_SECONDS: Final = 0.5
+_SHORTEST_REST: Final = 1.0
+_LONGEST_REST: Final = 5.0
+_REST_A_WORK: Final = 200.0  # seconds of rest a processor second: training may wait for this thread's work
+_FLUSH_REST: Final = 0.05
 _FIRST_DELAY: Final = 0.5
 _MAX_DELAY: Final = 30.0
 _MAX_FLUSH_DELAY: Final = 2.0
@@ -117,7 +120,7 @@ class Outbox:
                 self._lock.release()
 
     def _ship_until_closed(self) -> None:
-        delay = _FIRST_DELAY
+        delay, began = _FIRST_DELAY, time.thread_time()
         while True:
             self._wake.clear()
             if self._closing.is_set():
@@ -135,11 +138,15 @@ class Outbox:
                 continue
             delay = _FIRST_DELAY
             if not busy:
-                self._wake.wait(_POLL_SECONDS)
+                rest = min(max(_SHORTEST_REST, _REST_A_WORK * (time.thread_time() - began)), _LONGEST_REST)
+                self._wake.wait(_FLUSH_REST if self._flushing else rest)
+                began = time.thread_time()
 
     def _ship_some(self) -> bool:
-        """Ship one batch; returns whether there may be more at once."""
-        records, end, count = self._tail.read(self._cursor.offset)
+        """Ship one batch; returns whether the next should follow at once.
+
+        A few records can wait for others: a call takes as much time for one point as for hundreds.
+        """
         deferred: list[dict[str, Any]] = []
         if self._cursor.deferred and time.monotonic() >= self._retry_uploads_at:
             deferred = self._cursor.deferred
@@ -148,6 +155,7 @@ class Outbox:
             if self._cursor.doubtful and time.monotonic() >= self._look_for_twins_at:
                 self._shipper.look_for_twins()
                 self._look_for_twins_at = time.monotonic() + _TWIN_SECONDS
+            records, end, count = self._tail.read(self._cursor.offset)
             if end == self._cursor.offset and not deferred:
                 if not self._cursor.deferred:
                     self.last_error = None
@@ -163,7 +171,7 @@ class Outbox:
         self._cursor.save(self._cursor_path)
         if not failed:
             self.last_error = None
-        return True
+        return self._flushing > 0 or not self._tail.is_through(end)
 
     def _upload(self, shipper: Shipper, uploads: list[dict[str, Any]]) -> list[dict[str, Any]]:
         """Upload, and return what failed: an artifact store that is down must not hold up the points."""

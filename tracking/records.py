@@ -4,6 +4,7 @@ Every record has `"kind": "track"`, an `"op"` and the `"key"` of its run. What M
 (length, characters, too long a text) is refused or cut here, before it is written.
 """
 
+import functools
 import math
 import re
 from collections.abc import Mapping, Sequence
@@ -127,12 +128,14 @@ def _record(op: str, key: str) -> Record:
     return {"kind": "track", "op": op, "key": _checked_key(key)}
 
 
+@functools.lru_cache(maxsize=4096)
 def _checked_key(key: str) -> str:
     if not _KEY.fullmatch(key):
         raise ValueError(f"a run's key must be up to 200 letters, digits and ._:/- and is {key!r}")
     return key
 
 
+@functools.lru_cache(maxsize=4096)
 def _checked_name(name: str) -> str:
     if not _NAME.fullmatch(name):
         raise ValueError(f"a name must be up to {MAX_NAME} letters, digits, spaces and _./:- and is {name!r}")

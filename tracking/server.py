@@ -128,7 +128,7 @@ def ensure_server(home: Path, *, port: int | None = None, wait: bool = True) -> 
     if wait:
         try:
             server.wait_ready()
-        except WorkError:
+        except BaseException:  # Ctrl-C too: the server is in a session of its own and would go on
             server.stop()
             raise
     return server

@@ -28,7 +28,7 @@ MEMORY_GIB = 4.0
 def measured(section: str, bench: Bench, packs: list[int] | None, projection_updates: int | None) -> Tables:
     """The tables of a section."""
     if section == "orchestration":  # imports Ray and MLflow
-        found: Tables = importlib.import_module("jobs.benchmark.orchestration").sections(bench.progress)
+        found: Tables = importlib.import_module("jobs.benchmark.orchestration").sections(bench)
         return found
     sections: Mapping[str, Callable[[Bench, list[int] | None], Tables]] = {
         "sine": sine.sections,

@@ -116,7 +116,7 @@ def _shares(setting: Setting, pack: Pack, taken: Sequence[float], bench: Bench) 
     rate = setting.meta_batch_size / update  # tasks a second of each run
     seconds = _validation_seconds(setting, len(pack.runs), first=int(bench.seconds * rate), bench=bench)
     return {
-        "sampling": _sampling_seconds(setting, pack, bench) / update,
+        "sampling": sampling_seconds(setting, pack, bench) / update,
         "validation_seconds": seconds,
         "validation": seconds / (setting.updates_between * update),
     }
@@ -133,7 +133,7 @@ def _validation_seconds(setting: Setting, size: int, first: int, bench: Bench) -
         count = min(setting.validation_tasks, GROWTH * count)
 
 
-def _sampling_seconds(setting: Setting, pack: Pack, bench: Bench) -> float:
+def sampling_seconds(setting: Setting, pack: Pack, bench: Bench) -> float:
     """Seconds that drawing the tasks of a meta-update, a window at a time, and gathering their inputs takes."""
     streams = [TaskStream(pack.tasks, run.seed, Split.TRAIN, bench.place.dtype) for run in pack.runs]
     feed = TaskFeed(streams, TaskGroups([setting.meta_batch_size] * len(streams)), bench.place.device)

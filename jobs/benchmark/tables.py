@@ -12,6 +12,10 @@ from rich.table import Table
 
 from jobs.benchmark.measuring import Bench
 
+SMALL_SHARES = (
+    *("waiting", "working", "tracking", "progress", "deciding", "round_trip", "threads", "server_cpu"),
+    *("scheduling", "outbox"),
+)
 COLUMNS = {
     "tasks_per_second": ("tasks/s", "{:.4g}"),
     "expected": ("expected", "{:,g}"),
@@ -23,6 +27,7 @@ COLUMNS = {
     "sampling": ("sampling", "{:.1%}"),
     "validation_seconds": ("s/validation", "{:.2f}"),
     "validation": ("validation", "{:.1%}"),
+    **{name: (name.replace("_", " "), "{:.2%}") for name in SMALL_SHARES},
 }
 """Heading and form of the columns that are not shown as they are."""
 

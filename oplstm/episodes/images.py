@@ -22,6 +22,8 @@ from oplstm.episodes.split import Split
 from oplstm.errors import RequestError
 
 QUARTER_TURNS = 4
+DRAWING = 2
+"""How ``sample`` draws, counted up with every change: the same seeds mean other tasks then."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -129,7 +131,7 @@ class ImageBenchmark:
 
     def digest(self) -> str:
         """SHA-256 over the definition of the benchmark."""
-        definition = {"benchmark": self.name, **dataclasses.asdict(self)}
+        definition = {"benchmark": self.name, "drawing": DRAWING, **dataclasses.asdict(self)}
         return hashlib.sha256(json.dumps(definition, sort_keys=True).encode()).hexdigest()
 
 
@@ -232,13 +234,9 @@ class ImageTasks:
         queries = self.benchmark.queries_of(split)
         labels = rng.permuted(np.broadcast_to(np.arange(ways), (count, ways)), axis=1)
         members = np.asarray(self.dataset.splits[split.classes], dtype=np.int64)
-        drawn = _first_of_a_shuffle(rng.random((count, len(members) * self._turns), dtype=np.float32), ways)
-        turns, classes = np.divmod(drawn, len(members))
+        turns, classes = np.divmod(_drawn(rng, np.full(count, len(members) * self._turns), ways), len(members))
         classes = members[classes]
-        sizes = self._sizes[classes][..., None]
-        keys = rng.random((count, ways, int(self._sizes[members].max())), dtype=np.float32)
-        keys = np.where(np.arange(keys.shape[2]) < sizes, keys, 2.0)
-        images = _first_of_a_shuffle(keys, queries + shots)
+        images = _drawn(rng, self._sizes[classes], queries + shots)
         places = images + self._starts[classes][..., None] + (turns * len(self.dataset.pixels))[..., None]
         one_hot = np.eye(ways)[labels]
 
@@ -254,7 +252,7 @@ class ImageTasks:
         return Episode(support, episode.support_y, query, episode.query_y)
 
     def _images(self, places: Tensor, dtype: torch.dtype) -> Tensor:
-        there = resident(self.dataset, places.device, self._turns)[places] if places.is_cuda else self._turned(places)
+        there = self._turned(places) if places.is_cpu else resident(self.dataset, places.device, self._turns)[places]
         images = there.movedim(-1, -3).to(dtype, memory_format=torch.contiguous_format).div_(255)
         return images.neg_().add_(1) if self.benchmark.inverted else images
 
@@ -279,11 +277,16 @@ class ImageTasks:
         return {"dataset": self.dataset.digest, "split": split_digest}
 
 
-def _first_of_a_shuffle(keys: NDArray[np.floating[Any]], count: int) -> NDArray[np.int64]:
-    """Indices of the ``count`` smallest random keys along the last axis, smallest first: a draw without replacement."""
-    if count < keys.shape[-1]:
-        smallest = np.argpartition(keys, count - 1, axis=-1)[..., :count]
-    else:
-        smallest = np.broadcast_to(np.arange(keys.shape[-1]), keys.shape)
-    order = np.take_along_axis(keys, smallest, axis=-1).argsort(axis=-1, kind="stable")
-    return np.take_along_axis(smallest, order, axis=-1)
+def _drawn(rng: np.random.Generator, sizes: NDArray[np.int64], count: int) -> NDArray[np.int64]:
+    """``count`` of ``sizes (...)`` numbers without replacement, in the order of their drawing: ``(..., count)``.
+
+    Each round draws one of the numbers that are left, as its place among them; the numbers drawn before it are stepped
+    over. So the time does not depend on ``sizes``, and the first numbers do not depend on ``count``.
+    """
+    chosen = np.empty((*sizes.shape, count), dtype=np.int64)
+    for draw in range(count):
+        number = rng.integers(0, sizes - draw)
+        for earlier in np.moveaxis(np.sort(chosen[..., :draw], axis=-1), -1, 0):
+            number += number >= earlier
+        chosen[..., draw] = number
+    return chosen

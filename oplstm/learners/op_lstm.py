@@ -18,6 +18,7 @@ from oplstm.nets.backbone import Backbone, feature_count, features, init_backbon
 from oplstm.nets.batch_norm import batch_norm
 from oplstm.nets.linear import init_linear, linear
 from oplstm.nets.lstm_cell import State, init_lstm_stack, lstm_stack, pool_examples
+from oplstm.nets.precision import matmul
 
 MESSAGE_EPSILON = 1e-7
 
@@ -224,7 +225,7 @@ class OPLSTM(Learner[OPLSTMConfig]):
     def _propagate(self, fast: Fast, above: list[Tensor | None], layer: int, values: list[Tensor]) -> Tensor:
         """Eq. 15, hidden layers: the message of the layer above, sent back through its H; ``(R, B, M, d_layer)``."""
         message = above[layer + 1]
-        return torch.zeros_like(values[layer + 1]) if message is None else message @ fast[layer + 1][0]
+        return torch.zeros_like(values[layer + 1]) if message is None else matmul(message, fast[layer + 1][0])
 
     def _coordinate_step(
         self, params: Params, layer: int, activation: Tensor, error: Tensor, states: list[State | None]
@@ -248,7 +249,7 @@ class OPLSTM(Learner[OPLSTMConfig]):
             messages, inputs = [_unit(h) for h in messages], [_unit(a) for a in inputs]
         elif config.normalisation != "none":
             messages = _scaled(messages, inputs, together=config.normalisation == "all")
-        products = [h.mT @ a for h, a in zip(messages, inputs, strict=True)]
+        products = [matmul(h.mT, a) for h, a in zip(messages, inputs, strict=True)]
         if config.normalisation in ("layer", "all"):
             squares = [p.square().sum((2, 3), keepdim=True) for p in products]
             if config.normalisation == "all":

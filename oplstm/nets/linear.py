@@ -5,6 +5,8 @@ import math
 import torch
 from torch import Tensor
 
+from oplstm.nets.precision import matmul
+
 
 def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """``x W^T + b`` with leading batch axes that broadcast.
@@ -19,9 +21,9 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """
     if x.ndim == weight.ndim == 4 and weight.shape[1] == 1 < x.shape[1] and x.shape[0] == weight.shape[0]:
         # one product serves all tasks of a run
-        out: Tensor = (x.flatten(1, 2) @ weight[:, 0].mT).unflatten(1, x.shape[1:3])
+        out: Tensor = matmul(x.flatten(1, 2), weight[:, 0].mT).unflatten(1, x.shape[1:3])
     else:
-        out = x @ weight.mT
+        out = matmul(x, weight.mT)
     return out if bias is None else out + bias.unsqueeze(-2)
 
 

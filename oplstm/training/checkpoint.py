@@ -19,6 +19,7 @@ from oplstm.episodes.episode import Episode
 from oplstm.episodes.split import Split
 from oplstm.episodes.streams import TaskStream
 from oplstm.errors import WorkError
+from oplstm.nets.precision import arithmetic
 from oplstm.training.evaluation import evaluate
 from oplstm.training.pack import Device, Pack, RunState
 from oplstm.training.run import RunConfig
@@ -135,7 +136,8 @@ class Model:
         """Scores on the first ``count`` tasks of a split drawn from ``seed``, each float64 ``(count,)``."""
         pack = self.pack
         episode = TaskStream(pack.tasks, seed, split).tasks(0, count)
-        found = evaluate(pack.learner, pack.params(pack.state.best_weights), episode, pack.tasks)
+        with arithmetic(self.run.precision, pack.device.device):
+            found = evaluate(pack.learner, pack.params(pack.state.best_weights), episode, pack.tasks)
         return {name: values[0] for name, values in found.items()}
 
     @torch.no_grad()
@@ -168,8 +170,9 @@ class Model:
         one_task = (value.float()[None, None] for value in (support_x, support_y, query_x))
         x, y, query = one_task
         params = self.pack.params(self.pack.state.best_weights)
-        fast = learner.adapt(params, Episode(x, y, query, query))
-        return learner.predict(params, fast, query)[0, 0]
+        with arithmetic(self.run.precision, self.pack.device.device):
+            fast = learner.adapt(params, Episode(x, y, query, query))
+            return learner.predict(params, fast, query)[0, 0]
 
 
 def load_model(folder: Path, data: Path | None = None) -> Model:

@@ -133,28 +133,46 @@ class Trainer:
         self._timed = dict.fromkeys(pack.names, (pack.update, 0.0))
         if not self._resumed:
             self._validate(range(len(pack.runs)))
-        while True:
-            done = [row for row in range(len(pack.runs)) if self._is_over(row)]
-            self._finish(done)
-            if len(done) == len(pack.runs):
-                return
-            pack.keep([row for row in range(len(pack.runs)) if row not in done])
-            self._let_join()
-            if self._listener.should_stop():
+        while self._settle():
+            if not self._advance():
                 self._save()
                 self._end(range(len(pack.runs)), "stopped")
                 return
-            started = time.monotonic()
+            if due := [row for row, milestone in enumerate(self._reached()) if milestone]:
+                self._may_join = True
+                self._validate(due)
+
+    def _settle(self) -> bool:
+        """Test and let go of the runs that are over, let others come in; whether any are left."""
+        pack = self._pack
+        done = [row for row in range(len(pack.runs)) if self._is_over(row)]
+        self._finish(done)
+        if len(done) == len(pack.runs):
+            return False
+        pack.keep([row for row in range(len(pack.runs)) if row not in done])
+        self._let_join()
+        return True
+
+    def _advance(self) -> bool:
+        """Train to the next update at which a run has a validation point or its end; False: asked to stop before."""
+        pack = self._pack
+        goal = min(joined + self._next(row) for row, joined in enumerate(pack.joined))
+        started = time.monotonic()
+        while pack.update < goal:
+            if self._listener.should_stop():
+                return False
             pack.step()
-            due = [row for row in range(len(pack.runs)) if self._milestone(row)]
-            if due and pack.device.device.type == "cuda":
-                torch.cuda.synchronize()  # or the seconds would be those of launching the work
-            self._train_seconds += time.monotonic() - started
             self._listener.on_progress(pack.update, len(pack.runs))
-            if not due:
-                continue
-            self._may_join = True
-            self._validate(due)
+        if pack.device.device.type == "cuda":
+            torch.cuda.synchronize()  # or the seconds would be those of launching the work
+        self._train_seconds += time.monotonic() - started
+        return True
+
+    def _next(self, row: int) -> int:
+        """The run's own next update with a validation point, or its last."""
+        size, own = self._pack.runs[row].meta_batch_size, self._pack.updates[row]
+        last: int = self._last[size]
+        return next((update for update in self._milestones[size] if own < update < last), last)
 
     def _is_over(self, row: int) -> bool:
         """Whether a run's budget is used up."""
@@ -183,10 +201,10 @@ class Trainer:
             self._last[run.meta_batch_size] = pack.budget.update_count(run.meta_batch_size)
         self._validate([row for row, name in enumerate(pack.names) if name in names])
 
-    def _milestone(self, row: int) -> int:
-        """The milestone that a run has just reached; 0 if there is none."""
-        milestone: int = self._milestones[self._pack.runs[row].meta_batch_size].get(self._pack.updates[row], 0)
-        return milestone
+    def _reached(self) -> list[int]:
+        """The milestone that each run has just reached; 0 if there is none."""
+        runs = zip(self._pack.runs, self._pack.updates, strict=True)
+        return [self._milestones[run.meta_batch_size].get(update, 0) for run, update in runs]
 
     def _seconds(self) -> float:
         return self._elapsed + time.monotonic() - self._clock
@@ -240,7 +258,7 @@ class Trainer:
     def _points(self, rows: Sequence[int], scores: dict[str, Tensor]) -> list[Point]:
         pack, state = self._pack, self._pack.state
         interval, analyses = ci95(scores[pack.measure.name]), pack.analyses(rows)
-        points = []
+        points, milestones = [], self._reached()
         for place, row in enumerate(rows):
             name, size = pack.names[row], pack.runs[row].meta_batch_size
             metrics = {f"val/{score}": values[place].mean().item() for score, values in scores.items()}
@@ -255,7 +273,7 @@ class Trainer:
                 update, seconds = self._timed[name]
                 passed = max(self._train_seconds - seconds, 1e-9)
                 metrics["train/tasks_per_second"] = (pack.update - update) * size / passed
-            points.append(Point(name, pack.updates[row], self._milestone(row), metrics))
+            points.append(Point(name, pack.updates[row], milestones[row], metrics))
         return points
 
     def _finish(self, rows: Sequence[int]) -> None:

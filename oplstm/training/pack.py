@@ -17,6 +17,7 @@ from oplstm.episodes.split import Split
 from oplstm.episodes.streams import TaskStream
 from oplstm.learners.learner import Learner
 from oplstm.learners.registry import LEARNERS
+from oplstm.nets.precision import arithmetic
 from oplstm.training.adam import AdamMoments, adam_step
 from oplstm.training.blocks import blocks, saved_bytes, tasks_at_once
 from oplstm.training.captured import Captured
@@ -243,7 +244,8 @@ class Pack:
     def _meta_update(self) -> None:
         """The update itself, which waits for no host and changes the pack's tensors in place; see ``Captured``."""
         state = self.state
-        losses, grad = self._gradients(self._feed.take())
+        with arithmetic(self._first.precision, self.device.device):
+            losses, grad = self._gradients(self._feed.take())
         if self._clip is not None:
             grad = grad.clamp(-self._clip, self._clip)
         losses = losses.double()
@@ -306,7 +308,8 @@ class Pack:
         if rows is not None and len(rows) < len(self.runs):
             index = torch.tensor(rows, device=self.device.device)
             weights, episode = weights[index], episode.of_runs(index)
-        return evaluate(self.learner, self.params(weights, rows), episode, tasks or self.tasks, counts)
+        with arithmetic(self._first.precision, self.device.device):
+            return evaluate(self.learner, self.params(weights, rows), episode, tasks or self.tasks, counts)
 
     def analyses(self, rows: Sequence[int] | None = None) -> dict[str, Tensor]:
         """What the budget asks for beside scores, ``(rows, tasks)`` each, on the first validation tasks."""

@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 import torch
 
+from oplstm.training.captured import EAGER_CALLS
 from oplstm.training.memory import PeakMemory, give_back_freed, predicted_memory
 from oplstm.training.pack import Device, Pack
 from oplstm.training.run import RunConfig
@@ -19,7 +20,8 @@ GAIN = 1.1
 """Twice the runs must train so many times the tasks a second; what does not is measured once more."""
 CUDA_SHARE, CPU_SHARE = 0.8, 0.5
 """Of the free memory, at most so much for a pack."""
-WARM_UPS, WARM_UP_SECONDS = 2, 2.0
+WARM_UPS, WARM_UP_SECONDS = EAGER_CALLS + 1, 2.0
+"""Updates before the clock starts, on a GPU with the capture; fewer if they take that long."""
 BURSTS, BURST_SECONDS, BURST_UPDATES = 3, 0.1, 20
 
 

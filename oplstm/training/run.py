@@ -14,6 +14,7 @@ from oplstm.episodes.registry import BENCHMARKS
 from oplstm.learners.learner import signature
 from oplstm.learners.op_lstm import OPLSTM
 from oplstm.learners.registry import LEARNERS
+from oplstm.nets.precision import Precision
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,6 +94,7 @@ class RunConfig:
         evaluation_seed: Of the validation and test tasks: the sweep's for trials, the run's own for final runs.
         final: Whether this is a final run, whose tasks are disjoint from all that selection used.
         grad_clip: Clamp every number of the meta-gradient to [-grad_clip, grad_clip]; None does not.
+        precision: Of the products in the networks; see ``oplstm.nets.precision``.
     """
 
     learner: str
@@ -105,11 +107,12 @@ class RunConfig:
     evaluation_seed: int
     final: bool = False
     grad_clip: float | None = None
+    precision: Precision = "float32"
 
     @property
     def signature(self) -> Hashable:
         """What must be equal for runs to share a pack."""
-        return self.learner, signature(self.hyperparameters), self.benchmark, self.budget
+        return self.learner, signature(self.hyperparameters), self.benchmark, self.budget, self.precision
 
     def passes(self, *, training: bool) -> int:
         """T of this run."""
@@ -129,6 +132,7 @@ class RunConfig:
             "lr": self.lr,
             "meta_batch_size": self.meta_batch_size,
             "grad_clip": self.grad_clip,
+            "precision": self.precision,
             **dataclasses.asdict(self.hyperparameters),
         }
 
@@ -193,15 +197,16 @@ def build_run(data: Mapping[str, Any], problems: Problems) -> RunConfig | None:
 
 
 _REQUIRED: Any = object()
-_PLAIN: dict[str, tuple[Any, float, Any]] = {
+_PLAIN: dict[str, tuple[Any, float | None, Any]] = {
     "meta_batch_size": (int, 1, _REQUIRED),
     "lr": (float, 0, _REQUIRED),
     "seed": (int, 0, _REQUIRED),
     "evaluation_seed": (int, 0, _REQUIRED),
     "final": (bool, 0, False),
     "grad_clip": (float | None, 0, None),
+    "precision": (Precision, None, "float32"),
 }
-"""Type, lower bound (exclusive for real numbers) and default of a run's own values."""
+"""Type, lower bound (exclusive for real numbers), if any, and default of a run's own values."""
 
 
 def _plain(data: Mapping[str, Any], key: str, problems: Problems) -> Any:
@@ -214,8 +219,8 @@ def _plain(data: Mapping[str, Any], key: str, problems: Problems) -> Any:
     except ValueError as error:
         problems.add(key, str(error))
         return None
-    if value is None:
-        return None
+    if value is None or low is None:
+        return value
     if value < low or (isinstance(value, float) and value == 0):
         problems.add(key, f"must be {'>' if isinstance(value, float) else '>='} {low:g}, got {value:g}")
     elif "seed" in key and value >= 2**63:

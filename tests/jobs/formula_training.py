@@ -137,11 +137,17 @@ def finish(folder: SweepFolder) -> SweepState:
     return SweepState.of(folder)
 
 
+OF_MLFLOW = ("kind", "op", "key", "step", "timestamp")
+
+
 def decisions(folder: SweepFolder) -> list[dict[str, Any]]:
-    """The sweep's own records without the time and place at which they were written, oldest first."""
-    own = [record for record in Journal.read(folder.journal) if record["kind"] == "sweep"]
+    """The sweep's own records without the time and place at which they were written, oldest first.
+
+    Those of points are MLflow's too; what is for MLflow alone, and names the sweep, is left out.
+    """
+    own = [record for record in Journal.read(folder.journal) if "event" in record]
     kept = [record for record in own if record["event"] != "started"]
-    return [{name: value for name, value in record.items() if name != "time"} for record in kept]
+    return [{name: value for name, value in record.items() if name not in ("time", *OF_MLFLOW)} for record in kept]
 
 
 def signatures(state: SweepState) -> dict[str, set[Any]]:

@@ -10,7 +10,7 @@ import torch
 from click.testing import CliRunner
 
 from jobs.benchmark import __main__ as command
-from jobs.benchmark import comparison, growth, images, measuring, orchestration, projection, ragged, sine
+from jobs.benchmark import comparison, growth, images, measuring, projection, ragged, sine
 from jobs.benchmark.measuring import Bench
 from jobs.benchmark.settings import Setting
 from jobs.benchmark.tables import table
@@ -228,7 +228,7 @@ def small(monkeypatch):
     monkeypatch.setattr(measuring, "give_back_freed", lambda device: None)
     monkeypatch.setattr(command, "keep_freed_memory", lambda: True)  # would hold for the tests after this one
     rows = [{"what": "a sweep", "seconds": 1.5}]
-    faked = SimpleNamespace(sections=lambda progress: [("Orchestration", rows)])
+    faked = SimpleNamespace(sections=lambda bench: [("Orchestration", rows)])
     monkeypatch.setitem(sys.modules, "jobs.benchmark.orchestration", faked)
 
 
@@ -303,11 +303,6 @@ def test_a_gpu_that_is_not_there_is_refused(monkeypatch):
     done = CliRunner().invoke(command.main, ["--device", "cuda"])
     assert done.exit_code == 2
     assert "PyTorch finds no GPU here" in done.output
-
-
-def test_a_further_trial_costs_what_the_larger_command_takes_more():
-    rows = orchestration.costs((8, 48), (10.0, 30.0))
-    assert [row["seconds_per_further_trial"] for row in rows] == [None, 0.5]
 
 
 def test_every_run_of_the_ragged_grid_is_in_every_arrangement_once():

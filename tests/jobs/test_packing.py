@@ -58,7 +58,7 @@ def test_a_measured_pack_is_filled_before_its_first_update(tmp_path, coordinator
     assert started["capacity"] == 4
     assert started["runs"] == [coordinator.state.by_name[name].run for name in started["names"]]
     assert records_of(folder, "sized") == [
-        {"kind": "sweep", "event": "sized", "pack": "pack-0000", "capacity": 4, "trials": names_of(1, 2, 3)}
+        {"event": "sized", "pack": "pack-0000", "capacity": 4, "trials": names_of(1, 2, 3)}
     ]
 
 

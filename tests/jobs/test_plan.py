@@ -6,6 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 
+import jobs.proposals
 from jobs.display import plan_lines
 from jobs.jobfile import load_job
 from jobs.plan import PROBE_UPDATES, Plan, disk_bytes, make_plan
@@ -15,6 +16,7 @@ from tests.jobs.formula_training import finish, job, new_sweep, signatures
 
 pytestmark = [pytest.mark.unit, pytest.mark.usefixtures("no_waiting_for_the_disk")]
 
+ONE = {"lr": 0.1, "meta_batch_size": 1}
 GRID = {"sampler": {"name": "grid"}, "trials": None}
 
 
@@ -31,6 +33,25 @@ def test_a_plan_is_what_the_sweep_then_does(pack, tmp_path):
 def test_an_exhausted_space_has_fewer_trials_than_were_asked_for():
     assert make_plan(job("six_cells", trials=50), Path()).trials == 6
     assert make_plan(job("rates", trials=7), Path()).trials == 7
+
+
+@pytest.mark.parametrize("sampler", ["TPESampler", "NSGAIISampler"])
+def test_a_sampler_that_learns_is_planned_at_random_and_the_plan_says_so(sampler, monkeypatch):
+    made = []
+    make = jobs.proposals.make_sampler
+    monkeypatch.setattr(jobs.proposals, "make_sampler", lambda name, *a, **k: made.append(name) or make(name, *a, **k))
+    of = job("mixed", trials=5, sampler={"name": sampler})
+    plan = make_plan(of, Path())
+    assert (plan.trials, plan.learns_from_results) == (5, sampler)
+    assert made.count(sampler) <= 1, "that one is for the disk"
+    assert plan_lines(plan)[-1].split() == f"drawn at random: what {sampler} proposes depends on results".split()
+
+
+@pytest.mark.parametrize("of", [job("rates", trials=3), job("six_cells", **GRID), job(None, fixed=ONE, seeds=3)])
+def test_a_plan_of_what_the_sweep_will_try_says_nothing_of_results(of):
+    plan = make_plan(of, Path())
+    assert plan.learns_from_results is None
+    assert not any("results" in line for line in plan_lines(plan))
 
 
 def test_pinned_dimensions_of_the_grid_of_op_lstm_leave_the_conventions():

@@ -180,3 +180,10 @@ def test_the_study_file_is_optunas_view_and_is_made_anew(tmp_path):
     ]
     assert study.best_value == 2.5
     assert study.trials[0].intermediate_values == {10: 3.0}
+
+
+@pytest.mark.parametrize("sampler", ["grid", "RandomSampler", "TPESampler"])
+def test_a_study_in_a_file_proposes_what_one_in_memory_does(sampler, tmp_path):
+    enqueued = [{"hidden": 3, "lr": 0.1}, {"hidden": 2, "lr": 0.2}]
+    of = job("six_cells", enqueue=enqueued, trials=6, sampler={"name": sampler})
+    assert act_out(Proposals(of, tmp_path / "study.log")) == act_out(Proposals(of))

@@ -94,6 +94,10 @@ class Verb:
         """Ctrl-C: the terminal signals the whole group."""
         os.killpg(self.pid, signal.SIGINT)
 
+    def terminate(self) -> None:
+        """kill: the process alone, as a batch system or a service manager does."""
+        os.kill(self.pid, signal.SIGTERM)
+
     def kill(self) -> None:
         """kill -9 of the whole group."""
         try:
@@ -180,7 +184,7 @@ class Oplstm:
         """The sweep's own journal records of these kinds; [] before there is a journal."""
         path = self.sweep(name).journal
         records = Journal.read(path) if path.exists() else ()
-        return [record for record in records if record["kind"] == "sweep" and record["event"] in kinds]
+        return [record for record in records if record.get("event") in kinds]
 
     def await_points(self, name: str, count: int, *, verb: Verb | None = None, after: int = 0) -> None:
         """Return when the journal holds `count` points beyond update 0, but for the first `after` of them."""

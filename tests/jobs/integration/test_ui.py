@@ -8,6 +8,7 @@ import pytest
 from tests.jobs.integration.command_line import Oplstm, wait_until
 from tests.tracking.conftest import Rest
 from tracking.server import Server
+from tracking.server_process import group_exists
 
 pytestmark = pytest.mark.integration
 
@@ -53,6 +54,18 @@ def test_the_ui_joins_the_server_of_a_training_and_outlives_it(oplstm: Oplstm):
     verb.interrupt()
     assert verb.wait().code == 0
     assert not answers(served), "the last to use the server ends it, whoever started it"
+
+
+@pytest.mark.parametrize("moment", ["serving", "starting"])
+def test_a_ui_that_is_terminated_ends_its_server(oplstm: Oplstm, moment: str):
+    verb = oplstm.start("ui", "--no-browser", "--json")
+    record = oplstm.home.path / "mlflow" / "server.json"
+    wait_until(record.is_file if moment == "starting" else lambda: verb.out().strip())
+    server = json.loads(record.read_text())
+    verb.terminate()
+    verb.wait()
+    assert not group_exists(server["pid"])
+    assert not record.exists()
 
 
 def answers(uri: str) -> bool:

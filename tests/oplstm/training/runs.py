@@ -17,7 +17,15 @@ LEARNERS = {
 BUDGET = {"tasks": 60, "validate_every": 20, "validation_tasks": 9, "test_tasks": 11, "max_hours": None}
 
 
-def run(learner: str = "lstm", *, seed: int = 0, lr: float = 0.01, meta_batch_size: int = 2, **changes) -> RunConfig:
+def run(
+    learner: str = "lstm",
+    *,
+    seed: int = 0,
+    lr: float = 0.01,
+    meta_batch_size: int = 2,
+    precision: str = "float32",
+    **changes,
+) -> RunConfig:
     problems = Problems()
     budget = {**BUDGET, **{key: changes.pop(key) for key in list(changes) if key in (*BUDGET, "updates")}}
     if "updates" in budget:
@@ -31,6 +39,7 @@ def run(learner: str = "lstm", *, seed: int = 0, lr: float = 0.01, meta_batch_si
         "lr": lr,
         "seed": seed,
         "evaluation_seed": 7,
+        "precision": precision,
     }
     built = build_run(data, problems)
     assert built is not None, problems.lines()

@@ -1,5 +1,7 @@
 """Packs on images: each run is what it would be alone, resumes to the bit, and way and shot may differ in training."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -122,3 +124,11 @@ def test_accuracy_selects_and_is_tested(data, tmp_path):
     assert end.metrics["val/best"] == max(accuracy)
     assert end.best_update == [point.update for point in listener.points][accuracy.index(max(accuracy))]
     assert set(end.metrics) == {"val/best", "test/loss", "test/accuracy", "test/ci95"}
+
+
+@pytest.mark.parametrize("learner", LEARNERS)
+def test_an_update_reads_nothing_back_from_the_device(learner, data):
+    built = problems_and_run(learner, benchmark=BENCHMARK | {"rotations": True, "inversion": True})[1]
+    pack = Pack([built, replace(built, seed=1)], ["a", "b"], Device(torch.device("meta"), data=data))
+    pack.step()  # see test_captured.py
+    assert pack.state.weights.is_meta

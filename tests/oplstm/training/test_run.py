@@ -235,6 +235,7 @@ def test_runs_that_differ_in_rates_passes_or_meta_batch_size_share_a_pack(change
         {"hyperparameters.update_bias": True},
         {"hyperparameters.second_order": False},
         {"hyperparameters.loss_on": "every"},
+        {"precision": "bf16"},
     ],
     ids=str,
 )
@@ -253,6 +254,7 @@ def test_digest_is_of_everything():
         {"evaluation_seed": 5},
         {"final": True},
         {"meta_batch_size": 3},
+        {"precision": "tf32"},
         {"hyperparameters.gamma": 0.3},
         {"benchmark.shots": 10},
         {"budget.max_hours": 1},

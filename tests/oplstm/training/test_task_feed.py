@@ -65,3 +65,12 @@ def test_looking_at_the_coming_tasks_does_not_use_them_up():
     seen, taken = feed.batch(), feed.take()
     assert torch.equal(seen.query_y, taken.query_y)
     assert not torch.equal(feed.batch().query_y, taken.query_y)
+
+
+def test_tasks_are_drawn_once_a_window(monkeypatch):
+    feed, drawn = feed_of([128]), []
+    tasks = TaskStream.tasks
+    monkeypatch.setattr(TaskStream, "tasks", lambda *given: drawn.append(given[1:]) or tasks(*given))
+    for update in range(5):
+        feed.prepare(update, [update])
+    assert drawn == [(0, 256), (256, 256), (512, 256)]

@@ -1,0 +1,30 @@
+"""Work done over and over without a GPU; tests of CUDA graphs are in test_cuda.py."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from oplstm.training.captured import Captured
+from oplstm.training.pack import Device, Pack
+from tests.oplstm.training.runs import LEARNERS, run
+
+pytestmark = pytest.mark.unit
+
+
+def test_without_a_gpu_every_call_does_the_work():
+    calls, captured = [], Captured(torch.device("cpu"))
+    for number in range(9):
+        captured(lambda number=number: calls.append(number))
+    assert calls == list(range(9))
+
+
+@pytest.mark.parametrize("learner", LEARNERS)
+def test_an_update_reads_nothing_back_from_the_device(learner):
+    # tensors of this device have no numbers: reading one, or mixing them with the CPU's, is an error, as in a capture
+    device = Device(torch.device("meta"))
+    runs = [run(learner, passes=3, meta_batch_size=4), run(learner, meta_batch_size=2)]
+    pack = Pack([replace(one, grad_clip=0.1) for one in runs], ["a", "b"], device)
+    for _ in range(2):
+        pack.step()
+    assert pack.state.weights.is_meta

@@ -1,0 +1,84 @@
+"""What only a GPU can show: captured updates equal eager ones, nothing waits for the host, resume is exact."""
+
+import pytest
+import torch
+
+from oplstm.training import captured
+from oplstm.training.loop import Trainer
+from oplstm.training.pack import Device, Pack
+from tests.oplstm.training.runs import LEARNERS, Recorder, run
+
+pytestmark = [
+    pytest.mark.integration,
+    pytest.mark.skipif(not torch.cuda.is_available(), reason="needs an NVIDIA GPU"),
+]
+
+UPDATES = 12
+
+
+def pack_of(learner, *, dtype=torch.float32, device="cuda", **changes):
+    runs = [run(learner, seed=seed, lr=0.001 * (seed + 1), **changes) for seed in range(3)]
+    return Pack(runs, ["a", "b", "c"], Device(torch.device(device), dtype))
+
+
+def trained(pack, updates=UPDATES):
+    for _ in range(updates):
+        pack.step()
+    return pack
+
+
+def assert_equal(ours, theirs):
+    for name, tensor in ours.state.tensors().items():
+        assert torch.equal(tensor, theirs.state.tensors()[name]), name
+
+
+@pytest.mark.parametrize("learner", LEARNERS)
+def test_a_captured_update_equals_an_eager_one(learner, monkeypatch):
+    replayed = trained(pack_of(learner))
+    assert replayed._advance._graph is not None
+    monkeypatch.setattr(captured, "EAGER_CALLS", UPDATES)
+    assert_equal(replayed, trained(pack_of(learner)))
+
+
+@pytest.mark.parametrize("learner", LEARNERS)
+def test_a_gpu_computes_what_a_cpu_computes(learner):
+    gpu, cpu = (trained(pack_of(learner, dtype=torch.float64, device=device)) for device in ("cuda", "cpu"))
+    ours, theirs = gpu.state.weights.cpu(), cpu.state.weights
+    assert ((ours - theirs).norm(dim=1) / theirs.norm(dim=1)).max() <= 1e-9
+
+
+def test_a_pack_that_shrinks_is_captured_anew():
+    small = trained(pack_of("op_lstm", dtype=torch.float64))
+    small.keep([0, 2])
+    trained(small)
+    alone = trained(pack_of("op_lstm", dtype=torch.float64), 2 * UPDATES)
+    torch.testing.assert_close(small.state.weights, alone.state.weights[[0, 2]], rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize("learner", LEARNERS)
+def test_between_two_windows_of_tasks_no_update_waits_for_the_device(learner):
+    pack = trained(pack_of(learner), captured.EAGER_CALLS + 1)
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        trained(pack, UPDATES)
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
+
+
+def test_a_stopped_pack_goes_on_to_the_bit(tmp_path):
+    def train(name, stop_at=None):
+        recorder = Recorder(stop_at=stop_at)
+        Trainer(pack_of("lstm"), recorder, tmp_path / name, tmp_path / f"{name}-runs").train()
+        return recorder
+
+    whole = train("whole")
+    stopped = train("parts", stop_at=17)
+    assert {**stopped.metrics(), **train("parts").metrics()} == whole.metrics()
+
+
+@pytest.mark.parametrize(("precision", "tolerance"), [("tf32", 0.01), ("bf16", 0.05)])
+@pytest.mark.parametrize("learner", ["op_lstm", "maml"])
+def test_losses_with_fewer_bits_are_those_in_float32_roughly(learner, precision, tolerance):
+    rounded, exact = trained(pack_of(learner, precision=precision)), trained(pack_of(learner))
+    assert not torch.equal(rounded.state.loss_sum, exact.state.loss_sum)
+    torch.testing.assert_close(rounded.state.loss_sum, exact.state.loss_sum, rtol=tolerance, atol=0)
