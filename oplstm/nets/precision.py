@@ -36,8 +36,12 @@ def arithmetic(precision: Precision, device: torch.device) -> Iterator[None]:
         _BF16.reset(token)
 
 
+def rounded(*factors: Tensor) -> tuple[Tensor, ...]:
+    """The factors of a product as this precision has them."""
+    return tuple(factor.bfloat16() for factor in factors) if _BF16.get() else factors
+
+
 def matmul(a: Tensor, b: Tensor) -> Tensor:
     """The matrix product ``a @ b`` in this precision, of the type of ``a``."""
-    if not _BF16.get():
-        return a @ b
-    return (a.bfloat16() @ b.bfloat16()).to(a.dtype)
+    left, right = rounded(a, b)
+    return (left @ right).to(a.dtype)

@@ -132,3 +132,15 @@ def test_an_update_reads_nothing_back_from_the_device(learner, data):
     pack = Pack([built, replace(built, seed=1)], ["a", "b"], Device(torch.device("meta"), data=data))
     pack.step()  # see test_captured.py
     assert pack.state.weights.is_meta
+
+
+@pytest.mark.parametrize("learner", LEARNERS)
+def test_a_pack_in_bf16_trains_roughly_as_one_in_float32(learner, data):
+    built = problems_and_run(learner)[1]
+    exact, few_bits = (
+        Pack([replace(built, precision=precision)], ["a"], Device(data=data)) for precision in ("float32", "bf16")
+    )
+    for pack in (exact, few_bits):
+        pack.step()
+    assert not torch.equal(few_bits.state.loss_sum, exact.state.loss_sum)
+    torch.testing.assert_close(few_bits.state.loss_sum, exact.state.loss_sum, rtol=0.1, atol=0)
