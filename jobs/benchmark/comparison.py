@@ -34,6 +34,7 @@ class Row:
             LSTM, 6.6 with OP-LSTM and 27 with MAML.
         over_baseline: Times the tasks a second of the usual program: of ``nn.LSTM``, or of the loop.
         over_lstm_cell: Times those of ``nn.LSTMCell``, the quicker way to write it.
+        over_alone: Times those of the smallest pack, one run alone unless other packs were asked for.
         ms_per_update: Milliseconds a meta-update.
         peak_mib: Memory that the contender adds to the process or the card, in MiB.
         sampling: Share of the training time that drawing tasks and gathering their inputs takes.
@@ -49,6 +50,7 @@ class Row:
     expected: float | None = None
     over_baseline: float | None = None
     over_lstm_cell: float | None = None
+    over_alone: float | None = None
     ms_per_update: float | None = None
     peak_mib: float | None = None
     sampling: float | None = None
@@ -89,7 +91,9 @@ def compare(setting: Setting, packs: Sequence[int], bench: Bench) -> list[Row]:
         rest: dict[str, Any] = {}
         if name not in setting.baselines:
             bench.progress(f"{setting.learner}, {setting.convention}: {name}, sampling and validation")
-            rest = {"expected": setting.expected.get(size), **_shares(setting, made[size], taken[name], bench)}
+            alone = _times(taken[f"pack of {min(made)}"], taken[name], size / min(made))
+            expected = setting.expected.get(size)
+            rest = {"expected": expected, "over_alone": alone, **_shares(setting, made[size], taken[name], bench)}
         update = statistics.median(taken[name])
         row = label(
             contender=name,
@@ -104,8 +108,8 @@ def compare(setting: Setting, packs: Sequence[int], bench: Bench) -> list[Row]:
     return rows + skipped
 
 
-def _times(base: Sequence[float], own: Sequence[float], runs: int) -> float | None:
-    """Tasks a second over those of ``base``, the median over the rounds that both took part in."""
+def _times(base: Sequence[float], own: Sequence[float], runs: float) -> float | None:
+    """Tasks a second over those of ``base`` with ``runs`` times the runs: the median over the rounds of both."""
     ratios = [runs * theirs / ours for theirs, ours in zip(base, own, strict=False)]
     return statistics.median(ratios) if ratios else None
 

@@ -21,6 +21,7 @@ COLUMNS = {
     "expected": ("expected", "{:,g}"),
     "over_baseline": ("× usual", "{:.2f}"),
     "over_lstm_cell": ("× LSTMCell", "{:.2f}"),
+    "over_alone": ("× alone", "{:.2f}"),
     "over_published": ("× published", "{:.2f}"),
     "ms_per_update": ("ms/update", "{:.2f}"),
     "peak_mib": ("MiB", "{:.0f}"),
