@@ -7,10 +7,12 @@ import time
 import urllib.request
 from types import SimpleNamespace
 
+import psutil
 import pytest
 
 from jobs.benchmark import orchestration, shares, tracking_cost
 from jobs.benchmark.measuring import Bench
+from tracking.server import Server
 
 pytestmark = pytest.mark.integration
 
@@ -39,8 +41,13 @@ def test_tracking_costs_something_and_everything_arrives(monkeypatch):
         assert row["threads"] > 0
         parts = row["tracking"] + row["progress"] + row["deciding"] + row["round_trip"]
         assert row["waiting"] == pytest.approx(parts)
-    assert rows[3]["round_trip"] > rows[0]["round_trip"]
-    assert rows[0]["server_cpu"] > 0
+        assert (row["server_cpu"] is None) == (row["server"] == "down")
+
+
+def test_the_processor_time_of_a_server_is_that_of_all_its_processes(server: Server):
+    own = psutil.Process(server.pid)
+    alone = sum(own.cpu_times()[:2])
+    assert 0 < alone < tracking_cost._cpu_seconds(server)
 
 
 def test_shares_of_a_real_training_are_parts_of_it(monkeypatch):
