@@ -52,7 +52,7 @@ imports: install  ## who may import whom
 docs: install  ## links, commands and the equation map in README.md and docs/
 	$(BIN)/python -m pytest tests/test_docs.py $(PYTEST_ARGS)
 
-bench: install  ## measure this machine on one core (up to 12 minutes)
+bench: install  ## measure this machine (some 20 minutes)
 	$(BIN)/python -m jobs.benchmark
 
 clean:  ## delete caches and build outputs; keeps .venv and oplstm-home
