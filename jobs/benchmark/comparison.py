@@ -10,6 +10,7 @@ from jobs.benchmark.measuring import Bench, Steps
 from jobs.benchmark.settings import Setting
 from oplstm.episodes.split import Split
 from oplstm.episodes.streams import TaskStream
+from oplstm.training.evaluation import AT_ONCE
 from oplstm.training.memory import predicted_memory
 from oplstm.training.pack import Pack
 from oplstm.training.task_feed import TaskFeed
@@ -127,13 +128,17 @@ def _shares(setting: Setting, pack: Pack, taken: Sequence[float], bench: Bench) 
 
 
 def _validation_seconds(setting: Setting, size: int, first: int, bench: Bench) -> float:
-    """Seconds a meta-validation, from the ``first`` of its tasks, and from more where those took too little time."""
-    count = min(setting.validation_tasks, max(1, first))
+    """Seconds a meta-validation, from so many of its tasks, and from more where those took too little time.
+
+    Of large packs it is timed on as many runs as are evaluated at once, with so many more tasks each.
+    """
+    runs = min(size, AT_ONCE[bench.place.device.type].runs)
+    count = min(setting.validation_tasks, max(1, first * size // runs))
     while True:
-        validated = setting.pack(size, bench.place, validation_tasks=count)
+        validated = setting.pack(runs, bench.place, validation_tasks=count)
         seconds = bench.burst(validated.validation_scores).seconds
         if count == setting.validation_tasks or seconds > bench.seconds / GROWTH:
-            return seconds * setting.validation_tasks / count
+            return seconds * setting.validation_tasks / count * size / runs
         count = min(setting.validation_tasks, GROWTH * count)
 
 

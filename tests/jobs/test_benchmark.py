@@ -133,6 +133,19 @@ def test_a_validation_is_timed_on_as_many_tasks_as_it_takes(clock, monkeypatch, 
     assert made == counts
 
 
+def test_a_validation_of_a_large_pack_is_timed_on_the_runs_evaluated_at_once(clock, monkeypatch):
+    made = []
+
+    def pack(self, size, place, validation_tasks):
+        made.append((size, validation_tasks))
+        return SimpleNamespace(validation_scores=clock.contender(0.5 * size * validation_tasks).step)
+
+    monkeypatch.setattr(Setting, "pack", pack)
+    seconds = comparison._validation_seconds(sine.LSTM, 64, first=2, bench=bench(1.2))
+    assert made == [(8, 16)]
+    assert seconds == 0.5 * 64 * sine.LSTM.validation_tasks
+
+
 @pytest.mark.parametrize(
     ("factor", "value", "changed"),
     [
