@@ -14,6 +14,11 @@ from tests.oplstm.training.runs import run
 pytestmark = pytest.mark.unit
 
 
+@pytest.fixture(autouse=True)
+def _short_bursts(monkeypatch):
+    monkeypatch.setattr(pack_size, "BURST_SECONDS", 0.02)
+
+
 def decided(seconds, *, limit=LARGEST, room=math.inf, bytes_of=lambda runs: 0.0):
     """The size that is taken, and the sizes that were measured on the way; `seconds` may differ from try to try."""
     measured = []
