@@ -33,9 +33,10 @@ class Rest:
     def experiment_id(self, name: str) -> str:
         return self.get("experiments/get-by-name", experiment_name=name)["experiment"]["experiment_id"]
 
-    def runs(self, experiment: str) -> dict[str, list[dict[str, Any]]]:
-        """Active runs by key; more than one for a key is a fault."""
-        reply = self.post("runs/search", experiment_ids=[self.experiment_id(experiment)], max_results=1000)
+    def runs(self, experiment: str, view: str = "ACTIVE_ONLY") -> dict[str, list[dict[str, Any]]]:
+        """Active runs by key, more than one of which for a key is a fault; with the view ALL, deleted ones too."""
+        wanted = {"experiment_ids": [self.experiment_id(experiment)], "run_view_type": view}
+        reply = self.post("runs/search", **wanted, max_results=1000)
         found: dict[str, list[dict[str, Any]]] = {}
         for run in reply.get("runs", []):
             found.setdefault(texts(run, "tags")["oplstm.key"], []).append(run)
