@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-pytestmark = [pytest.mark.unit, pytest.mark.skipif(sys.platform != "linux", reason="of glibc")]
+pytestmark = [pytest.mark.integration, pytest.mark.skipif(sys.platform != "linux", reason="of glibc")]
 
 CODE = """
 import sys
