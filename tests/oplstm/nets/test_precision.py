@@ -56,6 +56,15 @@ def test_losses_and_gradients_in_bf16_are_those_in_float32_roughly(learner):
     assert torch.cosine_similarity(rounded_slope, slope).min() > 0.98
 
 
+def test_the_outer_products_of_op_lstm_are_rounded_too():
+    learner = Pack([run("op_lstm", normalisation="none")], ["a"]).learner
+    message, value = torch.rand(1, 2, 3, 4), torch.rand(1, 2, 3, 5)
+    zeros = [(torch.zeros(1, 2, 4, 5), torch.zeros(1, 2, 4))]
+    with arithmetic("bf16", CPU):
+        [(update, _)] = learner._update(torch.tensor([3.0]), zeros, [message], [value])  # gamma / M = 1
+    assert torch.equal(update, (message.bfloat16().mT @ value.bfloat16()).float())
+
+
 def test_a_pack_trains_and_validates_in_its_own_precision():
     packs = {precision: Pack([run(precision=precision)], ["a"]) for precision in ("float32", "bf16")}
     untrained = {precision: pack.validation_scores()["loss"] for precision, pack in packs.items()}
