@@ -257,14 +257,6 @@ def test_set_takes_short_and_dotted_keys():
     assert job.final.budget == {"tasks": 70, "validate_every": 7}
 
 
-def test_what_a_run_has_beside_its_learner_is_fixed_or_searched_over():
-    job = parse_job(JOB, "job.yaml", ["grad_clip=10", "precision=bf16"])
-    data = job.run_data(job.fixed | {"lr": 0.1, "meta_batch_size": 2})
-    beside = {key: data[key] for key in ("grad_clip", "precision", "lr", "meta_batch_size")}
-    assert beside == {"grad_clip": 10, "precision": "bf16", "lr": 0.1, "meta_batch_size": 2}
-    assert not {"grad_clip", "precision"} & set(data["hyperparameters"])
-
-
 def test_set_of_a_budget_in_the_other_unit_replaces_it():
     job = parse_job(JOB, "job.yaml", ["updates=50", "validate_every=10"])
     assert job.budget == {"updates": 50, "validate_every": 10}

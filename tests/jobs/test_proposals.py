@@ -6,6 +6,7 @@ import math
 import optuna
 import pytest
 
+from jobs.jobfile import load_job
 from jobs.proposals import Proposals
 from tests.jobs.formula_training import job
 
@@ -187,3 +188,11 @@ def test_a_study_in_a_file_proposes_what_one_in_memory_does(sampler, tmp_path):
     enqueued = [{"hidden": 3, "lr": 0.1}, {"hidden": 2, "lr": 0.2}]
     of = job("six_cells", enqueue=enqueued, trials=6, sampler={"name": sampler})
     assert act_out(Proposals(of, tmp_path / "study.log")) == act_out(Proposals(of))
+
+
+def test_what_a_run_has_beside_its_learner_is_fixed_or_searched_over():
+    job = load_job("sine-lstm", ["grad_clip=10", "precision=bf16"])
+    data = job.run_data(job.fixed | {"lr": 0.1, "meta_batch_size": 2})
+    beside = {key: data[key] for key in ("grad_clip", "precision", "lr", "meta_batch_size")}
+    assert beside == {"grad_clip": 10, "precision": "bf16", "lr": 0.1, "meta_batch_size": 2}
+    assert not {"grad_clip", "precision"} & set(data["hyperparameters"])
