@@ -1,7 +1,6 @@
 """Optuna's study in a file, for its dashboard and its users."""
 
 import json
-import os
 import weakref
 from collections.abc import Container, Iterable, Sequence
 from pathlib import Path
@@ -24,8 +23,8 @@ class StudyFile(BaseJournalBackend):
 
     def __init__(self, path: Path) -> None:
         self._lines: list[str] = []
-        self._fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND, 0o644)
-        weakref.finalize(self, os.close, self._fd)
+        self._file = path.open("w", encoding="ascii")
+        weakref.finalize(self, self._file.close)
 
     def read_logs(self, log_number_from: int) -> Iterable[dict[str, Any]]:
         """The entries from that number on."""
@@ -35,7 +34,8 @@ class StudyFile(BaseJournalBackend):
         """Keep the entries and write them."""
         lines = [json.dumps(log, separators=(",", ":")) for log in logs]
         self._lines += lines
-        os.write(self._fd, "".join(f"{line}\n" for line in lines).encode("ascii"))
+        self._file.writelines(f"{line}\n" for line in lines)
+        self._file.flush()
 
 
 class StudyStorage(JournalStorage):
