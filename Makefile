@@ -27,7 +27,7 @@ $(STAMP): pyproject.toml constraints.txt
 	@touch $@
 
 demo: install  ## a small sine sweep from job file to tracked result
-	$(BIN)/python -m jobs.demo
+	$(BIN)/python -m jobs.cli.demo
 
 ui: install  ## open the tracked runs in a browser
 	$(BIN)/oplstm ui
@@ -53,7 +53,7 @@ docs: install  ## links, commands and the equation map in README.md and docs/
 	$(BIN)/python -m pytest tests/test_docs.py $(PYTEST_ARGS)
 
 bench: install  ## measure this machine (some 20 minutes)
-	$(BIN)/python -m jobs.benchmark
+	$(BIN)/python -m tests.benchmark
 
 clean:  ## delete caches and build outputs; keeps .venv and oplstm-home
 	rm -rf build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache

@@ -76,3 +76,11 @@ def real_data() -> Path:
     if not os.environ.get("OPLSTM_DATA") or not folder.is_dir():
         pytest.skip("OPLSTM_DATA names no folder of real images")
     return folder
+
+
+@pytest.fixture(scope="module")
+def no_waiting_for_the_disk():
+    """What is written outlives a kill without it; power cuts are for the tests of the journal."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("os.fsync", lambda fd: None)
+        yield

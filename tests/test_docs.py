@@ -167,9 +167,9 @@ class TestPage:
 
     def test_oplstm_commands_exist(self, page):
         if not (ROOT / "jobs" / "cli.py").exists() and not (ROOT / "jobs" / "cli").exists():
-            pytest.skip("jobs.cli is not written yet")
-        main = importlib.import_module("jobs.cli").main
-        assert isinstance(main, click.Command), f"jobs.cli.main: a click command wanted, got {type(main)}"
+            pytest.skip("jobs.cli.main is not written yet")
+        main = importlib.import_module("jobs.cli.main").main
+        assert isinstance(main, click.Command), f"jobs.cli.main.main: a click command wanted, got {type(main)}"
         named = [words for words in commands(page.read_text()) if Path(words[0]).name == "oplstm"]
         assert {" ".join(words): unknown for words in named if (unknown := unknown_words(words, main))} == {}
 

@@ -1,11 +1,11 @@
-"""A small sweep that was really trained, for the tests that read one, and a disk that does not hold tests up."""
+"""A small sweep that was really trained, for the tests that read one."""
 
 import shutil
 
 import pytest
 
-from jobs.home import SweepFolder
-from jobs.pack_worker import train_pack
+from jobs.execution.pack_worker import train_pack
+from jobs.store.home import SweepFolder
 from tests.jobs.formula_training import job, new_sweep, opened
 
 REALLY_TRAINED = {
@@ -34,14 +34,6 @@ def small_sweep(trained_once, oplstm_home):
     """A copy of the sweep `small` in this test's own $OPLSTM_HOME."""
     shutil.copytree(trained_once.path, oplstm_home / "sweeps" / "small")
     return SweepFolder(oplstm_home / "sweeps" / "small")
-
-
-@pytest.fixture(scope="module")
-def no_waiting_for_the_disk():
-    """What is written outlives a kill without it; power cuts are for the tests of the journal."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("os.fsync", lambda fd: None)
-        yield
 
 
 @pytest.fixture

@@ -9,13 +9,13 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from jobs.coordinator import Coordinator
-from jobs.home import SweepFolder
-from jobs.jobfile import Job
-from jobs.sweep_state import Header, SweepState
+from jobs.jobfile.schema import Job
+from jobs.store.home import SweepFolder
+from jobs.store.state import Header, SweepState
+from jobs.sweep.coordinator import Coordinator
 from oplstm.training.loop import Point, RunEnd
 from oplstm.training.run import RunConfig
-from tracking.journal import Journal
+from tracking.journal.journal import Journal
 
 BUDGET = {"tasks": 40, "validate_every": 10, "validation_tasks": 2, "test_tasks": 2}
 

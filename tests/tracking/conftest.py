@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from tracking.server import Server, ensure_server
+from tracking.server.embedded import Server, ensure_server
 
 
 @dataclass(frozen=True)

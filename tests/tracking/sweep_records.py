@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from tests.tracking.conftest import Rest, texts
-from tracking import records
-from tracking.journal import Journal
+from tracking.journal.journal import Journal
+from tracking.outbox import records
 
 START = 1_700_000_000.125
 

@@ -17,9 +17,9 @@ from typing import Any
 import yaml
 from click.testing import CliRunner
 
-from jobs.cli import main
-from jobs.home import Home, SweepFolder
-from tracking.journal import Journal
+from jobs.cli.main import main
+from jobs.store.home import Home, SweepFolder
+from tracking.journal.journal import Journal
 
 TINY = {
     "version": 1,

@@ -10,7 +10,7 @@ import pytest
 from tests.conftest import ROOT
 from tests.jobs.integration.command_line import Oplstm
 from tests.tracking.conftest import Rest
-from tracking.server import Server, ensure_server
+from tracking.server.embedded import Server, ensure_server
 
 CPUS, GPUS = 4, 2
 """Logical ones: a pack that asks for 4 CPUs has the cluster to itself, whatever this machine has."""

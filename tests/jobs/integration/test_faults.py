@@ -12,13 +12,13 @@ from typing import Any
 import psutil
 import pytest
 
-from jobs.launch import is_running
+from jobs.operations.launch import is_running
 from tests.jobs.integration.command_line import Oplstm, Verb, wait_until
 from tests.jobs.integration.conftest import GPUS
 from tests.jobs.integration.tracked_runs import TrackedSweep
 from tests.tracking.conftest import Rest, texts
 from tests.tracking.faulty_proxy import FaultyProxy
-from tracking.server import Server, ensure_server
+from tracking.server.embedded import Server, ensure_server
 
 pytestmark = pytest.mark.slow
 

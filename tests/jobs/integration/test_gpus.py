@@ -7,7 +7,7 @@ import pytest
 from tests.jobs.integration.command_line import Oplstm
 from tests.jobs.integration.conftest import GPUS
 from tests.tracking.conftest import Rest, texts
-from tracking.server import Server
+from tracking.server.embedded import Server
 
 pytestmark = pytest.mark.integration
 

@@ -15,7 +15,7 @@ from tests.jobs.integration.command_line import Oplstm
 from tests.jobs.integration.tracked_runs import TrackedSweep
 from tests.oplstm.episodes.datasets.made_up import as_folder, files, imported, tiny
 from tests.tracking.conftest import Rest, texts
-from tracking.server import Server
+from tracking.server.embedded import Server
 
 pytestmark = pytest.mark.integration
 

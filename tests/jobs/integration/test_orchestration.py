@@ -10,9 +10,9 @@ from types import SimpleNamespace
 import psutil
 import pytest
 
-from jobs.benchmark import orchestration, shares, tracking_cost
-from jobs.benchmark.measuring import Bench
-from tracking.server import Server
+from tests.benchmark import orchestration, shares, tracking_cost
+from tests.benchmark.measuring import Bench
+from tracking.server.embedded import Server
 
 pytestmark = pytest.mark.integration
 

@@ -9,7 +9,7 @@ from safetensors.torch import load_file, save_file
 from oplstm.training.checkpoint import load_model
 from tests.jobs.integration.command_line import Oplstm
 from tests.tracking.conftest import Rest, texts
-from tracking.server import Server
+from tracking.server.embedded import Server
 
 pytestmark = pytest.mark.integration
 

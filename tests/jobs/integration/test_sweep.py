@@ -16,7 +16,7 @@ from tests.jobs.integration.command_line import Done, Oplstm
 from tests.jobs.integration.conftest import CPUS
 from tests.jobs.integration.tracked_runs import TrackedSweep
 from tests.tracking.conftest import Rest, texts
-from tracking.server import Server
+from tracking.server.embedded import Server
 
 pytestmark = pytest.mark.integration
 

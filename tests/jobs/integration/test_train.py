@@ -2,9 +2,9 @@
 
 import pytest
 
-from jobs.jobfile import load_job, shipped_jobs
+from jobs.jobfile.schema import load_job, shipped_jobs
 from tests.jobs.integration.command_line import Oplstm, wait_until
-from tracking.server import Server
+from tracking.server.embedded import Server
 
 pytestmark = pytest.mark.integration
 SHORT = ("tasks=200", "validate_every=100", "validation_tasks=10", "test_tasks=10")
@@ -38,7 +38,7 @@ def test_a_training_interrupted_and_resumed_ends_with_the_same_bits(oplstm: Opls
     assert "nothing is left to resume" in again.err
 
 
-# The jobs on images are executed in tests/jobs/test_image_jobs.py, and one of their kind in test_images.py.
+# The jobs on images are executed in tests/jobs/jobfile/test_image_jobs.py, and one of their kind in test_images.py.
 ON_SINE = [name for name in shipped_jobs() if load_job(name).benchmark["name"] == "sine"]
 
 

@@ -7,8 +7,8 @@ import pytest
 
 from tests.jobs.integration.command_line import Oplstm, wait_until
 from tests.tracking.conftest import Rest
-from tracking.server import Server
-from tracking.server_process import group_exists
+from tracking.server.embedded import Server
+from tracking.server.process import group_exists
 
 pytestmark = pytest.mark.integration
 

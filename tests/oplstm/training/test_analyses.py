@@ -12,7 +12,7 @@ from oplstm.training.loop import Trainer
 from oplstm.training.pack import Pack
 from oplstm.training.run import build_run
 from tests.oplstm.training.runs import Recorder, run
-from tracking.metrics import METRICS
+from tracking.results.metrics import METRICS
 
 pytestmark = pytest.mark.unit
 

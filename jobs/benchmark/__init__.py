@@ -1,1 +1,0 @@
-"""What the program costs, measured on the machine it runs on: ``python -m jobs.benchmark``."""

@@ -1,0 +1,115 @@
+"""Ray: connecting to it, and whether it has what a job asks for."""
+
+import logging
+import socket
+import subprocess
+import sys
+import warnings
+from urllib.parse import urlparse
+
+import ray
+
+from jobs.jobfile.sections import Resources
+from oplstm.errors import RequestError
+
+TCP_SECONDS = 3.0
+HEALTH_SECONDS = 7.0
+
+
+def connect(address: str | None) -> bool:
+    """Start a local Ray, or connect to the one at ``address`` (``host:port``).
+
+    Returns:
+        Whether this call connected, so that the caller disconnects.
+
+    Raises:
+        RequestError: It does not let us in.
+    """
+    if ray.is_initialized():
+        return False
+    with warnings.catch_warnings(action="ignore", category=FutureWarning):
+        try:
+            ray.init(
+                address=address or "local",
+                include_dashboard=None if address else False,
+                log_to_driver=False,
+                logging_level=logging.ERROR,
+            )
+        except (ConnectionError, RuntimeError, ValueError) as error:
+            first_line = str(error).strip().splitlines()[0]
+            raise RequestError(f"cannot connect to Ray at {address or 'this machine'}: {first_line}") from error
+    return True
+
+
+def check_answers(address: str | None) -> None:
+    """See that a Ray cluster answers at ``address``; None means one that is yet to start.
+
+    Raises:
+        RequestError: None does; said within 15 seconds.
+    """
+    if address is None:
+        return
+    try:
+        parsed = urlparse(address if "//" in address else f"//{address}")
+        scheme, host, port = parsed.scheme, parsed.hostname, parsed.port
+    except ValueError:
+        scheme, host, port = "", None, None
+    if not host or not port or scheme not in ("", "ray"):
+        raise RequestError(f"--ray-address must be host:port, got {address!r}")
+    if scheme == "ray":
+        raise RequestError(f"--ray-address must be host:port of the head node, got {address!r}; run oplstm on a node "
+                           "of the cluster, which the coordinator needs")  # fmt: skip
+    mend = "start one with 'ray start --head', or leave --ray-address out"
+    try:
+        socket.create_connection((host, port), timeout=TCP_SECONDS).close()
+        # Ray's own connecting waits for half a minute, and complains to the terminal, where something else listens.
+        command = [sys.executable, "-m", "ray.scripts.scripts", "health-check", "--address", address]
+        healthy = subprocess.run(command, capture_output=True, timeout=HEALTH_SECONDS, check=False).returncode == 0
+    except subprocess.TimeoutExpired:
+        healthy = False
+    except OSError as error:
+        raise RequestError(f"no Ray cluster answers at {address}: {error.strerror or error}; {mend}") from error
+    if not healthy:
+        raise RequestError(
+            f"what listens at {address} is no healthy Ray cluster, or wants another token (RAY_AUTH_TOKEN); {mend}"
+        )
+
+
+def disconnect() -> None:
+    """Leave the cluster; a local one ends."""
+    ray.shutdown()
+
+
+def check_resources(resources: Resources) -> None:
+    """See that some node of the cluster can hold one pack; Ray itself would wait for ever.
+
+    Raises:
+        RequestError: None can.
+    """
+    if pack_slots(resources):
+        return
+    nodes = _nodes()
+    largest = {name: max((node.get(name, 0) for node in nodes), default=0) for name in ("CPU", "GPU")}
+    raise RequestError(
+        f"resources: a pack asks for {resources.cpus} CPUs and {resources.gpus:g} GPUs, the largest node of the "
+        f"cluster has {largest['CPU']:g} CPUs and {largest['GPU']:g} GPUs; lower resources.cpus or resources.gpus"
+    )
+
+
+def pack_slots(resources: Resources) -> int:
+    """How many packs the cluster can hold at once."""
+    return sum(_slots_of(node, resources) for node in _nodes())
+
+
+def _slots_of(node: dict[str, float], resources: Resources) -> int:
+    by_cpu = int(node.get("CPU", 0) // resources.cpus)
+    if not resources.gpus:
+        return by_cpu
+    gpus = int(node.get("GPU", 0))
+    # A fraction shares one GPU and never spans two; the small number undoes the rounding of 1 / 0.1.
+    by_gpu = gpus * int(1 / resources.gpus + 1e-9) if resources.gpus < 1 else gpus // int(resources.gpus)
+    return min(by_cpu, by_gpu)
+
+
+def _nodes() -> list[dict[str, float]]:
+    return [node["Resources"] for node in ray.nodes() if node["Alive"]]

@@ -1,0 +1,1 @@
+"""From a sweep to a claim: selection, registration and final runs. No Ray, no terminal."""

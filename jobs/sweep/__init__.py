@@ -1,0 +1,1 @@
+"""Who decides: the coordinator of a sweep, what it proposes, packs and records."""

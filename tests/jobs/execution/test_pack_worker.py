@@ -1,0 +1,257 @@
+"""Training a pack in this process: resumed after a kill at the worst moments, stopped, and on which device."""
+
+import json
+import shutil
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from jobs.execution.pack_worker import PackListener, require_local_gpu, train_pack
+from jobs.jobfile.sections import Resources
+from jobs.store.home import SweepFolder
+from jobs.store.state import SweepState
+from jobs.sweep import pack_sizes
+from jobs.sweep.coordinator import Coordinator
+from oplstm.errors import RequestError
+from oplstm.training import loop
+from tests.jobs.formula_training import decisions, job, new_sweep, opened
+
+pytestmark = [pytest.mark.unit, pytest.mark.usefixtures("no_waiting_for_the_disk")]
+
+# The second run stands still and is pruned; the third diverges; all three share a pack, or the third comes in later.
+JOB = job(
+    "three_rates",
+    sampler={"name": "grid"},
+    trials=None,
+    pruner={"name": "ThresholdPruner", "options": {"upper": 5.9, "n_warmup_steps": 3}, "patience": None},
+    budget={"updates": 8, "validate_every": 2, "validation_tasks": 8, "test_tasks": 8},
+    resources={"pack": 3},
+)
+JOBS = {"together": JOB, "joined": JOB.model_copy(update={"resources": Resources(pack=2)})}
+
+
+class Killed(BaseException):
+    """The process is gone."""
+
+
+def run(folder, tick=None):
+    """Train what is left of a sweep, unless it is killed."""
+    coordinator = opened(folder)
+    try:
+        while (assignment := coordinator.next_pack()) is not None:
+            train_pack(assignment, coordinator, folder, cpus=1, gpus=0, tick=tick)
+    except Killed:  # a killed process ends nothing, and lets go of everything
+        coordinator._outbox.close()
+        coordinator._journal.close()
+    else:
+        coordinator.close(flush_seconds=0)
+
+
+def results(folder):
+    """Decisions and metrics but for the speed, and the bits of every model and score."""
+    assert SweepState.of(folder).finished
+    told = decisions(folder)
+    for record in told:
+        record.get("metrics", {}).pop("train/tasks_per_second", None)
+    files = sorted(folder.trials.glob("*/*.safetensors"))
+    return told, {
+        f"{file.parent.name}/{file.name}": {name: tensor.numpy().tobytes() for name, tensor in load_file(file).items()}
+        for file in files
+    }
+
+
+@pytest.fixture(scope="module", params=JOBS)
+def never_killed(request, tmp_path_factory, no_waiting_for_the_disk):
+    folder = new_sweep(tmp_path_factory.mktemp("never") / request.param, JOBS[request.param])
+    run(folder)
+    return folder
+
+
+def test_the_sweep_has_all_ends(never_killed):
+    state = SweepState.of(never_killed)
+    assert state.counts() == {"complete": 1, "pruned": 1, "diverged": 1}
+    third = 4 if never_killed.name == "joined" else None
+    assert [trial.joined for trial in state.trials.values()] == [None, None, third]
+    assert list(state.packs) == ["pack-0000"]
+
+
+PLACES = [
+    (loop, "save_pack"),
+    (loop, "save_model"),
+    (Coordinator, "on_ends"),
+    (Coordinator, "on_points"),
+    (Coordinator, "joins"),
+]
+MOMENTS = [
+    pytest.param(owner, name, before, count, id=f"{name}-{'before' if before else 'after'}-{count}")
+    for owner, name in PLACES
+    for before, count in [(True, 1), (False, 1), (False, 2), (False, 3)]
+    if (name, count) != ("joins", 3)  # one of the two sweeps has two
+]
+
+
+@pytest.mark.parametrize(("owner", "name", "before", "count"), MOMENTS)
+def test_killed_there_and_resumed_is_never_killed(owner, name, before, count, never_killed, tmp_path, monkeypatch):
+    """Before or after the n-th checkpoint, model, end, point or join: the same decisions and scores to the bit."""
+    real, calls = getattr(owner, name), []
+
+    def dying(*arguments, **keywords):
+        calls.append(name)
+        if before and len(calls) == count:
+            raise Killed
+        answer = real(*arguments, **keywords)
+        if len(calls) == count:
+            raise Killed
+        return answer
+
+    folder = new_sweep(tmp_path / never_killed.name, JOBS[never_killed.name])
+    with monkeypatch.context() as patch:
+        patch.setattr(owner, name, dying)
+        run(folder)
+    assert len(calls) == count
+    assert not SweepState.of(folder).finished
+    run(folder)
+    assert results(folder) == results(never_killed)
+
+
+def test_a_pack_that_lost_its_checkpoints_begins_anew_and_is_never_killed(never_killed, tmp_path, monkeypatch):
+    """Killed after the first point of the run that joined, in the one of the two sweeps."""
+    folder = new_sweep(tmp_path / never_killed.name, JOBS[never_killed.name])
+    with monkeypatch.context() as patch:
+        patch.setattr(loop, "save_model", after(loop.save_model, 2))
+        run(folder)
+    assert not SweepState.of(folder).finished
+    shutil.rmtree(folder.pack("pack-0000"))
+    sizes = []
+    run(folder, lambda update, runs: sizes.append(runs))
+    assert results(folder) == results(never_killed)
+    assert max(sizes) == JOBS[never_killed.name].resources.pack
+
+
+def after(real, count):
+    """`real`, but the process dies at the end of that call."""
+    calls = []
+
+    def dying(*arguments, **keywords):
+        answer = real(*arguments, **keywords)
+        calls.append(answer)
+        if len(calls) == count:
+            raise Killed
+        return answer
+
+    return dying
+
+
+def test_a_pack_is_measured_once_and_a_resumed_sweep_keeps_what_was_found(tmp_path, monkeypatch):
+    of = JOB.model_copy(update={"resources": Resources(pack="auto")})
+    folder, again = (new_sweep(tmp_path / "sweeps" / name, of) for name in ("first", "again"))
+    with monkeypatch.context() as patch:
+        patch.setattr(loop, "save_model", dies)
+        run(folder)
+    [sized] = [record for record in decisions(folder) if record["event"] == "sized"]
+    assert sized["capacity"] in (1, 2, 4)
+    [entry] = json.loads((tmp_path / "pack-sizes.json").read_text())["sizes"].values()
+    assert entry == {"size": sized["capacity"], "limit": 3}
+    monkeypatch.setattr(pack_sizes, "probe", dies)
+    for each in (folder, again):
+        run(each)
+    assert SweepState.of(folder).counts() == {"complete": 1, "pruned": 1, "diverged": 1}
+    assert results(again) == results(folder)
+
+
+def dies(*arguments, **keywords):
+    raise Killed
+
+
+class Calls:
+    """A coordinator that only remembers what it was told."""
+
+    def __init__(self, started=None):
+        self.given, self.ends = started, []
+
+    def started(self, name, device):
+        self.device = device
+        return self.given
+
+    def joins(self, name, update, room):
+        return []
+
+    def on_points(self, points):
+        return []
+
+    def on_ends(self, ends):
+        self.ends += ends
+
+
+@pytest.fixture
+def assignment(tmp_path):
+    """A folder, a pack of it as `Coordinator.next_pack` gives one, and what it says at its start."""
+    folder = new_sweep(tmp_path / "s", job("three_rates", sampler={"name": "grid"}, budget=JOB.budget))
+    coordinator = opened(folder)
+    given = coordinator.next_pack()
+    started = coordinator.started(given["pack"], {})
+    coordinator.close(flush_seconds=0)
+    return folder, given, started
+
+
+def test_checkpoints_go_when_a_pack_has_ended_and_stay_when_it_was_stopped(assignment, monkeypatch):
+    folder, given, started = assignment
+    calls = Calls(started)
+    folder.stop_request.touch()
+    train_pack(given, calls, folder, cpus=1, gpus=0)
+    assert [end.state for end in calls.ends] == ["stopped"]
+    assert list(folder.pack(given["pack"]).glob("update-*"))
+    folder.stop_request.unlink()
+    train_pack(given, calls, folder, cpus=1, gpus=0)
+    assert [end.state for end in calls.ends] == ["stopped", "complete"]
+    assert not folder.pack(given["pack"]).exists()
+
+
+def test_a_pack_with_nothing_left_is_not_trained(assignment):
+    folder, given, _ = assignment
+    folder.pack(given["pack"]).mkdir(parents=True)
+    calls = Calls()
+    train_pack(given, calls, folder, cpus=1, gpus=0)
+    assert calls.ends == []
+    assert not folder.trials.exists()
+    assert not folder.pack(given["pack"]).exists()
+
+
+def test_a_machine_without_the_home_says_so(assignment):
+    folder, given, _ = assignment
+    with pytest.raises(RequestError, match=r"is not visible on .*: OPLSTM_HOME must be shared storage"):
+        train_pack(given, Calls(), SweepFolder(folder.path / "elsewhere"), cpus=1, gpus=0)
+
+
+def test_threads_and_device_are_those_of_the_job(assignment, monkeypatch):
+    folder, given, started = assignment
+    calls, threads = Calls(started), []
+    monkeypatch.setattr(torch, "set_num_threads", threads.append)
+    train_pack(given, calls, folder, cpus=3, gpus=0.5, gpu_ids="1")
+    assert threads == [3]
+    assert calls.device["oplstm.gpu_ids"] == "1"
+
+
+def test_a_stop_is_looked_for_twice_a_second(tmp_path, monkeypatch):
+    now, folder = [100.0], new_sweep(tmp_path / "s", job())
+    monkeypatch.setattr("time.monotonic", lambda: now[0])
+    ticks = []
+    listener = PackListener(Calls(), "pack-0000", folder, lambda update, runs: ticks.append((update, runs)))
+    assert not listener.should_stop()
+    folder.stop_request.touch()
+    assert not listener.should_stop()
+    now[0] += 0.6
+    assert listener.should_stop()
+    listener.on_progress(3, 2)
+    PackListener(Calls(), "pack-0000", folder).on_progress(3, 2)
+    assert ticks == [(3, 2)]
+
+
+def test_a_gpu_that_this_machine_lacks_is_an_error(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    require_local_gpu(0)
+    require_local_gpu(0.5)
+    require_local_gpu(1)
+    with pytest.raises(RequestError, match=r"resources.gpus: 2 asked for, this machine has 1; use --set gpus=0"):
+        require_local_gpu(2)

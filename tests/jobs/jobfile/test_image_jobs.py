@@ -1,0 +1,26 @@
+"""The jobs on images: each is executed, shortened, on made-up pictures; the whole path across domains."""
+
+import pytest
+
+from jobs.jobfile.schema import shipped_jobs
+from oplstm.training.pack import Device
+from tests.jobs.jobfile.test_jobfile import ON_SINE, trains_its_first
+from tests.oplstm.episodes.datasets.made_up import imported
+
+TINY = ("ways=2", "shots=1", "train_shots=1", "queries=1", "meta_batch_size=2")
+ON_IMAGES = sorted(set(shipped_jobs()) - set(ON_SINE))
+
+
+@pytest.fixture(scope="module")
+def tiny_images(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("data")
+    for name in ("omniglot", "miniimagenet", "cub"):
+        imported(name, folder)
+    return folder
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ON_IMAGES)
+def test_a_job_on_images_trains_its_first_configuration(name, tmp_path, tiny_images):
+    tiny = (*TINY, "fixed.train_ways=2") if "protonet" in name else TINY
+    trains_its_first(name, 1, tmp_path, Device(data=tiny_images), tiny)

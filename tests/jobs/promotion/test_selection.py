@@ -1,0 +1,219 @@
+"""Promotion picks by meta-validation, on fresh tasks, among what is statistically tied, and cannot see a test score."""
+
+import ast
+import inspect
+import json
+import math
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from jobs.operations import launch
+from jobs.promotion import selection
+from jobs.promotion.selection import Candidate, candidates, choose, rescore_with
+from jobs.store.state import SweepState
+from oplstm.episodes.benchmark import LOSS
+from oplstm.episodes.split import Split
+from oplstm.errors import RequestError
+from tracking.journal.journal import Journal
+
+pytestmark = pytest.mark.unit
+
+A, B = Split.PROMOTION_A, Split.PROMOTION_B
+HARD = np.random.default_rng(0).gamma(2.0, 1.0, 200)  # what the tasks have in common
+
+
+def candidate(number, shift, noise=0.05):
+    rng = np.random.default_rng(100 + number)
+    return Candidate(f"trial-{number:04d}", number, HARD + shift + rng.normal(0, noise, HARD.size))
+
+
+class Blocks:
+    """Gives each trial a mean on each block, and remembers what was asked."""
+
+    def __init__(self, **means):
+        self.means, self.asked = means, []
+
+    def __call__(self, name, split):
+        self.asked.append((name, split))
+        mean = self.means[name.removeprefix("trial-000")] if split is A else 7.0
+        return np.full(4, mean) + np.array([-1, 1, -1, 1]) * 0.01
+
+
+def rescores(**means):
+    return Blocks(**{name.removeprefix("t"): value for name, value in means.items()})
+
+
+def test_block_a_picks_among_the_tied_and_block_b_is_reported():
+    found = [candidate(0, 0.0), candidate(1, 0.001), candidate(2, 0.002), candidate(3, 0.5)]
+    blocks = rescores(t0=0.5, t1=0.3, t2=0.4, t3=0.0)
+    choice = choose(found, blocks, LOSS, leaders=5)
+    assert choice.picked == "trial-0001"
+    assert [leader.name for leader in choice.leaders] == ["trial-0000", "trial-0001", "trial-0002"]
+    assert blocks.asked == [("trial-0000", A), ("trial-0001", A), ("trial-0002", A), ("trial-0001", B)]
+    assert choice.score_b.mean == pytest.approx(7.0)
+    assert all(leader.tied for leader in choice.leaders)
+    assert choice.leaders[0].behind.mean == 0
+
+
+def test_what_is_clearly_behind_is_not_even_rescored():
+    found = [candidate(0, 0.0), candidate(1, 0.5)]
+    blocks = rescores(t0=9.0, t1=0.0)
+    assert choose(found, blocks, LOSS, leaders=5).picked == "trial-0000"
+    assert [name for name, _ in blocks.asked] == ["trial-0000", "trial-0000"]
+
+
+def test_no_more_than_the_leaders_are_rescored():
+    found = [candidate(number, 0.0) for number in range(6)]
+    blocks = rescores(**{f"t{number}": 6.0 - number for number in range(6)})
+    choice = choose(found, blocks, LOSS, leaders=3)
+    assert len(choice.leaders) == 3
+    assert choice.picked == "trial-0002"
+    assert choose(found, rescores(t0=1.0), LOSS, leaders=1).picked == "trial-0000"
+
+
+def test_of_equals_the_best_validation_is_picked():
+    found = [candidate(0, 0.0), candidate(1, 0.001)]
+    assert choose(found, rescores(t0=0.4, t1=0.4), LOSS, leaders=5).picked == "trial-0000"
+
+
+def test_a_score_that_is_not_a_number_never_wins():
+    found = [candidate(0, 0.0), candidate(1, 0.001)]
+    assert choose(found, rescores(t0=math.nan, t1=5.0), LOSS, leaders=5).picked == "trial-0001"
+    assert choose(found, rescores(t0=5.0, t1=math.nan), LOSS, leaders=5).picked == "trial-0000"
+
+
+def test_a_single_validation_task_ties_everything():
+    found = [Candidate("trial-0000", 0, np.array([0.1])), Candidate("trial-0001", 1, np.array([0.9]))]
+    choice = choose(found, rescores(t0=0.5, t1=0.2), LOSS, leaders=5)
+    assert choice.picked == "trial-0001"
+    json.dumps(choice.to_dict(), allow_nan=False)
+
+
+def test_a_difference_is_judged_on_common_tasks():
+    """Twenty times smaller than the spread over tasks, and yet certain, because the tasks are the same."""
+    found = [candidate(0, 0.0, noise=0.01), candidate(1, 0.05, noise=0.01)]
+    assert len(choose(found, rescores(t0=1.0), LOSS, leaders=5).leaders) == 1
+
+
+def test_the_choice_as_plain_data():
+    found = [candidate(0, 0.0), candidate(1, 0.001)]
+    data = choose(found, rescores(t0=0.5, t1=0.3), LOSS, leaders=5).to_dict()
+    assert data["picked"] == "trial-0001"
+    assert [set(leader) for leader in data["leaders"]] == [{"trial", "validation", "behind", "tied", "score_a"}] * 2
+    assert data["leaders"][1]["score_a"]["mean"] == pytest.approx(0.3)
+
+
+def test_candidates_are_the_completed_trials_best_validation_first(small_sweep):
+    state = SweepState.of(small_sweep)
+    found = candidates(small_sweep, state, LOSS)
+    means = {trial.name: trial.metrics["val/best"] for trial in state.trials.values()}
+    assert [candidate.name for candidate in found] == sorted(means, key=means.get)
+    for candidate_ in found:
+        assert candidate_.values.shape == (30,)
+        assert candidate_.values.mean() == pytest.approx(means[candidate_.name], rel=1e-12)
+    state.by_name[found[0].name].state = "pruned"
+    assert [candidate.name for candidate in candidates(small_sweep, state, LOSS)] == [c.name for c in found[1:]]
+
+
+def test_a_sweep_without_a_completed_trial_is_refused(small_sweep):
+    with pytest.raises(RequestError, match="small has no completed trial to promote; see oplstm status small"):
+        candidates(small_sweep, SweepState(), LOSS)
+
+
+def test_rescoring_is_on_fresh_tasks_of_the_sweeps_seed(small_sweep):
+    rescore = rescore_with(small_sweep, LOSS, seed=0, tasks=40)
+    blocks = {split: rescore("trial-0000", split) for split in (A, B)}
+    assert blocks[A].shape == blocks[B].shape == (40,)
+    common = load_file(small_sweep.trials / "trial-0000" / "validation.safetensors")["values"].numpy()
+    assert not set(blocks[A]) & set(blocks[B])
+    assert not (set(blocks[A]) | set(blocks[B])) & set(common)
+    assert (rescore("trial-0000", A) == blocks[A]).all()
+    assert (rescore_with(small_sweep, LOSS, seed=1, tasks=40)("trial-0000", A) != blocks[A]).all()
+
+
+def with_other_test_values(folder, garbage):
+    """Test files and test metrics of every trial replaced."""
+    for number, trial in enumerate(sorted(folder.trials.iterdir())):
+        if garbage:
+            (trial / "test.safetensors").write_bytes(b"no tensors at all")
+        else:
+            save_file({"loss": torch.full((20,), 1e-9 * number, dtype=torch.float64)}, trial / "test.safetensors")
+    records = list(Journal.read(folder.journal))
+    for number, record in enumerate(records):
+        metrics = record.get("metrics", {})
+        metrics |= {name: -1.0 * number for name in metrics if name.startswith("test/")}
+    folder.journal.unlink()
+    with Journal(folder.journal) as journal:
+        journal.append(records)
+
+
+@pytest.mark.parametrize("garbage", [False, True])
+def test_altering_stored_test_values_never_changes_what_is_picked(garbage, small_sweep):
+    before = launch.select(small_sweep)
+    assert SweepState.of(small_sweep).by_name[before.picked].metrics["test/loss"] > 0
+    with_other_test_values(small_sweep, garbage)
+    assert SweepState.of(small_sweep).by_name[before.picked].metrics["test/loss"] < 0
+    assert launch.select(small_sweep) == before
+    for trial in small_sweep.trials.iterdir():
+        (trial / "test.safetensors").unlink()
+    assert launch.select(small_sweep) == before
+
+
+def test_altering_validation_values_does_change_it(small_sweep):
+    """The test above can fail: the same alteration of validation losses changes the choice."""
+    before = launch.select(small_sweep)
+    for trial in small_sweep.trials.iterdir():
+        losses = load_file(trial / "validation.safetensors")["values"]
+        better = losses * 0 if trial.name != before.picked else losses + 100
+        save_file({"values": better}, trial / "validation.safetensors")
+    assert launch.select(small_sweep).picked != before.picked
+
+
+def test_the_selecting_code_has_no_way_to_a_test_score():
+    tree = ast.parse(inspect.getsource(selection))
+    imported = {
+        f"{node.module}.{name.name}"
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ImportFrom)
+        for name in node.names
+        if str(node.module).startswith(("oplstm", "jobs"))
+    }
+    assert imported == {
+        "jobs.store.home.SweepFolder",
+        "jobs.store.intervals.Interval",
+        "jobs.store.intervals.Values",
+        "jobs.store.intervals.mean_over_tasks",
+        "jobs.store.intervals.paired_difference",
+        "jobs.store.state.SweepState",
+        "oplstm.episodes.benchmark.Measure",
+        "oplstm.episodes.split.Split",
+        "oplstm.errors.RequestError",
+        "oplstm.training.checkpoint.load_model",
+        "oplstm.training.checkpoint.load_validation_values",
+    }
+    used = {node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute)}
+    assert not used & {"metrics", "TEST", "FINAL_TEST", "test_scores", "load_test_scores"}
+    assert used & {"PROMOTION_A"}
+
+
+def test_the_promotion_settings_of_the_job_are_used(small_sweep):
+    header = json.loads(small_sweep.header.read_text())
+    for trial in small_sweep.trials.iterdir():
+        save_file({"values": torch.from_numpy(HARD[:30])}, trial / "validation.safetensors")
+    for leaders in (1, 2, 3):
+        header["job"]["promotion"] = {"leaders": leaders, "tasks": 10 * leaders}
+        small_sweep.header.write_text(json.dumps(header))
+        choice = launch.select(small_sweep)
+        assert len(choice.leaders) == leaders
+        scores = rescore_with(small_sweep, LOSS, seed=0, tasks=10 * leaders)(choice.picked, B)
+        assert choice.score_b.mean == scores.mean()
+
+
+def test_only_a_sweep_can_be_promoted(small_sweep):
+    data = json.loads(small_sweep.header.read_text()) | {"kind": "final"}
+    small_sweep.header.write_text(json.dumps(data))
+    with pytest.raises(RequestError, match="small is a final run; promote takes a sweep"):
+        launch.select(small_sweep)

@@ -1,0 +1,106 @@
+"""Where results come from: digests change with what they cover, and with nothing else."""
+
+import subprocess
+
+import pytest
+import torch
+
+from jobs.store import provenance as module
+from jobs.store.provenance import device_tags, digests, provenance
+from oplstm.episodes.split import Split
+from oplstm.episodes.streams import TaskStream
+from oplstm.training.run import RunConfig
+
+pytestmark = pytest.mark.unit
+
+RUN = {
+    "learner": "lstm",
+    "hyperparameters": {"widths": [2], "passes": 1},
+    "benchmark": {"name": "sine", "shots": 5},
+    "budget": {"tasks": 40, "validate_every": 10, "validation_tasks": 3, "test_tasks": 2},
+    "meta_batch_size": 2,
+    "lr": 0.1,
+    "seed": 1,
+    "evaluation_seed": 7,
+}
+ALL = {"configuration", "benchmark", "validation_tasks", "test_tasks"}
+
+
+def changed(**keys):
+    """The digests that change with these keys of the run."""
+    before, after = (digests(RunConfig.from_dict(data), None) for data in (RUN, RUN | keys))
+    assert {name.removeprefix("digest.") for name in before} == ALL
+    return {name.removeprefix("digest.") for name in before if before[name] != after[name]}
+
+
+@pytest.mark.parametrize(
+    ("keys", "wanted"),
+    [
+        ({}, set()),
+        ({"lr": 0.2}, {"configuration"}),
+        ({"seed": 2}, {"configuration"}),
+        ({"hyperparameters": {"widths": [2], "passes": 2}}, {"configuration"}),
+        ({"budget": RUN["budget"] | {"tasks": 50}}, {"configuration"}),
+        ({"budget": RUN["budget"] | {"validation_tasks": 4}}, {"configuration", "validation_tasks"}),
+        ({"budget": RUN["budget"] | {"test_tasks": 4}}, {"configuration", "test_tasks"}),
+        ({"evaluation_seed": 8}, {"configuration", "validation_tasks", "test_tasks"}),
+        ({"final": True}, {"configuration", "validation_tasks", "test_tasks"}),
+        ({"benchmark": {"name": "sine", "shots": 10}}, ALL),
+        ({"benchmark": {"name": "sine", "shots": 5, "phase": "plus"}}, ALL),
+    ],
+)
+def test_a_digest_covers_what_it_names(keys, wanted):
+    assert changed(**keys) == wanted
+
+
+def test_a_tasks_digest_is_that_of_the_very_tasks():
+    run = RunConfig.from_dict(RUN)
+    assert digests(run, None)["digest.validation_tasks"] == TaskStream(run.benchmark, 7, Split.VALIDATION).digest(3)
+    assert digests(run, None)["digest.test_tasks"] == TaskStream(run.benchmark, 7, Split.TEST).digest(2)
+    untested = RunConfig.from_dict(RUN | {"budget": RUN["budget"] | {"test_tasks": 0}})
+    assert digests(untested, None)["digest.test_tasks"] == "none"
+
+
+@pytest.fixture
+def elsewhere(tmp_path, monkeypatch):
+    """A git repository that stands in for the one the code lies in."""
+    commands = [["init", "-q"], ["config", "user.email", "a@b"], ["config", "user.name", "n"]]
+    (tmp_path / "jobs").mkdir()
+    (tmp_path / "jobs" / "provenance.py").write_text("")
+    for command in [*commands, ["add", "."], ["commit", "-qm", "first"]]:
+        subprocess.run(["git", "-C", str(tmp_path), *command], check=True)
+    monkeypatch.setattr(module, "__file__", str(tmp_path / "jobs" / "provenance.py"))
+    provenance.cache_clear()
+    yield tmp_path
+    provenance.cache_clear()
+
+
+def test_the_commit_and_whether_it_was_changed(elsewhere):
+    head = ["git", "-C", str(elsewhere), "rev-parse", "HEAD"]
+    commit = subprocess.run(head, check=True, capture_output=True, text=True).stdout.strip()
+    assert (provenance()["mlflow.source.git.commit"], provenance()["oplstm.git_dirty"]) == (commit, "false")
+    provenance.cache_clear()
+    (elsewhere / "new.py").write_text("x = 1\n")
+    assert provenance()["oplstm.git_dirty"] == "true"
+
+
+def test_without_git_it_is_said_to_be_unknown(elsewhere, monkeypatch):
+    monkeypatch.setenv("PATH", "")
+    tags = provenance()
+    assert (tags["mlflow.source.git.commit"], tags["oplstm.git_dirty"]) == ("unknown", "unknown")
+
+
+def test_versions_are_those_that_run():
+    tags = provenance()
+    assert tags["version.torch"] == torch.__version__.partition("+")[0] or tags["version.torch"] == torch.__version__
+    assert {"version.python", "version.oplstm", "version.ray", "version.mlflow", "version.optuna"} <= set(tags)
+    assert all(isinstance(value, str) and value for value in tags.values())
+
+
+def test_device_tags(monkeypatch):
+    tags = device_tags(torch.device("cpu"), "3")
+    assert tags["oplstm.device"].startswith("cpu: ")
+    assert (tags["oplstm.gpu_ids"], tags["oplstm.threads"]) == ("3", str(torch.get_num_threads()))
+    assert device_tags(torch.device("cpu"))["oplstm.gpu_ids"] == "none"
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: "A GPU")
+    assert device_tags(torch.device("cuda"))["oplstm.device"] == "cuda: A GPU"

@@ -1,0 +1,237 @@
+"""The outbox and a real MLflow server that works: everything arrives once, soon and cheaply."""
+
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from oplstm.errors import RequestError, WorkError
+from tests.tracking.conftest import Rest, texts
+from tests.tracking.faulty_proxy import wait_until
+from tests.tracking.sweep_records import START, check_sweep, run, write_sweep
+from tracking.journal.journal import Journal
+from tracking.outbox import records
+from tracking.outbox.outbox import Outbox
+from tracking.server.client import connect
+
+pytestmark = pytest.mark.integration
+
+
+def ship(path: Path, uri: str) -> Outbox:
+    with Outbox(path, uri) as outbox:
+        assert outbox.flush(60) == 0, outbox.last_error
+    assert outbox.last_error is None
+    return outbox
+
+
+def refusals(path: Path) -> list[dict[str, Any]]:
+    refused = path.with_name(path.name + ".refused")
+    return [json.loads(line) for line in refused.read_text().splitlines()] if refused.exists() else []
+
+
+def test_a_sweep_arrives_whole_and_once(rest: Rest, journal_path: Path, unique: str) -> None:
+    write_sweep(journal_path, unique)
+    outbox = Outbox(journal_path, rest.uri)
+    assert outbox.pending() == 1 + 3 + 3 * 40 + 3 * 4 + 1
+    outbox = ship(journal_path, rest.uri)
+    check_sweep(rest, unique)
+    assert outbox.run_id(f"{unique}/sweep") == rest.runs(unique)[f"{unique}/sweep"][0]["info"]["run_id"]
+    assert outbox.run_id("nobody") is None
+    assert refusals(journal_path) == []
+
+
+def test_shipping_it_all_again_changes_nothing(rest: Rest, journal_path: Path, unique: str) -> None:
+    write_sweep(journal_path, unique)
+    ship(journal_path, rest.uri)
+    cursor = journal_path.with_name(journal_path.name + ".shipped")
+    for left in ("", '{"version": 1, "off', '{"version": 99}'):
+        cursor.write_text(left)
+        ship(journal_path, rest.uri)
+        check_sweep(rest, unique)
+    assert refusals(journal_path) == []
+
+
+def test_odd_but_legal_content(rest: Rest, journal_path: Path, unique: str) -> None:
+    key = f"{unique}/run"
+    folder = journal_path.parent / "model"
+    (folder / "deep").mkdir(parents=True)
+    (folder / "weights.bin").write_bytes(b"\0\1")
+    (folder / "deep" / "config.json").write_text("{}")
+    params = {f"p{number:03d}": number for number in range(150)} | {"long": "x" * 9000, "empty": "", "none": None}
+    with Journal(journal_path) as journal:
+        journal.append(
+            [
+                records.create_run(
+                    key,
+                    name="a näme",
+                    parent_key=None,
+                    experiment=unique,
+                    tags={f"t{number:03d}": "v" for number in range(120)} | {"odd": "\0\ud800 ü"},
+                    params=params,
+                    start_time=START,
+                ),
+                records.points(key, step=1, metrics={"val/loss": float("nan"), "val/ci95": 0.5}, timestamp=START),
+                records.points(key, step=2, metrics={"val/loss": float("inf")}, timestamp=START),
+                records.artifact(key, path="model", folder="models/best"),
+                records.artifact(key, path="model/weights.bin", folder=""),
+                records.tags(key, {"t000": "new"}),
+            ]
+        )
+    ship(journal_path, rest.uri)
+    assert refusals(journal_path) == []
+    (stored,) = rest.runs(unique)[key]
+    assert stored["info"]["run_name"] == "a näme"
+    assert len(texts(stored, "params")) == 153 and texts(stored, "params")["p149"] == "149"
+    assert len(texts(stored, "params")["long"]) == 6000
+    assert texts(stored, "tags")["t000"] == "new" and texts(stored, "tags")["odd"] == "? ü"
+    assert [(step, str(value).lower()) for step, value in rest.history(stored, "val/loss")] == [(1, "nan"), (2, "nan")]
+    assert rest.artifacts(stored, "models/best") == ["models/best/deep", "models/best/weights.bin"]
+    assert rest.artifacts(stored) == ["models", "weights.bin"]
+
+
+def test_new_records_arrive_within_a_second_and_waiting_costs_nothing(
+    rest: Rest, journal_path: Path, unique: str
+) -> None:
+    key = f"{unique}/run"
+    with Journal(journal_path) as journal, Outbox(journal_path, rest.uri) as outbox:
+        journal.append([run(key, None, unique, 0)])
+        assert outbox.flush(30) == 0
+        latencies = []
+        for step in range(4):
+            time.sleep(0.3)
+            journal.append([records.points(key, step=step, metrics={"val/loss": 1.0}, timestamp=START)])
+            started = time.monotonic()
+            wait_until(lambda: outbox.pending() == 0)
+            latencies.append(time.monotonic() - started)
+        assert sorted(latencies)[1] < 1.0, latencies
+        used = time.process_time()
+        time.sleep(2)
+        assert (time.process_time() - used) / 2 < 0.05
+
+
+def test_a_resumed_run_is_running_again(rest: Rest, journal_path: Path, unique: str) -> None:
+    key = f"{unique}/run"
+    with Journal(journal_path) as journal:
+        journal.append([run(key, None, unique, 0), records.end_run(key, status="KILLED", end_time=START + 5)])
+        ship(journal_path, rest.uri)
+        assert rest.runs(unique)[key][0]["info"]["status"] == "KILLED"
+        journal.append([records.reopen_run(key)])
+        ship(journal_path, rest.uri)
+        assert rest.runs(unique)[key][0]["info"]["status"] == "RUNNING"
+
+
+def test_what_is_refused_for_good_is_put_aside_and_the_rest_goes_on(
+    rest: Rest, journal_path: Path, unique: str
+) -> None:
+    key = f"{unique}/run"
+    again = run(key, None, unique, 0) | {"params": {"lr": "another", "new": "1"}}
+    bad_names = {f"fine{number}": float(number) for number in range(30)} | {"not?allowed": 1.0}
+    with Journal(journal_path) as journal:
+        journal.append([run(key, None, unique, 0), again])
+        journal.append([records.points(key, step=1, metrics={}, timestamp=START) | {"metrics": bad_names}])
+        journal.append([{"kind": "track", "op": "from-the-future", "key": key}])
+        journal.append([records.points(key, step=1, metrics={}, timestamp=START) | {"step": None}])
+        journal.append([records.points(f"{unique}/nobody", step=1, metrics={"val/loss": 1.0}, timestamp=START)])
+        journal.append([records.artifact(key, path="gone.txt", folder="")])
+        journal.append([records.learning_curve(key, points=[], metric="val/loss", title="") | {"points": [1]}])
+        journal.append([records.points(key, step=2, metrics={"val/loss": 0.25}, timestamp=START)])
+    ship(journal_path, rest.uri)
+    (stored,) = rest.runs(unique)[key]
+    assert texts(stored, "params") == {"lr": "0.1", "trial": "0", "new": "1"}
+    assert rest.history(stored, "fine29") == [(1, 29)]
+    assert rest.history(stored, "val/loss") == [(2, 0.25)]
+    reasons = [entry["reason"] for entry in refusals(journal_path)]
+    assert len(reasons) == 7
+    for part in ("lr", "not?allowed", "from-the-future", "step", "never created", "gone.txt", "cannot be drawn"):
+        assert any(part in reason for reason in reasons), (part, reasons)
+
+
+def test_a_run_that_the_user_deleted_stays_deleted(rest: Rest, journal_path: Path, unique: str) -> None:
+    one, other = f"{unique}/one", f"{unique}/other"
+    with Journal(journal_path) as journal:
+        journal.append([run(one, None, unique, 0), run(other, None, unique, 1)])
+        outbox = ship(journal_path, rest.uri)
+        rest.post("runs/delete", run_id=outbox.run_id(one))
+        for step in range(300):
+            for key in (one, other):
+                journal.append([records.points(key, step=step, metrics={"val/loss": 1.0}, timestamp=START)])
+        ship(journal_path, rest.uri)
+    assert list(rest.runs(unique)) == [other]
+    assert len(rest.history(rest.runs(unique)[other][0], "val/loss")) == 300
+    assert [entry["record"]["count"] for entry in refusals(journal_path)] == [300]
+
+
+def test_a_server_without_our_runs_is_shipped_everything(rest: Rest, journal_path: Path, unique: str) -> None:
+    write_sweep(journal_path, unique, trials=1)
+    ship(journal_path, rest.uri)
+    for runs in rest.runs(unique).values():
+        rest.post("runs/delete", run_id=runs[0]["info"]["run_id"])
+    cursor = journal_path.with_name(journal_path.name + ".shipped")
+    state = json.loads(cursor.read_text())
+    state["runs"] = {key: "0123456789abcdef0123456789abcdef" for key in state["runs"]}
+    cursor.write_text(json.dumps(state))
+    journal_path.write_text(journal_path.read_text().replace(unique, unique + "b"))
+    with Outbox(journal_path, rest.uri) as outbox:
+        assert outbox.flush(60) == 0
+    check_sweep(rest, unique + "b", trials=1)
+
+
+def test_an_experiment_in_the_bin_is_brought_back(rest: Rest, journal_path: Path, unique: str) -> None:
+    client = connect(rest.uri)
+    client.delete_experiment(client.create_experiment(unique))
+    write_sweep(journal_path, unique, trials=1, steps=2)
+    ship(journal_path, rest.uri)
+    check_sweep(rest, unique, trials=1, steps=2)
+
+
+def test_the_address_may_come_later(rest: Rest, journal_path: Path, unique: str) -> None:
+    calls: list[int] = []
+
+    def address() -> str:
+        calls.append(1)
+        if len(calls) < 3:
+            raise WorkError("the server is not up yet")
+        return rest.uri
+
+    write_sweep(journal_path, unique, trials=1, steps=2)
+    with Outbox(journal_path, address) as outbox:
+        wait_until(lambda: outbox.last_error == "the server is not up yet")
+        assert outbox.flush(30) == 0
+    check_sweep(rest, unique, trials=1, steps=2)
+
+
+def test_one_journal_has_one_outbox(rest: Rest, journal_path: Path) -> None:
+    with Outbox(journal_path, rest.uri), pytest.raises(RequestError, match="in use by process"):
+        Outbox(journal_path, rest.uri).start()
+
+
+def test_a_cursor_of_another_journal_is_not_believed(rest: Rest, journal_path: Path, unique: str) -> None:
+    write_sweep(journal_path, unique)
+    ship(journal_path, rest.uri)
+    journal_path.unlink()
+    write_sweep(journal_path, unique + "b", trials=1, steps=2)
+    ship(journal_path, rest.uri)
+    check_sweep(rest, unique + "b", trials=1, steps=2)
+
+
+@pytest.mark.timeout(120)
+def test_ten_thousand_points_ship_at_a_thousand_a_second(rest: Rest, journal_path: Path, unique: str) -> None:
+    keys = [f"{unique}/trial-{number:04d}" for number in range(10)]
+    with Journal(journal_path) as journal:
+        journal.append([run(key, None, unique, 0) for key in keys])
+        with Outbox(journal_path, rest.uri) as outbox:
+            assert outbox.flush(30) == 0
+            rates = []
+            for half in range(2):  # the better of two: the machine may be busy
+                for step in range(500):
+                    for key in keys:
+                        metrics = {"val/loss": 1 / (1 + step)}
+                        point = records.points(key, step=step + 500 * half, metrics=metrics, timestamp=START + step)
+                        journal.append([point])
+                started = time.monotonic()
+                assert outbox.flush(60) == 0
+                rates.append(5000 / (time.monotonic() - started))
+    assert len(rest.history(rest.runs(unique)[keys[0]][0], "val/loss")) == 1000
+    assert max(rates) > 1000, rates

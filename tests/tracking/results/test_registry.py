@@ -1,0 +1,97 @@
+"""The Model Registry: what is uploaded is data without pickle, and it is loaded through MLflow's own door."""
+
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from oplstm.errors import WorkError
+from tests.tracking.conftest import Rest
+from tracking.registered_model import RegisteredModel
+from tracking.results.registry import register_model
+from tracking.server.client import connect
+
+TASK = {"support_x": [[1.0], [2.0]], "support_y": [[3.0], [5.0]], "query_x": [[10.0], [20.0], [30.0]]}
+
+
+class MeanModel:
+    """Predicts the query's x plus the mean of the support's y."""
+
+    def predict(self, support_x: Any, support_y: Any, query_x: Any) -> Any:
+        assert support_x.shape == support_y.shape == (2, 1)
+        return query_x + support_y.mean(0)
+
+
+@pytest.mark.unit
+def test_predict_takes_lists_arrays_and_frames() -> None:
+    model = RegisteredModel(MeanModel())  # type: ignore[arg-type]
+    expected = [[14.0], [24.0], [34.0]]
+    assert model.predict(TASK) == expected
+    assert model.predict({name: np.array(value) for name, value in TASK.items()}) == expected
+    assert model.predict(pd.DataFrame([TASK, TASK])) == [expected, expected]
+
+
+@pytest.mark.unit
+def test_bad_input_is_named() -> None:
+    model = RegisteredModel(MeanModel())  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="lacks query_x"):
+        model.predict({name: TASK[name] for name in ("support_x", "support_y")})
+
+
+@pytest.fixture
+def model_dir(tmp_path: Path) -> Path:
+    folder = tmp_path / "trial-0007"
+    folder.mkdir()
+    (folder / "model.safetensors").write_bytes(b"\x08\0\0\0\0\0\0\0{}      ")
+    (folder / "run.json").write_text("{}")
+    return folder
+
+
+@pytest.mark.integration
+def test_a_run_is_registered_once_and_can_be_loaded(
+    rest: Rest, unique: str, model_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client = connect(rest.uri)
+    experiment_id = client.create_experiment(unique)
+    first, second = (client.create_run(experiment_id).info.run_id for _ in range(2))
+    given = {"model_dir": model_dir, "name": unique}
+    assert register_model(rest.uri, run_id=first, tags={"oplstm.trial": "trial-0007"}, **given) == "1"  # type: ignore[arg-type]
+    assert register_model(rest.uri, run_id=first, tags={"again": "yes"}, **given) == "1"  # type: ignore[arg-type]
+    assert register_model(rest.uri, run_id=second, tags={}, **given) == "2"  # type: ignore[arg-type]
+
+    registered = rest.get("registered-models/get", name=unique)["registered_model"]
+    assert registered["aliases"] == [{"alias": "champion", "version": "2"}]
+    version = rest.get("model-versions/get", name=unique, version="1")["model_version"]
+    assert (version["run_id"], version["status"]) == (first, "READY")
+    assert {tag["key"]: tag["value"] for tag in version["tags"]} == {"oplstm.trial": "trial-0007", "again": "yes"}
+
+    from mlflow import artifacts, pyfunc
+
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", rest.uri)  # set_tracking_uri would set it for good
+    local = Path(artifacts.download_artifacts(f"models:/{unique}@champion"))
+    files = sorted(str(path.relative_to(local)) for path in local.rglob("*") if path.is_file())
+    assert "data/trial-0007/model.safetensors" in files and "MLmodel" in files
+    assert not [name for name in files if name.endswith((".pkl", ".pickle", ".pt", ".py"))]
+    assert "loader_module: tracking.registered_model" in (local / "MLmodel").read_text()
+    assert "pickle" not in (local / "MLmodel").read_text()
+
+    asked: list[Path] = []
+    stand_in = SimpleNamespace(load_model=lambda folder: (asked.append(folder), MeanModel())[1])
+    monkeypatch.setitem(sys.modules, "oplstm.training.checkpoint", stand_in)  # type: ignore[arg-type]
+    loaded = pyfunc.load_model(f"models:/{unique}@champion")
+    assert loaded.predict(TASK) == [[14.0], [24.0], [34.0]]
+    assert (asked[0] / "run.json").read_text() == "{}"
+
+
+@pytest.mark.integration
+def test_failures_are_one_line(rest: Rest, unique: str, model_dir: Path) -> None:
+    given = {"run_id": "f" * 32, "name": unique, "tags": {}}
+    with pytest.raises(WorkError, match="there is no model at"):
+        register_model(rest.uri, model_dir=model_dir / "nowhere", **given)  # type: ignore[arg-type]
+    with pytest.raises(WorkError, match="did not register") as caught:
+        register_model(rest.uri, model_dir=model_dir, **given)  # type: ignore[arg-type]
+    assert "\n" not in str(caught.value)

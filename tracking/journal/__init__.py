@@ -1,0 +1,1 @@
+"""The journal of a sweep on disk: writing, following, locking."""

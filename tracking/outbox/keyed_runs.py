@@ -1,0 +1,91 @@
+"""The MLflow run of every key: looked up or created, and never two for one key."""
+
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Final
+
+from tracking.journal.cursor import Cursor
+from tracking.outbox.records import KEY_TAG, PARENT_TAG
+from tracking.results.views import prepare_experiment
+from tracking.server.client import is_final
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.entities import RunInfo
+
+_TWIN_SECONDS: Final = 120.0  # a server slower than this is taken to have dropped the call
+
+
+class KeyedRuns:
+    """Runs on one server.
+
+    Args:
+        client: Of the server.
+        cursor: Its runs and doubtful keys are kept up to date.
+        save: Called after each change of these.
+    """
+
+    def __init__(self, client: "MlflowClient", cursor: Cursor, save: Callable[[], None]) -> None:
+        self._client = client
+        self._ids = cursor.runs
+        self._doubtful = cursor.doubtful
+        self._save = save
+        self._experiments: dict[str, str] = {}
+
+    def find(self, key: str) -> str | None:
+        """The run of `key`, if it was ensured before."""
+        return self._ids.get(key)
+
+    def ensure(self, record: dict[str, Any]) -> None:
+        """Make the run of a create_run record, unless a run has its key."""
+        if record["key"] in self._ids:
+            return
+        if (experiment := record["experiment"]) not in self._experiments:
+            self._experiments[experiment] = prepare_experiment(self._client, experiment)
+        experiment_id = self._experiments[experiment]
+        self._ids[record["key"]] = self._look_up(experiment_id, record["key"]) or self._create(experiment_id, record)
+        self._save()
+
+    def look_for_twins(self) -> None:
+        """Remove the empty run that a slow server made when it carried out a creation that we had repeated."""
+        for key in list(self._doubtful):
+            if run_id := self._ids.get(key):
+                self._drop_twins(run_id, key)
+            if self._doubtful[key] < time.time():
+                del self._doubtful[key]
+                self._save()
+
+    def _create(self, experiment_id: str, record: dict[str, Any]) -> str:
+        tags = {KEY_TAG: record["key"]}
+        if parent_key := record.get("parent_key"):
+            tags[PARENT_TAG] = parent_key
+            if parent := self._ids.get(parent_key):
+                tags["mlflow.parentRunId"] = parent
+        start = round(record["start_time"] * 1000)
+        try:
+            run_id = self._client.create_run(experiment_id, start, tags, record["name"]).info.run_id
+            if not run_id:
+                raise ConnectionError("the server's answer to the creation of a run names no run")
+        except Exception as error:
+            if not is_final(error):
+                self._doubtful[record["key"]] = time.time() + _TWIN_SECONDS
+                self._save()
+            raise
+        return str(run_id)
+
+    def _look_up(self, experiment_id: str, key: str) -> str | None:
+        """The run that has this key, if there is one: an active one before a deleted one."""
+        runs = sorted(self._search(experiment_id, key), key=lambda run: (run.lifecycle_stage != "active", run.run_id))
+        return str(runs[0].run_id) if runs else None
+
+    def _search(self, experiment_id: str, key: str) -> "list[RunInfo]":
+        from mlflow.entities import ViewType
+
+        wanted = f"tags.`{KEY_TAG}` = '{key}'"
+        found = self._client.search_runs([experiment_id], wanted, run_view_type=ViewType.ALL, max_results=10)
+        return [run.info for run in found]
+
+    def _drop_twins(self, run_id: str, key: str) -> None:
+        for twin in self._search(self._client.get_run(run_id).info.experiment_id, key):
+            if twin.run_id != run_id and twin.lifecycle_stage == "active":
+                self._client.delete_run(twin.run_id)

@@ -1,0 +1,1 @@
+"""MLflow servers: the one that comes with oplstm, and how to talk to any."""
