@@ -1,9 +1,9 @@
 """Pack sizes that were measured on a device, remembered in ``$OPLSTM_HOME/pack-sizes.json``."""
 
+import contextlib
 import hashlib
 import json
 import math
-import os
 import platform
 from collections.abc import Hashable, Sequence
 from importlib.metadata import version
@@ -12,6 +12,7 @@ from pathlib import Path
 import torch
 
 from jobs.jobfile.schema import Job
+from oplstm.durable import write_file
 from oplstm.errors import RequestError, WorkError
 from oplstm.training.pack import Device
 from oplstm.training.pack_size import LARGEST, probe
@@ -45,13 +46,10 @@ class PackSizes:
             lock = FileLock(self._path, patience=LOCK_SECONDS)
         except (RequestError, WorkError):
             return
-        draft = self._path.with_name(f".{self._path.name}.{os.getpid()}")
         try:
             sizes = self._read() | {key: {"size": size, "limit": limit}}
-            draft.write_text(json.dumps({"version": VERSION, "sizes": sizes}, indent=1) + "\n")
-            draft.replace(self._path)
-        except OSError:
-            draft.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):
+                write_file(self._path, json.dumps({"version": VERSION, "sizes": sizes}, indent=1) + "\n")
         finally:
             lock.release()
 

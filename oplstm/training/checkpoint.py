@@ -6,7 +6,6 @@ scores of every task, apart, so that code which selects can be shown the one and
 """
 
 import json
-import os
 import shutil
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from oplstm.durable import new_folder
 from oplstm.episodes.episode import Episode
 from oplstm.episodes.split import Split
 from oplstm.episodes.streams import TaskStream
@@ -30,22 +30,13 @@ KEPT = 2
 
 
 def _write(folder: Path, tensors: dict[str, dict[str, Tensor]], data: dict[str, Any], json_name: str) -> None:
-    """Write files into a fresh folder beside ``folder`` and rename it into place."""
-    temporary = folder.with_name(f".{folder.name}.{os.getpid()}")
+    """Write files to ``folder``, which appears whole."""
     try:
-        shutil.rmtree(temporary, ignore_errors=True)
-        temporary.mkdir(parents=True)
-        for name, named in tensors.items():
-            save_file({key: value.detach().cpu().contiguous() for key, value in named.items()}, temporary / name)
-        (temporary / json_name).write_text(json.dumps({"version": VERSION, **data}, indent=1))
-        for path in temporary.iterdir():
-            with path.open("rb") as file:
-                os.fsync(file.fileno())
-        shutil.rmtree(folder, ignore_errors=True)
-        temporary.rename(folder)
-    except Exception as error:
-        shutil.rmtree(temporary, ignore_errors=True)
-        # safetensors reports a full disk as an exception of its own.
+        with new_folder(folder) as draft:
+            for name, named in tensors.items():
+                save_file({key: value.detach().cpu().contiguous() for key, value in named.items()}, draft / name)
+            (draft / json_name).write_text(json.dumps({"version": VERSION, **data}, indent=1))
+    except Exception as error:  # safetensors reports a full disk as an exception of its own
         raise WorkError(
             f"cannot write {folder}: {error}; free some space or mend the permissions, then resume"
         ) from error

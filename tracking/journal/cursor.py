@@ -1,10 +1,11 @@
 """How far a journal has been shipped to MLflow: the file `<journal>.shipped`."""
 
 import json
-import os
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Final
+
+from oplstm.durable import write_file
 
 VERSION: Final = 1
 
@@ -29,13 +30,8 @@ class Cursor:
 
     def save(self, path: Path) -> None:
         """Replace the file at `path` in one step."""
-        draft = path.with_name(path.name + ".new")
         state = {one.name: getattr(self, one.name) for one in fields(self)}
-        with draft.open("w", encoding="ascii") as file:
-            file.write(json.dumps({"version": VERSION, **state}))  # json.dump takes ten times as long
-            file.flush()
-            os.fsync(file.fileno())
-        draft.replace(path)
+        write_file(path, json.dumps({"version": VERSION, **state}))  # json.dump takes ten times as long
 
     @classmethod
     def load(cls, path: Path) -> "Cursor":

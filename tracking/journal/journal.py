@@ -14,6 +14,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Final
 
+from oplstm.durable import sync
 from oplstm.errors import RequestError, WorkError
 from tracking.journal.file_lock import FileLock, is_locked
 
@@ -194,9 +195,7 @@ def _mend_tail(fd: int, path: Path) -> None:
         if os.write(fd, _HEADER) < len(_HEADER):
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         os.fsync(fd)
-        folder = os.open(path.parent, os.O_RDONLY)
-        os.fsync(folder)
-        os.close(folder)
+        sync(path.parent)
         return
     check_header(head[: head.index(b"\n") + 1], path)
     header_end = head.index(b"\n") + 1

@@ -14,6 +14,7 @@ from typing import Any, Final
 
 import psutil
 
+from oplstm.durable import write_file
 from oplstm.errors import RequestError, WorkError
 from tracking.journal.file_lock import FileLock
 from tracking.server.process import any_free_port, end_group, group_listens, is_free, is_server_of, launch, log_tail
@@ -160,9 +161,7 @@ def _start(folder: Path, use: int, *, port: int | None, last_port: Any) -> Serve
     uri, started = f"http://127.0.0.1:{port}", time.time()
     server = Server(uri=uri, owned=True, pid=process.pid, folder=folder, _use=use, _process=process)
     record = {"version": VERSION, "pid": server.pid, "port": port, "uri": uri, "started": started}
-    draft = folder / "server.json.new"
-    draft.write_text(json.dumps(record), encoding="ascii")
-    draft.replace(_record_path(folder))
+    write_file(_record_path(folder), json.dumps(record))
     return server
 
 

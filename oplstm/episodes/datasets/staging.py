@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from oplstm.durable import sync
 from oplstm.errors import RequestError, WorkError
 
 SPARE_BYTES = 2**20
@@ -74,17 +75,9 @@ def _sweep(target: Path, draft: Path, replaced: Path) -> None:
 
 def _publish(target: Path, draft: Path, replaced: Path) -> None:
     for path in (*draft.iterdir(), draft):
-        _sync(path)
+        sync(path)
     if target.exists():
         target.rename(replaced)
     draft.rename(target)
-    _sync(target.parent)
+    sync(target.parent)
     shutil.rmtree(replaced, ignore_errors=True)
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
