@@ -11,9 +11,7 @@ from optuna.pruners import BasePruner, NopPruner, PatientPruner
 from optuna.samplers import BaseSampler, QMCSampler
 
 from oplstm.configuration import unknown_key
-
-GRID = "grid"
-"""Enumerates the space once; each cell runs once."""
+from search_spaces.names import GRID
 
 # Optuna's own grid samplers repeat or lose cells when several workers ask; ``grid`` does not.
 _SAMPLERS = {

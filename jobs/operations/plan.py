@@ -1,29 +1,30 @@
 """``oplstm plan``: what a job would do, without doing it."""
 
+import math
 import time
 from collections import Counter
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from jobs.execution.devices import choose_device, size_key
 from jobs.jobfile.schema import Job
 from jobs.jobfile.sections import Sampler
+from jobs.operations.requirements import check_data, disk_bytes
 from jobs.store.home import PACK_SIZES
-from jobs.sweep.pack_sizes import planned_packs
+from jobs.store.pack_sizes import PackSizes
+from jobs.sweep.packing import pack_size, weight
 from jobs.sweep.proposals import Proposals
-from oplstm.configuration import Problems, build
-from oplstm.episodes.registry import BENCHMARKS
 from oplstm.training.pack import Device, Pack
+from oplstm.training.pack_size import LARGEST
 from oplstm.training.run import RunConfig
 from search_spaces.samplers import is_adaptive
 
 PROBED_SIGNATURES = 6
 PROBE_UPDATES = 3
-BYTES_A_NUMBER = 4
-COPIES = 2 * 4 + 1
-"""Of the weights on disk: two checkpoints of weights, two moments and best weights, and the model."""
 PLANNED_AT_MOST = 10_000
 
 
@@ -51,7 +52,7 @@ class Plan:
     disk_bytes: int
     learns_from_results: str | None = None
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, Any]:
         """Plain data for JSON."""
         return dict(self.__dict__)
 
@@ -91,23 +92,24 @@ def _seconds(run: RunConfig, data: Path) -> float:
         torch.set_num_threads(threads)
 
 
-def disk_bytes(job: Job) -> int:
-    """Estimated disk use of a job: checkpoints of what runs at once, and a model for every trial."""
-    proposal = Proposals(job).ask()
-    if proposal is None:
-        return 0
-    numbers = Pack([proposal.run], ["probe"]).layout.size + proposal.run.budget.validation_tasks
-    return numbers * BYTES_A_NUMBER * COPIES * (job.trial_limit or 100)
+def planned_packs(job: Job, runs: Sequence[RunConfig], path: Path) -> tuple[int | None, tuple[int, ...] | None]:
+    """How many packs the runs of a job make, and with ``pack: auto`` the sizes that are remembered for this machine.
 
-
-def check_data(job: Job, data: Path) -> None:
-    """See that the datasets that a checked job needs are in the folder ``data``.
-
-    Raises:
-        RequestError: One is not there, or is damaged.
+    The first is None while a size is yet to be measured, the second without ``pack: auto``.
     """
-    options = {key: value for key, value in job.benchmark.items() if key != "name"}
-    benchmark = build(BENCHMARKS[job.benchmark["name"]], options, Problems())
-    if benchmark is not None:
-        for needed in (benchmark, *benchmark.cross().values()):
-            needed.open(data)
+    groups: dict[Hashable, list[RunConfig]] = {}
+    for run in runs:
+        groups.setdefault(run.signature, []).append(run)
+    size = pack_size(job)
+    if size is not None:
+        return sum(math.ceil(len(group) / size) for group in groups.values()), None
+    sizes, device = PackSizes(path), choose_device(job.resources.gpus)
+    found: list[int] = []
+    packs = 0
+    for group in groups.values():
+        key = size_key(max(group, key=weight), device, job.resources)
+        remembered = sizes.find(key, min(len(group), LARGEST))
+        if remembered is not None:
+            found.append(remembered)
+            packs += math.ceil(len(group) / remembered)
+    return packs if len(found) == len(groups) else None, tuple(sorted(set(found)))

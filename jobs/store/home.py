@@ -1,14 +1,13 @@
 """Where everything lives: ``$OPLSTM_HOME``, one folder a sweep."""
 
 import os
-import re
 import shutil
 import tempfile
 from pathlib import Path
 
+from jobs.store.names import SWEEP_NAME
 from oplstm.errors import RequestError
 
-NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,79}")
 MINIMUM_FREE_BYTES = 64 << 20
 PACK_SIZES = "pack-sizes.json"
 
@@ -67,6 +66,10 @@ class SweepFolder:
         """The checkpoints of a pack."""
         return self.path / "packs" / name
 
+    def trial(self, name: str) -> Path:
+        """Best weights and scores of a trial."""
+        return self.trials / name
+
 
 class Home:
     """``$OPLSTM_HOME``.
@@ -120,7 +123,7 @@ class Home:
         Raises:
             RequestError: The name is taken or cannot be a folder's.
         """
-        if not NAME.fullmatch(name):
+        if not SWEEP_NAME.fullmatch(name):
             raise RequestError(
                 f"name {name!r} must be letters, digits, '.', '_' or '-', start with a letter or digit "
                 "and have at most 80 characters"
@@ -145,7 +148,7 @@ class Home:
             RequestError: There is none of that name.
         """
         folder = SweepFolder(self.sweeps / name)
-        if NAME.fullmatch(name) is None or not folder.header.is_file():
+        if SWEEP_NAME.fullmatch(name) is None or not folder.header.is_file():
             known = ", ".join(s.name for s in self.all_sweeps()) or "none yet"
             raise RequestError(f"no sweep named {name!r} in {self.path} (there: {known})")
         return folder

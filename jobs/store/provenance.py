@@ -1,12 +1,10 @@
-"""Where results come from: git commit, versions, devices, digests."""
+"""Where results come from: git commit, versions, digests."""
 
 import functools
 import platform
 import subprocess
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-
-import torch
 
 from oplstm.episodes.benchmark import Benchmark
 from oplstm.episodes.split import Split
@@ -42,17 +40,6 @@ def _git(folder: Path, *arguments: str) -> str | None:
     except (OSError, subprocess.SubprocessError):
         return None
     return done.stdout.strip()
-
-
-def device_tags(device: torch.device, gpu_ids: str = "") -> dict[str, str]:
-    """What a pack trains on."""
-    name = torch.cuda.get_device_name(device) if device.type == "cuda" else platform.processor() or platform.machine()
-    return {
-        "oplstm.device": f"{device.type}: {name}",
-        "oplstm.threads": str(torch.get_num_threads()),
-        "oplstm.gpu_ids": gpu_ids or "none",
-        "oplstm.host": platform.node(),
-    }
 
 
 def digests(run: RunConfig, data: Path | None) -> dict[str, str]:

@@ -9,7 +9,9 @@ import optuna
 from optuna.storages import BaseStorage, InMemoryStorage
 from optuna.trial import FixedTrial, Trial, TrialState
 
-from jobs.jobfile.schema import Job, build_trial_run, numbered
+from jobs.jobfile.resolving import build_trial_run, numbered, suggest
+from jobs.jobfile.schema import Job
+from jobs.store.states import TrialState as State
 from jobs.store.study_file import StudyFile, StudyStorage
 from oplstm.training.run import RunConfig
 from search_spaces.samplers import make_pruner, make_sampler
@@ -74,13 +76,13 @@ class Proposals:
             return None
         while self._planned:
             params = self._planned.pop(0)
-            if self._is_new(self._first(self._job.suggest(FixedTrial(params)))):
+            if self._is_new(self._first(suggest(self._job, FixedTrial(params)))):
                 return self._propose(params)
         if self._job.is_grid:
             return None
         for draws in range(1, REPEATS_BEFORE_ENUMERATING + 1):
             trial = self._ask_optuna()
-            first = self._first(self._job.suggest(trial))
+            first = self._first(suggest(self._job, trial))
             if self._is_new(first):
                 return self._accept(trial, first, draws)
             self._study.tell(trial, state=TrialState.FAIL)
@@ -90,7 +92,7 @@ class Proposals:
         """After many repeats: a finite space is nearly used up, so look for what is left of it."""
         try:
             for params in enumerate_grid(find_space(str(self._job.space))):
-                if self._is_new(self._first(self._job.suggest(FixedTrial(params)))):
+                if self._is_new(self._first(suggest(self._job, FixedTrial(params)))):
                     return self._propose(params, draws=REPEATS_BEFORE_ENUMERATING)
         except NotFinite:
             pass
@@ -106,7 +108,7 @@ class Proposals:
         self._study.enqueue_trial(dict(params))
         self._made += 1
         trial = self._ask_optuna(enqueued=True)
-        return self._accept(trial, self._first(self._job.suggest(trial)), draws)
+        return self._accept(trial, self._first(suggest(self._job, trial)), draws)
 
     def _accept(self, trial: Trial, first: RunConfig, draws: int) -> Proposal:
         self._seen.add(first)
@@ -123,7 +125,7 @@ class Proposals:
         """
         for _ in range(draws):
             trial = self._ask_optuna()
-            suggested = self._job.suggest(trial)
+            suggested = suggest(self._job, trial)
             if trial.params == params:
                 return self._accept(trial, self._first(suggested), draws)
             self._study.tell(trial, state=TrialState.FAIL)
@@ -137,10 +139,10 @@ class Proposals:
         """Whether the pruner wants this trial to end."""
         return bool(self._trials[number].should_prune())  # some pruners answer with NumPy's bool
 
-    def tell(self, number: int, state: str, value: float) -> None:
+    def tell(self, number: int, state: State, value: float) -> None:
         """A trial has ended; a diverged one counts as pruned, so that samplers learn to avoid it."""
-        if state == "complete":
+        if state is State.COMPLETE:
             self._study.tell(self._trials[number], value)
         else:
-            pruned = state in ("pruned", "diverged")
+            pruned = state in (State.PRUNED, State.DIVERGED)
             self._study.tell(self._trials[number], state=TrialState.PRUNED if pruned else TrialState.FAIL)

@@ -1,46 +1,15 @@
 """What a benchmark is: a definition in a job file, and the tasks it opens to."""
 
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Literal, Protocol, Self
+from typing import Any, ClassVar, Protocol, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from oplstm.configuration import Configuration
 from oplstm.episodes.episode import Episode, TaskShape
+from oplstm.episodes.measure import Measure
 from oplstm.episodes.split import Split
-
-
-@dataclass(frozen=True)
-class Measure:
-    """What runs of a benchmark are compared by.
-
-    Attributes:
-        name: As in the metric ``val/<name>``.
-        higher_is_better: Whether more is better.
-    """
-
-    name: Literal["loss", "accuracy"]
-    higher_is_better: bool
-
-    @property
-    def direction(self) -> Literal["maximize", "minimize"]:
-        """As Optuna says it."""
-        return "maximize" if self.higher_is_better else "minimize"
-
-    @property
-    def worst(self) -> float:
-        """What any value is better than."""
-        return -float("inf") if self.higher_is_better else float("inf")
-
-    def cost(self, value: float) -> float:
-        """``value`` such that less is better."""
-        return -value if self.higher_is_better else value
-
-
-LOSS = Measure("loss", higher_is_better=False)
-ACCURACY = Measure("accuracy", higher_is_better=True)
 
 
 class Tasks(Protocol):

@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from oplstm.configuration import Problems, positive, unknown_key
-from oplstm.episodes.benchmark import ACCURACY, Measure
 from oplstm.episodes.datasets.class_lists import SPLITS, ClassList, class_list
 from oplstm.episodes.datasets.store import ImageDataset, open_dataset
 from oplstm.episodes.episode import Episode, TaskShape
+from oplstm.episodes.measure import ACCURACY, Measure
 from oplstm.episodes.split import Split
 from oplstm.errors import RequestError
 

@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from oplstm.configuration import Problems, positive
-from oplstm.episodes.benchmark import LOSS, Measure
 from oplstm.episodes.episode import Episode, TaskShape
+from oplstm.episodes.measure import LOSS, Measure
 from oplstm.episodes.split import Split
 
 

@@ -11,8 +11,9 @@ import torch
 from torch import Tensor
 
 from oplstm.analysis.registry import ANALYSES, TASKS
-from oplstm.episodes.benchmark import Measure, Tasks
+from oplstm.episodes.benchmark import Tasks
 from oplstm.episodes.episode import Episode, stack_runs
+from oplstm.episodes.measure import Measure
 from oplstm.episodes.split import Split
 from oplstm.episodes.streams import TaskStream
 from oplstm.learners.learner import Learner

@@ -16,7 +16,9 @@ from typing import Any, Literal, Protocol
 
 import psutil
 
-from jobs.jobfile.schema import Job, load_job, single_configuration
+from jobs.jobfile.reading import load_job
+from jobs.jobfile.resolving import single_configuration
+from jobs.jobfile.schema import Job
 from jobs.store.home import SweepFolder
 from jobs.sweep.coordinator import Coordinator
 from oplstm.training.loop import Point

@@ -9,9 +9,10 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from jobs.jobfile.schema import Job, load_job
+from jobs.jobfile.reading import load_job
+from jobs.jobfile.schema import Job
+from jobs.store.header import Header
 from jobs.store.home import SweepFolder
-from jobs.store.state import Header
 from jobs.sweep.coordinator import Coordinator
 from oplstm.training.loop import Point, RunEnd
 

@@ -10,6 +10,7 @@ import os
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final
@@ -25,6 +26,14 @@ _HEADER: Final = json.dumps({"format": "oplstm-journal", "version": VERSION}).en
 _ENCODER: Final = json.JSONEncoder(allow_nan=False, separators=(",", ":"))
 _SYNC_SECONDS: Final = 0.5
 _BLOCK: Final = 1 << 16
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One group of records and the line that it stands in, from 1."""
+
+    number: int
+    records: list[dict[str, Any]]
 
 
 class Journal:
@@ -141,7 +150,13 @@ class Journal:
 
     @staticmethod
     def read(path: Path) -> Iterator[dict[str, Any]]:
-        """All records, oldest first, without taking the lock; a torn last line is left out.
+        """All records, oldest first; see ``lines``."""
+        for line in Journal.lines(path):
+            yield from line.records
+
+    @staticmethod
+    def lines(path: Path) -> "Iterator[Line]":
+        """All groups of records, oldest first, without taking the lock; a torn last line is left out.
 
         Raises:
             RequestError: There is no such file, or it is of another format or version.
@@ -165,7 +180,7 @@ class Journal:
                     if file.read(1) == b"":
                         return
                     raise WorkError(f"{path}, line {number} is damaged: restore the file from a copy") from None
-                yield from group
+                yield Line(number, group)
 
 
 def check_header(line: bytes, path: Path) -> None:

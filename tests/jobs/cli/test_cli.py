@@ -16,7 +16,7 @@ import pytest
 from click.testing import CliRunner
 
 from jobs.cli.main import main
-from jobs.jobfile.schema import shipped_jobs
+from jobs.jobfile.shipped import shipped_jobs
 from jobs.store.home import Home
 from tests.conftest import ROOT
 from tests.jobs.formula_training import job, new_sweep, opened

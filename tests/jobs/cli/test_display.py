@@ -8,8 +8,8 @@ from rich.console import Console
 
 from jobs.cli import display
 from jobs.promotion.selection import Choice, Leader
-from jobs.store.final import FinalResult, Score
 from jobs.store.intervals import Interval
+from jobs.store.scores import FinalResult, Score
 from oplstm.errors import RequestError, WorkError
 
 pytestmark = pytest.mark.unit

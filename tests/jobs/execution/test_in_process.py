@@ -3,7 +3,8 @@
 import pytest
 
 from jobs.execution.in_process import _done, run_locally
-from jobs.store.state import SweepState, Trial
+from jobs.store.state import SweepState
+from jobs.store.trial import Trial
 from jobs.sweep.proposals import Proposals
 from oplstm.errors import WorkError
 from tests.jobs.formula_training import job, new_sweep, no_server, opened

@@ -7,7 +7,8 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from jobs.execution.pack_worker import PackListener, require_local_gpu, train_pack
+from jobs.execution.devices import require_local_gpu
+from jobs.execution.pack_worker import PackListener, train_pack
 from jobs.jobfile.sections import Resources
 from jobs.store.home import SweepFolder
 from jobs.store.state import SweepState

@@ -12,7 +12,7 @@ from typing import Any
 import psutil
 import pytest
 
-from jobs.operations.launch import is_running
+from jobs.operations.running import is_running
 from tests.jobs.integration.command_line import Oplstm, Verb, wait_until
 from tests.jobs.integration.conftest import GPUS
 from tests.jobs.integration.tracked_runs import TrackedSweep

@@ -2,7 +2,8 @@
 
 import pytest
 
-from jobs.jobfile.schema import load_job, shipped_jobs
+from jobs.jobfile.reading import load_job
+from jobs.jobfile.shipped import shipped_jobs
 from tests.jobs.integration.command_line import Oplstm, wait_until
 from tracking.server.embedded import Server
 

@@ -7,7 +7,10 @@ import pytest
 import torch
 import yaml
 
-from jobs.jobfile.schema import Job, json_schema, load_job, parse_job, shipped_jobs, single_configuration
+from jobs.jobfile.reading import load_job, parse_job
+from jobs.jobfile.resolving import single_configuration
+from jobs.jobfile.schema import Job, json_schema
+from jobs.jobfile.shipped import shipped_jobs
 from jobs.jobfile.template import TEMPLATE
 from jobs.sweep.proposals import Proposals
 from oplstm.errors import RequestError

@@ -3,8 +3,8 @@
 import pytest
 
 from jobs.operations import launch
+from jobs.store.header import Header
 from jobs.store.home import Home
-from jobs.store.state import Header
 from oplstm.errors import RequestError
 from tests.jobs.formula_training import job, new_sweep, opened
 

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import pytest
 
 from jobs.cli.display import plan_lines
-from jobs.jobfile.schema import load_job
+from jobs.jobfile.reading import load_job
 from jobs.operations.plan import PROBE_UPDATES, Plan, disk_bytes, make_plan
 from jobs.sweep import proposals
 from jobs.sweep.proposals import Proposals

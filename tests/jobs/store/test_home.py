@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from jobs.store.header import Header
 from jobs.store.home import Home, SweepFolder
-from jobs.store.state import Header
 from oplstm.errors import RequestError
 from tests.jobs.formula_training import job, new_sweep
 

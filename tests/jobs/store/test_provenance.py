@@ -5,8 +5,9 @@ import subprocess
 import pytest
 import torch
 
+from jobs.execution.devices import device_tags
 from jobs.store import provenance as module
-from jobs.store.provenance import device_tags, digests, provenance
+from jobs.store.provenance import digests, provenance
 from oplstm.episodes.split import Split
 from oplstm.episodes.streams import TaskStream
 from oplstm.training.run import RunConfig

@@ -5,7 +5,8 @@ import random
 
 import pytest
 
-from jobs.store.state import ENDED, SweepState
+from jobs.store.state import SweepState
+from jobs.store.states import ENDED
 
 pytestmark = pytest.mark.unit
 

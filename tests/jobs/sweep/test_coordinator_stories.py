@@ -5,7 +5,7 @@ import shutil
 
 import pytest
 
-from jobs.store.state import ENDED
+from jobs.store.states import ENDED
 from oplstm.training.loop import RunEnd
 from tests.jobs.formula_training import (
     decisions,

@@ -6,7 +6,8 @@ from collections import Counter
 import pytest
 
 from jobs.store.home import SweepFolder
-from jobs.store.state import ENDED, SweepState
+from jobs.store.state import SweepState
+from jobs.store.states import ENDED
 from oplstm.training.loop import RunEnd
 from tests.jobs.formula_training import decisions, finish, job, new_sweep, opened, train, train_everything, training
 from tracking.journal.journal import Journal

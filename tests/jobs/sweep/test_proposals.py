@@ -6,7 +6,7 @@ import math
 import optuna
 import pytest
 
-from jobs.jobfile.schema import load_job
+from jobs.jobfile.reading import load_job
 from jobs.sweep.proposals import Proposals
 from tests.jobs.formula_training import job
 

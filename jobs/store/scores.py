@@ -1,4 +1,4 @@
-"""Final runs: the promoted configuration over several seeds, in one pack, and its result."""
+"""The test scores of a final run, pooled over its seeds."""
 
 import math
 from collections.abc import Sequence
@@ -7,32 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from jobs.jobfile.schema import Job, final_budget
 from jobs.store.home import SweepFolder
-from jobs.store.intervals import Values, mean_over_seeds, mean_over_tasks
-from jobs.store.state import SweepState, Trial
+from jobs.store.intervals import Interval, Values
+from jobs.store.state import SweepState
+from jobs.store.states import TrialState
 from oplstm.training.checkpoint import load_test_scores
-from oplstm.training.run import RunConfig
-
-
-def final_job(job: Job, winner: Trial, *, seeds: int | None = None) -> Job:
-    """The job that trains the winner's configuration over ``seeds`` seeds as one pack."""
-    configuration = RunConfig.from_dict(winner.run).configuration()
-    del configuration["learner"]
-    count = seeds or job.final.seeds
-    return Job.model_validate(
-        {
-            "description": f"Final run of {winner.name}, promoted by meta-validation.",
-            "learner": job.learner,
-            "benchmark": winner.run["benchmark"],
-            "fixed": {k: list(v) if isinstance(v, tuple) else v for k, v in configuration.items()},
-            "seeds": count,
-            "seed": job.seed,
-            "budget": final_budget(job),
-            "resources": {"cpus": job.final.cpus, "gpus": job.final.gpus},
-            "final": job.final.model_dump(),
-        }
-    )
 
 
 @dataclass(frozen=True)
@@ -55,8 +34,8 @@ class Score:
     def of(cls, values: Sequence[Values]) -> "Score":
         """Of the values on every task, one array a seed."""
         means = [float(of_seed.mean()) for of_seed in values]
-        pooled = mean_over_tasks(np.concatenate(values))
-        return cls(pooled.mean, pooled.half_width, mean_over_seeds(means).half_width, tuple(means))
+        pooled = Interval.of(np.concatenate(values), over="tasks")
+        return cls(pooled.mean, pooled.half_width, Interval.of(means, over="seeds").half_width, tuple(means))
 
 
 @dataclass(frozen=True)
@@ -85,7 +64,7 @@ class FinalResult:
             named[f"final/cross/{name}/ci95_seeds"] = score.ci95_seeds
         return {name: value for name, value in named.items() if math.isfinite(value)}
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, Any]:
         """Plain data for JSON."""
         plain: dict[str, Any] = {**self.metrics(), "seed_means": list(self.test.seed_means)}
         return plain if self.dataset is None else {**plain, "dataset": self.dataset}
@@ -94,10 +73,10 @@ class FinalResult:
 def final_result(folder: SweepFolder, state: SweepState) -> FinalResult | None:
     """The result of a final run, or None while a seed is missing."""
     trials = list(state.trials.values())
-    if not trials or any(trial.state != "complete" for trial in trials):
+    if not trials or any(trial.state is not TrialState.COMPLETE for trial in trials):
         return None
-    scores = [load_test_scores(folder.trials / trial.name) for trial in trials]
-    benchmark = RunConfig.from_dict(trials[0].run).benchmark
+    scores = [load_test_scores(folder.trial(trial.name)) for trial in trials]
+    benchmark = trials[0].config.benchmark
     measure = benchmark.measure.name
 
     def pooled(name: str) -> Score:

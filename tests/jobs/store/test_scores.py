@@ -6,11 +6,14 @@ import torch
 from safetensors.torch import save_file
 from scipy import stats
 
-from jobs.jobfile.schema import final_budget, load_job
-from jobs.store.final import FinalResult, Score, final_job, final_result
+from jobs.jobfile.reading import load_job
+from jobs.jobfile.resolving import final_budget
+from jobs.promotion.final_job import final_job
 from jobs.store.home import SweepFolder
-from jobs.store.state import SweepState, Trial
-from jobs.sweep.pack_sizes import pack_size
+from jobs.store.scores import FinalResult, Score, final_result
+from jobs.store.state import SweepState
+from jobs.store.trial import Trial
+from jobs.sweep.packing import pack_size
 from jobs.sweep.proposals import Proposals
 from tests.jobs.formula_training import job
 

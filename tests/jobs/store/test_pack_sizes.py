@@ -9,9 +9,11 @@ import pytest
 import torch
 
 from jobs.cli.display import plan_lines
-from jobs.operations.plan import make_plan
+from jobs.execution.devices import choose_device, measured_size, size_key
+from jobs.operations.plan import make_plan, planned_packs
+from jobs.store.pack_sizes import PackSizes
 from jobs.sweep import pack_sizes
-from jobs.sweep.pack_sizes import PackSizes, choose_device, measured_size, planned_packs, size_key, weight
+from jobs.sweep.packing import weight
 from jobs.sweep.proposals import Proposals
 from oplstm.training.pack import Device
 from tests.jobs.formula_training import job

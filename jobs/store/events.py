@@ -1,0 +1,218 @@
+"""What happens in a sweep: one class an event, as the journal holds them and a resume replays them.
+
+An event is a JSON object ``{"kind": "sweep", "event": <name>, ...}``; what MLflow is told stands in records of its own
+(``tracking.outbox.records``). The version of the format is the journal's.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, ClassVar, Final, Literal
+
+from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
+
+from jobs.store.intervals import StatedInterval
+from jobs.store.names import PackName, TrialName
+from jobs.store.states import TrialState
+from oplstm.errors import WorkError
+from tracking.journal.journal import Journal
+
+RunData = dict[str, Any]
+"""A run as ``RunConfig.to_dict`` writes it and ``RunConfig.from_dict`` checks it."""
+
+Params = dict[str, Any]
+"""A point of a search space: Optuna's parameters by name."""
+
+TrialNames = Annotated[tuple[TrialName, ...], Field(strict=False)]  # JSON has no tuples
+
+
+class _Strict:
+    __slots__ = ()
+    __pydantic_config__: ClassVar = ConfigDict(strict=True)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked(_Strict):
+    """The sampler proposed a configuration, or it was given.
+
+    Attributes:
+        trial: Its number.
+        params: The point of the space.
+        draws: Times the sampler drew for it, repeats included; 0 for a point that was given.
+        run: The run that it means.
+    """
+
+    event: Literal["asked"] = "asked"
+    trial: int = Field(ge=0)
+    params: Params
+    draws: int = 0
+    run: RunData
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Exhausted(_Strict):
+    """There is nothing more to ask for."""
+
+    event: Literal["exhausted"] = "exhausted"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Packed(_Strict):
+    """Trials make a new pack."""
+
+    event: Literal["packed"] = "packed"
+    pack: PackName
+    trials: TrialNames
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sized(_Strict):
+    """It was measured how many runs a pack can hold; ``trials`` fill it before its first update."""
+
+    event: Literal["sized"] = "sized"
+    pack: PackName
+    capacity: int = Field(ge=1)
+    trials: TrialNames
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Joined(_Strict):
+    """Trials come into a running pack at its ``update``; none do, where that has to be remembered."""
+
+    event: Literal["joined"] = "joined"
+    pack: PackName
+    update: int
+    trials: TrialNames
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Started(_Strict):
+    """A process has begun to train a pack, on a device that these tags describe."""
+
+    event: Literal["started"] = "started"
+    pack: PackName
+    device: dict[str, str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Validated(_Strict):
+    """A meta-validation point of a trial, and whether the pruner ends it there.
+
+    Attributes:
+        trial: Name of the trial.
+        update: Its meta-updates.
+        milestone: The multiple of the validation interval that it stands for, in the budget's unit; 0 for none.
+        metrics: Those that are finite, named as in docs/metrics.md.
+        prune: The decision.
+    """
+
+    event: Literal["point"] = "point"
+    trial: TrialName
+    update: int
+    milestone: int
+    metrics: dict[str, float]
+    prune: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ended(_Strict):
+    """A trial has ended, or stopped to be resumed.
+
+    Attributes:
+        trial: Name of the trial.
+        state: How.
+        update: Its meta-updates.
+        best_update: That of its best weights.
+        metrics: Best validation and test scores, those that are finite.
+        note: One line for a person.
+    """
+
+    event: Literal["ended"] = "ended"
+    trial: TrialName
+    state: Annotated[TrialState, Field(strict=False)]
+    update: int
+    best_update: int
+    metrics: dict[str, float]
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finished(_Strict):
+    """The sweep has ended."""
+
+    event: Literal["finished"] = "finished"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LeaderScores(_Strict):
+    """A candidate of a promotion; see ``jobs.promotion.selection.Leader``."""
+
+    trial: TrialName
+    validation: StatedInterval
+    behind: StatedInterval
+    tied: bool
+    score_a: StatedInterval
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Promoted(_Strict):
+    """The best configuration was picked; see ``jobs.promotion.selection.Choice``."""
+
+    event: Literal["promoted"] = "promoted"
+    picked: TrialName
+    score_b: StatedInterval
+    leaders: Annotated[tuple[LeaderScores, ...], Field(strict=False)]
+
+
+Event = Asked | Exhausted | Packed | Sized | Joined | Started | Validated | Ended | Finished | Promoted
+
+_EVENTS: Final[TypeAdapter[Event]] = TypeAdapter(Annotated[Event, Field(discriminator="event")])
+
+
+def encode(event: Event) -> dict[str, Any]:
+    """The event as its journal record."""
+    return {"kind": "sweep", **_EVENTS.dump_python(event, mode="json")}
+
+
+def decode(record: Mapping[str, Any]) -> Event:
+    """The event that ``encode`` wrote.
+
+    Raises:
+        ValueError: It is of another kind, or malformed; the message says where.
+    """
+    try:
+        return _EVENTS.validate_python(record)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        if first["type"] == "union_tag_invalid":
+            raise ValueError(f"unknown event {record.get('event')!r}") from error
+        place = ".".join(str(part) for part in first["loc"])
+        raise ValueError(f"{place}: {first['msg']}, got {str(first['input'])[:80]!r}") from error
+
+
+def replay(path: Path, take: Callable[[Event], None]) -> None:
+    """Give every event of a sweep's journal to ``take``, oldest first; none where there is no journal yet.
+
+    Raises:
+        RequestError: The file is no journal, or of another version.
+        WorkError: It is damaged, or holds what this version does not know; the message names the line.
+    """
+    if not path.exists():
+        return
+    for line in Journal.lines(path):
+        for record in line.records:
+            if "event" not in record:
+                continue
+            try:
+                take(decode(record))
+            except ValueError as error:
+                raise _damaged(path, line.number, str(error)) from error
+            except KeyError as error:
+                raise _damaged(path, line.number, f"it names {error}, which no line before it made") from error
+
+
+def _damaged(path: Path, line: int, problem: str) -> WorkError:
+    return WorkError(
+        f"{path}, line {line}: {problem}; it is damaged or was written by another version of oplstm: "
+        "restore it from a copy, or use the version that wrote it"
+    )
