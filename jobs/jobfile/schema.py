@@ -15,12 +15,10 @@ DEFAULT_TRIALS = 20
 
 
 class Job(Section):
-    """A job file: what to tune, over which space, with which means.
+    """A job file: what to tune, over which space, with which means."""
 
-    ``benchmark``, ``fixed``, ``enqueue`` and ``budget`` are dictionaries because what they may hold is said by the
-    benchmark, the learner and the space, not here.
-    """
-
+    # ``benchmark``, ``fixed``, ``enqueue`` and ``budget`` are dictionaries because what they may hold is said by the
+    # benchmark, the learner and the space, not here.
     version: int = Field(default=1, ge=1, le=1)
     description: str = ""
     learner: str

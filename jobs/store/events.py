@@ -7,9 +7,9 @@ An event is a JSON object ``{"kind": "sweep", "event": <name>, ...}``; what MLfl
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Final, Literal
+from typing import Annotated, Any, Final, Literal
 
-from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import Field, StrictBool, StrictFloat, StrictInt, StrictStr, TypeAdapter, ValidationError
 
 from jobs.store.intervals import StatedInterval
 from jobs.store.names import PackName, TrialName
@@ -23,16 +23,13 @@ RunData = dict[str, Any]
 Params = dict[str, Any]
 """A point of a search space: Optuna's parameters by name."""
 
-TrialNames = Annotated[tuple[TrialName, ...], Field(strict=False)]  # JSON has no tuples
-
-
-class _Strict:
-    __slots__ = ()
-    __pydantic_config__: ClassVar = ConfigDict(strict=True)
+TrialNames = tuple[TrialName, ...]
+Metrics = dict[str, StrictFloat]
+Count = Annotated[StrictInt, Field(ge=0)]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Asked(_Strict):
+class Asked:
     """The sampler proposed a configuration, or it was given.
 
     Attributes:
@@ -43,21 +40,21 @@ class Asked(_Strict):
     """
 
     event: Literal["asked"] = "asked"
-    trial: int = Field(ge=0)
+    trial: Count
     params: Params
-    draws: int = 0
+    draws: Count = 0
     run: RunData
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Exhausted(_Strict):
+class Exhausted:
     """There is nothing more to ask for."""
 
     event: Literal["exhausted"] = "exhausted"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Packed(_Strict):
+class Packed:
     """Trials make a new pack."""
 
     event: Literal["packed"] = "packed"
@@ -66,36 +63,36 @@ class Packed(_Strict):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Sized(_Strict):
+class Sized:
     """It was measured how many runs a pack can hold; ``trials`` fill it before its first update."""
 
     event: Literal["sized"] = "sized"
     pack: PackName
-    capacity: int = Field(ge=1)
+    capacity: Annotated[StrictInt, Field(ge=1)]
     trials: TrialNames
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Joined(_Strict):
+class Joined:
     """Trials come into a running pack at its ``update``; none do, where that has to be remembered."""
 
     event: Literal["joined"] = "joined"
     pack: PackName
-    update: int
+    update: Count
     trials: TrialNames
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Started(_Strict):
+class Started:
     """A process has begun to train a pack, on a device that these tags describe."""
 
     event: Literal["started"] = "started"
     pack: PackName
-    device: dict[str, str]
+    device: dict[str, StrictStr]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Validated(_Strict):
+class Validated:
     """A meta-validation point of a trial, and whether the pruner ends it there.
 
     Attributes:
@@ -108,14 +105,14 @@ class Validated(_Strict):
 
     event: Literal["point"] = "point"
     trial: TrialName
-    update: int
-    milestone: int
-    metrics: dict[str, float]
-    prune: bool
+    update: Count
+    milestone: Count
+    metrics: Metrics
+    prune: StrictBool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Ended(_Strict):
+class Ended:
     """A trial has ended, or stopped to be resumed.
 
     Attributes:
@@ -129,39 +126,39 @@ class Ended(_Strict):
 
     event: Literal["ended"] = "ended"
     trial: TrialName
-    state: Annotated[TrialState, Field(strict=False)]
-    update: int
-    best_update: int
-    metrics: dict[str, float]
-    note: str = ""
+    state: TrialState
+    update: Count
+    best_update: Count
+    metrics: Metrics
+    note: StrictStr = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Finished(_Strict):
+class Finished:
     """The sweep has ended."""
 
     event: Literal["finished"] = "finished"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class LeaderScores(_Strict):
+class LeaderScores:
     """A candidate of a promotion; see ``jobs.promotion.selection.Leader``."""
 
     trial: TrialName
     validation: StatedInterval
     behind: StatedInterval
-    tied: bool
+    tied: StrictBool
     score_a: StatedInterval
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Promoted(_Strict):
+class Promoted:
     """The best configuration was picked; see ``jobs.promotion.selection.Choice``."""
 
     event: Literal["promoted"] = "promoted"
     picked: TrialName
     score_b: StatedInterval
-    leaders: Annotated[tuple[LeaderScores, ...], Field(strict=False)]
+    leaders: tuple[LeaderScores, ...]
 
 
 Event = Asked | Exhausted | Packed | Sized | Joined | Started | Validated | Ended | Finished | Promoted

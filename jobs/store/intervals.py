@@ -3,11 +3,10 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import ConfigDict
 
 Values = NDArray[np.float64]
 
@@ -20,8 +19,6 @@ class StatedInterval:
 
     mean: float | None
     half_width: float | None
-
-    __pydantic_config__: ClassVar = ConfigDict(strict=True)
 
 
 @dataclass(frozen=True)

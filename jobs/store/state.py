@@ -104,7 +104,7 @@ class SweepState:
             case Finished():
                 self.finished = True
             case Promoted():
-                self.promoted = event.picked
+                self.promoted = self.by_name[event.picked].name
             case _:
                 assert_never(event)
 
