@@ -103,8 +103,10 @@ def run(home: "Home", name: str, work: "Callable[[OnProgress], Outcome]", *, as_
     """Do long work behind a progress bar and report how it ended; exits with 1 unless it is complete."""
     from jobs.cli.display.progress import progress_bar
     from jobs.cli.display.results import ending_lines
+    from jobs.operations.running import forget_stop_request
     from jobs.operations.status import sweep_status
 
+    forget_stop_request(home.sweep_folder(name))
     stop_on_interrupt(home, name)
     # Ray writes about processes that die to stdout, which belongs to the report.
     with contextlib.redirect_stdout(sys.stderr), progress_bar(name) as show:

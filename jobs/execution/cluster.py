@@ -2,9 +2,11 @@
 
 import contextlib
 import logging
+import signal
 import socket
 import subprocess
 import sys
+import threading
 import warnings
 from collections.abc import Iterator
 from urllib.parse import urlparse
@@ -40,7 +42,7 @@ def connected(address: str | None, resources: Resources) -> Iterator[None]:
 
 
 def _connect(address: str | None) -> None:
-    with warnings.catch_warnings(action="ignore", category=FutureWarning):
+    with warnings.catch_warnings(action="ignore", category=FutureWarning), _own_signals():
         try:
             ray.init(
                 address=address or "local",
@@ -51,6 +53,19 @@ def _connect(address: str | None) -> None:
         except (ConnectionError, RuntimeError, ValueError) as error:
             first_line = str(error).strip().splitlines()[0]
             raise RequestError(f"cannot connect to Ray at {address or 'this machine'}: {first_line}") from error
+
+
+@contextlib.contextmanager
+def _own_signals() -> Iterator[None]:
+    """Ray installs a handler of SIGTERM of its own, which ends this process on the spot: whoever was there stays."""
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
+    try:
+        yield
+    finally:
+        if threading.current_thread() is threading.main_thread():
+            for number, handler in handlers.items():
+                if handler is not None:
+                    signal.signal(number, handler)
 
 
 def check_answers(address: str | None) -> None:

@@ -2,6 +2,7 @@
 
 import contextlib
 import logging
+import os
 import shutil
 import tempfile
 import threading
@@ -9,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import psutil
 import ray
 from ray import tune
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
@@ -21,6 +23,20 @@ from jobs.sweep.messages import OnProgress, Progress
 from oplstm.errors import WorkError
 
 PROGRESS_SECONDS = 0.5
+SCRATCH = "oplstm-tune-"
+"""Followed by the number of the process that made it."""
+
+
+def new_scratch() -> str:
+    """A temporary folder for Ray Tune's own state; those of processes that were killed are removed.
+
+    Tune keeps pickles there, and a sweep's folder holds data only, so they live elsewhere.
+    """
+    for left in Path(tempfile.gettempdir()).glob(f"{SCRATCH}*-*"):
+        owner = left.name.removeprefix(SCRATCH).partition("-")[0]
+        if owner.isdigit() and not psutil.pid_exists(int(owner)) and left.stat().st_uid == os.getuid():
+            shutil.rmtree(left, ignore_errors=True)
+    return tempfile.mkdtemp(prefix=f"{SCRATCH}{os.getpid()}-")
 
 
 @contextlib.contextmanager
@@ -59,8 +75,7 @@ def run_on_ray(
     here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
     options = {"name": name, "num_cpus": 0, "scheduling_strategy": here}
     actor: Any = ray.remote(Coordinator).options(**options).remote(folder, tracking_uri)
-    # Tune keeps pickles of its own state there; the sweep's folder holds data only, so they live elsewhere.
-    scratch = tempfile.mkdtemp(prefix="oplstm-tune-")
+    scratch = new_scratch()
     searcher = PackSearcher(actor, SweepOnRay(name, namespace, folder, resources))
     tuner = tune.Tuner(
         tune.with_resources(PackTrainable, {"cpu": resources.cpus, "gpu": resources.gpus}),

@@ -3,7 +3,7 @@
 import time
 from typing import TYPE_CHECKING
 
-from jobs.operations.running import Outcome, is_running, require_idle
+from jobs.operations.running import Outcome, is_running, owned
 from jobs.operations.tracking_server import tracking_server
 from jobs.store.header import Header
 from jobs.store.home import Home
@@ -33,16 +33,16 @@ def resume(home: Home, name: str, *, ray_address: str | None, progress: "OnProgr
     from jobs.operations import start  # imports torch, which stopping goes without
 
     folder = home.sweep(name)
-    require_idle(folder)
-    header = Header.read(folder)
-    if SweepState.of(folder, header).finished:
-        raise RequestError(f"{name} has ended; nothing is left to resume")
-    home.check_writable()
-    if header.kind is SweepKind.SWEEP:
-        with start.cluster_and_server(home, header.tracking_uri, ray_address, header.job.resources) as tracking_uri:
-            return start.run_on_cluster(folder, tracking_uri, progress)
-    with tracking_server(home, header.tracking_uri) as tracking_uri:
-        return start.run_here(folder, tracking_uri, progress)
+    with owned(folder):
+        header = Header.read(folder)
+        if SweepState.of(folder, header).finished:
+            raise RequestError(f"{name} has ended; nothing is left to resume")
+        home.check_writable()
+        if header.kind is SweepKind.SWEEP:
+            with start.cluster_and_server(home, header.tracking_uri, ray_address, header.job.resources) as tracking_uri:
+                return start.run_on_cluster(folder, tracking_uri, progress)
+        with tracking_server(home, header.tracking_uri) as tracking_uri:
+            return start.run_here(folder, tracking_uri, progress)
 
 
 def stop(home: Home, name: str) -> None:

@@ -10,7 +10,7 @@ from jobs.execution.in_process import run_in_process
 from jobs.jobfile.schema import Job
 from jobs.jobfile.sections import Resources
 from jobs.operations.requirements import check_data, disk_bytes
-from jobs.operations.running import Outcome
+from jobs.operations.running import Outcome, owned
 from jobs.operations.tracking_server import tracking_server
 from jobs.store.header import Header
 from jobs.store.home import Home, SweepFolder
@@ -96,7 +96,8 @@ def start_on_ray(home: Home, new: NewSweep, *, ray_address: str | None, progress
     folder = new.check(home)
     with cluster_and_server(home, new.tracking_uri, ray_address, new.job.resources) as tracking_uri:
         new.create(folder)
-        return run_on_cluster(folder, tracking_uri, progress)
+        with owned(folder):
+            return run_on_cluster(folder, tracking_uri, progress)
 
 
 def run_on_cluster(folder: SweepFolder, tracking_uri: str, progress: OnProgress) -> Outcome:
@@ -119,7 +120,8 @@ def start_here(home: Home, new: NewSweep, *, progress: OnProgress) -> Outcome:
     folder = new.check(home)
     with tracking_server(home, new.tracking_uri) as tracking_uri:
         new.create(folder)
-        return run_here(folder, tracking_uri, progress)
+        with owned(folder):
+            return run_here(folder, tracking_uri, progress)
 
 
 def run_here(folder: SweepFolder, tracking_uri: str, progress: OnProgress) -> Outcome:

@@ -134,6 +134,14 @@ class Ended:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Resumed:
+    """The sweep goes on, perhaps on another machine and with other versions than at its creation."""
+
+    event: Literal["resumed"] = "resumed"
+    provenance: dict[str, StrictStr]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Finished:
     """The sweep has ended."""
 
@@ -161,7 +169,7 @@ class Promoted:
     leaders: tuple[LeaderScores, ...]
 
 
-Event = Asked | Exhausted | Packed | Sized | Joined | Started | Validated | Ended | Finished | Promoted
+Event = Asked | Exhausted | Packed | Sized | Joined | Started | Validated | Ended | Resumed | Finished | Promoted
 
 _EVENTS: Final[TypeAdapter[Event]] = TypeAdapter(Annotated[Event, Field(discriminator="event")])
 

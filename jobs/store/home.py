@@ -117,6 +117,10 @@ class Home:
                 "free some space or set OPLSTM_HOME to another disk"
             )
 
+    def sweep_folder(self, name: str) -> SweepFolder:
+        """The folder that a sweep of this name has or would have."""
+        return SweepFolder(self.sweeps / name)
+
     def new_sweep(self, name: str) -> SweepFolder:
         """The folder for a sweep that does not exist yet.
 

@@ -16,20 +16,26 @@ PACKAGES = ("oplstm", "torch", "numpy", "optuna", "ray", "mlflow")
 
 @functools.cache
 def provenance() -> dict[str, str]:
-    """Tags that every run of this process shares."""
-    source = Path(__file__).resolve().parent.parent
-    commit = _git(source, "rev-parse", "HEAD")
-    tags = {
-        "mlflow.source.git.commit": commit or "unknown",
-        "oplstm.git_dirty": "unknown" if commit is None else str(bool(_git(source, "status", "--porcelain"))).lower(),
-        "version.python": platform.python_version(),
-    }
+    """Tags that every run of this process shares: versions, and the commit where this is a checkout of oplstm."""
+    commit, dirty = _checkout(Path(__file__).resolve())
+    tags = {"mlflow.source.git.commit": commit, "oplstm.git_dirty": dirty, "version.python": platform.python_version()}
     for package in PACKAGES:
         try:
             tags[f"version.{package}"] = version(package)
         except PackageNotFoundError:
             tags[f"version.{package}"] = "not installed"
     return tags
+
+
+def _checkout(module: Path) -> tuple[str, str]:
+    """The commit of the repository that tracks ``module``, and whether it was changed since; else twice unknown.
+
+    An installed package may lie inside somebody else's repository, whose commit says nothing about it.
+    """
+    if _git(module.parent, "ls-files", "--error-unmatch", module.name) is None:
+        return "unknown", "unknown"
+    commit, changes = _git(module.parent, "rev-parse", "HEAD"), _git(module.parent, "status", "--porcelain")
+    return commit or "unknown", "unknown" if changes is None else str(bool(changes)).lower()
 
 
 def _git(folder: Path, *arguments: str) -> str | None:

@@ -14,6 +14,7 @@ from jobs.store.events import (
     Joined,
     Packed,
     Promoted,
+    Resumed,
     Sized,
     Started,
     Validated,
@@ -39,6 +40,7 @@ class SweepState:
         by_name: The same by name.
         packs: By name, in the order in which they were made.
         exhausted: Whether there is nothing more to ask for.
+        resumes: How often it went on after a stop or a kill.
         finished: Whether the sweep has ended.
         promoted: Name of the trial that ``promote`` picked last.
     """
@@ -49,6 +51,7 @@ class SweepState:
         self.by_name: dict[str, Trial] = {}
         self.packs: dict[str, PackState] = {}
         self.exhausted = False
+        self.resumes = 0
         self.finished = False
         self.promoted: str | None = None
         self._counts: Counter[TrialState] = Counter()
@@ -101,6 +104,8 @@ class SweepState:
                 self._validate(event)
             case Ended():
                 self._end(event)
+            case Resumed():
+                self.resumes += 1
             case Finished():
                 self.finished = True
             case Promoted():

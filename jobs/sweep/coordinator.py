@@ -4,6 +4,7 @@ Every decision (what to train, what shares a pack, what to prune) is journaled b
 coordinator is rebuilt from the journal; so a resumed sweep repeats its decisions and never changes them.
 """
 
+import functools
 import math
 import time
 from collections.abc import Callable, Sequence
@@ -16,6 +17,7 @@ from jobs.store.events import (
     Finished,
     Joined,
     Packed,
+    Resumed,
     Sized,
     Started,
     Validated,
@@ -25,6 +27,7 @@ from jobs.store.events import (
 from jobs.store.header import Header
 from jobs.store.home import SweepFolder
 from jobs.store.names import pack_name
+from jobs.store.provenance import provenance
 from jobs.store.scores import final_result
 from jobs.store.state import SweepState
 from jobs.store.states import SweepKind, TrialState
@@ -60,13 +63,13 @@ class Coordinator:
     def __init__(self, folder: SweepFolder, tracking_uri: str | Callable[[], str]) -> None:
         self.folder, self.header = folder, Header.read(folder)
         self.job = self.header.job
+        self._provenance = provenance()
         self._value = f"val/{self.header.measure.name}"
         self._slots = 1
         self._failure: str | None = None
         self._journal = Journal(folder.journal)
         self.state = SweepState(self.header.measure)
         self._packing = PackPolicy(self.job, self.state)
-        folder.stop_request.unlink(missing_ok=True)
         self._proposals = Proposals(self.job, folder.study, name=self.header.name, final=self._is_final)
         if next(Journal.read(folder.journal), None) is None:
             self._write(tracked=[tracked.sweep_run(self.header, time.time())])
@@ -95,10 +98,12 @@ class Coordinator:
                 self._proposals.tell(self.state.by_name[event.trial].number, state, best)
 
     def _reopen(self) -> None:
-        """The sweep goes on, and so do the runs that ended as stopped; nothing does where all has ended."""
+        """The sweep goes on, and so do the runs of its unfinished packs; nothing does where all has ended."""
         if not self.state.finished:
-            stopped = [trial for trial in self.state.trials.values() if trial.state is TrialState.STOPPED]
-            self._write(tracked=tracked.reopened(self.header, stopped))
+            unended = [trial for pack in self.state.unfinished_packs().values() for trial in pack.unended()]
+            number = self.state.resumes + 1
+            reopened = tracked.reopened(self.header, unended, number=number, provenance=self._provenance)
+            self._write(Resumed(provenance=self._provenance), tracked=reopened)
 
     def _write(self, *events: Event, tracked: Sequence[Record] = ()) -> None:
         """Journal first, then take effect; nothing more once the work has failed.
@@ -142,8 +147,10 @@ class Coordinator:
 
     def _new_runs(self, trials: Sequence[Trial]) -> list[Record]:
         """Records that create the runs of trials that come into a pack for the first time."""
-        now = time.time()
-        return [tracked.trial_run(self.header, t, now, self.folder.data) for t in trials if t.pack is None]
+        make = functools.partial(
+            tracked.trial_run, self.header, provenance=self._provenance, data=self.folder.data, now=time.time()
+        )
+        return [make(trial) for trial in trials if trial.pack is None]
 
     def _ask_for(self, count: int) -> None:
         """Ask until so many trials wait; for all, if packs hold several and the sampler learns nothing from results."""

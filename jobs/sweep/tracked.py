@@ -36,7 +36,7 @@ def key(header: Header, trial: str | None = None) -> str:
 def sweep_run(header: Header, now: float) -> Record:
     """The parent run of a sweep."""
     job = header.job
-    tags = {**_shared_tags(header), "oplstm.kind": header.kind, "oplstm.state": "running"}
+    tags = {**_shared_tags(header, header.provenance), "oplstm.kind": header.kind, "oplstm.state": "running"}
     if job.description:
         tags["mlflow.note.content"] = job.description
     params: dict[str, Scalar] = {"learner": job.learner, "space": job.space or "none", "seed": job.seed}
@@ -50,10 +50,10 @@ def sweep_run(header: Header, now: float) -> Record:
     )  # fmt: skip
 
 
-def _shared_tags(header: Header) -> dict[str, str]:
+def _shared_tags(header: Header, provenance: Mapping[str, str]) -> dict[str, str]:
     job = header.job
     return {
-        **header.provenance,
+        **provenance,
         "oplstm.sweep": header.name,
         "oplstm.sweep_id": header.id,
         "oplstm.of": header.of or "",
@@ -64,10 +64,18 @@ def _shared_tags(header: Header) -> dict[str, str]:
     }
 
 
-def trial_run(header: Header, trial: Trial, now: float, data: Path) -> Record:
-    """The run of a trial, child of its sweep's."""
+def trial_run(header: Header, trial: Trial, *, provenance: Mapping[str, str], data: Path, now: float) -> Record:
+    """The run of a trial, child of its sweep's.
+
+    Args:
+        header: Of the sweep.
+        trial: Of the sweep.
+        provenance: Of the process that decides that the trial is trained.
+        data: The folder of imported datasets.
+        now: Unix seconds.
+    """
     run = trial.config
-    tags = {**_shared_tags(header), **digests(run, data)}
+    tags = {**_shared_tags(header, provenance), **digests(run, data)}
     tags |= {"oplstm.kind": f"{header.kind}-trial", "oplstm.state": "running"}
     tags |= {"oplstm.shots": str(run.benchmark.shots), "oplstm.mode": getattr(run.hyperparameters, "support", "")}
     if (partial := run.benchmark.open(data).partial_title()) is not None:
@@ -89,10 +97,23 @@ def _text(value: object) -> str:
     return "-".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
 
 
-def reopened(header: Header, stopped: Sequence[Trial]) -> list[Record]:
-    """A sweep goes on; so do the trials that had stopped."""
-    keys = [key(header), *(key(header, trial.name) for trial in stopped)]
-    return [r for k in keys for r in (records.reopen_run(k), records.tags(k, {"oplstm.state": "running"}))]
+def reopened(
+    header: Header, unended: Sequence[Trial], *, number: int, provenance: Mapping[str, str]
+) -> list[Record]:
+    """A sweep goes on, and so do the trials that had begun; with what, if not with what it was created with.
+
+    Args:
+        header: Of the sweep.
+        unended: Trials that had begun and not ended.
+        number: Of the resume, from 1.
+        provenance: Of the process that goes on.
+    """
+    tags = {"oplstm.state": "running", "oplstm.resumes": str(number)}
+    tags |= {f"resume.{number}.{name}": value for name, value in provenance.items()}
+    found: list[Record] = []
+    for run in (key(header), *(key(header, trial.name) for trial in unended)):
+        found += [records.reopen_run(run), records.tags(run, tags)]
+    return found
 
 
 def placed(
