@@ -1,4 +1,4 @@
-"""Final runs: the winner's configuration over seeds, and the result with its two intervals."""
+"""The result of a final run: the tasks of all its seeds, pooled, with two intervals."""
 
 import numpy as np
 import pytest
@@ -6,15 +6,13 @@ import torch
 from safetensors.torch import save_file
 from scipy import stats
 
-from jobs.jobfile.reading import load_job
-from jobs.jobfile.resolving import final_budget
-from jobs.promotion.final_job import final_job
 from jobs.store.home import SweepFolder
 from jobs.store.scores import FinalResult, Score, final_result
 from jobs.store.state import SweepState
+from jobs.store.states import TrialState
 from jobs.store.trial import Trial
-from jobs.sweep.packing import pack_size
 from jobs.sweep.proposals import Proposals
+from oplstm.episodes.measure import LOSS
 from tests.jobs.formula_training import job
 
 pytestmark = pytest.mark.unit
@@ -26,9 +24,9 @@ LOSSES = [np.random.default_rng(seed).gamma(2.0, 0.02, 50) for seed in range(3)]
 @pytest.fixture
 def seeds(tmp_path):
     """A final run of three seeds that have completed: its folder and state."""
-    folder, state = SweepFolder(tmp_path / "final"), SweepState()
+    folder, state = SweepFolder(tmp_path / "final"), SweepState(LOSS)
     for number, losses in enumerate(LOSSES):
-        trial = Trial(number, {}, RUN.to_dict(), state="complete")
+        trial = Trial(number, {}, RUN.to_dict(), LOSS, state=TrialState.COMPLETE)
         state.trials[number] = state.by_name[trial.name] = trial
         (folder.trials / trial.name).mkdir(parents=True)
         save_file({"loss": torch.from_numpy(losses)}, folder.trials / trial.name / "test.safetensors")
@@ -49,15 +47,15 @@ def test_the_result_pools_the_tasks_of_all_seeds(seeds):
         "final/ci95_seeds": test.ci95_seeds,
         "final/seeds": 3.0,
     }
-    assert result.to_dict()["seed_means"] == list(test.seed_means)
+    assert result.to_json()["seed_means"] == list(test.seed_means)
 
 
-@pytest.mark.parametrize("state", ["waiting", "running", "stopped", "diverged", "failed", "pruned"])
+@pytest.mark.parametrize("state", [state for state in TrialState if state is not TrialState.COMPLETE])
 def test_there_is_no_result_while_a_seed_is_missing(state, seeds):
     folder, states = seeds
     states.trials[1].state = state
     assert final_result(folder, states) is None
-    assert final_result(folder, SweepState()) is None
+    assert final_result(folder, SweepState(LOSS)) is None
 
 
 def test_one_seed_makes_no_claim_about_the_configuration():
@@ -66,40 +64,3 @@ def test_one_seed_makes_no_claim_about_the_configuration():
         "final/ci95_tasks": 0.1,
         "final/seeds": 1.0,
     }
-
-
-def winner_of(of):
-    proposal = Proposals(of).ask()
-    return proposal.run, Trial(proposal.number, proposal.params, proposal.run.to_dict())
-
-
-@pytest.mark.parametrize("name", ["demo", "sine-lstm", "sine-lstm-sequential", "sine-op-lstm"])
-def test_the_final_job_trains_the_winners_configuration_in_one_pack(name):
-    of = load_job(name)
-    run, winner = winner_of(of)
-    final = final_job(of, winner)
-    assert (final.space, final.seeds, pack_size(final)) == (None, 3, 3)
-    proposals = Proposals(final, final=True)
-    runs = [proposals.ask().run for _ in range(3)]
-    assert proposals.ask() is None
-    assert all(one.configuration() == run.configuration() for one in runs)
-    assert all(one.final and one.evaluation_seed == one.seed for one in runs)
-    assert len({one.signature for one in runs}) == 1
-    assert len({one.seed for one in runs} | {run.seed}) == 4
-    assert all(one.budget.total == 70000 and one.budget.unit == "tasks" for one in runs)
-
-
-def test_seeds_of_the_command_line_win():
-    of = job("rates", final={"seeds": 4, "cpus": 3, "gpus": 0.5})
-    _, winner = winner_of(of)
-    final = final_job(of, winner)
-    assert (final.seeds, final.resources.cpus, final.resources.gpus) == (4, 3, 0.5)
-    assert final_job(of, winner, seeds=2).seeds == 2
-
-
-def test_the_final_budget_replaces_keys_and_may_change_the_unit():
-    budget = {"tasks": 40, "validate_every": 10, "validation_tasks": 2, "test_tasks": 2}
-    assert final_budget(job()) == budget
-    assert final_budget(job(final={"budget": {"test_tasks": 9}})) == budget | {"test_tasks": 9}
-    by_updates = final_budget(job(final={"budget": {"updates": 30}}))
-    assert by_updates == {"updates": 30, "validate_every": 10, "validation_tasks": 2, "test_tasks": 2}
