@@ -4,12 +4,12 @@ An event is a JSON object ``{"kind": "sweep", "event": <name>, ...}``; what MLfl
 (``tracking.outbox.records``). The version of the format is the journal's.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import Field, StrictBool, StrictFloat, StrictInt, StrictStr, TypeAdapter, ValidationError
+from pydantic import AfterValidator, Field, StrictBool, StrictFloat, StrictInt, StrictStr, TypeAdapter, ValidationError
 
 from jobs.store.intervals import StatedInterval
 from jobs.store.names import PackName, TrialName
@@ -23,8 +23,9 @@ RunData = dict[str, Any]
 Params = dict[str, Any]
 """A point of a search space: Optuna's parameters by name."""
 
+EndState = Annotated[TrialState, AfterValidator(lambda state: _end(state))]
 TrialNames = tuple[TrialName, ...]
-Metrics = dict[str, StrictFloat]
+Metrics = dict[str, Annotated[StrictFloat, Field(allow_inf_nan=False)]]
 Count = Annotated[StrictInt, Field(ge=0)]
 
 
@@ -126,7 +127,7 @@ class Ended:
 
     event: Literal["ended"] = "ended"
     trial: TrialName
-    state: TrialState
+    state: EndState
     update: Count
     best_update: Count
     metrics: Metrics
@@ -171,7 +172,22 @@ class Promoted:
 
 Event = Asked | Exhausted | Packed | Sized | Joined | Started | Validated | Ended | Resumed | Finished | Promoted
 
+
+@dataclass(frozen=True, slots=True)
+class Read:
+    """An event and the line of the journal in which it stands."""
+
+    line: int
+    event: Event
+
+
 _EVENTS: Final[TypeAdapter[Event]] = TypeAdapter(Annotated[Event, Field(discriminator="event")])
+
+
+def _end(state: TrialState) -> TrialState:
+    if not (state.ended or state is TrialState.STOPPED):
+        raise ValueError("is no end")
+    return state
 
 
 def encode(event: Event) -> dict[str, Any]:
@@ -180,10 +196,10 @@ def encode(event: Event) -> dict[str, Any]:
 
 
 def decode(record: Mapping[str, Any]) -> Event:
-    """The event that ``encode`` wrote.
+    """The event in a record; of a point in a journal of version 1, which is MLflow's record too, its own part.
 
     Raises:
-        ValueError: It is of another kind, or malformed; the message says where.
+        ValueError: The event is unknown or malformed; the message says where.
     """
     try:
         return _EVENTS.validate_python(record)
@@ -195,8 +211,8 @@ def decode(record: Mapping[str, Any]) -> Event:
         raise ValueError(f"{place}: {first['msg']}, got {str(first['input'])[:80]!r}") from error
 
 
-def replay(path: Path, take: Callable[[Event], None]) -> None:
-    """Give every event of a sweep's journal to ``take``, oldest first; none where there is no journal yet.
+def read_events(path: Path) -> Iterator[Read]:
+    """The events of a sweep's journal, oldest first; none where there is no journal yet.
 
     Raises:
         RequestError: The file is no journal, or of another version.
@@ -206,17 +222,16 @@ def replay(path: Path, take: Callable[[Event], None]) -> None:
         return
     for line in Journal.lines(path):
         for record in line.records:
-            if "event" not in record:
-                continue
-            try:
-                take(decode(record))
-            except ValueError as error:
-                raise _damaged(path, line.number, str(error)) from error
-            except KeyError as error:
-                raise _damaged(path, line.number, f"it names {error}, which no line before it made") from error
+            if "event" in record:
+                try:
+                    event = decode(record)
+                except ValueError as error:
+                    raise damaged(path, line.number, str(error)) from error
+                yield Read(line.number, event)
 
 
-def _damaged(path: Path, line: int, problem: str) -> WorkError:
+def damaged(path: Path, line: int, problem: str) -> WorkError:
+    """What to raise where a line of a journal says what cannot be."""
     return WorkError(
         f"{path}, line {line}: {problem}; it is damaged or was written by another version of oplstm: "
         "restore it from a copy, or use the version that wrote it"

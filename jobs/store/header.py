@@ -2,12 +2,13 @@
 
 import json
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Annotated, Final, Literal
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
 from jobs.jobfile.schema import Job
 from jobs.store.home import SweepFolder
+from jobs.store.names import SWEEP_NAME
 from jobs.store.states import SweepKind
 from oplstm.durable import write_file
 from oplstm.episodes.measure import MEASURES, Measure
@@ -71,25 +72,31 @@ class Header:
             version = data["version"]
         except (OSError, ValueError, TypeError, KeyError) as error:
             raise RequestError(f"{path} is no header of a sweep: {type(error).__name__}: {error}") from error
-        if version not in READ:
+        if type(version) is not int or version not in READ:
             raise RequestError(f"{path} has format version {version}, this oplstm reads {READ[0]} to {READ[-1]}")
         try:
-            return _from_data(data)
-        except (KeyError, TypeError, ValueError) as error:
-            problem = error.errors(include_url=False)[0]["msg"] if isinstance(error, ValidationError) else error
-            raise RequestError(f"{path} is damaged: {type(error).__name__}: {problem}") from error
+            stored = _Stored.model_validate(data)
+        except ValidationError as error:
+            first = error.errors(include_url=False)[0]
+            place = ".".join(str(part) for part in first["loc"])
+            found = str(first["input"])[:80]
+            raise RequestError(f"{path} is damaged: {place}: {first['msg']}, got {found!r}") from error
+        measure = stored.job.measure if stored.measure is None else MEASURES[stored.measure]
+        values = {name: getattr(stored, name) for name in _Stored.model_fields if name != "measure"}
+        return Header(**values, measure=measure)
 
 
-def _from_data(data: dict[str, Any]) -> Header:
-    job = Job.model_validate(data["job"])
-    return Header(
-        id=data["id"],
-        name=data["name"],
-        kind=SweepKind(data["kind"]),
-        experiment=data["experiment"],
-        job=job,
-        measure=MEASURES[data["measure"]] if data["version"] > 1 else job.measure,
-        tracking_uri=data["tracking_uri"],
-        provenance=data["provenance"],
-        of=data["of"],
-    )
+class _Stored(BaseModel):
+    """What the file holds; version 1 has no measure."""
+
+    model_config = ConfigDict(strict=True)
+
+    id: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}\z")]
+    name: Annotated[str, StringConstraints(pattern=rf"^{SWEEP_NAME.pattern}\z")]
+    kind: Annotated[SweepKind, Field(strict=False)]
+    experiment: Annotated[str, StringConstraints(min_length=1, max_length=250)]
+    job: Job
+    measure: Literal["loss", "accuracy"] | None = None
+    tracking_uri: str | None
+    provenance: dict[str, str]
+    of: str | None = None

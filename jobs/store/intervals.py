@@ -7,6 +7,7 @@ from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import StrictFloat
 
 Values = NDArray[np.float64]
 
@@ -17,8 +18,8 @@ _NORMAL_QUANTILE = 1.959963984540054  # of 0.975
 class StatedInterval:
     """An interval as plain data: None where a number is not finite, which JSON does not know."""
 
-    mean: float | None
-    half_width: float | None
+    mean: StrictFloat | None
+    half_width: StrictFloat | None
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,8 @@
 
 import heapq
 from collections import Counter
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import assert_never
 
 from jobs.store.events import (
@@ -18,7 +19,8 @@ from jobs.store.events import (
     Sized,
     Started,
     Validated,
-    replay,
+    damaged,
+    read_events,
 )
 from jobs.store.header import Header
 from jobs.store.home import SweepFolder
@@ -72,8 +74,23 @@ class SweepState:
             WorkError: Its journal is damaged.
         """
         state = cls(header.measure)
-        replay(folder.journal, state.apply)
+        for _ in state.replay(folder.journal):
+            pass
         return state
+
+    def replay(self, journal: Path) -> Iterator[Event]:
+        """Take in the events of a journal, and give each once it has been taken in.
+
+        Raises:
+            RequestError: The journal is of another version.
+            WorkError: The journal is damaged; the message names the line.
+        """
+        for read in read_events(journal):
+            try:
+                self.apply(read.event)
+            except KeyError as error:
+                raise damaged(journal, read.line, f"it names {error}, which no line before it made") from error
+            yield read.event
 
     def apply(self, event: Event) -> None:
         """Take in one event."""

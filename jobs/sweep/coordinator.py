@@ -22,7 +22,6 @@ from jobs.store.events import (
     Started,
     Validated,
     encode,
-    replay,
 )
 from jobs.store.header import Header
 from jobs.store.home import SweepFolder
@@ -67,26 +66,34 @@ class Coordinator:
         self._value = f"val/{self.header.measure.name}"
         self._slots = 1
         self._failure: str | None = None
-        self._journal = Journal(folder.journal)
         self.state = SweepState(self.header.measure)
         self._packing = PackPolicy(self.job, self.state)
-        self._proposals = Proposals(self.job, folder.study, name=self.header.name, final=self._is_final)
-        if next(Journal.read(folder.journal), None) is None:
-            self._write(tracked=[tracked.sweep_run(self.header, time.time())])
-        else:
-            replay(folder.journal, self._take_again)
-            self._reopen()
+        self._journal = Journal(folder.journal)
+        try:
+            self._begin()
+        except BaseException:
+            self._journal.close()  # or it would stay locked for as long as this process lives
+            raise
         self._unfinished = list(self.state.unfinished_packs())
         self._outbox = Outbox(folder.journal, tracking_uri)
         self._outbox.start()
+
+    def _begin(self) -> None:
+        """Put the study and the state where the journal left them."""
+        self._proposals = Proposals(self.job, self.folder.study, name=self.header.name, final=self._is_final)
+        if next(Journal.read(self.folder.journal), None) is None:
+            self._write(tracked=[tracked.sweep_run(self.header, time.time())])
+            return
+        for event in self.state.replay(self.folder.journal):
+            self._take_again(event)
+        self._reopen()
 
     @property
     def _is_final(self) -> bool:
         return self.header.kind is SweepKind.FINAL
 
     def _take_again(self, event: Event) -> None:
-        """Put the study and the state where an event of the journal left them."""
-        self.state.apply(event)
+        """Put the study where an event of the journal left it."""
         match event:
             case Asked():
                 self._proposals.replay(event.params, event.draws)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from jobs.jobfile.schema import Job
-from jobs.store.events import Event, Joined, Packed, Sized, Started, replay
+from jobs.store.events import Event, Joined, Packed, Resumed, Sized, Started, read_events
 from jobs.store.header import Header
 from jobs.store.home import SweepFolder
 from jobs.store.state import SweepState
@@ -47,7 +47,8 @@ def no_server() -> str:
 
 
 def opened(folder: SweepFolder) -> Coordinator:
-    """The sweep's coordinator, new or rebuilt, without a server to ship to."""
+    """The sweep's coordinator, new or rebuilt, without a server to ship to; who was asked to stop has done so."""
+    folder.stop_request.unlink(missing_ok=True)
     return Coordinator(folder, no_server)
 
 
@@ -146,14 +147,12 @@ def state_of(folder: SweepFolder) -> SweepState:
 
 def events(folder: SweepFolder) -> list[Event]:
     """All that the sweep's journal holds, oldest first."""
-    found: list[Event] = []
-    replay(folder.journal, found.append)
-    return found
+    return [read.event for read in read_events(folder.journal)]
 
 
 def decisions(folder: SweepFolder) -> list[Event]:
-    """The same without the times and places at which packs were begun."""
-    return [event for event in events(folder) if not isinstance(event, Started)]
+    """The same without when and where packs were begun and the sweep went on."""
+    return [event for event in events(folder) if not isinstance(event, Started | Resumed)]
 
 
 def signatures(state: SweepState) -> dict[str, set[Any]]:

@@ -16,12 +16,13 @@ from jobs.store.events import (
     LeaderScores,
     Packed,
     Promoted,
+    Resumed,
     Sized,
     Started,
     Validated,
     decode,
     encode,
-    replay,
+    read_events,
 )
 from jobs.store.header import Header
 from jobs.store.home import SweepFolder
@@ -76,6 +77,10 @@ EVENTS = [
         '{"event": "ended", "trial": "trial-0003", "state": "diverged", "update": 20, "best_update": 1, '
         '"metrics": {"val/best": 1.5}, "note": "!"}',
     ),
+    (
+        Resumed(provenance={"version.torch": "2.13.0"}),
+        '{"event": "resumed", "provenance": {"version.torch": "2.13.0"}}',
+    ),
     (Finished(), '{"event": "finished"}'),
     (
         Promoted(picked="trial-0003", score_b=SCORE, leaders=(LEADER,)),
@@ -92,7 +97,7 @@ def test_every_event_is_here():
 
 
 @pytest.mark.parametrize(("event", "text"), EVENTS)
-def test_an_event_has_the_json_of_version_1_and_comes_back(event, text):
+def test_an_event_has_its_json_and_comes_back(event, text):
     record = {"kind": "sweep"} | json.loads(text)
     assert json.loads(json.dumps(encode(event), allow_nan=False)) == record
     assert decode(record | {"time": 1795801813.5}) == event
@@ -115,6 +120,11 @@ def test_a_whole_journal_of_version_1_is_read():
     assert state.packs["pack-0000"].joins == {10: ("trial-0002",)}
     assert [sorted(trial.pruned_at) for trial in state.trials.values()] == [[], [], [], [5], [5], []]
     assert state.trials[2].points[-1] == {"update": 20, "val/loss": 1.4963471737351257, "val/best": 0.8421395691654711}
+
+
+def replay(path, take):
+    for read in read_events(path):
+        take(read.event)
 
 
 def in_journal(path, *groups):
@@ -223,5 +233,5 @@ UNASKED = [
 def test_what_was_never_made_cannot_be_named(name, event, tmp_path):
     path = in_journal(tmp_path, [encode(Asked(trial=0, params={}, run={}))], [encode(event)])
     with pytest.raises(WorkError) as caught:
-        replay(path, SweepState(LOSS).apply)
+        list(SweepState(LOSS).replay(path))
     assert str(caught.value).startswith(f"{path}, line 3: it names '{name}', which no line before it made")
