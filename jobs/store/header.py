@@ -76,12 +76,15 @@ class Header:
             raise RequestError(f"{path} has format version {version}, this oplstm reads {READ[0]} to {READ[-1]}")
         try:
             stored = _Stored.model_validate(data)
+            if version == 1 and stored.measure is None:
+                stored = stored.model_copy(update={"measure": stored.job.measure.name})
+            measure = MEASURES[str(stored.measure)]
         except ValidationError as error:
             first = error.errors(include_url=False)[0]
-            place = ".".join(str(part) for part in first["loc"])
-            found = str(first["input"])[:80]
+            place, found = ".".join(str(part) for part in first["loc"]), str(first["input"])[:80]
             raise RequestError(f"{path} is damaged: {place}: {first['msg']}, got {found!r}") from error
-        measure = stored.job.measure if stored.measure is None else MEASURES[stored.measure]
+        except KeyError as error:
+            raise RequestError(f"{path} is damaged: unknown benchmark or measure {error}") from error
         values = {name: getattr(stored, name) for name in _Stored.model_fields if name != "measure"}
         return Header(**values, measure=measure)
 
@@ -99,4 +102,4 @@ class _Stored(BaseModel):
     measure: Literal["loss", "accuracy"] | None = None
     tracking_uri: str | None
     provenance: dict[str, str]
-    of: str | None = None
+    of: str | None

@@ -50,6 +50,7 @@ def test_a_stop_ends_it_and_the_next_goes_on(tmp_path):
     last, _ = run_in_process(folder, no_server, stop)
     assert not state_of(folder).finished
     assert not last.exhausted or last.counts.keys() != {"complete"}
+    folder.stop_request.unlink()
     last, _ = run_in_process(folder, no_server, lambda progress: None)
     assert last.counts == {"complete": 3}
     assert state_of(folder).finished

@@ -342,7 +342,6 @@ def test_a_stop_hands_out_nothing_more_and_what_stopped_goes_on(tmp_path):
     assert not state.exhausted or len(state.trials) == 3
 
     coordinator = opened(folder)
-    assert not folder.stop_request.exists()
     again = coordinator.next_pack()
     assert again == assignment
     coordinator.started(again.pack, {})
@@ -370,7 +369,8 @@ def test_a_sweep_between_two_packs_is_reopened_too(tmp_path):
     assert before[-1]["op"] == "end_run"
     finish(folder)
     after = list(Journal.read(folder.journal))[len(before) :]
-    assert (after[0]["op"], after[0]["key"]) == ("reopen_run", "id-of-s")
+    assert after[0]["event"] == "resumed"
+    assert (after[1]["op"], after[1]["key"]) == ("reopen_run", "id-of-s")
 
 
 def test_a_fresh_sweep_is_not_reopened(tmp_path):
