@@ -76,7 +76,7 @@ class Header:
             raise RequestError(f"{path} has format version {version}, this oplstm reads {READ[0]} to {READ[-1]}")
         try:
             stored = _Stored.model_validate(data)
-            if version == 1 and stored.measure is None:
+            if version == 1:
                 stored = stored.model_copy(update={"measure": stored.job.measure.name})
             measure = MEASURES[str(stored.measure)]
         except ValidationError as error:
