@@ -1,22 +1,30 @@
 """Whether what a job names exists, and what its space really produces: checked before any work."""
 
+import contextlib
+import itertools
 import json
 import warnings
+from collections.abc import Iterable
 from typing import Any
 
 import optuna
+from optuna.trial import BaseTrial, FixedTrial
 
 from jobs.jobfile.places import Place
 from jobs.jobfile.resolving import RUN_LEVEL, Suggested, final_budget, run_data, suggest
 from jobs.jobfile.schema import Job
 from oplstm.configuration import Problems, build, unknown_key
+from oplstm.errors import one_line
 from oplstm.training.run import Budget, build_run
+from search_spaces.enumeration import NotFinite, enumerate_grid, random_cells
 from search_spaces.samplers import make_pruner, make_sampler
-from search_spaces.spaces import NotFinite, enumerate_grid, find_space
+from search_spaces.spaces import find_space
 
 PROBED_CONFIGURATIONS = 64
 """Configurations of the space that are built and checked before a job starts."""
 REHEARSED_PROPOSALS = 3
+LARGEST_GRID = 20_000
+"""Cells of a grid that a job may leave uncounted; to go through them takes a second."""
 
 
 def check_content(job: Job, problems: Problems) -> None:
@@ -70,26 +78,36 @@ def _probe(job: Job, problems: Problems) -> list[Suggested]:
         for index, params in enumerate(job.enqueue):
             probed += _enqueued(job, index, params, problems)
         if job.is_grid:
-            cells = list(enumerate_grid(space))
-            spread = cells[:: -(-len(cells) // PROBED_CONFIGURATIONS)]
-            probed += [_suggested(job, optuna.trial.FixedTrial(cell)) for cell in spread]
+            cells = random_cells(space, PROBED_CONFIGURATIONS)
+            probed += _suggested(job, (FixedTrial(cell) for cell in cells))
+            counted = itertools.islice(enumerate_grid(space), LARGEST_GRID + 1) if job.trials is None else ()
+            if sum(1 for _ in counted) > LARGEST_GRID:
+                problems.add("trials", f"is required: the grid of {job.space} has more than {LARGEST_GRID:,} cells")
         else:
             study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
-            probed += [_suggested(job, study.ask()) for _ in range(PROBED_CONFIGURATIONS)]
+            probed += _suggested(job, (study.ask() for _ in range(PROBED_CONFIGURATIONS)))
             _rehearse(job, problems)
     except NotFinite as error:
         problems.add(("sampler", "name"), f"grid cannot enumerate {job.space}: {error}")
     except Exception as error:
-        problems.add("space", f"{job.space} raises {type(error).__name__}: {error}")
+        problems.add("space", f"{job.space} raises {one_line(error)}; for an infeasible point it must be optuna.TrialPruned")
     return probed
 
 
-def _suggested(job: Job, trial: Any) -> Suggested:
-    """The space's configuration, after seeing that its parameters survive the journal."""
-    suggested = suggest(job, trial)
-    if json.loads(json.dumps(trial.params)) != trial.params:
-        raise TypeError(f"choices must be text, numbers, lists, true, false or null, got {trial.params!r}")
-    return suggested
+def _suggested(job: Job, trials: Iterable[BaseTrial]) -> list[Suggested]:
+    """The space's configurations, after seeing that their parameters survive the journal; infeasible ones left out.
+
+    Raises:
+        Exception: What the space raised.
+    """
+    found = []
+    for trial in trials:
+        with contextlib.suppress(optuna.TrialPruned):
+            suggested = suggest(job, trial)
+            if json.loads(json.dumps(trial.params)) != trial.params:
+                raise TypeError(f"choices must be text, numbers, lists, true, false or null, got {trial.params!r}")
+            found.append(suggested)
+    return found
 
 
 def _rehearse(job: Job, problems: Problems) -> None:
@@ -103,13 +121,13 @@ def _rehearse(job: Job, problems: Problems) -> None:
             study.tell(trial, float(number))
     except Exception as error:
         if not any(path == ("sampler",) for path, _ in problems.found):
-            problems.add("sampler", f"{job.sampler.name} cannot propose from {job.space}: {error}")
+            problems.add("sampler", f"{job.sampler.name} cannot propose from {job.space}: {one_line(error)}")
 
 
 def _enqueued(job: Job, index: int, params: dict[str, Any], problems: Problems) -> list[Suggested]:
     """The configuration of one ``enqueue`` entry, or nothing after recording what is wrong with it."""
     place = ("enqueue", str(index))
-    trial = optuna.trial.FixedTrial(params)
+    trial = FixedTrial(params)
     try:
         with warnings.catch_warnings(action="error"):
             suggested = suggest(job, trial)

@@ -1,5 +1,6 @@
 """``oplstm plan``: what a job would do, without doing it."""
 
+import itertools
 import math
 import time
 from collections import Counter
@@ -17,7 +18,8 @@ from jobs.operations.requirements import check_data, disk_bytes
 from jobs.store.home import PACK_SIZES
 from jobs.store.pack_sizes import PackSizes
 from jobs.sweep.packing import pack_size, weight
-from jobs.sweep.proposals import Proposals
+from jobs.sweep.proposals import Impossible, Proposal, proposed
+from oplstm.errors import RequestError
 from oplstm.training.pack import Device, Pack
 from oplstm.training.pack_size import LARGEST
 from oplstm.training.run import RunConfig
@@ -25,7 +27,8 @@ from search_spaces.samplers import is_adaptive
 
 PROBED_SIGNATURES = 6
 PROBE_UPDATES = 3
-PLANNED_AT_MOST = 10_000
+LIMIT = 10_000
+"""Trials that a plan looks at."""
 
 
 @dataclass(frozen=True)
@@ -40,6 +43,7 @@ class Plan:
         cpu_hours: Estimated from a few updates of some shapes, T and meta-batch sizes on this machine; None if it was
             not measured.
         disk_bytes: Estimated.
+        impossible: Points among the trials of which the space makes no run, and why the first of them has none.
         learns_from_results: The sampler, where its proposals depend on results, which a plan has none of: it draws at
             random from the space instead, as such samplers begin. None where it has what the sweep will try.
     """
@@ -50,6 +54,8 @@ class Plan:
     pack_sizes: tuple[int, ...] | None
     cpu_hours: float | None
     disk_bytes: int
+    impossible: int = 0
+    why_impossible: str | None = None
     learns_from_results: str | None = None
 
     def to_json(self) -> dict[str, Any]:
@@ -65,16 +71,27 @@ def make_plan(job: Job, data: Path) -> Plan:
     """
     check_data(job, data)
     learns = job.sampler.name if job.space is not None and is_adaptive(job.sampler.name) else None
-    proposals = Proposals(job.model_copy(update={"sampler": Sampler()}) if learns else job)
-    runs: list[RunConfig] = []
-    while len(runs) < PLANNED_AT_MOST and (proposal := proposals.ask()) is not None:
-        runs.append(proposal.run)
+    tried = list(itertools.islice(proposed(job.model_copy(update={"sampler": Sampler()}) if learns else job), LIMIT))
+    runs = [proposal.run for proposal in tried if isinstance(proposal, Proposal)]
+    impossible = [point.reason for point in tried if isinstance(point, Impossible)]
+    if not runs:
+        raise RequestError(f"{job.space} gives no run at any of {len(tried)} points; the last {impossible[-1]}")
     groups = Counter(run.signature for run in runs)
     packs, pack_sizes = planned_packs(job, runs, data.parent / PACK_SIZES)
     firsts = {(run.signature, run.passes(training=True), run.meta_batch_size): run for run in reversed(runs)}
     probed = list(firsts.values())[:: max(1, len(firsts) // PROBED_SIGNATURES)]
     seconds = sum(_seconds(run, data) for run in probed) / len(probed) * len(runs)
-    return Plan(len(runs), len(groups), packs, pack_sizes, seconds / 3600, disk_bytes(job), learns)
+    return Plan(
+        trials=len(tried),
+        signatures=len(groups),
+        packs=packs,
+        pack_sizes=pack_sizes,
+        cpu_hours=seconds / 3600,
+        disk_bytes=disk_bytes(job),
+        impossible=len(impossible),
+        why_impossible=impossible[0] if impossible else None,
+        learns_from_results=learns,
+    )
 
 
 def _seconds(run: RunConfig, data: Path) -> float:

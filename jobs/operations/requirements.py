@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from jobs.jobfile.schema import Job
-from jobs.sweep.proposals import Proposals
+from jobs.sweep.proposals import Proposal, proposed
 from oplstm.configuration import Problems, build
 from oplstm.episodes.registry import BENCHMARKS
 from oplstm.training.pack import Pack
@@ -17,10 +17,10 @@ UNBOUNDED_GRID = 100
 
 def disk_bytes(job: Job) -> int:
     """Estimated disk use of a job: checkpoints of what runs at once, and a model for every trial."""
-    proposal = Proposals(job).ask()
-    if proposal is None:
+    run = next((proposal.run for proposal in proposed(job) if isinstance(proposal, Proposal)), None)
+    if run is None:
         return 0
-    numbers = Pack([proposal.run], ["probe"]).layout.size + proposal.run.budget.validation_tasks
+    numbers = Pack([run], ["probe"]).layout.size + run.budget.validation_tasks
     return numbers * BYTES_A_NUMBER * COPIES * (job.trial_limit or UNBOUNDED_GRID)
 
 

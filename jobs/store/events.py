@@ -48,6 +48,26 @@ class Asked:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Refused:
+    """The sampler proposed a point of which the space makes no run; it is a trial that has ended.
+
+    Attributes:
+        trial: Its number.
+        params: The point, as far as the space came.
+        draws: As of ``Asked``.
+        state: ``pruned`` where the space said that the point is infeasible, else ``failed``.
+        reason: One line.
+    """
+
+    event: Literal["refused"] = "refused"
+    trial: Count
+    params: Params
+    draws: Count
+    state: EndState
+    reason: StrictStr
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Exhausted:
     """There is nothing more to ask for."""
 
@@ -170,7 +190,9 @@ class Promoted:
     leaders: tuple[LeaderScores, ...]
 
 
-Event = Asked | Exhausted | Packed | Sized | Joined | Started | Validated | Ended | Resumed | Finished | Promoted
+Event = (
+    Asked | Refused | Exhausted | Packed | Sized | Joined | Started | Validated | Ended | Resumed | Finished | Promoted
+)
 
 
 @dataclass(frozen=True, slots=True)

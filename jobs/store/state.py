@@ -15,6 +15,7 @@ from jobs.store.events import (
     Joined,
     Packed,
     Promoted,
+    Refused,
     Resumed,
     Sized,
     Started,
@@ -97,6 +98,8 @@ class SweepState:
         match event:
             case Asked():
                 self._ask(event)
+            case Refused():
+                self._refuse(event)
             case Exhausted():
                 self.exhausted = True
             case Packed():
@@ -134,6 +137,11 @@ class SweepState:
         trial = Trial(event.trial, event.params, event.run, self._measure)
         self.trials[trial.number] = self.by_name[trial.name] = self._waiting[trial.number] = trial
         self._ungrouped.append(trial)
+        self._counts[trial.state] += 1
+
+    def _refuse(self, event: Refused) -> None:
+        trial = Trial(event.trial, event.params, {}, self._measure, state=event.state, note=event.reason)
+        self.trials[trial.number] = self.by_name[trial.name] = trial
         self._counts[trial.state] += 1
 
     def _put(self, pack: PackState, names: Sequence[str], update: int | None = None) -> None:

@@ -22,7 +22,7 @@ class Trial:
     Attributes:
         number: Optuna's trial number.
         params: The point of the space.
-        run: The run that it means.
+        run: The run that it means; empty where the space made none of the point.
         measure: What trials are compared by.
         state: Where it is.
         pack: Where it is trained.

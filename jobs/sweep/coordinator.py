@@ -17,6 +17,7 @@ from jobs.store.events import (
     Finished,
     Joined,
     Packed,
+    Refused,
     Resumed,
     Sized,
     Started,
@@ -34,7 +35,7 @@ from jobs.store.trial import PackState, Trial
 from jobs.sweep import tracked
 from jobs.sweep.messages import Assignment, NamedRun, Progress, StartedPack
 from jobs.sweep.packing import PackPolicy, candidates
-from jobs.sweep.proposals import Proposals
+from jobs.sweep.proposals import Impossible, Proposals
 from oplstm.errors import WorkError
 from oplstm.training.loop import Point, RunEnd
 from search_spaces.samplers import is_adaptive
@@ -45,6 +46,8 @@ from tracking.outbox.records import Record
 FLUSH_SECONDS = 30.0
 EMBEDDED_FLUSH_SECONDS = 120.0
 """The embedded server may still be starting when a short training has ended."""
+REFUSED_IN_A_ROW = 20
+"""So many impossible points one after the other are no accident."""
 
 
 class Coordinator:
@@ -66,6 +69,7 @@ class Coordinator:
         self._value = f"val/{self.header.measure.name}"
         self._slots = 1
         self._failure: str | None = None
+        self._refused_in_a_row = 0
         self.state = SweepState(self.header.measure)
         self._packing = PackPolicy(self.job, self.state)
         self._journal = Journal(folder.journal)
@@ -95,8 +99,9 @@ class Coordinator:
     def _take_again(self, event: Event) -> None:
         """Put the study where an event of the journal left it."""
         match event:
-            case Asked():
+            case Asked() | Refused():
                 self._proposals.replay(event.params, event.draws)
+                self._refused_in_a_row = self._refused_in_a_row + 1 if isinstance(event, Refused) else 0
             case Validated():
                 value = event.metrics.get(self._value, math.nan)
                 self._decide(self.state.by_name[event.trial], value, event.milestone)
@@ -143,7 +148,7 @@ class Coordinator:
                 return self._assignment(pack)
         self._ask_for(self._packing.size or 1)
         trials = self._packing.members_of_new_pack()
-        if not trials:
+        if not trials or self._failure is not None:
             return None
         name = pack_name(len(self.state.packs))
         self._write(Packed(pack=name, trials=_names(trials)), tracked=self._new_runs(trials))
@@ -167,8 +172,24 @@ class Coordinator:
             if proposal is None:
                 self._write(Exhausted())
                 return
+            if isinstance(proposal, Impossible):
+                self._refuse(proposal)
+                if self._failure is not None:
+                    return
+                continue
+            self._refused_in_a_row = 0
             run = proposal.run.to_dict()
             self._write(Asked(trial=proposal.number, params=proposal.params, draws=proposal.draws, run=run))
+
+    def _refuse(self, point: Impossible) -> None:
+        """A point of which the space makes no run is a trial that has ended; too many in a row end the work."""
+        event = Refused(
+            trial=point.number, params=point.params, draws=point.draws, state=point.state, reason=point.reason
+        )
+        self._write(event, tracked=tracked.refused(self.header, event, self._provenance, time.time()))
+        self._refused_in_a_row += 1
+        if self._refused_in_a_row >= REFUSED_IN_A_ROW:
+            self.give_up(f"{REFUSED_IN_A_ROW} points of {self.job.space} in a row gave no run; the last {point.reason}")
 
     def sized(self, name: str, capacity: int) -> None:
         """It was measured how many runs a pack can hold: fill it with its fair share. A repeat changes nothing."""

@@ -5,8 +5,9 @@ import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from jobs.store.events import Ended
+from jobs.store.events import Ended, Params, Refused
 from jobs.store.header import Header
+from jobs.store.names import trial_name
 from jobs.store.provenance import digests
 from jobs.store.scores import FinalResult
 from jobs.store.state import SweepState
@@ -86,11 +87,27 @@ def trial_run(header: Header, trial: Trial, *, provenance: Mapping[str, str], da
     params |= {"seed": run.seed, "evaluation_seed": run.evaluation_seed}
     for section in ("benchmark", "budget"):
         params |= {f"{section}.{name}": _text(value) for name, value in trial.run[section].items()}
-    params |= {f"space.{_NOT_IN_NAMES.sub('_', name)[:200]}": _text(value) for name, value in trial.params.items()}
+    params |= _point(trial.params)
     return records.create_run(
         key(header, trial.name), name=f"{header.name}/{trial.name}", parent_key=key(header),
         experiment=header.experiment, tags=tags, params=params, start_time=now,
     )  # fmt: skip
+
+
+def refused(header: Header, event: Refused, provenance: Mapping[str, str], now: float) -> list[Record]:
+    """A point of which the space made no run: a trial that has ended before it began."""
+    this = key(header, trial_name(event.trial))
+    tags = {**_shared_tags(header, provenance), "oplstm.kind": f"{header.kind}-trial", "oplstm.state": event.state}
+    tags["mlflow.note.content"] = event.reason
+    run = records.create_run(
+        this, name=f"{header.name}/{trial_name(event.trial)}", parent_key=key(header), experiment=header.experiment,
+        tags=tags, params=_point(event.params), start_time=now,
+    )  # fmt: skip
+    return [run, records.end_run(this, status=_STATUS[event.state], end_time=now)]
+
+
+def _point(params: Params) -> dict[str, Scalar]:
+    return {f"space.{_NOT_IN_NAMES.sub('_', name)[:200]}": _text(value) for name, value in params.items()}
 
 
 def _text(value: object) -> str:

@@ -13,6 +13,8 @@ def plan_lines(plan: Plan) -> list[str]:
         f"time        about {hours} on one core, without pruning",
         f"disk        about {plan.disk_bytes / 2**20:.1f} MiB",
     ]
+    if plan.impossible:
+        lines.append(f"impossible  {plan.impossible} of the trials; the first {plan.why_impossible}")
     if plan.learns_from_results is not None:
         lines.append(f"drawn       at random: what {plan.learns_from_results} proposes depends on results")
     return lines
