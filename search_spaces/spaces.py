@@ -5,15 +5,12 @@ own hyperparameters. A job names one that ships here, or any importable one as `
 """
 
 import importlib
-import importlib.machinery
-import os
-import sys
-from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from oplstm.configuration import unknown_key
 from search_spaces import images, maml, others, sine
+from search_spaces.own import is_own, look_in_working_directory
 
 Space = Callable[[Any], dict[str, Any]]
 """From an Optuna trial to hyperparameters by name."""
@@ -55,32 +52,4 @@ def find_space(name: str) -> Space:
         raise ValueError(f"cannot import space {name!r}: {type(error).__name__}: {error}") from error
     if not callable(found):
         raise ValueError(f"space {name!r} must be a function, got {found!r}")
-    return found
-
-
-def is_own(name: str) -> bool:
-    """Whether the name is that of a user's own function, ``package.module:function``."""
-    return name not in SPACES and ":" in name
-
-
-def look_in_working_directory() -> None:
-    """Let modules be found where a user's lie; an installed command looks in its own folder instead."""
-    if os.getcwd() not in sys.path:
-        sys.path.append(os.getcwd())
-
-
-def source_of(name: str) -> Path | None:
-    """The file that defines a user's own space, found without running any of it; None where there is none."""
-    look_in_working_directory()
-    path: Sequence[str] | None = None
-    found: Path | None = None
-    parts = name.partition(":")[0].split(".")
-    for count in range(1, len(parts) + 1):
-        spec = importlib.machinery.PathFinder.find_spec(".".join(parts[:count]), path)
-        if spec is None:
-            return None
-        path = spec.submodule_search_locations
-        found = Path(spec.origin).resolve() if spec.origin is not None and spec.has_location else None
-        if path is None and count < len(parts):
-            return None
     return found

@@ -73,14 +73,16 @@ def ui(port: int | None, no_browser: bool, tracking_uri: str | None, json_: bool
 @click.command()
 @click.argument("name", required=False)
 @click.option("--rebuild", is_flag=True, help="Ship the whole journal of NAME again, for an MLflow that lost it.")
+@tracking_uri
 @as_json
-def doctor(name: str | None, rebuild: bool, json_: bool) -> None:
+def doctor(name: str | None, rebuild: bool, tracking_uri: str | None, json_: bool) -> None:
     """Check this machine; with NAME, ship what waits for MLflow."""
     from jobs.operations.doctor import examine, ship
+    from jobs.operations.tracking_server import chosen_uri
     from jobs.store.home import Home
 
     if name is not None:
-        shipped = ship(Home(), name, rebuild=rebuild)
+        shipped = ship(Home(), name, uri=chosen_uri(tracking_uri), rebuild=rebuild)
         text = f"{name}: {shipped} records shipped"
         report({"name": name, "shipped": shipped}, lambda: click.echo(text), as_json=json_)
         return

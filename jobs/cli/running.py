@@ -74,16 +74,24 @@ def sweep(
 
 @click.command()
 @click.argument("name")
+@click.option("--trust", is_flag=True, help="Take a space of your own as it is now, changed or moved.")
+@tracking_uri
 @ray_address
 @as_json
-def resume(name: str, ray_address: str | None, json_: bool) -> None:
+def resume(name: str, trust: bool, tracking_uri: str | None, ray_address: str | None, json_: bool) -> None:
     """Go on with NAME, which was stopped or killed, as if it never had been."""
     from jobs.operations import control
+    from jobs.operations.tracking_server import chosen_uri
     from jobs.store.home import Home
 
     quiet_libraries()
     home = Home()
-    run(home, name, lambda show: control.resume(home, name, ray_address=ray_address, progress=show), as_json=json_)
+    uri = chosen_uri(tracking_uri)
+
+    def work(show: "OnProgress") -> "Outcome":
+        return control.resume(home, name, progress=show, uri=uri, ray_address=ray_address, trust=trust)
+
+    run(home, name, work, as_json=json_)
 
 
 @click.command()

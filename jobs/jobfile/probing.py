@@ -90,7 +90,8 @@ def _probe(job: Job, problems: Problems) -> list[Suggested]:
     except NotFinite as error:
         problems.add(("sampler", "name"), f"grid cannot enumerate {job.space}: {error}")
     except Exception as error:
-        problems.add("space", f"{job.space} raises {one_line(error)}; for an infeasible point it must be optuna.TrialPruned")
+        hint = "for an infeasible point it must be optuna.TrialPruned"
+        problems.add("space", f"{job.space} raises {one_line(error)}; {hint}")
     return probed
 
 

@@ -17,31 +17,45 @@ if TYPE_CHECKING:
 LOOK_SECONDS = 0.2
 
 
-def resume(home: Home, name: str, *, ray_address: str | None, progress: "OnProgress") -> Outcome:
+def resume(
+    home: Home,
+    name: str,
+    *,
+    progress: "OnProgress",
+    uri: str | None = None,
+    ray_address: str | None = None,
+    trust: bool = False,
+) -> Outcome:
     """Go on with a sweep, training or final run that was stopped or killed.
 
     Args:
         home: Where it is.
         name: Of it.
-        ray_address: For a sweep, of a cluster; None starts a local Ray.
         progress: Shows it.
+        uri: Of its tracking server, which must have been named in this home before where this does not.
+        ray_address: For a sweep, of a cluster; None starts a local Ray.
+        trust: Take a space of the user's own as it is now.
 
     Raises:
-        RequestError: It is running, or has ended.
+        RequestError: It is running, has ended, or asks for what nobody named.
         WorkError: It failed.
     """
-    from jobs.operations import start  # imports torch, which stopping goes without
+    from jobs.operations import start  # they import torch, which stopping goes without
+    from jobs.operations.trust import check_space, server_of
 
     folder = home.sweep(name)
     with owned(folder):
         header = Header.read(folder)
-        if SweepState.of(folder, header).finished:
+        state = SweepState.of(folder, header)
+        if state.finished:
             raise RequestError(f"{name} has ended; nothing is left to resume")
+        check_space(header, state, trust=trust)
+        server = server_of(home, header, uri)
         home.check_writable()
         if header.kind is SweepKind.SWEEP:
-            with start.cluster_and_server(home, header.tracking_uri, ray_address, header.job.resources) as tracking_uri:
+            with start.cluster_and_server(home, server, ray_address, header.job.resources) as tracking_uri:
                 return start.run_on_cluster(folder, tracking_uri, progress)
-        with tracking_server(home, header.tracking_uri) as tracking_uri:
+        with tracking_server(home, server) as tracking_uri:
             return start.run_here(folder, tracking_uri, progress)
 
 

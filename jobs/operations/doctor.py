@@ -72,23 +72,33 @@ def _of_sweep(folder: SweepFolder) -> Check:
     return Check(folder.name, ok=running or not waiting, found=found + hint)
 
 
-def ship(home: Home, name: str, *, rebuild: bool = False) -> int:
+def ship(home: Home, name: str, *, uri: str | None = None, rebuild: bool = False) -> int:
     """Ship what waits in a sweep's outbox, or with ``rebuild`` its whole journal again; returns the records shipped.
 
     Shipping again is harmless where MLflow still has the runs, and makes them anew where it has lost them.
 
+    Args:
+        home: Where the sweep is.
+        name: Of the sweep.
+        uri: Of its tracking server, which must have been named in this home before where this does not.
+        rebuild: Ship everything again.
+
     Raises:
-        RequestError: The sweep is running, or its tracking server does not answer.
+        RequestError: The sweep is running, or its tracking server does not answer or was never named.
         WorkError: The server did not take everything in time.
     """
+    from jobs.operations.trust import server_of  # imports torch
+
     folder = home.sweep(name)
     if is_running(folder):
         raise RequestError(f"{name} is running and ships by itself")
+    folder.check_links()
+    server = server_of(home, Header.read(folder), uri)
     if rebuild:
         Path(f"{folder.journal}.shipped").unlink(missing_ok=True)
     with (
-        tracking_server(home, Header.read(folder).tracking_uri, wait=True) as uri,
-        Outbox(folder.journal, uri) as outbox,
+        tracking_server(home, server, wait=True) as address,
+        Outbox(folder.journal, address) as outbox,
     ):
         shipped = outbox.pending()
         if outbox.flush(SHIP_SECONDS):

@@ -19,6 +19,7 @@ def select(folder: SweepFolder) -> Choice:
         RequestError: It is running, is a final run, or no trial of it has completed.
     """
     require_idle(folder)
+    folder.check_links()
     header = Header.read(folder)
     if header.kind is not SweepKind.SWEEP:
         raise RequestError(f"{folder.name} is a {header.kind} run; promote takes a sweep")
@@ -29,7 +30,14 @@ def select(folder: SweepFolder) -> Choice:
 
 
 def start_final(
-    home: Home, folder: SweepFolder, choice: Choice, *, name: str, seeds: int | None, progress: OnProgress
+    home: Home,
+    folder: SweepFolder,
+    choice: Choice,
+    *,
+    name: str,
+    seeds: int | None,
+    uri: str | None,
+    progress: OnProgress,
 ) -> Outcome:
     """Train the picked configuration over several seeds in one pack.
 
@@ -39,11 +47,12 @@ def start_final(
         choice: What was picked.
         name: Of the final run.
         seeds: How many; None for as many as the job says.
+        uri: Of the MLflow server; None for the embedded one.
         progress: Shows it.
     """
     header = Header.read(folder)
     job = final_job(header.job, SweepState.of(folder, header).by_name[choice.picked], seeds=seeds)
     new = NewSweep(
-        job, name, SweepKind.FINAL, experiment=header.experiment, tracking_uri=header.tracking_uri, of=header.id
+        job, name, SweepKind.FINAL, experiment=header.experiment, tracking_uri=uri, of=header.id
     )
     return start_here(home, new, progress=progress)

@@ -39,6 +39,7 @@ def owned(folder: SweepFolder) -> Iterator[None]:
         RequestError: It is another's.
     """
     require_idle(folder)
+    folder.check_links()
     lock = FileLock(folder.header)
     try:
         yield

@@ -16,9 +16,12 @@ from jobs.store.header import Header
 from jobs.store.home import Home, SweepFolder
 from jobs.store.provenance import provenance
 from jobs.store.scores import final_result
+from jobs.store.servers import KnownServers
+from jobs.store.space_source import SpaceSource
 from jobs.store.state import SweepState
 from jobs.store.states import SweepKind
 from jobs.sweep.messages import OnProgress
+from tracking.server.client import without_credentials
 
 
 @dataclass(frozen=True)
@@ -47,12 +50,16 @@ class NewSweep:
         Raises:
             RequestError: Something of that is not so.
         """
+        SpaceSource.of(self.job.space)
         check_data(self.job, home.data)
         home.check_writable(disk_bytes(self.job))
         return home.new_sweep(self.name)
 
     def create(self, folder: SweepFolder) -> None:
         """Make its folder."""
+        uri = None if self.tracking_uri is None else without_credentials(self.tracking_uri)
+        if uri is not None:
+            KnownServers(folder.home).add(uri)
         Header(
             id=uuid.uuid4().hex,
             name=self.name,
@@ -60,9 +67,10 @@ class NewSweep:
             experiment=self.experiment,
             job=self.job,
             measure=self.job.measure,
-            tracking_uri=self.tracking_uri,
+            tracking_uri=uri,
             provenance=provenance(),
             of=self.of,
+            space_source=SpaceSource.of(self.job.space),
         ).write(folder)
 
 

@@ -1,7 +1,7 @@
 """What a sweep is: ``sweep.json``, written once, when its folder is made."""
 
 import json
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Annotated, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, Validation
 from jobs.jobfile.schema import Job
 from jobs.store.home import SweepFolder
 from jobs.store.names import SWEEP_NAME
+from jobs.store.space_source import SpaceSource
 from jobs.store.states import SweepKind
 from oplstm.durable import write_file
 from oplstm.episodes.measure import MEASURES, Measure
@@ -33,6 +34,7 @@ class Header:
         tracking_uri: Of the MLflow server; None for the embedded one.
         provenance: Git commit, versions and so on, at its creation.
         of: For a final run, the id of the sweep whose winner it trains.
+        space_source: Where the job's space came from, if it is the user's own.
     """
 
     id: str
@@ -44,6 +46,7 @@ class Header:
     tracking_uri: str | None
     provenance: dict[str, str]
     of: str | None = None
+    space_source: SpaceSource | None = None
 
     def write(self, folder: SweepFolder) -> None:
         """Make the folder and its header.
@@ -57,6 +60,7 @@ class Header:
         except FileExistsError:
             raise RequestError(f"name {self.name!r} is taken ({folder.path}); use another --name") from None
         data = {**self.__dict__, "job": self.job.model_dump(mode="json"), "measure": self.measure.name}
+        data["space_source"] = None if self.space_source is None else asdict(self.space_source)
         write_file(folder.header, json.dumps({"version": VERSION, **data}, indent=1))
 
     @staticmethod
@@ -90,7 +94,7 @@ class Header:
 
 
 class _Stored(BaseModel):
-    """What the file holds; version 1 has no measure."""
+    """What the file holds; version 1 has neither measure nor source of the space."""
 
     model_config = ConfigDict(strict=True)
 
@@ -103,3 +107,4 @@ class _Stored(BaseModel):
     tracking_uri: str | None
     provenance: dict[str, str]
     of: str | None
+    space_source: Annotated[SpaceSource | None, Field(strict=False)] = None

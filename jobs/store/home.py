@@ -53,14 +53,32 @@ class SweepFolder:
         return self.path / "trials"
 
     @property
+    def home(self) -> Path:
+        """The home that the sweep is in."""
+        return self.path.parent.parent
+
+    @property
     def data(self) -> Path:
-        """Imported datasets of the home that the sweep is in."""
-        return self.path.parent.parent / "data"
+        """Imported datasets of the home."""
+        return self.home / "data"
 
     @property
     def pack_sizes(self) -> Path:
-        """What was measured about packs, of the home that the sweep is in."""
-        return self.path.parent.parent / PACK_SIZES
+        """What was measured about packs, of the home."""
+        return self.home / PACK_SIZES
+
+    def check_links(self) -> None:
+        """See that no symbolic link leads out of the folder, before anything in it is written or uploaded.
+
+        Raises:
+            RequestError: One does.
+        """
+        inside = self.path.resolve()
+        for where, folders, files in os.walk(self.path):
+            for name in (*folders, *files):
+                path = Path(where, name)
+                if path.is_symlink() and not path.resolve().is_relative_to(inside):
+                    raise RequestError(f"{path} is a symbolic link that leads out of the sweep's folder: remove it")
 
     def pack(self, name: str) -> Path:
         """The checkpoints of a pack."""
@@ -155,9 +173,13 @@ class Home:
         if SWEEP_NAME.fullmatch(name) is None or not folder.header.is_file():
             known = ", ".join(s.name for s in self.all_sweeps()) or "none yet"
             raise RequestError(f"no sweep named {name!r} in {self.path} (there: {known})")
+        for path in (folder.path, folder.header, folder.journal):
+            if path.is_symlink():
+                raise RequestError(f"{path} is a symbolic link: move the folder itself into {self.sweeps}")
         return folder
 
     def all_sweeps(self) -> list[SweepFolder]:
         """Every sweep, oldest first."""
-        found = [SweepFolder(path.parent) for path in self.sweeps.glob("*/sweep.json")]
+        paths = (path.parent for path in self.sweeps.glob("*/sweep.json"))
+        found = [SweepFolder(path) for path in paths if SWEEP_NAME.fullmatch(path.name) and not path.is_symlink()]
         return sorted(found, key=lambda folder: folder.header.stat().st_mtime)
