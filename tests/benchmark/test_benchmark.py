@@ -107,6 +107,11 @@ def test_rates_and_ratios_by_hand(by_hand):
     assert pair == comparison.Row(**own, contender="pack of 2", **rate, **rest)
 
 
+def test_what_is_not_training_is_only_measured_where_it_is_asked_for(by_hand):
+    rows = comparison.compare(by_hand, [1], bench(), shares=False)
+    assert [(row.over_alone, row.sampling, row.validation) for row in rows] == [(None,) * 3] * 2 + [(1.0, None, None)]
+
+
 def test_a_pack_that_would_not_fit_is_left_out_and_says_why(by_hand, monkeypatch):
     monkeypatch.setattr(Bench, "free_mib", lambda self: 600.0)
     rows = comparison.compare(by_hand, [1, 8, 64], bench())

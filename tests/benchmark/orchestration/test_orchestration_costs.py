@@ -21,13 +21,16 @@ def test_a_further_trial_costs_what_the_larger_command_takes_more():
 
 def test_growth_plays_whole_trials_and_times_the_last_ones(tmp_path, monkeypatch):
     monkeypatch.setattr(trial_growth, "TIMED", 2)
+    monkeypatch.setattr(trial_growth, "median", sum)
     for module in (trial_growth, clocked):  # a second passes with every look at either's own clock
         monkeypatch.setattr(module, "time", SimpleNamespace(perf_counter=itertools.count().__next__))
     rows = trial_growth.growth(job("rates", trials=7), tmp_path, (2, 6), lambda text: None)
     assert [row["trials"] for row in rows] == [2, 6]
     for row in rows:
         calls = {call: row[f"{call}_ms"] for call in trial_growth.CALLS}
-        assert calls == dict.fromkeys(trial_growth.CALLS, 1000.0) | {"on_points": 5000.0}, "Optuna's two calls in it"
+        assert calls == dict.fromkeys(trial_growth.CALLS, 2000.0) | {"on_points": 2 * (1000.0 + 3 * 5000.0)}, (
+            "two trials of four points; for all but the first Optuna is called twice, which takes two seconds"
+        )
         assert (row["open_seconds"], row["open_ms_a_trial"]) == (1, 1000 / row["trials"])
     state = SweepState.of(SweepFolder(tmp_path / "sweeps" / "growth"))
     assert state.counts() == {"complete": 6}
