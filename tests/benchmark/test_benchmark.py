@@ -170,7 +170,7 @@ def test_one_factor_grows(factor, value, changed):
 
 def test_growth_by_hand(clock, monkeypatch):
     monkeypatch.setattr(Setting, "pack", lambda self, size, place: clock.contender(0.5 + 0.5 * self.meta_batch_size))
-    one, four, nine = growth.grow(sine.LSTM, "B", [1, 4, 9], bench())
+    one, four, nine = growth.grow(sine.LSTM, factor="B", values=[1, 4, 9], bench=bench())
     assert [row.value for row in (one, four, nine)] == ["1", "4", "9"]
     assert [row.ms_per_update for row in (one, four, nine)] == [1000.0, 2500.0, 5000.0]
     assert [row.tasks_per_second for row in (one, four, nine)] == [1.0, 1.6, 1.8]

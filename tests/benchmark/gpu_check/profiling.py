@@ -62,12 +62,12 @@ def run(session: Session) -> None:
     batch = images.META_BATCH_SIZE if session.on_cuda else images.CPU_META_BATCH_SIZE
     bench = session.bench(SECONDS)
     with images.on_noise(bench, "miniimagenet", session.images) as on_noise:
-        _profiled(session, "64 LSTMs on 5-shot sine", sine.LSTM, 64, bench)
+        _profiled(session, "64 LSTMs on 5-shot sine", setting=sine.LSTM, runs=64, bench=bench)
         for setting in images.settings("miniimagenet", conv4, batch):
-            _profiled(session, "OP-LSTM on Conv-4 at miniImageNet's sizes", setting, 1, on_noise)
+            _profiled(session, "OP-LSTM on Conv-4 at miniImageNet's sizes", setting=setting, runs=1, bench=on_noise)
 
 
-def _profiled(session: Session, name: str, setting: Setting, runs: int, bench: Bench) -> None:
+def _profiled(session: Session, name: str, *, setting: Setting, runs: int, bench: Bench) -> None:
     with session.case(name):
         bench = replace(bench, seconds=min(bench.seconds, session.share(8)))
         pack, _ = bench.warmed_up(lambda: session.sized(setting).pack(runs, bench.place))

@@ -66,7 +66,7 @@ def test_every_figure_is_in_the_files_as_soon_as_it_is_known_and_a_failure_loses
 
 
 def test_parts_share_the_time_and_what_one_leaves_goes_to_those_after_it(monkeypatch, tmp_path):
-    now, given = [100.0], {}
+    now, given, started = [100.0], {}, 0.0
 
     def say(name, device, seconds):
         given[name] = seconds
@@ -74,6 +74,7 @@ def test_parts_share_the_time_and_what_one_leaves_goes_to_those_after_it(monkeyp
         yield from ()
 
     monkeypatch.setattr(command, "time", SimpleNamespace(monotonic=lambda: now[0]))
+    monkeypatch.setattr(command, "spent", lambda: started)
     weights = {name: part.weight for name, part in PARTS.items()}
     assert sum(weights.values()) == command.SECONDS
     assert checked(monkeypatch, tmp_path, say)[0].exit_code == 0
@@ -84,8 +85,9 @@ def test_parts_share_the_time_and_what_one_leaves_goes_to_those_after_it(monkeyp
         "profile": 320,
     })  # fmt: skip
     given.clear()
+    started = 15.0
     checked(monkeypatch, tmp_path, say, "--only", "conv4", "--seconds", "60")
-    assert given == {"conv4": 60}
+    assert given == {"conv4": 45}
 
 
 SAYS = "import sys, time\nprint('{\"row\": 1}\\n{\"ro', end='', flush=True)\n"

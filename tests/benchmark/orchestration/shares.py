@@ -27,13 +27,14 @@ def sections(bench: Bench) -> list[tuple[str, list[dict[str, Any]]]]:
         server = ensure_server(Path(folder))
         connect(server.uri)  # MLflow takes seconds to import, once a process
         try:
-            rows = [shares(runs, Path(folder) / "sweeps" / f"shares-{runs}", server, bench) for runs in PACKS]
+            sweeps = Path(folder) / "sweeps"
+            rows = [shares(runs, place=sweeps / f"shares-{runs}", server=server, bench=bench) for runs in PACKS]
         finally:
             server.stop()
     return [("Shares of the time of the published LSTM on sine, without its test; an MLflow server that is up", rows)]
 
 
-def shares(runs: int, place: Path, server: Server, bench: Bench) -> dict[str, Any]:
+def shares(runs: int, *, place: Path, server: Server, bench: Bench) -> dict[str, Any]:
     """Train one pack, in this process, with the coordinator of a sweep, and say where its time went."""
     bench.progress(f"shares of the time of {runs} runs")
     folder = new_sweep(place, job_of("sweep", runs).model_copy(update={"budget": BUDGET}))

@@ -24,7 +24,7 @@ def test_growth_plays_whole_trials_and_times_the_last_ones(tmp_path, monkeypatch
     monkeypatch.setattr(trial_growth, "median", sum)
     for module in (trial_growth, clocked):  # a second passes with every look at either's own clock
         monkeypatch.setattr(module, "time", SimpleNamespace(perf_counter=itertools.count().__next__))
-    rows = trial_growth.growth(job("rates", trials=7), tmp_path, (2, 6), lambda text: None)
+    rows = trial_growth.growth(job("rates", trials=7), tmp_path, trials=(2, 6), progress=lambda text: None)
     assert [row["trials"] for row in rows] == [2, 6]
     for row in rows:
         calls = {call: row[f"{call}_ms"] for call in trial_growth.CALLS}

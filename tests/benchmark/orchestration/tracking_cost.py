@@ -90,13 +90,13 @@ def sections(progress: Callable[[str], object]) -> list[tuple[str, list[dict[str
                 for state in states:
                     progress(f"tracking, {mode}, {runs} runs, server {state}")
                     place = Path(folder) / "sweeps" / f"{mode}-{runs}-{state}"
-                    rows.append(asdict(cost(mode, runs, state, server, place)))
+                    rows.append(asdict(cost(mode, runs, state=state, server=server, place=place)))
         finally:
             server.stop()
     return [(f"Tracking at {RATE:,.0f} points a second beside the published LSTM on sine", rows)]
 
 
-def cost(mode: str, runs: int, state: ServerState, server: Server, place: Path) -> Cost:
+def cost(mode: str, runs: int, *, state: ServerState, server: Server, place: Path) -> Cost:
     """One case, in the new folder ``place``."""
     folder = new_sweep(place, job_of(mode, runs), kind=mode)
     with contextlib.ExitStack() as stack:

@@ -27,10 +27,10 @@ def sections(progress: Callable[[str], object]) -> list[tuple[str, list[dict[str
     title = f"Coordination of a sweep by trials that have ended, {POINTS + 1} points each: medians of {TIMED} calls"
     with tempfile.TemporaryDirectory() as folder:
         job = load_job(JOB, ["pack=1"], trials=TRIALS[-1] + 1)  # one more than end, so that the sweep is never over
-        return [(title, growth(job, Path(folder), TRIALS, progress))]
+        return [(title, growth(job, Path(folder), trials=TRIALS, progress=progress))]
 
 
-def growth(job: Job, home: Path, trials: Sequence[int], progress: Callable[[str], object]) -> list[dict[str, Any]]:
+def growth(job: Job, home: Path, *, trials: Sequence[int], progress: Callable[[str], object]) -> list[dict[str, Any]]:
     """A row a number of trials: milliseconds a call of the coordinator, and seconds to open it again."""
     folder = new_sweep(home / "sweeps" / "growth", job)
     coordinator, rows, ended, dice = Clocked(folder, no_server), [], 0, random.Random(0)
