@@ -19,24 +19,26 @@ from jobs.sweep.coordinator import Coordinator
 THREADS = ("outbox", "journal-sync")
 
 
+def timed(method: Callable[..., Any], seconds: list[float]) -> Callable[..., Any]:
+    """The method, which adds what each of its calls takes."""
+
+    @functools.wraps(method)
+    def call(*arguments: Any, **named: Any) -> Any:
+        began = time.perf_counter()
+        try:
+            return method(*arguments, **named)
+        finally:
+            seconds.append(time.perf_counter() - began)
+
+    return call
+
+
 @functools.cache
 def deciding() -> list[float]:
     """Seconds of every call, from now on in this process, that gives Optuna a value or asks it whether to prune."""
     seconds: list[float] = []
-
-    def timed(method: Callable[..., Any]) -> Callable[..., Any]:
-        @functools.wraps(method)
-        def call(*arguments: Any, **named: Any) -> Any:
-            began = time.perf_counter()
-            try:
-                return method(*arguments, **named)
-            finally:
-                seconds.append(time.perf_counter() - began)
-
-        return call
-
     for name in ("report", "should_prune"):
-        setattr(optuna.Trial, name, timed(getattr(optuna.Trial, name)))
+        setattr(optuna.Trial, name, timed(getattr(optuna.Trial, name), seconds))
     return seconds
 
 

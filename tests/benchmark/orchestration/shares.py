@@ -4,12 +4,13 @@ import tempfile
 import time
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 from jobs.execution.pack_worker import train_pack
-from oplstm.training.pack import Device
+from oplstm.training.pack import Device, Pack
 from tests.benchmark.comparison import sampling_seconds
 from tests.benchmark.measuring import Bench
-from tests.benchmark.orchestration.clocked import Clocked
+from tests.benchmark.orchestration.clocked import Clocked, timed
 from tests.benchmark.orchestration.tracking_cost import job_of
 from tests.benchmark.sine import LSTM
 from tests.jobs.formula_training import new_sweep
@@ -39,20 +40,21 @@ def shares(runs: int, *, place: Path, server: Server, bench: Bench) -> dict[str,
     bench.progress(f"shares of the time of {runs} runs")
     folder = new_sweep(place, job_of("sweep", runs).model_copy(update={"budget": BUDGET}))
     coordinator = Clocked(folder, server.uri)
-    began = time.perf_counter()
-    train_pack(coordinator.next_pack(), coordinator, folder, cpus=1, gpus=0)
-    total = time.perf_counter() - began
+    validating: list[float] = []
+    with mock.patch.object(Pack, "validation_scores", timed(Pack.validation_scores, validating)):
+        began = time.perf_counter()
+        train_pack(coordinator.next_pack(), coordinator, folder, cpus=1, gpus=0)
+        total = time.perf_counter() - began
     spent = coordinator.spent()
     coordinator.close(flush_seconds=0)
-    alike = LSTM.pack(runs, Device(), validation_tasks=BUDGET["validation_tasks"])
-    validations = BUDGET["tasks"] // BUDGET["validate_every"] + 1
+    updates = BUDGET["tasks"] / LSTM.meta_batch_size
     recording = spent.pop("on_points") - spent["deciding"] + spent.pop("on_ends")
     outbox = spent.pop("threads")
     return {
         "runs": runs,
         "seconds": total,
-        "sampling": BUDGET["tasks"] / LSTM.meta_batch_size * sampling_seconds(LSTM, alike, bench) / total,
-        "validation": validations * bench.burst(alike.validation_scores, bench.seconds).per_call / total,
+        "sampling": updates * sampling_seconds(LSTM, LSTM.pack(runs, Device()), bench) / total,
+        "validation": sum(validating) / total,
         "tracking": recording / total,
         "scheduling": sum(spent.values()) / total,
         "outbox": outbox / total,
