@@ -31,11 +31,19 @@ from oplstm.training.task_groups import TaskGroups
 
 @dataclass(frozen=True)
 class Device:
-    """Where a pack computes, in which precision, and the folder of imported datasets it finds there, if any."""
+    """Where a pack computes, and how.
+
+    Attributes:
+        device: Of its tensors.
+        dtype: In which precision they are kept.
+        data: The folder of imported datasets that it finds there, if any.
+        capture: Whether updates on a GPU are captured as a CUDA graph; to see what that is worth, they need not be.
+    """
 
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
     dtype: torch.dtype = torch.float32
     data: Path | None = None
+    capture: bool = True
 
 
 @dataclass
@@ -147,7 +155,7 @@ class Pack:
         if not self.runs:
             return
         self.__dict__.pop("_feed", None)
-        self._advance = Captured(self.device.device)
+        self._advance = Captured(self.device.device, capture=self.device.capture)
         self._lr = self._place(torch.tensor([[run.lr] for run in self.runs], dtype=torch.float64))
         clips = [math.inf if run.grad_clip is None else run.grad_clip for run in self.runs]
         self._clip = None if min(clips) == math.inf else self._place(torch.tensor(clips, dtype=torch.float64)[:, None])

@@ -1,8 +1,4 @@
-"""What a sweep costs beside its training.
-
-Sweeps whose trials do next to nothing and plans of many trials are whole commands in processes of their own, with real
-Ray and a real MLflow server. Tracking, shares of a real training and growth with the trials are measured in this one.
-"""
+"""Whole commands, with real Ray and a real MLflow server: sweeps of trials that do no work, and plans of many."""
 
 import os
 import subprocess
@@ -13,10 +9,6 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from jobs.cli.main import quiet_libraries
-from tests.benchmark import shares, tracking_cost, trial_growth
-from tests.benchmark.measuring import Bench
-
 TRIALS = (8, 48)
 PLANNED = (1_000, 10_000)
 JOB = "sine-lstm"
@@ -24,18 +16,7 @@ NO_WORK = {"tasks": 32, "validate_every": 32, "validation_tasks": 1, "test_tasks
 """The budget of a trial: one update, or a few of a small meta-batch."""
 
 
-def sections(bench: Bench) -> list[tuple[str, list[dict[str, Any]]]]:
-    """All tables."""
-    quiet_libraries()
-    return [
-        *commands(bench.progress),
-        *shares.sections(bench),
-        *tracking_cost.sections(bench.progress),
-        *trial_growth.sections(bench.progress),
-    ]
-
-
-def commands(progress: Callable[[str], object]) -> list[tuple[str, list[dict[str, Any]]]]:
+def sections(progress: Callable[[str], object]) -> list[tuple[str, list[dict[str, Any]]]]:
     """A table of sweeps and one of plans."""
     with tempfile.TemporaryDirectory() as folder:
         sweeps = []

@@ -7,24 +7,23 @@ import contextlib
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Literal
 
 import psutil
 
 from jobs.jobfile.reading import load_job
 from jobs.jobfile.resolving import single_configuration
 from jobs.jobfile.schema import Job
-from jobs.store.home import SweepFolder
-from jobs.sweep.coordinator import Coordinator
+from jobs.store.states import SweepKind
 from oplstm.training.loop import Point
 from oplstm.training.pack import Device
+from tests.benchmark.orchestration.clocked import Clocked, Observed, remote
 from tests.benchmark.sine import LSTM
-from tests.benchmark.trial_growth import new_sweep
+from tests.jobs.formula_training import new_sweep
 from tracking.server.client import connect
 from tracking.server.embedded import Server, ensure_server
 from tracking.server.process import any_free_port
@@ -40,7 +39,6 @@ ARRIVAL_SECONDS = 120.0
 TICK_SECONDS = 0.5
 """Between two looks at the progress, as its bar takes them."""
 METRICS = ("val/loss", "val/ci95", "val/best", "tasks_seen", "train/loss", "train/tasks_per_second")
-THREADS = ("outbox", "journal-sync")
 CASES: Sequence[tuple[str, int]] = (("train", 1), ("train", 16), ("sweep", 16))
 """``train`` has its coordinator in the process that trains, ``sweep`` in a Ray actor; and the runs of the pack."""
 
@@ -83,40 +81,6 @@ class Cost:
     sent: int
 
 
-class TimedCoordinator(Coordinator):
-    """A coordinator that knows how it spends its time."""
-
-    def __init__(self, folder: SweepFolder, tracking_uri: str | Callable[[], str]) -> None:
-        self.deciding = self.inside = 0.0
-        super().__init__(folder, tracking_uri)
-
-    def on_points(self, points: Sequence[Point]) -> list[str]:
-        """As a coordinator does."""
-        began = time.perf_counter()
-        answer = super().on_points(points)
-        self.inside += time.perf_counter() - began
-        return answer
-
-    def _decide(self, trial: Any, value: float, milestone: int) -> bool:
-        began = time.perf_counter()
-        answer = super()._decide(trial, value, milestone)
-        self.deciding += time.perf_counter() - began
-        return answer
-
-    def spent(self) -> dict[str, float]:
-        """Seconds in ``on_points``, of them in decisions, and processor seconds of the threads that ship and sync."""
-        clocks = [time.pthread_getcpuclockid(t.ident) for t in threading.enumerate() if t.name in THREADS and t.ident]
-        return {"inside": self.inside, "deciding": self.deciding, "threads": sum(map(time.clock_gettime, clocks))}
-
-
-class Calls(Protocol):
-    """A coordinator, here or in an actor."""
-
-    def __call__(self, method: str, *arguments: Any, **named: Any) -> Any:
-        """Call a method and wait for what it returns."""
-        ...
-
-
 def sections(progress: Callable[[str], object]) -> list[tuple[str, list[dict[str, Any]]]]:
     """One table: every case with every state of the server."""
     rows = []
@@ -129,25 +93,28 @@ def sections(progress: Callable[[str], object]) -> list[tuple[str, list[dict[str
                 for state in states:
                     progress(f"tracking, {mode}, {runs} runs, server {state}")
                     place = Path(folder) / "sweeps" / f"{mode}-{runs}-{state}"
-                    rows.append(asdict(cost(mode, runs, state, server, place)))
+                    rows.append(asdict(cost(mode, runs, state=state, server=server, place=place)))
         finally:
             server.stop()
     return [(f"Tracking at {RATE:,.0f} points a second beside the published LSTM on sine", rows)]
 
 
-def cost(mode: str, runs: int, state: ServerState, server: Server, place: Path) -> Cost:
+def cost(mode: str, runs: int, *, state: ServerState, server: Server, place: Path) -> Cost:
     """One case, in the new folder ``place``."""
-    folder = new_sweep(place, job_of(mode, runs), "train" if mode == "train" else "sweep")
-    with address(state, server) as uri, coordinator(mode, folder, uri) as calls:
-        names = calls("next_pack")["names"]
-        calls("started", "pack-0000", {"oplstm.device": "cpu"})
-        while (seen := calls("progress"))["waiting_records"] and not seen["tracking_error"]:
+    folder = new_sweep(place, job_of(mode, runs), kind=SweepKind(mode))
+    with contextlib.ExitStack() as stack:
+        uri = stack.enter_context(address(state, server))
+        calls = Clocked(folder, uri) if mode == "train" else stack.enter_context(remote(folder, uri))
+        assignment = calls.next_pack()
+        names = assignment.trials
+        calls.started(assignment.pack, {"oplstm.device": "cpu"})
+        while (seen := calls.progress()).waiting_records and not seen.tracking_error:
             time.sleep(0.1)  # its process imports MLflow and creates the runs
-        before, server_before = calls("spent"), _cpu_seconds(server)
+        before, server_before = calls.spent(), cpu_seconds(server)
         seconds, waited, worked, looked, sent = train(calls, names, looks=mode == "train")
-        after, server_after = calls("spent"), _cpu_seconds(server)
-        spent = {name: after[name] - before[name] for name in after}
-        calls("close", flush_seconds=0.0 if state == "down" else ARRIVAL_SECONDS)
+        after, server_after = calls.spent(), cpu_seconds(server)
+        spent = {name: after[name] - before.get(name, 0.0) for name in after}
+        calls.close(flush_seconds=0.0 if state == "down" else ARRIVAL_SECONDS)
     return Cost(
         mode=mode,
         runs=runs,
@@ -155,10 +122,10 @@ def cost(mode: str, runs: int, state: ServerState, server: Server, place: Path) 
         points_per_second=sent / seconds,
         waiting=(waited + looked) / seconds,
         working=worked / seconds,
-        tracking=(spent["inside"] - spent["deciding"]) / seconds,
+        tracking=(spent["on_points"] - spent["deciding"]) / seconds,
         progress=looked / seconds,
         deciding=spent["deciding"] / seconds,
-        round_trip=(waited - spent["inside"]) / seconds,
+        round_trip=(waited - spent["on_points"]) / seconds,
         threads=spent["threads"] / seconds,
         server_cpu=None if state == "down" else (server_after - server_before) / seconds,
         arrived=None if state == "down" else arrived(server.uri, place.name),
@@ -183,7 +150,7 @@ def address(state: ServerState, server: Server) -> Iterator[str]:
         yield f"http://127.0.0.1:{any_free_port()}"
     else:
         port = server.uri.rpartition(":")[2]
-        command = [sys.executable, "-m", "tests.benchmark.slow_proxy", port, str(DELAY_SECONDS)]
+        command = [sys.executable, "-m", "tests.benchmark.orchestration.slow_proxy", port, str(DELAY_SECONDS)]
         with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as proxy:
             try:
                 yield f"http://127.0.0.1:{int(proxy.stdout.readline())}"  # type: ignore[union-attr]
@@ -191,27 +158,7 @@ def address(state: ServerState, server: Server) -> Iterator[str]:
                 proxy.terminate()
 
 
-@contextlib.contextmanager
-def coordinator(mode: str, folder: SweepFolder, uri: str) -> Iterator[Calls]:
-    """The coordinator in this process, or in an actor of a local Ray."""
-    if mode == "train":
-        here = TimedCoordinator(folder, uri)
-        yield lambda method, *arguments, **named: getattr(here, method)(*arguments, **named)
-        return
-    import ray
-
-    from jobs.execution import cluster
-
-    connected = cluster.connect(None)
-    try:
-        actor: Any = ray.remote(TimedCoordinator).options(num_cpus=0).remote(folder, uri)
-        yield lambda method, *arguments, **named: ray.get(getattr(actor, method).remote(*arguments, **named))
-    finally:
-        if connected:
-            cluster.disconnect()
-
-
-def train(calls: Calls, names: Sequence[str], *, looks: bool) -> tuple[float, float, float, float, int]:
+def train(calls: Observed, names: Sequence[str], *, looks: bool) -> tuple[float, float, float, float, int]:
     """Train the published LSTM and hand over points of all runs whenever so many are due.
 
     Returns:
@@ -230,12 +177,12 @@ def train(calls: Calls, names: Sequence[str], *, looks: bool) -> tuple[float, fl
             bunch += 1
             points = [Point(name, bunch, bunch, metrics(bunch)) for name in names]
             called, used = time.perf_counter(), time.thread_time()
-            calls("on_points", points)
+            calls.on_points(points)
             now = time.perf_counter()
             waited, worked = waited + now - called, worked + time.thread_time() - used
         if looks and now - shown > TICK_SECONDS:
             used = time.thread_time()
-            calls("progress")
+            calls.progress()
             shown = time.perf_counter()
             looked, worked, now = looked + shown - now, worked + time.thread_time() - used, shown
     return now - began, waited, worked, looked, bunch * len(names) * len(METRICS)
@@ -249,7 +196,7 @@ def metrics(index: int) -> dict[str, float]:
 def arrived(uri: str, sweep: str) -> int:
     """Rows of the metrics on the server, of all runs of a sweep but its own."""
     client = connect(uri)
-    experiment = client.get_experiment_by_name("benchmark")
+    experiment = client.get_experiment_by_name("tests")
     if experiment is None:
         return 0
     runs = client.search_runs([experiment.experiment_id], f"tags.`oplstm.sweep` = '{sweep}'", max_results=1000)
@@ -258,7 +205,7 @@ def arrived(uri: str, sweep: str) -> int:
     return sum(map(len, histories))
 
 
-def _cpu_seconds(server: Server) -> float:
+def cpu_seconds(server: Server) -> float:
     """Processor time of the server and its workers."""
     leader = psutil.Process(server.pid)
     return sum(sum(process.cpu_times()[:2]) for process in (leader, *leader.children(recursive=True)))

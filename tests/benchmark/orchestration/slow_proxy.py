@@ -1,4 +1,7 @@
-"""A proxy that delays every answer: ``python -m tests.benchmark.slow_proxy PORT SECONDS`` prints its own port."""
+"""A proxy that delays every answer.
+
+``python -m tests.benchmark.orchestration.slow_proxy PORT SECONDS`` stands before the server at PORT and prints its own.
+"""
 
 import asyncio
 import contextlib
