@@ -21,7 +21,7 @@ from jobs.jobfile.sections import Resources
 from jobs.store.home import SweepFolder
 from jobs.sweep.coordinator import Coordinator
 from oplstm.errors import RequestError, WorkError
-from oplstm.training.loop import Point, RunEnd
+from oplstm.training.reports import Point, RunEnd
 
 PROGRESS_SECONDS = 0.5
 

@@ -12,9 +12,11 @@ from jobs.store.home import SweepFolder
 from jobs.store.provenance import device_tags
 from jobs.sweep.pack_sizes import choose_device, measured_size
 from oplstm.errors import RequestError
-from oplstm.training.allocator import keep_freed_memory
-from oplstm.training.loop import Point, RunEnd, Trainer
-from oplstm.training.pack import Device, Pack
+from oplstm.training.device import Device
+from oplstm.training.loop import Trainer
+from oplstm.training.machine.allocator import keep_freed_memory
+from oplstm.training.pack import Pack
+from oplstm.training.reports import Point, RunEnd
 from oplstm.training.run import RunConfig
 
 STOP_POLL_SECONDS = 0.5

@@ -19,11 +19,12 @@ from pydantic import Field, ValidationError
 from jobs.jobfile.places import line_numbers, located
 from jobs.jobfile.sections import Final, Promotion, Pruner, Resources, Sampler, Section
 from oplstm.configuration import Problems, build, unknown_key
-from oplstm.episodes.benchmark import Measure
+from oplstm.episodes.measure import Measure
 from oplstm.episodes.registry import BENCHMARKS
 from oplstm.errors import RequestError
 from oplstm.learners.registry import LEARNERS
-from oplstm.training.run import Budget, RunConfig, build_run
+from oplstm.training.budget import Budget
+from oplstm.training.run import RunConfig, build_run
 from search_spaces.samplers import GRID, make_pruner, make_sampler
 from search_spaces.spaces import NotFinite, enumerate_grid, find_space
 

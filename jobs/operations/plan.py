@@ -15,7 +15,8 @@ from jobs.sweep.pack_sizes import planned_packs
 from jobs.sweep.proposals import Proposals
 from oplstm.configuration import Problems, build
 from oplstm.episodes.registry import BENCHMARKS
-from oplstm.training.pack import Device, Pack
+from oplstm.training.device import Device
+from oplstm.training.pack import Pack
 from oplstm.training.run import RunConfig
 from search_spaces.samplers import is_adaptive
 

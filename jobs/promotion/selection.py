@@ -12,7 +12,7 @@ from typing import Any
 from jobs.store.home import SweepFolder
 from jobs.store.intervals import Interval, Values, mean_over_tasks, paired_difference
 from jobs.store.state import SweepState
-from oplstm.episodes.benchmark import Measure
+from oplstm.episodes.measure import Measure
 from oplstm.episodes.split import Split
 from oplstm.errors import RequestError
 from oplstm.training.checkpoint import load_model, load_validation_values

@@ -19,7 +19,7 @@ from jobs.sweep import tracked as sweep_records
 from jobs.sweep.pack_sizes import pack_size
 from jobs.sweep.proposals import Proposals
 from oplstm.errors import WorkError
-from oplstm.training.loop import Point, RunEnd
+from oplstm.training.reports import Point, RunEnd
 from search_spaces.samplers import is_adaptive
 from tracking.journal.journal import Journal
 from tracking.outbox.outbox import Outbox

@@ -14,8 +14,8 @@ import torch
 from jobs.jobfile.schema import Job
 from oplstm.durable import write_file
 from oplstm.errors import RequestError, WorkError
-from oplstm.training.pack import Device
-from oplstm.training.pack_size import LARGEST, probe
+from oplstm.training.device import Device
+from oplstm.training.machine.pack_size import LARGEST, probe
 from oplstm.training.run import RunConfig
 from tracking.journal.file_lock import FileLock
 

@@ -9,8 +9,8 @@ from typing import Any
 from jobs.store.final import FinalResult
 from jobs.store.provenance import digests
 from jobs.store.state import ENDED, Header, PackState, SweepState, Trial
-from oplstm.training.loop import Point, RunEnd
-from oplstm.training.pack import parameter_count
+from oplstm.training.parameters import parameter_count
+from oplstm.training.reports import Point, RunEnd
 from tracking.outbox import records
 
 Record = dict[str, Any]

@@ -19,10 +19,12 @@ from oplstm.episodes.episode import Episode
 from oplstm.episodes.split import Split
 from oplstm.episodes.streams import TaskStream
 from oplstm.errors import WorkError
-from oplstm.nets.precision import arithmetic
+from oplstm.nets.arithmetic import arithmetic
+from oplstm.training.device import Device
 from oplstm.training.evaluation import evaluate
-from oplstm.training.pack import Device, Pack, RunState
+from oplstm.training.pack import Pack
 from oplstm.training.run import RunConfig
+from oplstm.training.run_state import RunState
 
 VERSION = 1
 KEPT = 2
@@ -128,7 +130,7 @@ class Model:
         pack = self.pack
         episode = TaskStream(pack.tasks, seed, split).tasks(0, count)
         with arithmetic(self.run.precision, pack.device.device):
-            found = evaluate(pack.learner, pack.params(pack.state.best_weights), episode, pack.tasks)
+            found = evaluate(pack.learner, pack.params(pack.state.best_weights), episode, tasks=pack.tasks)
         return {name: values[0] for name, values in found.items()}
 
     @torch.no_grad()

@@ -12,8 +12,8 @@ import torch
 from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-from oplstm.training.allocator import keep_freed_memory
-from oplstm.training.pack import Device
+from oplstm.training.device import Device
+from oplstm.training.machine.allocator import keep_freed_memory
 from tests.benchmark import growth, images, projection, ragged, sine
 from tests.benchmark.measuring import Bench
 from tests.benchmark.tables import machine, table

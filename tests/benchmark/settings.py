@@ -4,7 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from oplstm.training.pack import Device, Pack
+from oplstm.training.device import Device
+from oplstm.training.pack import Pack
 from oplstm.training.run import RunConfig
 from tests.benchmark.baseline import BASELINES, BaselineTraining
 from tests.benchmark.baseline_nets import Kind

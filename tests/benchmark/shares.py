@@ -9,8 +9,10 @@ from typing import Any
 from torch import Tensor
 
 from jobs.execution.pack_worker import PackListener
-from oplstm.training.loop import Point, RunEnd, Trainer
-from oplstm.training.pack import Device, Pack
+from oplstm.training.device import Device
+from oplstm.training.loop import Trainer
+from oplstm.training.pack import Pack
+from oplstm.training.reports import Point, RunEnd
 from oplstm.training.run import RunConfig
 from tests.benchmark.comparison import sampling_seconds
 from tests.benchmark.measuring import Bench

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import pytest
 
 from jobs.store.state import SweepState
-from oplstm.training.loop import Point
+from oplstm.training.reports import Point
 from tests.benchmark import orchestration, tracking_cost, trial_growth
 from tests.jobs.formula_training import job, new_sweep, no_server
 

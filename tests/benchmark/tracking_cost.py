@@ -19,8 +19,8 @@ import psutil
 from jobs.jobfile.schema import Job, load_job, single_configuration
 from jobs.store.home import SweepFolder
 from jobs.sweep.coordinator import Coordinator
-from oplstm.training.loop import Point
-from oplstm.training.pack import Device
+from oplstm.training.device import Device
+from oplstm.training.reports import Point
 from tests.benchmark.sine import LSTM
 from tests.benchmark.trial_growth import new_sweep
 from tracking.server.client import connect

@@ -13,7 +13,7 @@ from jobs.jobfile.schema import Job, load_job
 from jobs.store.home import SweepFolder
 from jobs.store.state import Header
 from jobs.sweep.coordinator import Coordinator
-from oplstm.training.loop import Point, RunEnd
+from oplstm.training.reports import Point, RunEnd
 
 TRIALS = (100, 1_000, 10_000)
 JOB = "sine-lstm"

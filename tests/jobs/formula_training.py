@@ -13,7 +13,7 @@ from jobs.jobfile.schema import Job
 from jobs.store.home import SweepFolder
 from jobs.store.state import Header, SweepState
 from jobs.sweep.coordinator import Coordinator
-from oplstm.training.loop import Point, RunEnd
+from oplstm.training.reports import Point, RunEnd
 from oplstm.training.run import RunConfig
 from tracking.journal.journal import Journal
 

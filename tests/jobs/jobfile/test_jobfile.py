@@ -11,8 +11,9 @@ from jobs.jobfile.schema import Job, json_schema, load_job, parse_job, shipped_j
 from jobs.jobfile.template import TEMPLATE
 from jobs.sweep.proposals import Proposals
 from oplstm.errors import RequestError
+from oplstm.training.device import Device
 from oplstm.training.loop import Trainer
-from oplstm.training.pack import Device, Pack
+from oplstm.training.pack import Pack
 from tests.conftest import ROOT
 
 pytestmark = [

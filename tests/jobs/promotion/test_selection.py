@@ -14,7 +14,7 @@ from jobs.operations import launch
 from jobs.promotion import selection
 from jobs.promotion.selection import Candidate, candidates, choose, rescore_with
 from jobs.store.state import SweepState
-from oplstm.episodes.benchmark import LOSS
+from oplstm.episodes.measure import LOSS
 from oplstm.episodes.split import Split
 from oplstm.errors import RequestError
 from tracking.journal.journal import Journal

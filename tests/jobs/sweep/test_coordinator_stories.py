@@ -6,7 +6,7 @@ import shutil
 import pytest
 
 from jobs.store.state import ENDED
-from oplstm.training.loop import RunEnd
+from oplstm.training.reports import RunEnd
 from tests.jobs.formula_training import (
     decisions,
     finish,

@@ -13,7 +13,7 @@ from jobs.operations.plan import make_plan
 from jobs.sweep import pack_sizes
 from jobs.sweep.pack_sizes import PackSizes, choose_device, measured_size, planned_packs, size_key, weight
 from jobs.sweep.proposals import Proposals
-from oplstm.training.pack import Device
+from oplstm.training.device import Device
 from tests.jobs.formula_training import job
 
 pytestmark = pytest.mark.unit

@@ -7,7 +7,7 @@ import pytest
 
 from jobs.store.home import SweepFolder
 from jobs.store.state import ENDED, SweepState
-from oplstm.training.loop import RunEnd
+from oplstm.training.reports import RunEnd
 from tests.jobs.formula_training import decisions, finish, job, new_sweep, opened, train, train_everything, training
 from tracking.journal.journal import Journal
 

@@ -33,7 +33,8 @@ from fractions import Fraction
 import pytest
 import torch
 
-from oplstm.episodes.episode import Episode, TaskShape
+from oplstm.episodes.episode import Episode
+from oplstm.episodes.task_shape import TaskShape
 from oplstm.learners.lstm import LSTM, LSTMConfig
 from oplstm.nets.lstm_cell import lstm_cell
 

@@ -8,7 +8,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from oplstm.analysis.update_similarity import last_layer_inputs, prototype_rows, update_similarity
-from oplstm.episodes.episode import Episode, TaskShape
+from oplstm.episodes.episode import Episode
+from oplstm.episodes.task_shape import TaskShape
 from oplstm.learners.op_lstm import OPLSTM, OPLSTMConfig
 from tests.oplstm.analysis.hand_set import answers_with_the_error, answers_with_the_label, op_lstm, params_of, tasks
 from tests.oplstm.learners.comparison import random_params

@@ -5,14 +5,22 @@ import torch
 from torch.nn import functional
 
 from oplstm.configuration import Problems, build
-from oplstm.episodes.episode import Episode, TaskShape
+from oplstm.episodes.episode import Episode
 from oplstm.episodes.images import IMAGE_BENCHMARKS
 from oplstm.episodes.sine import SineTasks
+from oplstm.episodes.task_shape import TaskShape
 from oplstm.learners.protonet import ProtoNet, ProtoNetConfig
 from oplstm.nets import backbone
-from oplstm.training.evaluation import evaluate, training_loss
+from oplstm.training.evaluation import evaluate
 from oplstm.training.parameters import Layout
-from tests.oplstm.learners.comparison import distance, permuted, random_classes, random_params, without_queries
+from tests.oplstm.learners.comparison import (
+    distance,
+    permuted,
+    random_classes,
+    random_params,
+    training_loss,
+    without_queries,
+)
 
 pytestmark = pytest.mark.unit
 

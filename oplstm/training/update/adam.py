@@ -1,9 +1,12 @@
 """Adam (Kingma & Ba, 2015) for R runs at once, each with its own learning rate."""
 
 from dataclasses import dataclass
+from typing import Annotated
 
 import torch
 from torch import Tensor
+
+from oplstm.shape import Shape
 
 BETAS = (0.9, 0.999)
 EPSILON = 1e-8
@@ -11,10 +14,10 @@ EPSILON = 1e-8
 
 @dataclass
 class AdamMoments:
-    """Running moments of the gradient, each ``(R, P)``."""
+    """Running moments of the gradient."""
 
-    first: Tensor
-    second: Tensor
+    first: Annotated[Tensor, Shape("*axes")]
+    second: Annotated[Tensor, Shape("*axes")]
 
     @classmethod
     def zeros(cls, like: Tensor) -> "AdamMoments":
@@ -23,16 +26,24 @@ class AdamMoments:
 
 
 @torch.no_grad()
-def adam_step(weights: Tensor, grad: Tensor, moments: AdamMoments, lr: Tensor, steps: Tensor, alive: Tensor) -> None:
-    """One step in place, as ``torch.optim.Adam`` with its defaults.
+def adam_step(
+    weights: Annotated[Tensor, Shape("R P")],
+    grad: Annotated[Tensor, Shape("R P")],
+    moments: Annotated[AdamMoments, Shape("R P")],
+    *,
+    lr: Annotated[Tensor, Shape("R 1")],
+    steps: Annotated[Tensor, Shape("R 1")],
+    alive: Annotated[Tensor, Shape("R 1")],
+) -> None:
+    """One step, as ``torch.optim.Adam`` with its defaults, of ``weights`` and ``moments`` in place.
 
     Args:
-        weights: ``(R, P)``.
-        grad: ``(R, P)``.
-        moments: Updated in place.
-        lr: ``(R, 1)``.
-        steps: Number of this step for each run, 1 at first: float64 ``(R, 1)``.
-        alive: Bool ``(R, 1)``; runs that have diverged do not move.
+        weights: Before and after.
+        grad: Their gradient.
+        moments: Before and after.
+        lr: Learning rate.
+        steps: Number of this step for each run, 1 at first; float64.
+        alive: Bool; runs that have diverged do not move.
     """
     moments.first.lerp_(grad, 1 - BETAS[0])
     moments.second.mul_(BETAS[1]).addcmul_(grad, grad, value=1 - BETAS[1])
