@@ -12,6 +12,9 @@ Params = Mapping[str, Annotated[Tensor, Shape("R ...")]]
 TaskWeights = Mapping[str, Annotated[Tensor, Shape("R B ...")]]
 """Weights by name that are adapted to tasks."""
 
+Scalars = dict[str, Annotated[Tensor, Shape("")]]
+"""Numbers of one run by name."""
+
 PerRun = Annotated[Tensor, Shape("R")]
 PerTask = Annotated[Tensor, Shape("R B")]
 

@@ -66,6 +66,6 @@ Batch = Annotated[Episode, Shape("R B")]
 """An episode whose R, B, M and Q are those of the call that it takes part in."""
 
 
-def stack_runs(episodes: Sequence[Annotated[Episode, Shape("...")]], axis: int = 0) -> Annotated[Episode, Shape("...")]:
+def stack_runs(episodes: Sequence[Episode], axis: int = 0) -> Episode:
     """Episodes of some runs each, side by side; ``axis`` is the one of the runs."""
     return Episode(*(torch.cat(parts, axis) for parts in zip(*(e.parts() for e in episodes), strict=True)))

@@ -13,7 +13,7 @@ from oplstm.episodes.episode import Batch
 from oplstm.episodes.task_shape import TaskShape
 from oplstm.learners.rows import joined_rows, rows_of
 from oplstm.nets.backbone import Backbone, fits
-from oplstm.tensors import Params, Predictions, Queries
+from oplstm.tensors import Params, Predictions, Queries, Scalars
 
 ConfigT = TypeVar("ConfigT", bound=Configuration)
 StateT = TypeVar("StateT")
@@ -58,8 +58,8 @@ class Learner(ABC, Generic[ConfigT, StateT, FastT]):
     def init(self, config: ConfigT, generator: torch.Generator) -> dict[str, Tensor]:
         """Trained parameters of one run, float32 on the CPU and without the R axis."""
 
-    def constants(self, config: ConfigT) -> dict[str, Tensor]:
-        """Real-valued hyperparameters of one run that enter the forward pass and are not trained, as scalars."""
+    def constants(self, config: ConfigT) -> Scalars:
+        """Real-valued hyperparameters of one run that enter the forward pass and are not trained."""
         return {}
 
     @abstractmethod

@@ -17,7 +17,7 @@ from oplstm.learners.signature import VARIES
 from oplstm.nets.backbone import Backbone, feature_count, features, init_backbone
 from oplstm.nets.fully_connected import Activation, fully_connected, init_fully_connected
 from oplstm.shape import Shape
-from oplstm.tensors import Inputs, Params, PerRun, Predictions, Queries
+from oplstm.tensors import Inputs, Params, PerRun, Predictions, Queries, Scalars
 
 Fast = dict[str, Annotated[Tensor, Shape("R B ...")]]
 """The adapted weights by name."""
@@ -72,7 +72,7 @@ class MAML(Learner[MAMLConfig, Fast, Fast]):
         network = init_fully_connected(widths, generator, norm=config.batch_norm)
         return init_backbone(config.backbone, self.shape.x, generator) | network
 
-    def constants(self, config: MAMLConfig) -> dict[str, Tensor]:
+    def constants(self, config: MAMLConfig) -> Scalars:
         """The step size."""
         return {"inner_lr": torch.tensor(config.inner_lr)}
 

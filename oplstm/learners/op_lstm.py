@@ -23,7 +23,7 @@ from oplstm.nets.linear import init_linear, linear
 from oplstm.nets.lstm_cell import State, init_lstm_stack, lstm_stack, pool_examples
 from oplstm.nets.outer_product import Layers, Normalisation, OfLayers, outer_product_update
 from oplstm.shape import Shape
-from oplstm.tensors import Features, Params, Predictions, Queries
+from oplstm.tensors import Features, Params, Predictions, Queries, Scalars
 
 MESSAGE_EPSILON = 1e-7
 
@@ -157,7 +157,7 @@ class OPLSTM(Learner[OPLSTMConfig, Adaptation, Layers]):
             params["gamma"] = torch.tensor(config.gamma)
         return params
 
-    def constants(self, config: OPLSTMConfig) -> dict[str, Tensor]:
+    def constants(self, config: OPLSTMConfig) -> Scalars:
         """A fixed gamma."""
         return {} if config.gamma_learned else {"gamma": torch.tensor(config.gamma)}
 

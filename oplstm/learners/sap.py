@@ -22,7 +22,7 @@ from oplstm.nets.backbone import Backbone, feature_count, init_backbone
 from oplstm.nets.conv import BLOCKS, KERNEL, conv2d, conv_block, max_pool
 from oplstm.nets.linear import init_linear, linear
 from oplstm.shape import Shape
-from oplstm.tensors import Inputs, Params, PerTask, Pictures, Predictions, Queries, TaskWeights
+from oplstm.tensors import Inputs, Params, PerTask, Pictures, Predictions, Queries, Scalars, TaskWeights
 
 Fast = dict[str, Annotated[Tensor, Shape("R B ...")]]
 """The adapted transforms and output layer by name."""
@@ -84,7 +84,7 @@ class SAP(Learner[SAPConfig, Fast, Fast]):
         logits = {"logits.weight": torch.eye(ways), "logits.bias": torch.zeros(ways), "mix.logits": torch.zeros(())}
         return params | logits
 
-    def constants(self, config: SAPConfig) -> dict[str, Tensor]:
+    def constants(self, config: SAPConfig) -> Scalars:
         """The step size."""
         return {"inner_lr": torch.tensor(config.inner_lr)}
 

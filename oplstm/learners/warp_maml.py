@@ -20,7 +20,7 @@ from oplstm.nets.backbone import Backbone, feature_count, init_backbone
 from oplstm.nets.conv import BLOCKS, KERNEL, conv2d, conv_block, max_pool
 from oplstm.nets.linear import init_linear, linear
 from oplstm.shape import Shape
-from oplstm.tensors import Inputs, Params, PerTask, Predictions, Queries
+from oplstm.tensors import Inputs, Params, PerTask, Predictions, Queries, Scalars
 
 Fast = dict[str, Annotated[Tensor, Shape("R ...")]]
 """The task layers: adapted weights, with B after R, and those of the first block, without it if it is not adapted."""
@@ -95,7 +95,7 @@ class WarpMAML(Learner[WarpMAMLConfig, Steps, Fast]):
             params |= {f"warp.{block}.weight": weight, f"warp.{block}.bias": torch.zeros(maps)}
         return params
 
-    def constants(self, config: WarpMAMLConfig) -> dict[str, Tensor]:
+    def constants(self, config: WarpMAMLConfig) -> Scalars:
         """The step size."""
         return {"inner_lr": torch.tensor(config.inner_lr)}
 

@@ -31,7 +31,7 @@ def arithmetic(precision: Precision, device: torch.device) -> Iterator[None]:
         _BF16.reset(token)
 
 
-def rounded(*factors: Tensor) -> tuple[Tensor, ...]:
+def rounded(*factors: Annotated[Tensor, Shape("...")]) -> tuple[Annotated[Tensor, Shape("...")], ...]:
     """The factors of a product as this precision has them."""
     return tuple(factor.bfloat16() for factor in factors) if _BF16.get() else factors
 

@@ -13,7 +13,7 @@ from oplstm.shape import Shape
 def linear(
     x: Annotated[Tensor, Shape("... M d_in")],
     weight: Annotated[Tensor, Shape("... d_out d_in")],
-    bias: Annotated[Tensor, Shape("... d_out")] | None = None,
+    bias: Annotated[Tensor, Shape("... #d_out")] | None = None,
 ) -> Annotated[Tensor, Shape("... M d_out")]:
     """``x W^T + b`` with leading batch axes that broadcast."""
     if x.ndim == weight.ndim == 4 and weight.shape[1] == 1 < x.shape[1] and x.shape[0] == weight.shape[0]:
@@ -24,7 +24,7 @@ def linear(
     return out if bias is None else out + bias.unsqueeze(-2)
 
 
-def uniform(*shape: int, bound: float, generator: torch.Generator) -> Tensor:
+def uniform(*shape: int, bound: float, generator: torch.Generator) -> Annotated[Tensor, Shape("...")]:
     """A float32 tensor of ``shape`` drawn uniformly from [-bound, bound]."""
     return torch.empty(shape).uniform_(-bound, bound, generator=generator)
 

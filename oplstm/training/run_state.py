@@ -9,7 +9,7 @@ from torch import Tensor
 
 from oplstm.episodes.measure import Measure
 from oplstm.shape import Shape
-from oplstm.tensors import PerRun
+from oplstm.tensors import Params, PerRun
 from oplstm.training.update.adam import AdamMoments
 
 
@@ -51,8 +51,8 @@ class RunState:
         "diverged_at",
     )
 
-    def tensors(self) -> dict[str, Tensor]:
-        """Every tensor by name; all have the run as their first axis."""
+    def tensors(self) -> dict[str, Annotated[Tensor, Shape("R ...")]]:
+        """Every tensor by name."""
         rows = {name: getattr(self, name) for name in self.ROWS}
         return rows | {"moments.first": self.moments.first, "moments.second": self.moments.second}
 
@@ -76,7 +76,7 @@ class RunState:
         )
 
     @classmethod
-    def from_tensors(cls, tensors: dict[str, Tensor]) -> "RunState":
+    def from_tensors(cls, tensors: Params) -> "RunState":
         """The state that ``tensors`` was taken from."""
         moments = AdamMoments(tensors["moments.first"], tensors["moments.second"])
         return cls(moments=moments, **{name: tensors[name] for name in cls.ROWS})

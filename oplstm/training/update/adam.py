@@ -20,7 +20,7 @@ class AdamMoments:
     second: Annotated[Tensor, Shape("*axes")]
 
     @classmethod
-    def zeros(cls, like: Tensor) -> "AdamMoments":
+    def zeros(cls, like: Annotated[Tensor, Shape("R P")]) -> Annotated["AdamMoments", Shape("R P")]:
         """The moments before the first step."""
         return cls(torch.zeros_like(like), torch.zeros_like(like))
 

@@ -188,7 +188,7 @@ def test_the_selecting_code_has_no_way_to_a_test_score():
         "jobs.store.intervals.mean_over_tasks",
         "jobs.store.intervals.paired_difference",
         "jobs.store.state.SweepState",
-        "oplstm.episodes.benchmark.Measure",
+        "oplstm.episodes.measure.Measure",
         "oplstm.episodes.split.Split",
         "oplstm.errors.RequestError",
         "oplstm.training.checkpoint.load_model",
