@@ -11,8 +11,8 @@ from jobs.jobfile.sections import Resources
 from jobs.store.pack_sizes import PackSizes
 from jobs.sweep.packing import weight
 from oplstm.errors import RequestError
-from oplstm.training.pack import Device
-from oplstm.training.pack_size import LARGEST, probe
+from oplstm.training.device import Device
+from oplstm.training.machine.pack_size import LARGEST, probe
 from oplstm.training.run import RunConfig
 
 

@@ -13,9 +13,11 @@ from jobs.jobfile.sections import Resources
 from jobs.store.home import SweepFolder
 from jobs.sweep.messages import Assignment, NamedRun, StartedPack
 from oplstm.errors import RequestError
-from oplstm.training.allocator import keep_freed_memory
-from oplstm.training.loop import Point, RunEnd, Trainer
-from oplstm.training.pack import Device, Pack
+from oplstm.training.device import Device
+from oplstm.training.loop import Trainer
+from oplstm.training.machine.allocator import keep_freed_memory
+from oplstm.training.pack import Pack
+from oplstm.training.reports import Point, RunEnd
 from oplstm.training.run import RunConfig
 
 STOP_POLL_SECONDS = 0.5

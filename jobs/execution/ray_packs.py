@@ -14,7 +14,7 @@ from jobs.jobfile.sections import Resources
 from jobs.store.home import SweepFolder
 from jobs.sweep.messages import Assignment, NamedRun, StartedPack
 from oplstm.errors import RequestError, WorkError
-from oplstm.training.loop import Point, RunEnd
+from oplstm.training.reports import Point, RunEnd
 
 
 class RemoteCoordinator:

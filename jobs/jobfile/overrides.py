@@ -13,7 +13,7 @@ from jobs.jobfile.sections import Resources
 from oplstm.configuration import Problems, unknown_key
 from oplstm.episodes.registry import BENCHMARKS
 from oplstm.learners.registry import LEARNERS
-from oplstm.training.run import Budget
+from oplstm.training.budget import Budget
 
 
 def apply_overrides(data: dict[str, Any], overrides: Sequence[str], problems: Problems) -> dict[Place, str]:

@@ -15,7 +15,8 @@ from jobs.jobfile.resolving import RUN_LEVEL, Suggested, final_budget, run_data,
 from jobs.jobfile.schema import Job
 from oplstm.configuration import Problems, build, unknown_key
 from oplstm.errors import one_line
-from oplstm.training.run import Budget, build_run
+from oplstm.training.budget import Budget
+from oplstm.training.run import build_run
 from search_spaces.enumeration import NotFinite, enumerate_grid, random_cells
 from search_spaces.samplers import make_pruner, make_sampler
 from search_spaces.spaces import find_space

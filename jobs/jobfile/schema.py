@@ -1,15 +1,13 @@
 """A job: what to tune, over which space, with which means. Data alone; its content is checked by ``probing``."""
 
 import json
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from pydantic import Field
 
 from jobs.jobfile.sections import Final, Promotion, Pruner, Resources, Sampler, Section
+from oplstm.episodes.measure import Measure
 from search_spaces.names import GRID
-
-if TYPE_CHECKING:
-    from oplstm.episodes.measure import Measure
 
 DEFAULT_TRIALS = 20
 
@@ -42,7 +40,7 @@ class Job(Section):
         return self.sampler.name == GRID
 
     @property
-    def measure(self) -> "Measure":
+    def measure(self) -> Measure:
         """What trials are compared by."""
         from oplstm.episodes.registry import BENCHMARKS  # imports torch, which a job is read without
 

@@ -20,8 +20,9 @@ from jobs.store.pack_sizes import PackSizes
 from jobs.sweep.packing import pack_size, weight
 from jobs.sweep.proposals import Impossible, Proposal, proposed
 from oplstm.errors import RequestError
-from oplstm.training.pack import Device, Pack
-from oplstm.training.pack_size import LARGEST
+from oplstm.training.device import Device
+from oplstm.training.machine.pack_size import LARGEST
+from oplstm.training.pack import Pack
 from oplstm.training.run import RunConfig
 from search_spaces.samplers import is_adaptive
 

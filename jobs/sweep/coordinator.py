@@ -37,7 +37,7 @@ from jobs.sweep.messages import Assignment, NamedRun, Progress, StartedPack
 from jobs.sweep.packing import PackPolicy, candidates
 from jobs.sweep.proposals import Impossible, Proposals
 from oplstm.errors import WorkError
-from oplstm.training.loop import Point, RunEnd
+from oplstm.training.reports import Point, RunEnd
 from search_spaces.samplers import is_adaptive
 from tracking.journal.journal import Journal
 from tracking.outbox.outbox import Outbox

@@ -13,7 +13,7 @@ from jobs.store.scores import FinalResult
 from jobs.store.state import SweepState
 from jobs.store.states import TrialState
 from jobs.store.trial import PackState, Trial
-from oplstm.training.pack import parameter_count
+from oplstm.training.parameters import parameter_count
 from tracking.outbox import records
 from tracking.outbox.records import EndStatus, Record, Scalar
 

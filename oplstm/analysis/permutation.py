@@ -1,18 +1,17 @@
 """How much a learner's predictions depend on the order of the support set, which is a set (Section 3.3, Eq. 9)."""
 
-from typing import Any
-
 import torch
 from torch import Tensor
 
-from oplstm.episodes.episode import Episode
-from oplstm.learners.learner import Learner, Params
+from oplstm.episodes.episode import Batch, Episode
+from oplstm.learners.learner import AnyLearner
+from oplstm.tensors import Params, PerTask
 
 
 @torch.no_grad()
 def permutation_variance(
-    learner: Learner[Any], params: Params, episode: Episode, *, orders: int = 8, generator: torch.Generator
-) -> Tensor:
+    learner: AnyLearner, params: Params, episode: Batch, *, orders: int = 8, generator: torch.Generator
+) -> PerTask:
     """Variance of a prediction over random orders of the support set, averaged over queries and outputs.
 
     Zero, to rounding, for whoever satisfies Eq. 9: the batched LSTM, OP-LSTM, MAML, prototypes. Every task has orders
@@ -20,14 +19,14 @@ def permutation_variance(
 
     Args:
         learner: Any.
-        params: Of the pack, ``(R, ...)``.
+        params: Of the pack.
         episode: Support sets, and the queries whose predictions are compared.
-        orders: P >= 2, how many orders; drawn with replacement from the M! there are.
+        orders: How many, at least 2; drawn with replacement from the M! there are.
         generator: Of the random orders, on the CPU.
 
     Returns:
-        ``(R, B)``: the mean over the Q queries and d_y outputs (values, or logits of classes) of the unbiased variance
-        over the P orders, in squared units of the prediction.
+        The mean over the Q queries and d_y outputs (values, or logits of classes) of the unbiased variance over the
+        orders, in squared units of the prediction.
 
     Raises:
         ValueError: If ``orders`` < 2.
@@ -42,4 +41,11 @@ def permutation_variance(
         order = torch.rand(tasks, examples, generator=generator).argsort(1).to(x.device)
         moved = Episode(x[:, rows, order], y[:, rows, order], episode.query_x, episode.query_y)
         predictions.append(learner.predict(params, learner.adapt(params, moved), episode.query_x))
-    return torch.stack(predictions).var(0).mean((2, 3))
+    variances: Tensor = torch.stack(predictions).var(0).mean((2, 3))
+    return variances
+
+
+def in_eight_orders(learner: AnyLearner, params: Params, episode: Batch) -> dict[str, PerTask]:
+    """The ``permutation_variance`` over the same eight orders every time, as a metric."""
+    generator = torch.Generator().manual_seed(0)
+    return {"permutation/variance": permutation_variance(learner, params, episode, generator=generator)}

@@ -1,18 +1,18 @@
 """How OP-LSTM's update of the last layer compares with gradient descent's and with prototypes (Section 5.4, Fig. 6).
 
-Huisman et al. (2023), "Are LSTMs Good Few-Shot Learners?". Letters: R runs, B tasks, M support examples, N outputs,
-d features that enter the last layer, L layers.
+Huisman et al. (2023), "Are LSTMs Good Few-Shot Learners?".
 """
 
-from typing import Literal
+from typing import Annotated, Literal
 
 import torch
 from torch import Tensor
 
-from oplstm.episodes.episode import Episode
-from oplstm.learners.learner import Params
+from oplstm.episodes.episode import Batch
 from oplstm.learners.op_lstm import OPLSTM
 from oplstm.nets.linear import linear
+from oplstm.shape import Shape
+from oplstm.tensors import Features, Inputs, Params, PerTask
 
 PREFIX = "similarity"
 
@@ -21,11 +21,11 @@ PREFIX = "similarity"
 def update_similarity(
     learner: OPLSTM,
     params: Params,
-    support: Episode,
+    support: Batch,
     *,
     lr: float = 0.01,
     convention: Literal["paper", "authors"] = "paper",
-) -> dict[str, Tensor]:
+) -> dict[str, PerTask]:
     """Cosine similarity and Euclidean distance of OP-LSTM's last-layer update to two other updates, for every task.
 
     OP-LSTM's update is H_T - H_0. That of gradient descent is H_GD - H_0: T steps from the same H_0 on the support
@@ -40,14 +40,14 @@ def update_similarity(
 
     Args:
         learner: OP-LSTM; its ``passes`` are T.
-        params: Of the pack, ``(R, ...)``.
+        params: Of the pack.
         support: Its support sets; queries are not looked at.
         lr: Learning rate of gradient descent; the paper's is 0.01.
         convention: Which prototype update: the ``paper``'s, or that of the ``authors``' code.
 
     Returns:
         ``similarity/gd_cosine``, ``similarity/gd_euclidean`` and, of a classification, ``similarity/proto_cosine`` and
-        ``similarity/proto_euclidean``, each ``(R, B)``. The cosine with a zero vector is 0.
+        ``similarity/proto_euclidean``. The cosine with a zero vector is 0.
 
     Raises:
         ValueError: If ``convention`` is neither.
@@ -79,8 +79,13 @@ def update_similarity(
     return found
 
 
-def last_layer_inputs(learner: OPLSTM, params: Params, x: Tensor) -> Tensor:
-    """a_0^(L-1): what the not yet adapted base-learner feeds its last layer, ``(R, B, M, d)``, for ``(R, B, M, *x)``.
+def authors_update_similarity(learner: OPLSTM, params: Params, support: Batch) -> dict[str, PerTask]:
+    """``update_similarity`` by the convention of the authors' code."""
+    return update_similarity(learner, params, support, convention="authors")
+
+
+def last_layer_inputs(learner: OPLSTM, params: Params, x: Inputs) -> Features:
+    """a_0^(L-1): what the not yet adapted base-learner feeds its last layer.
 
     It is the prediction of the base-learner with the identity for a last layer.
     """
@@ -92,24 +97,26 @@ def last_layer_inputs(learner: OPLSTM, params: Params, x: Tensor) -> Tensor:
     return learner.predict(params, [*fast, (identity, torch.zeros_like(identity[..., 0]))], x)
 
 
-def prototype_rows(features: Tensor, labels: Tensor) -> Tensor:
-    """H_Proto: the linear layer that classifies as the nearest prototype does, but for its bias; ``(R, B, N, d)``.
+def prototype_rows(
+    features: Features, labels: Annotated[Tensor, Shape("R B M N")]
+) -> Annotated[Tensor, Shape("R B N d")]:
+    """H_Proto: the linear layer that classifies as the nearest prototype does, but for its bias.
 
     Row n is +2 c_n, with c_n the mean feature of class n, and its bias would be -c_n . c_n. Eqs. 18-20 of the paper
     have the opposite signs (-2 c_n and +c_n . c_n, hence "gamma = -2"): they expand the distance d, where the score
     of class n is -d (Snell et al., 2017, and the softmax of exp(-d) just above Eq. 18).
 
     Args:
-        features: ``(R, B, M, d)``.
-        labels: One-hot, ``(R, B, M, N)``. The row of a class without examples is zero.
+        features: What the layer is fed.
+        labels: One-hot. The row of a class without examples is zero.
     """
     counts = labels.sum(2).clamp(min=1).unsqueeze(3)
     prototypes: Tensor = labels.mT @ features / counts
     return 2 * prototypes  # Eqs. 18-20 for the score -d
 
 
-def _cosine(one: Tensor, other: Tensor) -> Tensor:
-    """Cosine of the angle between flattened matrices ``(R, B, N, d)``; 0 where one of them is zero."""
+def _cosine(one: Annotated[Tensor, Shape("R B N d")], other: Annotated[Tensor, Shape("R B N d")]) -> PerTask:
+    """Cosine of the angle between flattened matrices; 0 where one of them is zero."""
     product = (one * other).sum((2, 3))
     norms = torch.linalg.vector_norm(one, dim=(2, 3)) * torch.linalg.vector_norm(other, dim=(2, 3))
     return torch.where(norms > 0, product / torch.where(norms > 0, norms, 1.0), 0.0)

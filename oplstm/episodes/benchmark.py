@@ -1,26 +1,36 @@
 """What a benchmark is: a definition in a job file, and the tasks it opens to."""
 
 from pathlib import Path
-from typing import Any, ClassVar, Protocol, Self
+from typing import Annotated, Any, ClassVar, Protocol, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from oplstm.configuration import Configuration
-from oplstm.episodes.episode import Episode, TaskShape
+from oplstm.episodes.episode import Episode
 from oplstm.episodes.measure import Measure
 from oplstm.episodes.split import Split
+from oplstm.episodes.task_shape import TaskShape
+from oplstm.shape import Shape
+
+Arrays = tuple[
+    Annotated[NDArray[Any], Shape("tasks M *x")],
+    Annotated[NDArray[Any], Shape("tasks M d_y")],
+    Annotated[NDArray[Any], Shape("tasks Q *x")],
+    Annotated[NDArray[Any], Shape("tasks Q d_y")],
+]
+"""Support inputs and targets, query inputs and targets of some tasks."""
 
 
 class Tasks(Protocol):
     """A source of tasks: arrays drawn from a NumPy generator, made into inputs on the device."""
 
-    def sample(self, rng: np.random.Generator, count: int, split: Split) -> tuple[NDArray[Any], ...]:
-        """Support inputs and targets, query inputs and targets of ``count`` tasks, each array ``(count, ...)``."""
+    def sample(self, rng: np.random.Generator, count: int, split: Split) -> Arrays:
+        """Draw ``count`` tasks."""
         ...
 
     def gather(self, episode: Episode) -> Episode:
-        """The episode with its inputs ``(R, B, M, *x)`` in place of whatever stands for them."""
+        """The episode with its inputs in place of whatever stands for them."""
         ...
 
     def partial_title(self) -> str | None:

@@ -1,52 +1,31 @@
 """The episode: a support set to learn from and a query set to be judged on."""
 
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated
 
 import torch
 from torch import Tensor
 
-Loss = Literal["mse", "cross_entropy"]
-
-
-@dataclass(frozen=True)
-class TaskShape:
-    """What a learner must know of the tasks it is built for.
-
-    Attributes:
-        x: Shape of one input: ``(d,)``, or ``(channels, height, width)`` of an image.
-        d_y: Outputs: 1 for sine regression, N for N-way classification, whose targets are one-hot.
-        loss: Of a query.
-    """
-
-    x: tuple[int, ...]
-    d_y: int
-    loss: Loss = "mse"
-
-    @property
-    def d_x(self) -> int:
-        """Numbers in one input."""
-        return math.prod(self.x)
+from oplstm.shape import Shape
 
 
 @dataclass(frozen=True)
 class Episode:
-    """B tasks of each of R runs.
+    """B tasks of each of R runs; while tasks are grouped, the first axes are others.
 
     Attributes:
-        support_x: ``(R, B, M, *x)``, inputs of the shape ``TaskShape.x``. Image tasks that a stream drew hold the
-            places of the images in their dataset instead, int64 ``(R, B, M)``, until ``Tasks.gather``.
-        support_y: ``(R, B, M, d_y)``.
-        query_x: ``(R, B, Q, *x)``, as ``support_x``.
-        query_y: ``(R, B, Q, d_y)``.
+        support_x: Inputs of the shape ``TaskShape.x``. Image tasks that a stream drew hold the places of the images in
+            their dataset instead, int64 and without axes x, until ``Tasks.gather``.
+        support_y: Targets: values, or one-hot classes.
+        query_x: As ``support_x``.
+        query_y: As ``support_y``.
     """
 
-    support_x: Tensor
-    support_y: Tensor
-    query_x: Tensor
-    query_y: Tensor
+    support_x: Annotated[Tensor, Shape("*axes M *x")]
+    support_y: Annotated[Tensor, Shape("*axes M d_y")]
+    query_x: Annotated[Tensor, Shape("*axes Q *x")]
+    query_y: Annotated[Tensor, Shape("*axes Q d_y")]
 
     def parts(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """The four, in the order of the attributes."""
@@ -73,14 +52,18 @@ class Episode:
         """Runs ``start`` to ``stop``."""
         return Episode(*(part[start:stop] for part in self.parts()))
 
-    def of_runs(self, rows: Tensor) -> "Episode":
-        """The tasks of some runs, by their places ``(n,)``; tasks that all runs share, R = 1, stay as they are."""
+    def of_runs(self, rows: Annotated[Tensor, Shape("rows")]) -> "Episode":
+        """The tasks of some runs, by their places; tasks that all runs share, R = 1, stay as they are."""
         return self if len(self.support_y) == 1 else Episode(*(part[rows] for part in self.parts()))
 
     @property
     def task_count(self) -> int:
         """B."""
         return self.support_x.shape[1]
+
+
+Batch = Annotated[Episode, Shape("R B")]
+"""An episode whose R, B, M and Q are those of the call that it takes part in."""
 
 
 def stack_runs(episodes: Sequence[Episode], axis: int = 0) -> Episode:

@@ -1,25 +1,21 @@
 """N-way k-shot classification of images (Sections 5.1 and 5.3): Omniglot, miniImageNet and CUB."""
 
 import dataclasses
-import functools
 import hashlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Literal
-
-import numpy as np
-import torch
-from numpy.typing import NDArray
-from torch import Tensor
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from oplstm.configuration import Problems, positive, unknown_key
-from oplstm.episodes.datasets.class_lists import SPLITS, ClassList, class_list
-from oplstm.episodes.datasets.store import ImageDataset, open_dataset
-from oplstm.episodes.episode import Episode, TaskShape
+from oplstm.episodes.datasets.class_lists import ClassList, class_list
 from oplstm.episodes.measure import ACCURACY, Measure
 from oplstm.episodes.split import Split
+from oplstm.episodes.task_shape import TaskShape
 from oplstm.errors import RequestError
+
+if TYPE_CHECKING:  # it needs torch
+    from oplstm.episodes.image_tasks import ImageTasks
 
 QUARTER_TURNS = 4
 DRAWING = 2
@@ -56,6 +52,11 @@ class ImageBenchmark:
     def rotated(self) -> bool:
         """Whether images turned by 90, 180 and 270 degrees make classes of their own."""
         return False
+
+    @property
+    def turns(self) -> int:
+        """Classes that the images of one class make."""
+        return QUARTER_TURNS if self.rotated else 1
 
     @property
     def inverted(self) -> bool:
@@ -102,10 +103,9 @@ class ImageBenchmark:
             self._check_sizes(problems)
 
     def _check_sizes(self, problems: Problems) -> None:
-        turns = QUARTER_TURNS if self.rotated else 1
         for split in (Split.TRAIN, Split.VALIDATION, Split.TEST):
             classes = [listed for listed in self.listed.classes if listed.split == split.classes]
-            there, images = turns * len(classes), min(len(listed.images) for listed in classes)
+            there, images = self.turns * len(classes), min(len(listed.images) for listed in classes)
             train = split.classes == "train"
             key = "train_ways" if train and self.train_ways else "ways"
             if self.ways_of(split) > there and not problems.has(key):
@@ -120,7 +120,9 @@ class ImageBenchmark:
         """The tasks of the imported dataset ``data/<name>``."""
         if data is None:
             raise RequestError(f"{self.name} needs the folder of imported datasets")
-        return ImageTasks(self, _opened(data / self.name))
+        from oplstm.episodes.image_tasks import ImageTasks, opened  # torch, which a definition does without
+
+        return ImageTasks(self, opened(data / self.name))
 
     def cross(self) -> dict[str, "ImageBenchmark"]:
         """The same tasks, with ``queries`` queries, of each dataset of ``cross_domain``."""
@@ -177,116 +179,3 @@ class CUBTasks(ImageBenchmark):
 IMAGE_BENCHMARKS: dict[str, type[ImageBenchmark]] = {
     cls.name: cls for cls in (OmniglotTasks, MiniImageNetTasks, CUBTasks)
 }
-
-
-@functools.lru_cache(maxsize=8)
-def _opened(folder: Path) -> ImageDataset:
-    return open_dataset(folder)
-
-
-@functools.lru_cache(maxsize=4)
-def resident(dataset: ImageDataset, device: torch.device, turns: int) -> Tensor:
-    """All pixels on a GPU, once a process: ``(turns * images, height, width, channels)``, as places are counted."""
-    pixels = torch.from_numpy(np.array(dataset.pixels)).to(device)
-    return torch.cat([pixels.rot90(turn, (1, 2)) for turn in range(turns)])
-
-
-class ImageTasks:
-    """Tasks of an imported dataset.
-
-    Args:
-        benchmark: Their definition.
-        dataset: The images.
-
-    Raises:
-        RequestError: The dataset, of which parts may be absent, has too few classes or images for them.
-    """
-
-    def __init__(self, benchmark: ImageBenchmark, dataset: ImageDataset) -> None:
-        self.benchmark, self.dataset = benchmark, dataset
-        self._starts, self._sizes = dataset.class_starts[:-1], np.diff(dataset.class_starts)
-        self._turns = QUARTER_TURNS if benchmark.rotated else 1
-        for split in (Split.TRAIN, Split.VALIDATION, Split.TEST):
-            classes = dataset.splits[split.classes]
-            images = int(self._sizes[list(classes)].min(initial=np.iinfo(np.int64).max))
-            for there, wanted, what in (
-                (len(classes) * self._turns, benchmark.ways_of(split), "classes"),
-                (images, benchmark.shots_of(split) + benchmark.queries_of(split), "images in a class"),
-            ):
-                if there < wanted:
-                    raise RequestError(
-                        f"{dataset.description['title']} has {there} {split.classes} {what}, too few for tasks of "
-                        f"{wanted}; ask for smaller tasks or import the whole dataset"
-                    )
-
-    def sample(self, rng: np.random.Generator, count: int, split: Split) -> tuple[NDArray[Any], ...]:
-        """Draw ``count`` tasks.
-
-        Labels, classes and query images are drawn before support images, so tasks that differ in ``shots`` alone
-        share them: comparisons over k are paired.
-
-        Returns:
-            Places of the support images in the dataset, int64 ``(count, N * k)``, class after class; their one-hot
-            labels ``(count, N * k, N)``; the same for the queries, ``(count, N * q)`` and ``(count, N * q, N)``. Beyond
-            the number of images, places mean quarter turns of them.
-        """
-        ways, shots = self.benchmark.ways_of(split), self.benchmark.shots_of(split)
-        queries = self.benchmark.queries_of(split)
-        labels = rng.permuted(np.broadcast_to(np.arange(ways), (count, ways)), axis=1)
-        members = np.asarray(self.dataset.splits[split.classes], dtype=np.int64)
-        turns, classes = np.divmod(_drawn(rng, np.full(count, len(members) * self._turns), ways), len(members))
-        classes = members[classes]
-        images = _drawn(rng, self._sizes[classes], queries + shots)
-        places = images + self._starts[classes][..., None] + (turns * len(self.dataset.pixels))[..., None]
-        one_hot = np.eye(ways)[labels]
-
-        def part(chosen: NDArray[np.int64]) -> tuple[NDArray[Any], NDArray[Any]]:
-            each = chosen.shape[2]
-            return chosen.reshape(count, ways * each), np.repeat(one_hot, each, axis=1)
-
-        return (*part(places[..., queries:]), *part(places[..., :queries]))
-
-    def gather(self, episode: Episode) -> Episode:
-        """The episode with its images: ``(R, B, M, channels, height, width)``, in [0, 1]."""
-        support, query = (self._images(x, episode.support_y.dtype) for x in (episode.support_x, episode.query_x))
-        return Episode(support, episode.support_y, query, episode.query_y)
-
-    def _images(self, places: Tensor, dtype: torch.dtype) -> Tensor:
-        there = self._turned(places) if places.is_cpu else resident(self.dataset, places.device, self._turns)[places]
-        images = there.movedim(-1, -3).to(dtype, memory_format=torch.contiguous_format).div_(255)
-        return images.neg_().add_(1) if self.benchmark.inverted else images
-
-    def _turned(self, places: Tensor) -> Tensor:
-        """The pixels at ``places``, from the disk."""
-        turns, places = places // len(self.dataset.pixels), places % len(self.dataset.pixels)
-        pixels = torch.from_numpy(self.dataset.pixels[places.numpy()])
-        for turn in range(1, self._turns):
-            chosen = turns == turn
-            pixels[chosen] = pixels[chosen].rot90(turn, (1, 2))
-        return pixels
-
-    def partial_title(self) -> str | None:
-        """Such as "CUB, first 50 classes"; None for a whole dataset."""
-        return str(self.dataset.description["title"]) if self.dataset.partial else None
-
-    def digests(self) -> dict[str, str]:
-        """Of the dataset, and of the classes of its splits."""
-        names = self.dataset.class_names
-        split = {part: [names[index] for index in self.dataset.splits[part]] for part in SPLITS}
-        split_digest = hashlib.sha256(json.dumps(split, sort_keys=True).encode()).hexdigest()
-        return {"dataset": self.dataset.digest, "split": split_digest}
-
-
-def _drawn(rng: np.random.Generator, sizes: NDArray[np.int64], count: int) -> NDArray[np.int64]:
-    """``count`` of ``sizes (...)`` numbers without replacement, in the order of their drawing: ``(..., count)``.
-
-    Each round draws one of the numbers that are left, as its place among them; the numbers drawn before it are stepped
-    over. So the time does not depend on ``sizes``, and the first numbers do not depend on ``count``.
-    """
-    chosen = np.empty((*sizes.shape, count), dtype=np.int64)
-    for draw in range(count):
-        number = rng.integers(0, sizes - draw)
-        for earlier in np.moveaxis(np.sort(chosen[..., :draw], axis=-1), -1, 0):
-            number += number >= earlier
-        chosen[..., draw] = number
-    return chosen

@@ -1,7 +1,20 @@
 """The benchmarks by name."""
 
-from oplstm.episodes.benchmark import Benchmark
-from oplstm.episodes.images import IMAGE_BENCHMARKS
-from oplstm.episodes.sine import SineTasks
+from typing import TYPE_CHECKING
 
-BENCHMARKS: dict[str, type[Benchmark]] = {SineTasks.name: SineTasks, **IMAGE_BENCHMARKS}
+from oplstm.registry import Registry
+
+if TYPE_CHECKING:  # it needs torch
+    from oplstm.episodes.benchmark import Benchmark
+
+BENCHMARKS: Registry[type["Benchmark"]] = Registry(
+    "benchmark",
+    "oplstm.benchmarks",
+    {
+        "sine": "oplstm.episodes.sine:SineTasks",
+        "omniglot": "oplstm.episodes.images:OmniglotTasks",
+        "miniimagenet": "oplstm.episodes.images:MiniImageNetTasks",
+        "cub": "oplstm.episodes.images:CUBTasks",
+    },
+)
+"""What ships, and the entry points ``oplstm.benchmarks`` of installed packages: classes as ``Benchmark`` has them."""

@@ -4,15 +4,18 @@ import hashlib
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
 from oplstm.configuration import Problems, positive
-from oplstm.episodes.episode import Episode, TaskShape
 from oplstm.episodes.measure import LOSS, Measure
 from oplstm.episodes.split import Split
+from oplstm.episodes.task_shape import TaskShape
+
+if TYPE_CHECKING:  # they need torch
+    from oplstm.episodes.benchmark import Arrays
+    from oplstm.episodes.episode import Episode
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,25 +47,22 @@ class SineTasks:
         """The tasks; they need no data."""
         return self
 
-    def gather(self, episode: Episode) -> Episode:
+    def gather(self, episode: "Episode") -> "Episode":
         """The episode as it is."""
         return episode
 
-    def sample(self, rng: np.random.Generator, count: int, split: Split) -> tuple[NDArray[np.float64], ...]:
+    def sample(self, rng: np.random.Generator, count: int, split: Split) -> "Arrays":
         """Draw ``count`` tasks; all splits have the same distribution.
 
         Amplitudes, phases and query inputs are drawn before the support inputs, so tasks that differ in ``shots``
         alone share them: comparisons over k are paired.
-
-        Returns:
-            support_x ``(count, k, 1)``, support_y, query_x ``(count, Q, 1)``, query_y.
         """
         amplitude = rng.uniform(*self.amplitude, (count, 1))
         shift = rng.uniform(0, np.pi, (count, 1)) * (-1 if self.phase == "minus" else 1)
         query_x = rng.uniform(*self.inputs, (count, self.queries))
         support_x = rng.uniform(*self.inputs, (count, self.shots))
-        sets = (support_x, amplitude * np.sin(support_x + shift), query_x, amplitude * np.sin(query_x + shift))
-        return tuple(part[..., None] for part in sets)
+        support_y, query_y = (amplitude * np.sin(x + shift) for x in (support_x, query_x))
+        return support_x[..., None], support_y[..., None], query_x[..., None], query_y[..., None]
 
     def partial_title(self) -> None:
         """None: nothing can be absent."""

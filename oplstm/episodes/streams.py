@@ -1,6 +1,7 @@
-"""Counter-based task streams: any task can be made again without the ones before it (DESIGN section 4)."""
+"""Counter-based task streams: any task can be made again without the ones before it."""
 
 import hashlib
+from typing import Annotated
 
 import numpy as np
 import torch
@@ -8,6 +9,7 @@ import torch
 from oplstm.episodes.benchmark import Tasks
 from oplstm.episodes.episode import Episode
 from oplstm.episodes.split import Split
+from oplstm.shape import Shape
 
 
 class TaskStream:
@@ -37,8 +39,8 @@ class TaskStream:
             self._held = index, Episode(*parts).to(torch.device("cpu"), self._dtype)
         return self._held[1]
 
-    def tasks(self, start: int, count: int) -> Episode:
-        """Tasks ``start`` to ``start + count``, with R = 1: ``(1, count, ...)``."""
+    def tasks(self, start: int, count: int) -> Annotated[Episode, Shape("1 B")]:
+        """Tasks ``start`` to ``start + count``, with R = 1."""
         parts = []
         while count > 0:
             block, offset = divmod(start, self.BLOCK)
@@ -50,7 +52,7 @@ class TaskStream:
         names = ("support_x", "support_y", "query_x", "query_y")
         return Episode(*(torch.cat([getattr(part, name) for part in parts], dim=1) for name in names))
 
-    def batch(self, index: int, size: int) -> Episode:
+    def batch(self, index: int, size: int) -> Annotated[Episode, Shape("1 B")]:
         """The ``index``-th meta-batch of ``size`` tasks."""
         return self.tasks(index * size, size)
 

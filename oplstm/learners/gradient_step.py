@@ -1,35 +1,36 @@
 """One gradient step of every task on its support set, through which a meta-gradient can pass."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
+from typing import Annotated
 
 import torch
 from torch import Tensor
 
-Weights = Mapping[str, Tensor]
-"""Adapted weights by name, each ``(R, B, ...)``."""
+from oplstm.shape import Shape
+from oplstm.tensors import PerRun, PerTask, TaskWeights
 
 
-def per_task(param: Tensor, tasks: int) -> Tensor:
-    """``(R, ...)`` as ``(R, B, ...)``, without copying."""
+def per_task(param: Annotated[Tensor, Shape("R *rest")], tasks: int) -> Annotated[Tensor, Shape("R B *rest")]:
+    """What a run has, for each of its ``tasks``, without copying."""
     return param.unsqueeze(1).expand(-1, tasks, *param.shape[1:])
 
 
 def gradient_step(
-    support_loss: Callable[[Weights], Tensor],
-    weights: Weights,
-    inner_lr: Tensor,
+    support_loss: Callable[[TaskWeights], PerTask],
+    weights: TaskWeights,
+    inner_lr: PerRun,
     *,
     second_order: bool = True,
     clip: float | None = None,
-) -> dict[str, Tensor]:
+) -> dict[str, Annotated[Tensor, Shape("R B ...")]]:
     """The weights after a step down the gradient of the support loss.
 
     Where gradients are disabled, the step is the same and nothing keeps a graph.
 
     Args:
-        support_loss: The loss ``(R, B)`` of every task with the weights it is given.
+        support_loss: The loss of every task with the weights it is given.
         weights: Where the step starts.
-        inner_lr: Step size, ``(R,)``.
+        inner_lr: Step size.
         second_order: Keep the graph of the inner gradients; otherwise they count as constants.
         clip: Clamp every number of the inner gradients to [-clip, clip]; None does not.
     """

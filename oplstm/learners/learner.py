@@ -1,29 +1,29 @@
-"""The contract of a learner (DESIGN section 5): pure functions of parameters and data on the axes (R, B, ...)."""
+"""The contract of a learner: pure functions of parameters and data on the axes (R, B, ...)."""
 
-import dataclasses
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
-from typing import Any, ClassVar, Generic, TypeVar
+from collections.abc import Iterator, Sequence
+from typing import Any, ClassVar, Generic, TypeAlias, TypeVar
 
 import torch
 from torch import Tensor
 
 from oplstm.configuration import Configuration, Problems
 from oplstm.episodes.benchmark import Benchmark
-from oplstm.episodes.episode import Episode, TaskShape
+from oplstm.episodes.episode import Batch
+from oplstm.episodes.task_shape import TaskShape
+from oplstm.learners.rows import joined_rows, rows_of
 from oplstm.nets.backbone import Backbone, fits
-
-Params = Mapping[str, Tensor]
-"""Named tensors of a pack, each ``(R, ...)``."""
+from oplstm.tensors import Params, Predictions, Queries, Scalars
 
 ConfigT = TypeVar("ConfigT", bound=Configuration)
+StateT = TypeVar("StateT")
+FastT = TypeVar("FastT")
 
-VARIES = {"varies": True}
-"""Field metadata of hyperparameters in which runs of one pack may differ: the real-valued ones, and T."""
 
+class Learner(ABC, Generic[ConfigT, StateT, FastT]):
+    """A few-shot learning method, of a configuration, a state between passes and a task-adapted ("fast") state.
 
-class Learner(ABC, Generic[ConfigT]):
-    """A few-shot learning method.
+    States are tensors whose first axis is R, in lists, tuples, named tuples and dictionaries.
 
     A learner object serves a whole pack: it is built from the static part of the configuration, which all runs of the
     pack share. What differs between runs is in ``params`` (weights, real-valued hyperparameters) and in the number of
@@ -38,9 +38,11 @@ class Learner(ABC, Generic[ConfigT]):
     """
 
     name: ClassVar[str]
-    config_class: ClassVar[type[Any]]
+    config_class: ClassVar[type[Configuration]]
     any_way: ClassVar[bool] = False
     """Whether the number of classes may differ between meta-training and meta-test."""
+    analyses: ClassVar[tuple[str, ...]] = ("permutation_variance",)
+    """Those of ``oplstm.analysis.registry`` that it supports."""
 
     def __init__(self, config: ConfigT, shape: TaskShape) -> None:
         self.config, self.shape = config, shape
@@ -56,21 +58,21 @@ class Learner(ABC, Generic[ConfigT]):
     def init(self, config: ConfigT, generator: torch.Generator) -> dict[str, Tensor]:
         """Trained parameters of one run, float32 on the CPU and without the R axis."""
 
-    def constants(self, config: ConfigT) -> dict[str, Tensor]:
-        """Real-valued hyperparameters of one run that enter the forward pass and are not trained, as scalars."""
+    def constants(self, config: ConfigT) -> Scalars:
+        """Real-valued hyperparameters of one run that enter the forward pass and are not trained."""
         return {}
 
     @abstractmethod
-    def begin(self, params: Params, support: Episode) -> Any:
-        """The state before the first pass: tensors ``(R, ...)`` in lists, tuples and dictionaries."""
+    def begin(self, params: Params, support: Batch) -> StateT:
+        """The state before the first pass."""
 
     @abstractmethod
-    def one_pass(self, params: Params, support: Episode, state: Any) -> Any:
+    def one_pass(self, params: Params, support: Batch, state: StateT) -> StateT:
         """The state after one more pass over the support set."""
 
-    def fast(self, state: Any) -> Any:
-        """What of the state ``predict`` needs: the task-adapted ("fast") state, of the same structure."""
-        return state
+    @abstractmethod
+    def fast(self, state: StateT) -> FastT:
+        """What of the state after a pass ``predict`` needs."""
 
     @classmethod
     def pass_count(cls, config: ConfigT, *, training: bool) -> int:
@@ -78,7 +80,7 @@ class Learner(ABC, Generic[ConfigT]):
         later = None if training else getattr(config, "eval_passes", None)
         return int(getattr(config, "passes", 1) if later is None else later)
 
-    def passes(self, params: Params, support: Episode, counts: Sequence[int] | None = None) -> Iterator[Any]:
+    def passes(self, params: Params, support: Batch, counts: Sequence[int] | None = None) -> Iterator[FastT]:
         """The fast state after each pass over the support set, of the runs that make it.
 
         Args:
@@ -98,7 +100,7 @@ class Learner(ABC, Generic[ConfigT]):
             state = self.one_pass(params, support, state)
             yield self.fast(state)
 
-    def adapt(self, params: Params, support: Episode, counts: Sequence[int] | None = None) -> Any:
+    def adapt(self, params: Params, support: Batch, counts: Sequence[int] | None = None) -> FastT:
         """The fast state of every run after its last pass; see ``passes``."""
         counts = self._counts(support, counts)
         finished = []
@@ -108,13 +110,13 @@ class Learner(ABC, Generic[ConfigT]):
                 finished.append(rows_of(fast, left, active))
         return joined_rows(finished[::-1])
 
-    def _counts(self, support: Episode, counts: Sequence[int] | None) -> Sequence[int]:
+    def _counts(self, support: Batch, counts: Sequence[int] | None) -> Sequence[int]:
         own = self.pass_count(self.config, training=torch.is_grad_enabled())
         return [own] * len(support.support_y) if counts is None else counts
 
     @abstractmethod
-    def predict(self, params: Params, fast: Any, query_x: Tensor) -> Tensor:
-        """Predictions ``(R, B, Q, d_y)`` for the queries ``(R, B, Q, *x)``: values, or logits of classes."""
+    def predict(self, params: Params, fast: FastT, query_x: Queries) -> Predictions:
+        """Predictions for the queries: values, or logits of classes."""
 
     @property
     def loss_on_every_pass(self) -> bool:
@@ -122,37 +124,10 @@ class Learner(ABC, Generic[ConfigT]):
         return bool(getattr(self.config, "loss_on", "last") == "every")
 
 
-def signature(config: Configuration) -> Hashable:
-    """The static fields of a configuration: what runs must have in common to share a pack."""
-    static = (f.name for f in dataclasses.fields(config) if not f.metadata.get("varies"))
-    return type(config).__name__, tuple((name, getattr(config, name)) for name in static)
-
-
 def _longer(counts: Sequence[int], passes: int) -> int:
     """How many of the runs make more than so many passes."""
     return sum(count > passes for count in counts)
 
 
-def rows_of(state: Any, start: int, stop: int) -> Any:
-    """Runs ``start`` to ``stop`` of a state: of every tensor in it."""
-    if isinstance(state, Tensor):
-        return state[start:stop]
-    return _mapped([state], lambda parts: rows_of(parts[0], start, stop))
-
-
-def joined_rows(states: Sequence[Any]) -> Any:
-    """States of some runs each, of one structure, as the state of all of them."""
-    if isinstance(states[0], Tensor):
-        return torch.cat(list(states)) if len(states) > 1 else states[0]
-    return _mapped(states, joined_rows)
-
-
-def _mapped(states: Sequence[Any], change: Callable[[Sequence[Any]], Any]) -> Any:
-    """A state of the structure of ``states``, its parts made by ``change`` from theirs; other values as they are."""
-    first = states[0]
-    if isinstance(first, Mapping):
-        return {name: change([state[name] for state in states]) for name in first}
-    if isinstance(first, list | tuple):
-        parts = [change(parts) for parts in zip(*states, strict=True)]
-        return type(first)(*parts) if hasattr(first, "_fields") else type(first)(parts)
-    return first
+AnyLearner: TypeAlias = Learner[Any, Any, Any]
+"""A learner for those who do not look into its states."""

@@ -4,17 +4,20 @@ Huisman et al. (2023), "Are LSTMs Good Few-Shot Learners?", Sections 3.2 and 3.4
 """
 
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Literal, NamedTuple
+from typing import Annotated, Any, ClassVar, Literal, NamedTuple
 
 import torch
 from torch import Tensor
 
 from oplstm.configuration import Problems, positive
-from oplstm.episodes.episode import Episode
-from oplstm.learners.learner import VARIES, Learner, Params
+from oplstm.episodes.episode import Batch
+from oplstm.learners.learner import Learner
+from oplstm.learners.signature import VARIES
 from oplstm.nets.backbone import Backbone, feature_count, features, init_backbone
 from oplstm.nets.linear import init_linear, linear
 from oplstm.nets.lstm_cell import State, init_lstm_stack, lstm_stack, pool_examples
+from oplstm.shape import Shape
+from oplstm.tensors import Inputs, Params, Predictions, Queries
 
 Encoding = Literal[
     "current_target",
@@ -74,17 +77,17 @@ class Memory(NamedTuple):
     """Where the LSTM stands after some passes.
 
     Attributes:
-        x: Inputs ``(R, d_x, B, M)``, the same in every pass.
-        y: Targets ``(R, d_y, B, M)``.
-        states: One (h, c) a layer, ``(R, d, B, 1)``, or ``(R, d, B, M)`` where examples keep their own; none at first.
-        fed: The channels beside x in the coming step: ``(R, e, B, M)`` batched, ``(R, e, B, 1)`` sequential.
+        x: Inputs, the same in every pass.
+        y: Targets.
+        states: One (h, c) a layer, with M columns a task where examples keep their own, else one; none at first.
+        fed: The channels beside x in the coming step: of every example when batched, of the next when sequential.
         carried: What queries start from; without states before the first pass.
     """
 
-    x: Tensor
-    y: Tensor
+    x: Annotated[Tensor, Shape("R d_x B M")]
+    y: Annotated[Tensor, Shape("R d_y B M")]
     states: list[State | None]
-    fed: Tensor
+    fed: Annotated[Tensor, Shape("R d_extra B #M")]
     carried: "Fast"
 
 
@@ -92,15 +95,15 @@ class Fast(NamedTuple):
     """What an LSTM has learned of a task: its states, and what the query is fed beside x.
 
     Attributes:
-        states: One (h, c) a layer, each ``(R, d, B, 1)``.
-        extra: ``(R, e, B, 1)``, the channels that stand beside x; zeros, or the last step's when sequential.
+        states: One (h, c) a layer, with one column a task.
+        extra: The channels that stand beside x; zeros, or the last step's when sequential.
     """
 
     states: list[State]
-    extra: Tensor
+    extra: Annotated[Tensor, Shape("R d_extra B #M")]
 
 
-class LSTM(Learner[LSTMConfig]):
+class LSTM(Learner[LSTMConfig, Memory, Fast]):
     """Stacked LSTM cells and a linear read-out."""
 
     name = "lstm"
@@ -119,7 +122,7 @@ class LSTM(Learner[LSTMConfig]):
         params["readout.weight"], params["readout.bias"] = init_linear(config.widths[-1], self.shape.d_y, generator)
         return params
 
-    def begin(self, params: Params, support: Episode) -> Memory:
+    def begin(self, params: Params, support: Batch) -> Memory:
         """Inputs and targets as columns, and no states yet."""
         config = self.config
         x, y = self._inputs(params, support.support_x), _columns(support.support_y)
@@ -129,7 +132,7 @@ class LSTM(Learner[LSTMConfig]):
             fed = y
         return Memory(x, y, [None] * len(config.widths), fed, Fast([], fed))
 
-    def one_pass(self, params: Params, support: Episode, state: Memory) -> Memory:
+    def one_pass(self, params: Params, support: Batch, state: Memory) -> Memory:
         """All examples once; see ``Fast``."""
         return self._batched(params, state) if self.config.support == "batched" else self._sequential(params, state)
 
@@ -137,11 +140,15 @@ class LSTM(Learner[LSTMConfig]):
         """What the queries start from."""
         return state.carried
 
-    def _step(self, params: Params, inputs: Tensor, states: list[State | None]) -> list[State]:
+    def _step(
+        self, params: Params, inputs: Annotated[Tensor, Shape("R d_in B M")], states: list[State | None]
+    ) -> list[State]:
         return lstm_stack(params, "cell", len(self.config.widths), inputs, states)
 
-    def _feedback(self, params: Params, y: Tensor, h: Tensor) -> Tensor:
-        """The ``previous_*`` channels that follow from targets y and hidden states h: ``(R, e, B, M)``."""
+    def _feedback(
+        self, params: Params, y: Annotated[Tensor, Shape("R d_y B M")], h: Annotated[Tensor, Shape("R d B M")]
+    ) -> Annotated[Tensor, Shape("R d_extra B M")]:
+        """The ``previous_*`` channels that follow from targets y and hidden states h."""
         channels = [y]
         if self._extra_channels > self.shape.d_y:
             prediction = self._read_out(params, h)
@@ -176,23 +183,25 @@ class LSTM(Learner[LSTMConfig]):
         """The states as queries get them."""
         return [(h, c if self.config.query_cell == "carried" else torch.zeros_like(c)) for h, c in states]
 
-    def predict(self, params: Params, fast: Fast, query_x: Tensor) -> Tensor:
+    def predict(self, params: Params, fast: Fast, query_x: Queries) -> Predictions:
         """Each query takes one step from the state that the support set left."""
         x = self._inputs(params, query_x)
         inputs = torch.cat((x, fast.extra.expand(-1, -1, -1, x.shape[3])), dim=1)
         top = self._step(params, inputs, list(fast.states))[-1][0]
         return self._read_out(params, top).permute(0, 2, 3, 1)
 
-    def _inputs(self, params: Params, x: Tensor) -> Tensor:
+    def _inputs(self, params: Params, x: Inputs) -> Annotated[Tensor, Shape("R d_x B M")]:
         return _columns(features(self.config.backbone, params, x))
 
-    def _read_out(self, params: Params, h: Tensor) -> Tensor:
-        """``(R, d_y, B, M)`` from hidden states ``(R, d, B, M)``."""
+    def _read_out(
+        self, params: Params, h: Annotated[Tensor, Shape("R d B M")]
+    ) -> Annotated[Tensor, Shape("R d_y B M")]:
+        """The predictions that hidden states stand for."""
         rows = linear(h.flatten(2).mT, params["readout.weight"], params["readout.bias"])
         columns: Tensor = rows.mT.unflatten(2, h.shape[2:])
         return columns
 
 
-def _columns(examples: Tensor) -> Tensor:
-    """``(R, B, M, d)`` to features first, ``(R, d, B, M)``."""
+def _columns(examples: Annotated[Tensor, Shape("R B M d")]) -> Annotated[Tensor, Shape("R d B M")]:
+    """Features first."""
     return examples.permute(0, 3, 1, 2)

@@ -4,20 +4,23 @@ Finn, Abbeel & Levine (2017), "Model-Agnostic Meta-Learning for Fast Adaptation 
 """
 
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import torch
 from torch import Tensor
 
 from oplstm.configuration import Problems, positive
-from oplstm.episodes.episode import Episode
-from oplstm.learners.learner import VARIES, Learner, Params
+from oplstm.episodes.episode import Batch
+from oplstm.episodes.losses import task_losses
+from oplstm.learners.learner import Learner
+from oplstm.learners.signature import VARIES
 from oplstm.nets.backbone import Backbone, feature_count, features, init_backbone
 from oplstm.nets.fully_connected import Activation, fully_connected, init_fully_connected
-from oplstm.training.evaluation import task_losses
+from oplstm.shape import Shape
+from oplstm.tensors import Inputs, Params, PerRun, Predictions, Queries, Scalars
 
-Fast = dict[str, Tensor]
-"""The adapted weights by name, each ``(R, B, ...)``."""
+Fast = dict[str, Annotated[Tensor, Shape("R B ...")]]
+"""The adapted weights by name."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,7 +60,7 @@ class MAMLConfig:
             problems.add("base_widths", f"must be widths >= 1, got {list(self.base_widths)}")
 
 
-class MAML(Learner[MAMLConfig]):
+class MAML(Learner[MAMLConfig, Fast, Fast]):
     """A network all of whose weights, batch norm's included, take gradient steps on the support set."""
 
     name = "maml"
@@ -69,15 +72,15 @@ class MAML(Learner[MAMLConfig]):
         network = init_fully_connected(widths, generator, norm=config.batch_norm)
         return init_backbone(config.backbone, self.shape.x, generator) | network
 
-    def constants(self, config: MAMLConfig) -> dict[str, Tensor]:
+    def constants(self, config: MAMLConfig) -> Scalars:
         """The step size."""
         return {"inner_lr": torch.tensor(config.inner_lr)}
 
-    def begin(self, params: Params, support: Episode) -> Fast:
+    def begin(self, params: Params, support: Batch) -> Fast:
         """The initial weights, for every task its own."""
         return {name: _of_every_task(param, support.task_count) for name, param in params.items() if name != "inner_lr"}
 
-    def one_pass(self, params: Params, support: Episode, state: Fast) -> Fast:
+    def one_pass(self, params: Params, support: Batch, state: Fast) -> Fast:
         """The weights after a gradient step on the mean loss of the whole support set.
 
         The loss is scaled by -inner_lr before it is differentiated: adding its gradient to the weights is the step, and
@@ -96,18 +99,22 @@ class MAML(Learner[MAMLConfig]):
             changes = tuple(_clamped(change, config.clip * inner_lr) for change in changes)
         return {name: weight + change for (name, weight), change in zip(fast.items(), changes, strict=True)}
 
-    def predict(self, params: Params, fast: Fast, query_x: Tensor) -> Tensor:
+    def fast(self, state: Fast) -> Fast:
+        """All of it."""
+        return state
+
+    def predict(self, params: Params, fast: Fast, query_x: Queries) -> Predictions:
         """The network with its adapted weights."""
         return self._forward(fast, query_x)
 
-    def _forward(self, weights: Fast, x: Tensor) -> Tensor:
+    def _forward(self, weights: Fast, x: Inputs) -> Annotated[Tensor, Shape("R B M d_y")]:
         config = self.config
         x = features(config.backbone, weights, x)
         return fully_connected(weights, x, layers=len(config.base_widths) + 1, activation=config.activation)
 
 
-def _of_every_task(param: Tensor, tasks: int) -> Tensor:
-    """``(R, ...)`` as ``(R, B, ...)``, matrices transposed in memory.
+def _of_every_task(param: Annotated[Tensor, Shape("R *rest")], tasks: int) -> Annotated[Tensor, Shape("R B *rest")]:
+    """What a run has, for each of its ``tasks``, matrices transposed in memory.
 
     So are their gradients, because ``linear`` multiplies by the transposed weights, and adding tensors that lie alike
     is several times faster.
@@ -116,7 +123,7 @@ def _of_every_task(param: Tensor, tasks: int) -> Tensor:
     return expanded.mT.contiguous().mT if param.ndim == 3 else expanded
 
 
-def _clamped(changes: Tensor, bound: Tensor) -> Tensor:
-    """``changes (R, ...)`` within [-bound, bound], a ``bound (R,)`` for each run."""
+def _clamped(changes: Annotated[Tensor, Shape("R *rest")], bound: PerRun) -> Annotated[Tensor, Shape("R *rest")]:
+    """``changes`` within [-bound, bound] of their run."""
     bound = bound.view(-1, *(1,) * (changes.ndim - 1))
     return changes.clamp(-bound, bound)

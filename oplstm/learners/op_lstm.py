@@ -5,25 +5,27 @@ message into a message of its own, and outer products of messages and inputs upd
 Huisman et al. (2023), "Are LSTMs Good Few-Shot Learners?", Section 4.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Literal, NamedTuple
+from typing import Annotated, Any, ClassVar, Literal, NamedTuple
 
 import torch
 from torch import Tensor
 
 from oplstm.configuration import Problems, positive
-from oplstm.episodes.episode import Episode
-from oplstm.learners.learner import VARIES, Learner, Params
+from oplstm.episodes.episode import Batch
+from oplstm.learners.learner import Learner
+from oplstm.learners.signature import VARIES
+from oplstm.nets.arithmetic import matmul
 from oplstm.nets.backbone import Backbone, feature_count, features, init_backbone
 from oplstm.nets.batch_norm import batch_norm
 from oplstm.nets.linear import init_linear, linear
 from oplstm.nets.lstm_cell import State, init_lstm_stack, lstm_stack, pool_examples
-from oplstm.nets.precision import matmul
+from oplstm.nets.outer_product import Layers, Normalisation, OfLayers, outer_product_update
+from oplstm.shape import Shape
+from oplstm.tensors import Features, Params, Predictions, Queries, Scalars
 
 MESSAGE_EPSILON = 1e-7
-
-Fast = list[tuple[Tensor, Tensor]]
-"""The adapted base-learner: (H, b) a layer, ``(R, B, d_out, d_in)`` and ``(R, B, d_out)``."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,7 +67,7 @@ class OPLSTMConfig:
     gamma: float = field(default=0.1, metadata=VARIES)
     gamma_learned: bool = False
     pool_states: bool = True
-    normalisation: Literal["example", "layer", "all", "none"] = "example"
+    normalisation: Normalisation = "example"
     message: Literal["previous", "current"] = "previous"
     output_activation: Literal["softmax", "raw"] = "softmax"
     normed_value: Literal["activation", "linear"] = "activation"
@@ -106,19 +108,19 @@ class Adaptation(NamedTuple):
     """Where OP-LSTM stands after some passes.
 
     Attributes:
-        x: Inputs of the base-learner, ``(R, B, M, d)``.
+        x: Inputs of the base-learner.
         fast: The adapted base-learner.
         states: One (h, c) a cell of the coordinate-wise LSTM of each layer; none before the first pass.
-        messages: Last hidden states of each layer's nodes, ``(R, B, M, d_layer)``; none before the first pass.
+        messages: Last hidden states of each layer's nodes; none before the first pass.
     """
 
-    x: Tensor
-    fast: Fast
+    x: Features
+    fast: Layers
     states: list[list[State | None]]
-    messages: list[Tensor | None]
+    messages: list[Annotated[Tensor, Shape("R B M _")] | None]
 
 
-class OPLSTM(Learner[OPLSTMConfig]):
+class OPLSTM(Learner[OPLSTMConfig, Adaptation, Layers]):
     """A fully-connected base-learner whose weights are updated by two coordinate-wise LSTMs, ``output`` and ``body``.
 
     They are separate because nodes with different activation functions need different updates (Section 4.1).
@@ -126,6 +128,7 @@ class OPLSTM(Learner[OPLSTMConfig]):
 
     name = "op_lstm"
     config_class = OPLSTMConfig
+    analyses = (*Learner.analyses, "update_similarity", "update_similarity_authors")
 
     @property
     def _layers(self) -> int:
@@ -154,11 +157,11 @@ class OPLSTM(Learner[OPLSTMConfig]):
             params["gamma"] = torch.tensor(config.gamma)
         return params
 
-    def constants(self, config: OPLSTMConfig) -> dict[str, Tensor]:
+    def constants(self, config: OPLSTMConfig) -> Scalars:
         """A fixed gamma."""
         return {} if config.gamma_learned else {"gamma": torch.tensor(config.gamma)}
 
-    def begin(self, params: Params, support: Episode) -> Adaptation:
+    def begin(self, params: Params, support: Batch) -> Adaptation:
         """The initial base-learner, and no states yet."""
         layers = range(self._layers)
         return Adaptation(
@@ -168,7 +171,7 @@ class OPLSTM(Learner[OPLSTMConfig]):
             [None] * self._layers,
         )
 
-    def one_pass(self, params: Params, support: Episode, state: Adaptation) -> Adaptation:
+    def one_pass(self, params: Params, support: Batch, state: Adaptation) -> Adaptation:
         """Algorithm 1, lines 5 to 15: forward, messages from the output down, and the outer-product update."""
         config, layers = self.config, self._layers
         x, fast, states, received = state
@@ -181,17 +184,25 @@ class OPLSTM(Learner[OPLSTMConfig]):
             stepped = self._coordinate_step(params, layer, values[layer + 1], error, states[layer])
             messages[layer] = stepped[-1][0][:, 0]
             states[layer] = list(pool_examples(stepped) if config.pool_states else stepped)
-        sent = [m for m in messages if m is not None]
+        sent: OfLayers = [m for m in messages if m is not None]
         if config.batch_norm and config.rescaled_messages:
             sent = self._rescaled(params, sent, outputs)
-        return Adaptation(x, self._update(params["gamma"], fast, sent, values[:-1]), states, messages)
+        fast = outer_product_update(
+            fast,
+            sent,
+            values[:-1],
+            gamma=params["gamma"],
+            normalisation=config.normalisation,
+            update_bias=config.update_bias,
+        )
+        return Adaptation(x, fast, states, messages)
 
-    def fast(self, state: Adaptation) -> Fast:
+    def fast(self, state: Adaptation) -> Layers:
         """The adapted base-learner."""
         return state.fast
 
-    def _forward(self, params: Params, fast: Fast, x: Tensor) -> tuple[list[Tensor], list[Tensor]]:
-        """Eq. 13: the linear outputs of all layers, and their activations with a_0 = x first; each ``(R, B, M, d)``."""
+    def _forward(self, params: Params, fast: Layers, x: Features) -> tuple[OfLayers, OfLayers]:
+        """Eq. 13: the linear outputs of all layers, and their activations with a_0 = x first."""
         outputs: list[Tensor] = []
         activations = [x]
         for layer, (weight, bias) in enumerate(fast):
@@ -204,7 +215,7 @@ class OPLSTM(Learner[OPLSTMConfig]):
             activations.append(activation)
         return outputs, activations
 
-    def _values(self, outputs: list[Tensor], activations: list[Tensor]) -> list[Tensor]:
+    def _values(self, outputs: OfLayers, activations: OfLayers) -> OfLayers:
         """What stands for the activations in Eqs. 14 and 15, a_0 first."""
         values = list(activations)
         if self.config.batch_norm and self.config.normed_value == "linear":
@@ -213,7 +224,7 @@ class OPLSTM(Learner[OPLSTMConfig]):
             values[-1] = values[-1].softmax(3)
         return values
 
-    def _rescaled(self, params: Params, messages: list[Tensor], outputs: list[Tensor]) -> list[Tensor]:
+    def _rescaled(self, params: Params, messages: OfLayers, outputs: OfLayers) -> OfLayers:
         """Messages of hidden nodes as the authors' network with batch norm has them."""
         rescaled = list(messages)
         for layer, output in enumerate(outputs[:-1]):
@@ -222,13 +233,20 @@ class OPLSTM(Learner[OPLSTMConfig]):
             rescaled[layer] = messages[layer] * scale * (squares + MESSAGE_EPSILON).rsqrt()
         return rescaled
 
-    def _propagate(self, fast: Fast, above: list[Tensor | None], layer: int, values: list[Tensor]) -> Tensor:
-        """Eq. 15, hidden layers: the message of the layer above, sent back through its H; ``(R, B, M, d_layer)``."""
+    def _propagate(
+        self, fast: Layers, above: Sequence[Tensor | None], layer: int, values: OfLayers
+    ) -> Annotated[Tensor, Shape("R B M _")]:
+        """Eq. 15, hidden layers: the message of the layer above, sent back through its H."""
         message = above[layer + 1]
         return torch.zeros_like(values[layer + 1]) if message is None else matmul(message, fast[layer + 1][0])
 
     def _coordinate_step(
-        self, params: Params, layer: int, activation: Tensor, error: Tensor, states: list[State | None]
+        self,
+        params: Params,
+        layer: int,
+        activation: Annotated[Tensor, Shape("R B M d")],
+        error: Annotated[Tensor, Shape("R B M d")],
+        states: Sequence[State | None],
     ) -> list[State]:
         """Eq. 16: one LSTM step of every node of a layer, for every example; columns are (B, M, node)."""
         z = torch.stack((activation, error), dim=1)  # Eq. 15
@@ -237,60 +255,6 @@ class OPLSTM(Learner[OPLSTMConfig]):
         part = "output" if layer == self._layers - 1 else "body"
         return lstm_stack(params, part, len(self.config.cells), z, states)
 
-    def _update(self, gamma: Tensor, fast: Fast, messages: list[Tensor], inputs: list[Tensor]) -> Fast:
-        """Eq. 14, with the norm taken where ``normalisation`` says; ``inputs`` are a_0 to a_{L-1}."""
-        config = self.config
-        examples = inputs[0].shape[2]
-        if config.update_bias:
-            inputs = [torch.cat((a, torch.ones_like(a[..., :1])), dim=-1) for a in inputs]
-        sizes = [gamma.view(-1, 1, 1, 1) / examples] * len(fast)
-        if config.normalisation == "example":
-            # The norm of an outer product is the product of the norms, so each factor is normalised by itself.
-            messages, inputs = [_unit(h) for h in messages], [_unit(a) for a in inputs]
-        elif config.normalisation != "none":
-            messages = _scaled(messages, inputs, together=config.normalisation == "all")
-        products = [matmul(h.mT, a) for h, a in zip(messages, inputs, strict=True)]
-        if config.normalisation in ("layer", "all"):
-            squares = [p.square().sum((2, 3), keepdim=True) for p in products]
-            if config.normalisation == "all":
-                squares = [torch.stack(squares).sum(0)] * len(squares)
-            sizes = [gamma.view(-1, 1, 1, 1) * _inverse_root(square) for square in squares]  # the mean's 1/M cancels
-        updated = []
-        for (weight, bias), product, size in zip(fast, products, sizes, strict=True):
-            if config.update_bias:
-                bias = bias + (size * product[..., -1:]).squeeze(-1)
-                product = product[..., :-1]
-            updated.append((torch.addcmul(weight, size, product), bias))
-        return updated
-
-    def predict(self, params: Params, fast: Fast, query_x: Tensor) -> Tensor:
+    def predict(self, params: Params, fast: Layers, query_x: Queries) -> Predictions:
         """Eq. 12 (Eq. 11 with any number of outputs): the base-learner with its updated weights."""
         return self._forward(params, fast, features(self.config.backbone, params, query_x))[1][-1]
-
-
-def _inverse_root(square: Tensor) -> Tensor:
-    """1 / sqrt(square), and zero with a zero gradient where ``square`` is zero."""
-    empty = square == 0
-    return torch.where(empty, 0.0, torch.where(empty, 1.0, square).rsqrt())
-
-
-def _unit(vectors: Tensor) -> Tensor:
-    """``vectors`` at unit length along the last axis; a zero vector stays zero, with a finite gradient.
-
-    They are scaled to about 1 first: a unit vector does not depend on scale, but the derivative of 1 / norm
-    overflows in float32 from norms of about 1e-13 down, which dead units and small messages do reach.
-    """
-    largest = vectors.detach().abs().amax(-1, keepdim=True)
-    vectors = vectors / torch.where(largest == 0, 1.0, largest)
-    return vectors * _inverse_root(vectors.square().sum(-1, keepdim=True))
-
-
-def _scaled(messages: list[Tensor], inputs: list[Tensor], *, together: bool) -> list[Tensor]:
-    """``messages`` whose outer products are about 1, by layer or for all layers ``together``; see ``_unit``."""
-    largest = [
-        h.detach().abs().amax((2, 3), keepdim=True) * a.detach().abs().amax((2, 3), keepdim=True)
-        for h, a in zip(messages, inputs, strict=True)
-    ]
-    if together:
-        largest = [torch.stack(largest).amax(0)] * len(largest)
-    return [h / torch.where(size == 0, 1.0, size) for h, size in zip(messages, largest, strict=True)]

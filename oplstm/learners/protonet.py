@@ -4,17 +4,22 @@ Snell, Swersky & Zemel (2017), "Prototypical Networks for Few-shot Learning".
 """
 
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import torch
 from torch import Tensor
 
 from oplstm.configuration import Problems
 from oplstm.episodes.benchmark import Benchmark
-from oplstm.episodes.episode import Episode
-from oplstm.learners.learner import Learner, Params
+from oplstm.episodes.episode import Batch
+from oplstm.learners.learner import Learner
 from oplstm.nets.backbone import Backbone, feature_count, features, init_backbone
 from oplstm.nets.fully_connected import fully_connected, init_fully_connected
+from oplstm.shape import Shape
+from oplstm.tensors import Features, Inputs, Params, Predictions, Queries
+
+Prototypes = Annotated[Tensor, Shape("R B N d")]
+"""The mean features of every class of an episode."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,7 +46,7 @@ class ProtoNetConfig:
             problems.add("base_widths", "must be one or more widths where there is no backbone, got []")
 
 
-class ProtoNet(Learner[ProtoNetConfig]):
+class ProtoNet(Learner[ProtoNetConfig, tuple[Prototypes, ...], Prototypes]):
     """An embedding in which classes lie around the mean of their examples."""
 
     name = "protonet"
@@ -61,20 +66,26 @@ class ProtoNet(Learner[ProtoNetConfig]):
         embedding = init_fully_connected(widths, generator, norm=config.batch_norm, head=False)
         return init_backbone(config.backbone, self.shape.x, generator) | embedding
 
-    def begin(self, params: Params, support: Episode) -> None:
-        """Nothing."""
+    def begin(self, params: Params, support: Batch) -> tuple[Prototypes, ...]:
+        """No prototypes."""
+        return ()
 
-    def one_pass(self, params: Params, support: Episode, state: None) -> Tensor:
-        """The only one: the prototypes ``(R, B, N, d)``, N being the number of classes of the episode."""
+    def one_pass(self, params: Params, support: Batch, state: tuple[Prototypes, ...]) -> tuple[Prototypes, ...]:
+        """The only one: the prototypes."""
         members = support.support_y.mT  # (R, B, N, M)
-        return members @ self._embed(params, support.support_x) / members.sum(3, keepdim=True)  # Snell et al., Eq. 1
+        prototypes = members @ self._embed(params, support.support_x) / members.sum(3, keepdim=True)
+        return (prototypes,)  # Snell et al., Eq. 1
 
-    def predict(self, params: Params, fast: Tensor, query_x: Tensor) -> Tensor:
+    def fast(self, state: tuple[Prototypes, ...]) -> Prototypes:
+        """The prototypes."""
+        return state[0]
+
+    def predict(self, params: Params, fast: Prototypes, query_x: Queries) -> Predictions:
         """Minus the squared Euclidean distances between queries and prototypes (Snell et al., Eq. 2)."""
         differences = self._embed(params, query_x).unsqueeze(3) - fast.unsqueeze(2)  # (R, B, Q, N, d)
         return -differences.square().sum(4)
 
-    def _embed(self, params: Params, x: Tensor) -> Tensor:
+    def _embed(self, params: Params, x: Inputs) -> Features:
         config = self.config
         x = features(config.backbone, params, x)
         return fully_connected(params, x, layers=len(config.base_widths), head=False)

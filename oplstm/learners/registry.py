@@ -1,13 +1,22 @@
 """The learners by name."""
 
-from typing import Any
+from typing import TYPE_CHECKING
 
-from oplstm.learners.learner import Learner
-from oplstm.learners.lstm import LSTM
-from oplstm.learners.maml import MAML
-from oplstm.learners.op_lstm import OPLSTM
-from oplstm.learners.protonet import ProtoNet
-from oplstm.learners.sap import SAP
-from oplstm.learners.warp_maml import WarpMAML
+from oplstm.registry import Registry
 
-LEARNERS: dict[str, type[Learner[Any]]] = {cls.name: cls for cls in (LSTM, OPLSTM, MAML, ProtoNet, WarpMAML, SAP)}
+if TYPE_CHECKING:  # it needs torch
+    from oplstm.learners.learner import AnyLearner
+
+LEARNERS: Registry[type["AnyLearner"]] = Registry(
+    "learner",
+    "oplstm.learners",
+    {
+        "lstm": "oplstm.learners.lstm:LSTM",
+        "op_lstm": "oplstm.learners.op_lstm:OPLSTM",
+        "maml": "oplstm.learners.maml:MAML",
+        "protonet": "oplstm.learners.protonet:ProtoNet",
+        "warp_maml": "oplstm.learners.warp_maml:WarpMAML",
+        "sap": "oplstm.learners.sap:SAP",
+    },
+)
+"""What ships, and the entry points ``oplstm.learners`` of installed packages: subclasses of ``Learner``."""

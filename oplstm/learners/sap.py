@@ -6,23 +6,26 @@ for each: tasks adapt transforms and the output layer, and mix them by the activ
 """
 
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
 from oplstm.configuration import Problems, positive
-from oplstm.episodes.episode import Episode
+from oplstm.episodes.episode import Batch
+from oplstm.episodes.losses import task_losses
 from oplstm.learners.gradient_step import gradient_step, per_task
-from oplstm.learners.learner import VARIES, Learner, Params
+from oplstm.learners.learner import Learner
+from oplstm.learners.signature import VARIES
 from oplstm.nets.backbone import Backbone, feature_count, init_backbone
 from oplstm.nets.conv import BLOCKS, KERNEL, conv2d, conv_block, max_pool
 from oplstm.nets.linear import init_linear, linear
-from oplstm.training.evaluation import task_losses
+from oplstm.shape import Shape
+from oplstm.tensors import Inputs, Params, PerTask, Pictures, Predictions, Queries, Scalars, TaskWeights
 
-Fast = dict[str, Tensor]
-"""The adapted transforms and output layer by name, each ``(R, B, ...)``."""
+Fast = dict[str, Annotated[Tensor, Shape("R B ...")]]
+"""The adapted transforms and output layer by name."""
 
 PLACES = range(BLOCKS + 1)
 """Of transforms of feature maps: 0 is the image, l the output of block l - 1, before its max-pooling."""
@@ -56,7 +59,7 @@ class SAPConfig:
         positive(problems, self, "passes", "eval_passes", "inner_lr", "clip")
 
 
-class SAP(Learner[SAPConfig]):
+class SAP(Learner[SAPConfig, Fast, Fast]):
     """Conv-4 with transforms of the image, of each block's kernels and feature maps, and of the logits."""
 
     name = "sap"
@@ -81,11 +84,11 @@ class SAP(Learner[SAPConfig]):
         logits = {"logits.weight": torch.eye(ways), "logits.bias": torch.zeros(ways), "mix.logits": torch.zeros(())}
         return params | logits
 
-    def constants(self, config: SAPConfig) -> dict[str, Tensor]:
+    def constants(self, config: SAPConfig) -> Scalars:
         """The step size."""
         return {"inner_lr": torch.tensor(config.inner_lr)}
 
-    def begin(self, params: Params, support: Episode) -> Fast:
+    def begin(self, params: Params, support: Batch) -> Fast:
         """The initial transforms and output layer, for every task its own."""
         return {
             name: per_task(param, support.task_count)
@@ -93,11 +96,11 @@ class SAP(Learner[SAPConfig]):
             if name.startswith(("maps.", "kernel.", "logits.", "head."))
         }
 
-    def one_pass(self, params: Params, support: Episode, state: Fast) -> Fast:
+    def one_pass(self, params: Params, support: Batch, state: Fast) -> Fast:
         """Transforms and output layer after a gradient step on the mean loss of the whole support set."""
         config = self.config
 
-        def support_loss(weights: Params) -> Tensor:
+        def support_loss(weights: TaskWeights) -> PerTask:
             logits = self._forward({**params, **weights}, support.support_x)
             return task_losses(logits, support.support_y, self.shape.loss)
 
@@ -105,11 +108,15 @@ class SAP(Learner[SAPConfig]):
             support_loss, state, params["inner_lr"], second_order=config.second_order, clip=config.clip
         )
 
-    def predict(self, params: Params, fast: Fast, query_x: Tensor) -> Tensor:
+    def fast(self, state: Fast) -> Fast:
+        """All of it."""
+        return state
+
+    def predict(self, params: Params, fast: Fast, query_x: Queries) -> Predictions:
         """Conv-4 with its adapted transforms and output layer."""
         return self._forward({**params, **fast}, query_x)
 
-    def _forward(self, weights: Params, x: Tensor) -> Tensor:
+    def _forward(self, weights: Params, x: Inputs) -> Annotated[Tensor, Shape("R B M d_y")]:
         x = _transform_maps(weights, 0, x)
         for block in range(BLOCKS):
             x = conv_block({**weights, f"conv.{block}.weight": _transformed_kernel(weights, block)}, block, x)
@@ -140,7 +147,7 @@ def _init_maps(name: str, channels: int) -> dict[str, Tensor]:
     }
 
 
-def _transform_maps(weights: Params, place: int, x: Tensor) -> Tensor:
+def _transform_maps(weights: Params, place: int, x: Pictures) -> Pictures:
     """The mixture of x and its three convolutions, then that of the result and its two shifts.
 
     A mixture of convolutions is the convolution by the mixture of their kernels.
@@ -159,7 +166,7 @@ def _transform_maps(weights: Params, place: int, x: Tensor) -> Tensor:
     return conv2d(functional.pad(x, CORNER), kernel, shift, padding=0)
 
 
-def _transformed_kernel(weights: Params, block: int) -> Tensor:
+def _transformed_kernel(weights: Params, block: int) -> Annotated[Tensor, Shape("R #B c_out c_in 3 3")]:
     """The mixture of a block's kernels, the same scaled by pairs of maps, and by output maps."""
     mix = weights[f"mix.kernel.{block}"].softmax(1)[..., None, None, None]  # (R, 3, 1, 1, 1)
     pairs, outputs = weights[f"kernel.{block}.pairs"], weights[f"kernel.{block}.outputs"].unsqueeze(-1)

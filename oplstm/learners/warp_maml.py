@@ -5,22 +5,25 @@ and what the warp layers between them learn is to make these steps good ones.
 """
 
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Literal, NamedTuple
+from typing import Annotated, Any, ClassVar, Literal, NamedTuple
 
 import torch
 from torch import Tensor
 
 from oplstm.configuration import Problems, positive
-from oplstm.episodes.episode import Episode
+from oplstm.episodes.episode import Batch
+from oplstm.episodes.losses import task_losses
 from oplstm.learners.gradient_step import gradient_step, per_task
-from oplstm.learners.learner import VARIES, Learner, Params
+from oplstm.learners.learner import Learner
+from oplstm.learners.signature import VARIES
 from oplstm.nets.backbone import Backbone, feature_count, init_backbone
 from oplstm.nets.conv import BLOCKS, KERNEL, conv2d, conv_block, max_pool
 from oplstm.nets.linear import init_linear, linear
-from oplstm.training.evaluation import task_losses
+from oplstm.shape import Shape
+from oplstm.tensors import Inputs, Params, PerTask, Predictions, Queries, Scalars
 
-Fast = dict[str, Tensor]
-"""The task layers: adapted weights ``(R, B, ...)``, and those of the first block ``(R, ...)`` if it is not adapted."""
+Fast = dict[str, Annotated[Tensor, Shape("R ...")]]
+"""The task layers: adapted weights, with B after R, and those of the first block, without it if it is not adapted."""
 
 
 class Steps(NamedTuple):
@@ -73,7 +76,7 @@ class WarpMAMLConfig:
         positive(problems, self, "passes", "eval_passes", "inner_lr")
 
 
-class WarpMAML(Learner[WarpMAMLConfig]):
+class WarpMAML(Learner[WarpMAMLConfig, Steps, Fast]):
     """Conv-4 with a linear 3x3 convolution, the warp layer, after the max-pooling of all blocks but the first."""
 
     name = "warp_maml"
@@ -92,7 +95,7 @@ class WarpMAML(Learner[WarpMAMLConfig]):
             params |= {f"warp.{block}.weight": weight, f"warp.{block}.bias": torch.zeros(maps)}
         return params
 
-    def constants(self, config: WarpMAMLConfig) -> dict[str, Tensor]:
+    def constants(self, config: WarpMAMLConfig) -> Scalars:
         """The step size."""
         return {"inner_lr": torch.tensor(config.inner_lr)}
 
@@ -101,7 +104,7 @@ class WarpMAML(Learner[WarpMAMLConfig]):
         """Whether the warp layers learn from every step."""
         return self.config.objective != "unrolled"
 
-    def begin(self, params: Params, support: Episode) -> Steps:
+    def begin(self, params: Params, support: Batch) -> Steps:
         """The initial task layers."""
         fast = {
             name: per_task(param, support.task_count) if self._adapted(name) else param
@@ -110,7 +113,7 @@ class WarpMAML(Learner[WarpMAMLConfig]):
         }
         return Steps(0, fast, fast)
 
-    def one_pass(self, params: Params, support: Episode, state: Steps) -> Steps:
+    def one_pass(self, params: Params, support: Batch, state: Steps) -> Steps:
         """The task layers after one more gradient step on the mean loss of the whole support set."""
         done, before, after = state
         training, objective = torch.is_grad_enabled(), self.config.objective
@@ -129,21 +132,21 @@ class WarpMAML(Learner[WarpMAMLConfig]):
     def _adapted(self, name: str) -> bool:
         return self.config.adapt_first_block or not name.startswith("conv.0.")
 
-    def _step(self, params: Params, warp: Params, fast: Fast, support: Episode) -> Fast:
+    def _step(self, params: Params, warp: Params, fast: Fast, support: Batch) -> Fast:
         """``fast`` after one gradient step."""
 
-        def support_loss(weights: Params) -> Tensor:
+        def support_loss(weights: Params) -> PerTask:
             logits = self._forward({**warp, **fast, **weights}, support.support_x)
             return task_losses(logits, support.support_y, self.shape.loss)
 
         adapted = {name: weight for name, weight in fast.items() if self._adapted(name)}
         return fast | gradient_step(support_loss, adapted, params["inner_lr"], second_order=self.config.second_order)
 
-    def predict(self, params: Params, fast: Fast, query_x: Tensor) -> Tensor:
+    def predict(self, params: Params, fast: Fast, query_x: Queries) -> Predictions:
         """Warped Conv-4 with its adapted weights."""
         return self._forward({**params, **fast}, query_x)
 
-    def _forward(self, weights: Params, x: Tensor) -> Tensor:
+    def _forward(self, weights: Params, x: Inputs) -> Annotated[Tensor, Shape("R B M d_y")]:
         for block in range(BLOCKS):
             x = max_pool(conv_block(weights, block, x))
             if block in WARPED:

@@ -1,12 +1,12 @@
 """What stands between an image and a learner's own part: nothing, or Conv-4 (Section 5)."""
 
-from collections.abc import Mapping
 from typing import Literal
 
 import torch
 from torch import Tensor
 
 from oplstm.nets.conv import BLOCKS, conv4, conv4_features, init_conv4
+from oplstm.tensors import Features, Inputs, Params
 
 Backbone = Literal["none", "conv4"]
 MAPS = 64
@@ -17,8 +17,8 @@ def init_backbone(backbone: Backbone, shape: tuple[int, ...], generator: torch.G
     return {} if backbone == "none" else init_conv4(shape[0], MAPS, generator)
 
 
-def features(backbone: Backbone, params: Mapping[str, Tensor], x: Tensor) -> Tensor:
-    """Features ``(R, B, M, d)`` of inputs ``(R, B, M, *x)``."""
+def features(backbone: Backbone, params: Params, x: Inputs) -> Features:
+    """What the learner's own part is fed."""
     return x.flatten(3) if backbone == "none" else conv4(params, x)
 
 

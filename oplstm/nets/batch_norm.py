@@ -5,24 +5,27 @@ is averaged over tasks or runs, and nothing is remembered.
 """
 
 import math
-from typing import Any
+from typing import Annotated, Any
 
 import torch
 from torch import Tensor
 
+from oplstm.shape import Shape
+
 EPSILON = 1e-5
 
 
-def batch_norm(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+def batch_norm(
+    x: Annotated[Tensor, Shape("R B M d *space")],
+    weight: Annotated[Tensor, Shape("R B? d")],
+    bias: Annotated[Tensor, Shape("R B? d")],
+) -> Annotated[Tensor, Shape("R B M d *space")]:
     """Normalise each feature over the examples of its task.
 
     Args:
-        x: ``(R, B, M, d)``, or feature maps ``(R, B, M, d, height, width)``, normalised over M and space.
-        weight: Scale, ``(R, d)``, or ``(R, B, d)`` where it is adapted to the task.
+        x: Features, or feature maps, which are normalised over space too.
+        weight: Scale; with a B where it is adapted to the task.
         bias: Shift, shaped as ``weight``.
-
-    Returns:
-        The shape of ``x``.
     """
     shape = (weight.shape[0], weight.shape[1] if weight.ndim == 3 else 1, 1, weight.shape[-1], *(1,) * (x.ndim - 4))
     out: Tensor = _BatchNorm.apply(x, weight.view(shape), bias.view(shape))  # type: ignore[no-untyped-call]

@@ -1,34 +1,42 @@
 """The 3x3 convolution for weights of a run or of a task, and the Conv-4 network (Section 5)."""
 
 import math
-from collections.abc import Mapping
+from typing import Annotated
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
+from oplstm.nets.arithmetic import rounded
 from oplstm.nets.batch_norm import batch_norm
 from oplstm.nets.linear import uniform
-from oplstm.nets.precision import rounded
+from oplstm.shape import Shape
+from oplstm.tensors import Features, Params, Pictures
 
 BLOCKS = 4
 KERNEL = 3
 
 
-def conv2d(x: Tensor, weight: Tensor, bias: Tensor, *, padding: int = 1) -> Tensor:
+def conv2d(
+    x: Annotated[Tensor, Shape("R B M c_in h w")],
+    weight: Annotated[Tensor, Shape("R B? c_out c_in 3 3")],
+    bias: Annotated[Tensor, Shape("R B? c_out")],
+    *,
+    padding: int = 1,
+) -> Annotated[Tensor, Shape("R B M c_out _ _")]:
     """A 3x3 convolution; each run, or each task, is a group of one grouped convolution.
 
     With weights of tasks at Conv-4's sizes and through two derivatives, products with unfolded images took 2 to 3 times
     as long on the CPU (but 0.8 to 0.9 times for the images themselves), a loop over tasks as long.
 
     Args:
-        x: ``(R, B, M, c_in, height, width)``.
-        weight: ``(R, c_out, c_in, 3, 3)``, or ``(R, B, c_out, c_in, 3, 3)`` where it is adapted to the task.
-        bias: ``(R, c_out)``, or ``(R, B, c_out)`` where it is adapted to the task, as only with such a weight.
+        x: Images, or feature maps.
+        weight: With a B where it is adapted to the task.
+        bias: With a B where it is adapted to the task, as only with such a weight.
         padding: Zeros around the images.
 
     Returns:
-        ``(R, B, M, c_out, height, width)``; with padding 0, height and width are less by 2.
+        Maps as high and wide as ``x``; with padding 0, both are less by 2.
     """
     runs, tasks, examples, c_in, height, width = x.shape
     c_out = weight.shape[-4]
@@ -62,28 +70,28 @@ def init_conv4(c_in: int, maps: int, generator: torch.Generator) -> dict[str, Te
     return params
 
 
-def conv_block(params: Mapping[str, Tensor], block: int, x: Tensor) -> Tensor:
-    """One block before its max-pooling: 3x3 convolution, batch norm and ReLU; ``(R, B, M, maps, height, width)``."""
+def conv_block(params: Params, block: int, x: Pictures) -> Annotated[Tensor, Shape("R B M c_out h w")]:
+    """One block before its max-pooling: 3x3 convolution, batch norm and ReLU."""
     name = f"conv.{block}"
     x = conv2d(x, params[f"{name}.weight"], params[f"{name}.bias"])
     return torch.relu(batch_norm(x, params[f"{name}.scale"], params[f"{name}.shift"]))
 
 
-def max_pool(x: Tensor) -> Tensor:
-    """2x2 max-pooling, ``(R, B, M, c, height, width)`` to ``(R, B, M, c, height // 2, width // 2)``."""
+def max_pool(x: Pictures) -> Annotated[Tensor, Shape("R B M c h//2 w//2")]:
+    """2x2 max-pooling."""
     pooled: Tensor = functional.max_pool2d(x.flatten(0, 2), 2).unflatten(0, x.shape[:3])
     return pooled
 
 
-def conv4(params: Mapping[str, Tensor], images: Tensor) -> Tensor:
+def conv4(params: Params, images: Pictures) -> Features:
     """Conv-4: four blocks of 3x3 convolution, batch norm, ReLU and 2x2 max-pooling.
 
     Args:
         params: Of a run or of a task; see ``init_conv4``.
-        images: ``(R, B, M, c, height, width)``.
+        images: Of any size from 16 x 16.
 
     Returns:
-        Features ``(R, B, M, maps * (height // 16) * (width // 16))``.
+        ``conv4_features`` of each image.
     """
     x = images
     for block in range(BLOCKS):

@@ -1,14 +1,16 @@
 """The fully-connected network (Section 5): linear layers, each hidden one with an optional batch norm and a ReLU."""
 
 import itertools
-from collections.abc import Mapping, Sequence
-from typing import Literal
+from collections.abc import Sequence
+from typing import Annotated, Literal
 
 import torch
 from torch import Tensor
 
 from oplstm.nets.batch_norm import batch_norm
 from oplstm.nets.linear import init_linear, linear
+from oplstm.shape import Shape
+from oplstm.tensors import Params
 
 Activation = Literal["relu", "tanh"]
 ACTIVATIONS = {"relu": torch.relu, "tanh": torch.tanh}
@@ -38,12 +40,17 @@ def init_fully_connected(
 
 
 def fully_connected(
-    params: Mapping[str, Tensor], x: Tensor, *, layers: int, head: bool = True, activation: Activation = "relu"
-) -> Tensor:
-    """The network's output ``(R, B, M, d_out)`` for inputs ``(R, B, M, d_in)``.
+    params: Params,
+    x: Annotated[Tensor, Shape("R B M d_in")],
+    *,
+    layers: int,
+    head: bool = True,
+    activation: Activation = "relu",
+) -> Annotated[Tensor, Shape("R B M d_out")]:
+    """The network's output.
 
     Args:
-        params: Of a run, ``(R, ...)``, or of a task, ``(R, B, ...)``; see ``init_fully_connected``.
+        params: Of a run, or of a task, then with an axis B after R; see ``init_fully_connected``.
         x: Inputs.
         layers: Number of linear layers.
         head: As it was initialised.

@@ -6,16 +6,18 @@ contiguous slab, which keeps the elementwise part fast at widths as small as the
 """
 
 import math
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
+from typing import Annotated, Any
 
 import torch
 from torch import Tensor
 
 from oplstm.nets.linear import uniform
+from oplstm.shape import Shape
+from oplstm.tensors import Params
 
-State = tuple[Tensor, Tensor]
-"""The pair (h, c), each ``(R, d, B, M or 1, n)``; an axis of size 1 broadcasts over the columns."""
+State = tuple[Annotated[Tensor, Shape("R _ B ...")], Annotated[Tensor, Shape("R _ B ...")]]
+"""The pair (h, c) of a layer; after R and d come its columns, where an axis of size 1 broadcasts."""
 
 _aten = torch.ops.aten
 
@@ -82,18 +84,23 @@ class _Step(torch.autograd.Function):
         return grad_x, before, own_c, grad_w_x, grad_w_h, flat.sum(2)
 
 
-def lstm_cell(params: Mapping[str, Tensor], prefix: str, x: Tensor, state: State | None) -> State:
+def lstm_cell(
+    params: Params,
+    prefix: str,
+    x: Annotated[Tensor, Shape("R d_in *columns")],
+    state: tuple[Annotated[Tensor, Shape("R d #*columns")], Annotated[Tensor, Shape("R d #*columns")]] | None,
+) -> tuple[Annotated[Tensor, Shape("R d *columns")], Annotated[Tensor, Shape("R d *columns")]]:
     """One LSTM step m_theta(x; h, c) (Eqs. 1-6 and 8).
 
     Args:
         params: Holds ``prefix.w_x (R, 4d, d_in)``, ``prefix.w_h (R, 4d, d)``, ``prefix.b_x`` and ``prefix.b_h
             (R, 4d)``, gates in the order input, forget, output, candidate.
         prefix: Name of the cell among the parameters.
-        x: Input columns, ``(R, d_in, B, M, n)``.
-        state: The state before, or None for h = c = 0.
+        x: Input columns.
+        state: h and c before, or None for h = c = 0.
 
     Returns:
-        The state after, each part ``(R, d, B, M, n)``.
+        h and c after.
     """
     h, c = (None, None) if state is None else state
     bias = params[f"{prefix}.b_x"] + params[f"{prefix}.b_h"]
@@ -102,7 +109,11 @@ def lstm_cell(params: Mapping[str, Tensor], prefix: str, x: Tensor, state: State
 
 
 def lstm_stack(
-    params: Mapping[str, Tensor], prefix: str, depth: int, x: Tensor, states: Sequence[State | None]
+    params: Params,
+    prefix: str,
+    depth: int,
+    x: Annotated[Tensor, Shape("R d_in B ...")],
+    states: Sequence[State | None],
 ) -> list[State]:
     """One step of ``depth`` stacked cells ``prefix.0 ...``; each cell's h is the next one's input.
 

@@ -8,7 +8,7 @@ scores of every task, apart, so that code which selects can be shown the one and
 import json
 import shutil
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import torch
 from safetensors.torch import load_file, save_file
@@ -19,10 +19,16 @@ from oplstm.episodes.episode import Episode
 from oplstm.episodes.split import Split
 from oplstm.episodes.streams import TaskStream
 from oplstm.errors import WorkError
-from oplstm.nets.precision import arithmetic
+from oplstm.nets.arithmetic import arithmetic
+from oplstm.shape import Shape
+from oplstm.training.device import Device
 from oplstm.training.evaluation import evaluate
-from oplstm.training.pack import Device, Pack, RunState
+from oplstm.training.pack import Pack
 from oplstm.training.run import RunConfig
+from oplstm.training.run_state import RunState
+
+TaskValues = Annotated[Tensor, Shape("tasks")]
+"""A number for every task of an evaluation, float64."""
 
 VERSION = 1
 KEPT = 2
@@ -100,7 +106,7 @@ def load_pack(folder: Path, pack: Pack) -> dict[str, Any] | None:
     return counters
 
 
-def save_model(folder: Path, pack: Pack, row: int, test: dict[str, Tensor]) -> None:
+def save_model(folder: Path, pack: Pack, *, row: int, test: dict[str, TaskValues]) -> None:
     """Write the best weights of one run, its configuration and its scores a task to ``folder``."""
     params = {name: value[0] for name, value in pack.layout.views(pack.state.best_weights[row : row + 1]).items()}
     files = {"model.safetensors": params, "validation.safetensors": {"values": pack.state.best_values[row]}}
@@ -123,25 +129,27 @@ class Model:
         self.pack = Pack([run], ["model"], Device(data=data))
         self.pack.state.best_weights = self.pack.layout.flatten([weights])
 
-    def scores(self, split: Split, *, seed: int, count: int) -> dict[str, Tensor]:
-        """Scores on the first ``count`` tasks of a split drawn from ``seed``, each float64 ``(count,)``."""
+    def scores(self, split: Split, *, seed: int, count: int) -> dict[str, TaskValues]:
+        """Scores on the first ``count`` tasks of a split drawn from ``seed``."""
         pack = self.pack
         episode = TaskStream(pack.tasks, seed, split).tasks(0, count)
         with arithmetic(self.run.precision, pack.device.device):
-            found = evaluate(pack.learner, pack.params(pack.state.best_weights), episode, pack.tasks)
+            found = evaluate(pack.learner, pack.params(pack.state.best_weights), episode, tasks=pack.tasks)
         return {name: values[0] for name, values in found.items()}
 
     @torch.no_grad()
-    def predict(self, support_x: Tensor, support_y: Tensor, query_x: Tensor) -> Tensor:
+    def predict(
+        self,
+        support_x: Annotated[Tensor, Shape("M *x")],
+        support_y: Annotated[Tensor, Shape("M d_y")],
+        query_x: Annotated[Tensor, Shape("Q *x")],
+    ) -> Annotated[Tensor, Shape("Q d_y")]:
         """Learn one task and predict its queries.
 
         Args:
-            support_x: ``(M, *x)``, of the task's shape: ``(M, d_x)``, or images ``(M, channels, height, width)``.
-            support_y: ``(M, d_y)``, one-hot for classes.
-            query_x: ``(Q, *x)``.
-
-        Returns:
-            ``(Q, d_y)``.
+            support_x: Inputs of the task's shape.
+            support_y: Targets, one-hot for classes.
+            query_x: Inputs.
 
         Raises:
             ValueError: A shape does not fit; the message names it.
@@ -158,11 +166,11 @@ class Model:
                 raise ValueError(f"{name} must have the shape (n, {text}) with n >= 1, got {tuple(value.shape)}")
         if len(support_x) != len(support_y):
             raise ValueError(f"support_x and support_y must be equally long, got {len(support_x)} and {len(support_y)}")
-        one_task = (value.float()[None, None] for value in (support_x, support_y, query_x))
-        x, y, query = one_task
+        x, y, query = (value.float()[None, None] for value in (support_x, support_y, query_x))
+        unknown = y.new_zeros(1, 1, query.shape[2], y.shape[3])
         params = self.pack.params(self.pack.state.best_weights)
         with arithmetic(self.run.precision, self.pack.device.device):
-            fast = learner.adapt(params, Episode(x, y, query, query))
+            fast = learner.adapt(params, Episode(x, y, query, unknown))
             return learner.predict(params, fast, query)[0, 0]
 
 
@@ -182,11 +190,11 @@ def load_model(folder: Path, data: Path | None = None) -> Model:
     return Model(run, load_file(folder / "model.safetensors"), data)
 
 
-def load_validation_values(folder: Path) -> Tensor:
-    """The validation value of the best weights, by the benchmark's measure, on every task: ``(tasks,)``."""
+def load_validation_values(folder: Path) -> TaskValues:
+    """The validation value of the best weights, by the benchmark's measure, on every task."""
     return load_file(folder / "validation.safetensors")["values"]
 
 
-def load_test_scores(folder: Path) -> dict[str, Tensor]:
-    """The test scores of every task, each ``(tasks,)``; those of other domains are ``cross/<dataset>/...``."""
+def load_test_scores(folder: Path) -> dict[str, TaskValues]:
+    """The test scores of every task; those of other domains are ``cross/<dataset>/...``."""
     return load_file(folder / "test.safetensors")

@@ -2,15 +2,18 @@
 
 import math
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Annotated, NamedTuple
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from oplstm.episodes.benchmark import Tasks
-from oplstm.episodes.episode import Episode, Loss
-from oplstm.learners.learner import Learner, Params, rows_of
+from oplstm.episodes.episode import Batch, Episode
+from oplstm.episodes.losses import task_accuracies, task_losses
+from oplstm.learners.learner import AnyLearner
+from oplstm.learners.rows import rows_of
+from oplstm.shape import Shape
+from oplstm.tensors import Params, PerTask
 
 
 class Bounds(NamedTuple):
@@ -32,22 +35,8 @@ AT_ONCE = {"cpu": Bounds(8, 1 << 15, 1 << 21), "cuda": Bounds(1 << 10, 1 << 20, 
 for far more, and needs it, because each kernel must keep it busy for longer than its launch takes."""
 
 
-def task_losses(prediction: Tensor, target: Tensor, loss: Loss) -> Tensor:
-    """Mean query loss of each task, ``(R, B)``, from predictions and targets ``(R, B, Q, d_y)``."""
-    if loss == "mse":
-        return (prediction - target).square().mean((2, 3))
-    return -(functional.log_softmax(prediction, dim=3) * target).sum(3).mean(2)
-
-
-def task_accuracies(prediction: Tensor, target: Tensor) -> Tensor:
-    """The share of queries of each task whose largest logit is the right one, ``(R, B)``."""
-    return (prediction.argmax(3) == target.argmax(3)).double().mean(2)
-
-
-def training_losses(
-    learner: Learner[Any], params: Params, batch: Episode, counts: Sequence[int] | None = None
-) -> Tensor:
-    """The meta-training loss of each task, ``(R, B)``: its query loss after the last pass, or the mean over all.
+def training_losses(learner: AnyLearner, params: Params, batch: Batch, counts: Sequence[int] | None = None) -> PerTask:
+    """The meta-training loss of each task: its query loss after the last pass, or the mean over all.
 
     Args:
         learner: The method.
@@ -70,20 +59,16 @@ def training_losses(
     return total / made
 
 
-def training_loss(learner: Learner[Any], params: Params, batch: Episode) -> Tensor:
-    """The meta-training loss of each run, ``(R,)``: the mean over its tasks."""
-    return training_losses(learner, params, batch).mean(1)
-
-
 @torch.no_grad()
 def evaluate(
-    learner: Learner[Any],
+    learner: AnyLearner,
     params: Params,
-    episode: Episode,
+    episode: Annotated[Episode, Shape("#R tasks")],
+    *,
     tasks: Tasks | None = None,
     counts: Sequence[int] | None = None,
-) -> dict[str, Tensor]:
-    """The scores of every task, each float64 ``(R, tasks)``: ``loss``, and ``accuracy`` of a classification.
+) -> dict[str, Annotated[Tensor, Shape("R tasks")]]:
+    """The scores of every task, float64: ``loss``, and ``accuracy`` of a classification.
 
     Args:
         learner: The method.
@@ -112,7 +97,7 @@ def evaluate(
     return {name: torch.cat([scores[name] for scores in by_rows]) for name in by_rows[0]}
 
 
-def _scores(learner: Learner[Any], params: Params, episode: Episode, counts: Sequence[int] | None) -> dict[str, Tensor]:
+def _scores(learner: AnyLearner, params: Params, episode: Batch, counts: Sequence[int] | None) -> dict[str, PerTask]:
     prediction = learner.predict(params, learner.adapt(params, episode, counts), episode.query_x)
     scores = {"loss": task_losses(prediction, episode.query_y, learner.shape.loss).double()}
     if learner.shape.loss == "cross_entropy":
@@ -120,6 +105,6 @@ def _scores(learner: Learner[Any], params: Params, episode: Episode, counts: Seq
     return scores
 
 
-def ci95(values: Tensor) -> Tensor:
-    """Half-width of the normal 95% confidence interval of the mean over the last axis (tasks)."""
+def ci95(values: Annotated[Tensor, Shape("*rest tasks")]) -> Annotated[Tensor, Shape("*rest")]:
+    """Half-width of the normal 95% confidence interval of the mean over tasks."""
     return 1.959963984540054 * values.std(-1) / math.sqrt(values.shape[-1])

@@ -1,87 +1,16 @@
-"""The meta-training loop of a pack (DESIGN section 6): validate, select, report, checkpoint, test."""
+"""The meta-training loop of a pack: validate, select, report, checkpoint, test."""
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal, Protocol
 
 import torch
-from torch import Tensor
 
 from oplstm.training.checkpoint import load_pack, save_model, save_pack
-from oplstm.training.evaluation import ci95
-from oplstm.training.pack import Pack
-from oplstm.training.run import RunConfig
-
-DIVERGENCE_FACTOR = 1e4
-"""A validation loss this many times the untrained one counts as diverged, as nan and inf do."""
-
-EndState = Literal["complete", "pruned", "diverged", "stopped"]
-
-
-@dataclass(frozen=True)
-class Point:
-    """One meta-validation point of one run.
-
-    Attributes:
-        run: The run's name.
-        update: Meta-updates done.
-        milestone: The multiple of ``validate_every`` that this point stands for, in the budget's unit.
-        metrics: Named as in docs/metrics.md.
-    """
-
-    run: str
-    update: int
-    milestone: int
-    metrics: dict[str, float]
-
-
-@dataclass(frozen=True)
-class RunEnd:
-    """How a run ended.
-
-    Attributes:
-        run: The run's name.
-        state: ``complete``, ``pruned``, ``diverged`` or ``stopped`` (to be resumed).
-        update: Meta-updates done.
-        best_update: Update of the best weights.
-        metrics: Best validation, and test scores if it was tested.
-        note: One line for a person: why it diverged, or that its time was up.
-        budget_exhausted: Whether the wall-clock budget ended it.
-    """
-
-    run: str
-    state: EndState
-    update: int
-    best_update: int
-    metrics: dict[str, float] = field(default_factory=dict)
-    note: str = ""
-    budget_exhausted: bool = False
-
-
-class Listener(Protocol):
-    """Receives what a pack reports. Training waits for it at meta-validation points and ends only."""
-
-    def on_points(self, points: Sequence[Point]) -> Sequence[str]:
-        """Record the points; returns the names of the runs to prune."""
-        ...
-
-    def on_ends(self, ends: Sequence[RunEnd]) -> None:
-        """Record that runs have ended. Their files are complete."""
-        ...
-
-    def joins(self, update: int, room: int) -> Sequence[tuple[str, RunConfig]]:
-        """Runs that come into the pack at its ``update``, by name, at most ``room``. The same when asked again."""
-        ...
-
-    def on_progress(self, update: int, runs: int) -> None:
-        """Called after every meta-update."""
-        ...
-
-    def should_stop(self) -> bool:
-        """Whether to checkpoint and stop at this update."""
-        ...
+from oplstm.training.metrics import metrics_of_test, validation_metrics
+from oplstm.training.pack import Pack, Scores
+from oplstm.training.reports import EndState, Listener, Point, RunEnd
+from oplstm.training.selection import divergence, have_diverged, take_better
 
 
 class Trainer:
@@ -223,17 +152,16 @@ class Trainer:
         """A meta-validation point of ``rows``: select, report, drop what has ended, checkpoint."""
         pack, state = self._pack, self._pack.state
         scores = pack.validation_scores(rows)
-        self._select(rows, scores)
+        take_better(pack, rows, scores)
         points = self._points(rows, scores)
         prune = set(self._listener.on_points(points))
         losses = scores["loss"].mean(1)
-        diverged = (state.diverged_at[rows] >= 0) | ~losses.isfinite()
-        diverged |= losses > DIVERGENCE_FACTOR * state.untrained_loss[rows].clamp(min=1.0)
+        diverged = have_diverged(pack, rows, losses)
         state.loss_sum[rows] = 0.0
         for row in rows:
             self._last_point[pack.names[row]] = pack.updates[row]
             self._timed[pack.names[row]] = pack.update, self._train_seconds
-        gone = [row for row, bad in zip(rows, diverged.tolist(), strict=True) if bad]
+        gone = [row for row, bad in zip(rows, diverged, strict=True) if bad]
         pruned = [row for row in rows if pack.names[row] in prune and row not in gone]
         self._end(gone, "diverged", dict(zip(rows, losses.tolist(), strict=True)))
         self._end(pruned, "pruned")
@@ -241,38 +169,16 @@ class Trainer:
         if pack.runs:
             self._save()
 
-    def _select(self, rows: Sequence[int], scores: dict[str, Tensor]) -> None:
-        """Take the weights of ``rows`` that are better than their best so far."""
-        pack, state = self._pack, self._pack.state
-        losses, values = scores["loss"].mean(1), scores[pack.measure.name]
-        mean = values.mean(1).where(losses.isfinite(), torch.nan)
-        first = [place for place, row in enumerate(rows) if pack.updates[row] == 0]
-        state.untrained_loss[[rows[place] for place in first]] = losses[first]
-        best = state.best_value[rows]
-        better = mean > best if pack.measure.higher_is_better else mean < best  # strict; False for nan
-        for place in better.nonzero()[:, 0].tolist():
-            row = rows[place]
-            state.best_value[row], state.best_values[row] = mean[place], values[place]
-            state.best_update[row], state.best_weights[row] = pack.updates[row], state.weights[row]
-
-    def _points(self, rows: Sequence[int], scores: dict[str, Tensor]) -> list[Point]:
-        pack, state = self._pack, self._pack.state
-        interval, analyses = ci95(scores[pack.measure.name]), pack.analyses(rows)
-        points, milestones = [], self._reached()
-        for place, row in enumerate(rows):
-            name, size = pack.names[row], pack.runs[row].meta_batch_size
-            metrics = {f"val/{score}": values[place].mean().item() for score, values in scores.items()}
-            metrics |= {metric: values[place].mean().item() for metric, values in analyses.items()}
-            metrics |= {
-                "val/ci95": interval[place].item(),
-                "val/best": state.best_value[row].item(),
-                "tasks_seen": float(pack.updates[row] * size),
-            }
+    def _points(self, rows: Sequence[int], scores: Scores) -> list[Point]:
+        pack, milestones, points = self._pack, self._reached(), []
+        for row, metrics in zip(rows, validation_metrics(pack, rows, scores), strict=True):
+            name = pack.names[row]
             if (since := pack.updates[row] - self._last_point[name]) > 0:
-                metrics["train/loss"] = state.loss_sum[row].item() / since
+                metrics["train/loss"] = pack.state.loss_sum[row].item() / since
                 update, seconds = self._timed[name]
                 passed = max(self._train_seconds - seconds, 1e-9)
-                metrics["train/tasks_per_second"] = (pack.update - update) * size / passed
+                tasks = (pack.update - update) * pack.runs[row].meta_batch_size
+                metrics["train/tasks_per_second"] = tasks / passed
             points.append(Point(name, pack.updates[row], milestones[row], metrics))
         return points
 
@@ -288,38 +194,22 @@ class Trainer:
         state: EndState,
         losses: Mapping[int, float] | None = None,
         *,
-        test: dict[str, Tensor] | None = None,
+        test: Scores | None = None,
     ) -> None:
         """Write the runs' files, then report their end."""
         pack, ends = self._pack, []
         for place, row in enumerate(rows):
             metrics = {"val/best": pack.state.best_value[row].item()}
             tested = {name: values[place] for name, values in (test or {}).items()}
-            metrics |= self._test_metrics(tested)
+            metrics |= metrics_of_test(pack.measure, tested)
             if state != "stopped":
-                save_model(self._run_folder / pack.names[row], pack, row, tested)
+                save_model(self._run_folder / pack.names[row], pack, row=row, test=tested)
             update, last = pack.updates[row], self._last[pack.runs[row].meta_batch_size]
             late = state == "complete" and update < last
             note = f"stopped after its {pack.budget.max_hours:g} hours" if late else ""
             if losses is not None:
-                note = self._divergence(row, losses[row])
+                note = divergence(pack, row, losses[row])
             best_update = int(pack.state.best_update[row])
             ends.append(RunEnd(pack.names[row], state, update, best_update, metrics, note, budget_exhausted=late))
         if ends:
             self._listener.on_ends(ends)
-
-    def _test_metrics(self, tested: dict[str, Tensor]) -> dict[str, float]:
-        """``test/loss``, ``test/ci95`` of the measure, and the same below ``cross/<dataset>/``."""
-        metrics = {}
-        for score, values in tested.items():
-            domain, _, name = score.rpartition("/")
-            metrics[f"{domain or 'test'}/{name}"] = values.mean().item()
-            if name == self._pack.measure.name:
-                metrics[f"{domain or 'test'}/ci95"] = ci95(values).item()
-        return metrics
-
-    def _divergence(self, row: int, loss: float) -> str:
-        at = int(self._pack.state.diverged_at[row])
-        if at >= 0:
-            return f"diverged: training loss not finite at update {at}"
-        return f"diverged: validation loss {loss:.4g} at update {self._pack.updates[row]}"

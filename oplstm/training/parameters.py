@@ -2,9 +2,14 @@
 
 import math
 from collections.abc import Mapping, Sequence
+from typing import Annotated
 
 import torch
 from torch import Tensor
+
+from oplstm.learners.registry import LEARNERS
+from oplstm.shape import Shape
+from oplstm.training.run import RunConfig
 
 
 class Layout:
@@ -23,14 +28,20 @@ class Layout:
         """P, the number of trained parameters of one run."""
         return sum(self._sizes)
 
-    def flatten(self, runs: Sequence[Mapping[str, Tensor]]) -> Tensor:
-        """``(R, P)`` from R parameter dictionaries."""
+    def flatten(self, runs: Sequence[Mapping[str, Tensor]]) -> Annotated[Tensor, Shape("R P")]:
+        """The matrix from R parameter dictionaries."""
         return torch.stack([torch.cat([run[name].reshape(-1) for name in self.shapes]) for run in runs])
 
-    def views(self, flat: Tensor) -> dict[str, Tensor]:
-        """Named views ``(R, ...)`` of ``flat (R, P)``; gradients flow back to it in one piece."""
+    def views(self, flat: Annotated[Tensor, Shape("R P")]) -> dict[str, Annotated[Tensor, Shape("R ...")]]:
+        """Named views of ``flat``; gradients flow back to it in one piece."""
         parts = flat.split(self._sizes, dim=1)
         return {
             name: part.view(flat.shape[0], *shape)
             for (name, shape), part in zip(self.shapes.items(), parts, strict=True)
         }
+
+
+def parameter_count(run: RunConfig) -> int:
+    """P of a run."""
+    learner = LEARNERS[run.learner](run.hyperparameters, run.benchmark.shape)
+    return Layout(learner.init(run.hyperparameters, torch.Generator())).size

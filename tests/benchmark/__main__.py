@@ -11,8 +11,8 @@ import click
 import torch
 
 from oplstm.durable import write_file
-from oplstm.training.allocator import keep_freed_memory
-from oplstm.training.pack import Device
+from oplstm.training.device import Device
+from oplstm.training.machine.allocator import keep_freed_memory
 from tests.benchmark import growth, images, ragged, sine
 from tests.benchmark.measuring import Bench
 from tests.benchmark.tables import machine, table

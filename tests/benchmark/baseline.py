@@ -15,8 +15,9 @@ from torch.nn import functional
 from oplstm.episodes.split import Split
 from oplstm.episodes.streams import TaskStream
 from oplstm.learners.op_lstm import MESSAGE_EPSILON
-from oplstm.nets.precision import arithmetic
-from oplstm.training.pack import Device, Pack
+from oplstm.nets.arithmetic import arithmetic
+from oplstm.training.device import Device
+from oplstm.training.pack import Pack
 from oplstm.training.run import RunConfig
 from tests.benchmark.baseline_nets import Kind, Stack, State, Weights, batch_norm, features, network
 

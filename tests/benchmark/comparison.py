@@ -9,10 +9,10 @@ from typing import Any
 from oplstm.episodes.split import Split
 from oplstm.episodes.streams import TaskStream
 from oplstm.training.evaluation import AT_ONCE
-from oplstm.training.memory import predicted_memory
+from oplstm.training.machine.memory import predicted_memory
 from oplstm.training.pack import Pack
-from oplstm.training.task_feed import TaskFeed
-from oplstm.training.task_groups import TaskGroups
+from oplstm.training.update.task_feed import TaskFeed
+from oplstm.training.update.task_groups import TaskGroups
 from tests.benchmark.measuring import Bench, Steps
 from tests.benchmark.settings import Setting
 

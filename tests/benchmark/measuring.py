@@ -8,9 +8,9 @@ from typing import NamedTuple, Protocol, TypeVar
 import psutil
 import torch
 
-from oplstm.training.captured import EAGER_CALLS
-from oplstm.training.memory import PeakMemory, give_back_freed
-from oplstm.training.pack import Device
+from oplstm.training.device import Device
+from oplstm.training.machine.memory import PeakMemory, give_back_freed
+from oplstm.training.update.captured import EAGER_CALLS
 
 ROUNDS = 7
 WARM_UPS, WARM_UP_SECONDS = 3, 1.0

@@ -5,7 +5,8 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from oplstm.nets.precision import Precision
-from oplstm.training.pack import Device, Pack
+from oplstm.training.device import Device
+from oplstm.training.pack import Pack
 from oplstm.training.run import RunConfig
 from tests.benchmark.baseline import BASELINES, BaselineTraining
 from tests.benchmark.baseline_nets import Kind

@@ -5,7 +5,8 @@ from dataclasses import replace
 import pytest
 import torch
 
-from oplstm.training.pack import Device, Pack
+from oplstm.training.device import Device
+from oplstm.training.pack import Pack
 from tests.benchmark import images, sine
 from tests.benchmark.settings import Setting
 from tests.oplstm.episodes.datasets.made_up import imported

@@ -10,7 +10,7 @@ import torch
 from click.testing import CliRunner
 
 from oplstm.episodes.images import OmniglotTasks
-from oplstm.training.memory import predicted_memory
+from oplstm.training.machine.memory import predicted_memory
 from tests.benchmark import __main__ as command
 from tests.benchmark import comparison, growth, images, measuring, ragged, sine
 from tests.benchmark.measuring import Bench

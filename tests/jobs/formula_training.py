@@ -17,7 +17,7 @@ from jobs.store.state import SweepState
 from jobs.store.states import SweepKind
 from jobs.sweep.coordinator import Coordinator
 from jobs.sweep.messages import Assignment
-from oplstm.training.loop import Point, RunEnd
+from oplstm.training.reports import Point, RunEnd
 from oplstm.training.run import RunConfig
 
 BUDGET = {"tasks": 40, "validate_every": 10, "validation_tasks": 2, "test_tasks": 2}

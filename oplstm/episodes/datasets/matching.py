@@ -7,8 +7,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from oplstm.episodes.datasets.archives import Member
 from oplstm.episodes.datasets.class_lists import SPLITS, ClassList, ListedClass
+from oplstm.episodes.datasets.members import Member
 from oplstm.episodes.datasets.sources import PICKLES, Source, is_junk, pickle_refused
 from oplstm.errors import RequestError
 

@@ -7,7 +7,9 @@ from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Protocol
 
-from oplstm.episodes.datasets.archives import MAX_MEMBER_BYTES, MAX_MEMBERS, Member, TarSource, ZipSource, safe_path
+from oplstm.episodes.datasets.members import MAX_MEMBER_BYTES, MAX_MEMBERS, Member, safe_path
+from oplstm.episodes.datasets.tar_source import TarSource
+from oplstm.episodes.datasets.zip_source import ZipSource
 from oplstm.errors import RequestError
 
 PICKLES = (".pkl", ".pickle", ".pck", ".p", ".pt", ".pth")

@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 
-from oplstm.training.allocator import keep_freed_memory
+from oplstm.training.machine.allocator import keep_freed_memory
 from tests.benchmark.gpu_check import conv4, cuda_tests, profiling, speed
 from tests.benchmark.gpu_check.session import Session
 from tests.benchmark.tables import machine

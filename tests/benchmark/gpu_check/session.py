@@ -11,7 +11,7 @@ from typing import Any
 import click
 import torch
 
-from oplstm.training.pack import Device
+from oplstm.training.device import Device
 from tests.benchmark.measuring import Bench
 from tests.benchmark.settings import Setting
 

@@ -8,7 +8,8 @@ from unittest import mock
 
 from jobs.execution.pack_worker import train_pack
 from jobs.jobfile.sections import Resources
-from oplstm.training.pack import Device, Pack
+from oplstm.training.device import Device
+from oplstm.training.pack import Pack
 from tests.benchmark.comparison import sampling_seconds
 from tests.benchmark.measuring import Bench
 from tests.benchmark.orchestration.clocked import Clocked, timed

@@ -7,7 +7,7 @@ import pytest
 
 from jobs.store.home import SweepFolder
 from jobs.store.state import SweepState
-from oplstm.training.loop import Point
+from oplstm.training.reports import Point
 from tests.benchmark.orchestration import clocked, commands, tracking_cost, trial_growth
 from tests.jobs.formula_training import job, new_sweep, no_server
 

@@ -19,8 +19,8 @@ from jobs.jobfile.reading import load_job
 from jobs.jobfile.resolving import single_configuration
 from jobs.jobfile.schema import Job
 from jobs.store.states import SweepKind
-from oplstm.training.loop import Point
-from oplstm.training.pack import Device
+from oplstm.training.device import Device
+from oplstm.training.reports import Point
 from tests.benchmark.orchestration.clocked import Clocked, Observed, remote
 from tests.benchmark.sine import LSTM
 from tests.jobs.formula_training import new_sweep

@@ -10,7 +10,7 @@ from typing import Any
 
 from jobs.jobfile.reading import load_job
 from jobs.jobfile.schema import Job
-from oplstm.training.loop import Point, RunEnd
+from oplstm.training.reports import Point, RunEnd
 from tests.benchmark.orchestration.clocked import Clocked
 from tests.jobs.formula_training import new_sweep, no_server
 

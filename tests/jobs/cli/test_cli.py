@@ -345,7 +345,7 @@ def test_a_full_disk(verb, full_disk, monkeypatch):
 
 
 def test_the_first_interrupt_asks_the_sweep_to_stop_and_the_second_ends_the_process(home):
-    from jobs.cli.main import stop_on_interrupt
+    from jobs.cli.interrupt import stop_on_interrupt
 
     stop_on_interrupt(Home(), "s")
     with pytest.raises(KeyboardInterrupt):  # nothing is there to stop

@@ -10,8 +10,8 @@ from jobs.execution.devices import choose_device, device_tags, measured_size, re
 from jobs.jobfile.sections import Resources
 from jobs.sweep.proposals import Proposals
 from oplstm.errors import RequestError
-from oplstm.training.pack import Device
-from oplstm.training.pack_size import LARGEST
+from oplstm.training.device import Device
+from oplstm.training.machine.pack_size import LARGEST
 from tests.jobs.formula_training import job
 
 pytestmark = pytest.mark.unit

@@ -3,7 +3,7 @@
 import pytest
 
 from jobs.jobfile.shipped import shipped_jobs
-from oplstm.training.pack import Device
+from oplstm.training.device import Device
 from tests.jobs.jobfile.test_jobfile import ON_SINE, trains_its_first
 from tests.oplstm.episodes.datasets.made_up import imported
 

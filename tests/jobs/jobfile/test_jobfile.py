@@ -14,8 +14,9 @@ from jobs.jobfile.shipped import shipped_jobs
 from jobs.jobfile.template import TEMPLATE
 from jobs.sweep.proposals import Proposals
 from oplstm.errors import RequestError
+from oplstm.training.device import Device
 from oplstm.training.loop import Trainer
-from oplstm.training.pack import Device, Pack
+from oplstm.training.pack import Pack
 from tests.conftest import ROOT
 
 pytestmark = [

@@ -2,11 +2,11 @@
 
 import pytest
 
-from jobs.operations import launch
 from jobs.store.header import Header
 from jobs.store.home import Home
 from oplstm.errors import RequestError
 from tests.jobs.formula_training import job, new_sweep, opened
+from tracking.server.process import launch
 
 pytestmark = pytest.mark.unit
 

@@ -6,9 +6,10 @@ from types import SimpleNamespace
 
 import pytest
 
-from jobs.cli.display import plan_lines
+from jobs.cli.display.plan import plan_lines
 from jobs.jobfile.reading import load_job
-from jobs.operations.plan import PROBE_UPDATES, Plan, disk_bytes, make_plan
+from jobs.operations.plan import PROBE_UPDATES, Plan, make_plan
+from jobs.operations.requirements import disk_bytes
 from jobs.sweep import proposals
 from jobs.sweep.proposals import Proposals
 from oplstm.training.pack import Pack

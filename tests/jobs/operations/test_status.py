@@ -4,7 +4,7 @@ import pytest
 
 from jobs.operations.status import all_status, sweep_status
 from jobs.store.home import Home
-from oplstm.training.loop import Point, RunEnd
+from oplstm.training.reports import Point, RunEnd
 from tests.jobs.formula_training import finish, job, new_sweep, opened, train, training
 from tracking.journal.journal import Journal
 

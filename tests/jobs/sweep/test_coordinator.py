@@ -9,7 +9,7 @@ import pytest
 from jobs.store.states import TrialState
 from jobs.sweep.coordinator import Coordinator
 from oplstm.errors import RequestError, WorkError
-from oplstm.training.loop import Point, RunEnd
+from oplstm.training.reports import Point, RunEnd
 from tests.jobs.formula_training import (
     decisions,
     finish,

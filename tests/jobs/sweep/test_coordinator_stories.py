@@ -8,7 +8,7 @@ import pytest
 from jobs.store.events import Ended, Joined, Promoted, Sized, Validated
 from jobs.store.home import SweepFolder
 from jobs.store.states import TrialState
-from oplstm.training.loop import RunEnd
+from oplstm.training.reports import RunEnd
 from tests.conftest import ROOT
 from tests.jobs.formula_training import (
     decisions,

@@ -13,7 +13,7 @@ from jobs.store.states import SweepKind
 from jobs.sweep.messages import NamedRun
 from jobs.sweep.packing import weight
 from jobs.sweep.proposals import Proposals
-from oplstm.training.loop import RunEnd
+from oplstm.training.reports import RunEnd
 from oplstm.training.run import RunConfig
 from tests.jobs.formula_training import (
     decisions,

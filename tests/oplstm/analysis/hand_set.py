@@ -4,7 +4,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from oplstm.episodes.episode import Episode, TaskShape
+from oplstm.episodes.episode import Episode
+from oplstm.episodes.task_shape import TaskShape
 from oplstm.learners.op_lstm import OPLSTM, OPLSTMConfig
 
 OPEN = 40.0  # a gate with this bias is 1 in float64, with its negative 4e-18

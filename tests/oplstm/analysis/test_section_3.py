@@ -33,7 +33,8 @@ from fractions import Fraction
 import pytest
 import torch
 
-from oplstm.episodes.episode import Episode, TaskShape
+from oplstm.episodes.episode import Episode
+from oplstm.episodes.task_shape import TaskShape
 from oplstm.learners.lstm import LSTM, LSTMConfig
 from oplstm.nets.lstm_cell import lstm_cell
 
@@ -239,7 +240,7 @@ def predictions(learner, params, support_sets, signs) -> tuple[torch.Tensor, tor
     x = torch.tensor([[[example[0]] for example in task] for task in support_sets], dtype=torch.float64)
     y = torch.tensor([[[e[1] == -1, e[1] == 1] for e in task] for task in support_sets], dtype=torch.float64)
     queries = torch.tensor([[1.0], [-1.0]], dtype=torch.float64).expand(len(support_sets), -1, -1)
-    episode = Episode(x[None], y[None], queries[None], queries[None])
+    episode = Episode(x[None], y[None], queries[None], torch.zeros(1, len(support_sets), 2, 2))
     logits = learner.predict(params, learner.adapt(params, episode), episode.query_x)
     return logits, torch.tensor([[[int(s * q == 1) for q in (1, -1)] for s in signs]])
 

@@ -11,7 +11,8 @@ import torch
 from torch import Tensor
 
 from oplstm.analysis.update_similarity import prototype_rows
-from oplstm.episodes.episode import Episode, TaskShape
+from oplstm.episodes.episode import Episode
+from oplstm.episodes.task_shape import TaskShape
 from tests.oplstm.analysis.hand_set import (
     SIGNAL,
     answers_with_the_error,

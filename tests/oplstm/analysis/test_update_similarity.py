@@ -8,10 +8,11 @@ from torch import Tensor
 from torch.nn import functional
 
 from oplstm.analysis.update_similarity import last_layer_inputs, prototype_rows, update_similarity
-from oplstm.episodes.episode import Episode, TaskShape
+from oplstm.episodes.episode import Episode
+from oplstm.episodes.task_shape import TaskShape
 from oplstm.learners.op_lstm import OPLSTM, OPLSTMConfig
 from tests.oplstm.analysis.hand_set import answers_with_the_error, answers_with_the_label, op_lstm, params_of, tasks
-from tests.oplstm.learners.comparison import random_params
+from tests.oplstm.learners.comparison import random_params, without_queries
 
 pytestmark = pytest.mark.unit
 
@@ -155,7 +156,7 @@ def test_builds_no_graph_and_does_not_look_at_queries():
     answers_with_the_error(params)
     for tensor in params.values():
         tensor.requires_grad_()
-    hidden = Episode(episode.support_x, episode.support_y, *(torch.full((1, 2, 1, 1), torch.nan) for _ in range(2)))
+    hidden = without_queries(episode)
     assert all(values.isfinite().all() for values in update_similarity(learner, params, hidden).values())
     assert not any(values.requires_grad for values in update_similarity(learner, params, episode).values())
 

@@ -7,7 +7,8 @@ import pytest
 import torch
 
 from oplstm.configuration import Problems, build
-from oplstm.episodes.images import CUBTasks, ImageTasks, MiniImageNetTasks, OmniglotTasks, resident
+from oplstm.episodes.image_tasks import ImageTasks, resident
+from oplstm.episodes.images import CUBTasks, MiniImageNetTasks, OmniglotTasks
 from oplstm.episodes.split import Split
 from oplstm.episodes.streams import TaskStream
 from oplstm.errors import RequestError

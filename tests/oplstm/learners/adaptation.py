@@ -7,10 +7,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from oplstm.episodes.episode import Episode, TaskShape
-from oplstm.learners.learner import Learner
-from oplstm.training.evaluation import evaluate, training_loss
-from tests.oplstm.learners.comparison import distance, random_classes, random_params
+from oplstm.episodes.episode import Episode
+from oplstm.episodes.task_shape import TaskShape
+from oplstm.learners.learner import AnyLearner
+from oplstm.training.evaluation import evaluate
+from tests.oplstm.learners.comparison import distance, random_classes, random_params, training_loss
 
 TOLERANCE = 1e-9  # relative, in norm, per tensor
 ROUNDING = 1e-13  # of the whole gradient: a bias before batch norm has none, but for rounding
@@ -45,7 +46,7 @@ def pictures() -> Episode:
     return random_classes(WAYS, K, Q, R=R, B=B, x=SHAPE.x)
 
 
-def pack_of(learner: Learner[Any]) -> Weights:
+def pack_of(learner: AnyLearner) -> Weights:
     return random_params(learner, R) | {"inner_lr": torch.tensor(INNER_LRS).double()}
 
 
@@ -56,7 +57,7 @@ def normed_block(weights: Weights, block: int, kernel: Tensor, x: Tensor) -> Ten
     return functional.relu(functional.batch_norm(x, None, None, scale, shift, training=True))
 
 
-def answers(method: Method, learner: Learner[Any], params: Weights, episode: Episode, steps: int) -> list[Any]:
+def answers(method: Method, learner: AnyLearner, params: Weights, episode: Episode, steps: int) -> list[Any]:
     """``[run][task]``, each task by itself."""
     return [
         [
@@ -77,7 +78,7 @@ def answers(method: Method, learner: Learner[Any], params: Weights, episode: Epi
     ]
 
 
-def gradients_of(learner: Learner[Any], params: Weights, episode: Episode) -> Weights:
+def gradients_of(learner: AnyLearner, params: Weights, episode: Episode) -> Weights:
     leaves = {name: tensor.clone().requires_grad_() for name, tensor in params.items() if name != "inner_lr"}
     losses = training_loss(learner, params | leaves, episode)
     found = torch.autograd.grad(losses.sum(), list(leaves.values()), allow_unused=True)
@@ -87,7 +88,7 @@ def gradients_of(learner: Learner[Any], params: Weights, episode: Episode) -> We
     }
 
 
-def check_training(method: Method, learner: Learner[Any]) -> None:
+def check_training(method: Method, learner: AnyLearner) -> None:
     """Logits after every pass, with gradients enabled, and the gradients of every run are the reference's."""
     params, episode = pack_of(learner), pictures()
     leaves = {name: tensor.clone().requires_grad_(name != "inner_lr") for name, tensor in params.items()}
@@ -105,7 +106,7 @@ def check_training(method: Method, learner: Learner[Any]) -> None:
             assert error <= TOLERANCE * mean.norm() + ROUNDING * whole, f"{name}: {error:g} of {mean.norm():g}"
 
 
-def check_evaluation(method: Method, learner: Learner[Any]) -> None:
+def check_evaluation(method: Method, learner: AnyLearner) -> None:
     """Where gradients are disabled: ``eval_passes`` steps, the reference's answers, and no graph."""
     params, episode = pack_of(learner), pictures()
     leaves = {name: tensor.clone().requires_grad_() for name, tensor in params.items()}
@@ -123,7 +124,7 @@ def check_evaluation(method: Method, learner: Learner[Any]) -> None:
             assert distance(losses[run, task], loss) <= TOLERANCE
 
 
-def check_neighbours(learner: Learner[Any]) -> None:
+def check_neighbours(learner: AnyLearner) -> None:
     """A run that has diverged changes nothing of those beside it."""
     params, episode = pack_of(learner), pictures()
     healthy = gradients_of(learner, params, episode)

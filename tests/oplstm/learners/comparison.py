@@ -6,8 +6,8 @@ import torch
 from torch import Tensor
 
 from oplstm.episodes.episode import Episode
-from oplstm.learners.learner import Learner
-from oplstm.training.evaluation import training_loss
+from oplstm.learners.learner import AnyLearner
+from oplstm.training.evaluation import training_losses
 from tests.oplstm.learners.reference import Answer, answer
 
 TOLERANCE = 1e-10  # relative, in norm, per tensor
@@ -43,7 +43,7 @@ def random_classes(ways: int, k: int, Q: int, *, R: int = 2, B: int = 2, x: tupl
     return Episode(*parts)
 
 
-def random_params(learner: Learner[Any], runs: int, seed: int = 0) -> dict[str, Tensor]:
+def random_params(learner: AnyLearner, runs: int, seed: int = 0) -> dict[str, Tensor]:
     """The parameters and constants of a pack in float64, moved away from their initial values; gamma differs by run."""
     g = torch.Generator().manual_seed(seed)
     one_by_one = []
@@ -59,7 +59,12 @@ def random_params(learner: Learner[Any], runs: int, seed: int = 0) -> dict[str, 
     return {name: torch.stack([params[name] for params in one_by_one]) for name in one_by_one[0]}
 
 
-def computed(learner: Learner[Any], params: dict[str, Tensor], episode: Episode) -> Answer:
+def training_loss(learner: AnyLearner, params: dict[str, Tensor], batch: Episode) -> Tensor:
+    """The meta-training loss of each run, ``(R,)``: the mean over its tasks."""
+    return training_losses(learner, params, batch).mean(1)
+
+
+def computed(learner: AnyLearner, params: dict[str, Tensor], episode: Episode) -> Answer:
     """Predictions after each pass ``(T, R, B, Q, d_y)`` and gradients ``(R, ...)`` of the code under test."""
     leaves = {name: tensor.clone().requires_grad_() for name, tensor in params.items()}
     with torch.no_grad():
@@ -80,7 +85,7 @@ def distance(got: Tensor, wanted: Tensor) -> float:
     return float(error / size if size > 0 else error)
 
 
-def check(method: Any, learner: Learner[Any], params: dict[str, Tensor], episode: Episode) -> None:
+def check(method: Any, learner: AnyLearner, params: dict[str, Tensor], episode: Episode) -> None:
     """Predictions after every pass and all gradients are the reference's."""
     got = computed(learner, params, episode)
     assert len(got.predictions) == learner.config.passes

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from oplstm.episodes.episode import Loss
+from oplstm.episodes.task_shape import Loss
 
 State = list[tuple[Tensor, Tensor]]  # [h, c] of each stacked cell, vectors
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from oplstm.configuration import Problems, build
-from oplstm.episodes.episode import TaskShape
+from oplstm.episodes.task_shape import TaskShape
 from oplstm.learners.lstm import LSTM, Encoding, LSTMConfig
 from oplstm.training.parameters import Layout
 from tests.oplstm.learners.comparison import (

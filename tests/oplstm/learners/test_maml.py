@@ -4,13 +4,15 @@ import pytest
 import torch
 
 from oplstm.configuration import Problems, build
-from oplstm.episodes.episode import Episode, TaskShape
-from oplstm.learners.learner import signature
+from oplstm.episodes.episode import Episode
+from oplstm.episodes.losses import task_losses
+from oplstm.episodes.task_shape import TaskShape
 from oplstm.learners.maml import MAML, MAMLConfig
+from oplstm.learners.signature import signature
 from oplstm.nets import backbone
-from oplstm.training.evaluation import evaluate, task_losses, training_loss
+from oplstm.training.evaluation import evaluate
 from oplstm.training.parameters import Layout
-from tests.oplstm.learners.comparison import distance, random_params, without_queries
+from tests.oplstm.learners.comparison import distance, random_params, training_loss, without_queries
 from tests.oplstm.learners.maml_reference import Answer, answer
 
 pytestmark = pytest.mark.unit

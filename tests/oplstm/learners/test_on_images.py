@@ -6,9 +6,10 @@ import pytest
 import torch
 
 from oplstm.configuration import Problems, build
-from oplstm.episodes.episode import Episode, TaskShape
+from oplstm.episodes.episode import Episode
 from oplstm.episodes.images import IMAGE_BENCHMARKS
 from oplstm.episodes.sine import SineTasks
+from oplstm.episodes.task_shape import TaskShape
 from oplstm.learners.lstm import LSTM, LSTMConfig
 from oplstm.learners.op_lstm import OPLSTM, OPLSTMConfig
 from oplstm.nets import backbone

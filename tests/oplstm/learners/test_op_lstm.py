@@ -6,8 +6,9 @@ import pytest
 import torch
 
 from oplstm.configuration import Problems, build
-from oplstm.episodes.episode import TaskShape
-from oplstm.learners.op_lstm import OPLSTM, OPLSTMConfig, _unit
+from oplstm.episodes.task_shape import TaskShape
+from oplstm.learners.op_lstm import OPLSTM, OPLSTMConfig
+from oplstm.nets.outer_product import _unit
 from oplstm.training.parameters import Layout
 from tests.oplstm.learners.comparison import (
     Sizes,

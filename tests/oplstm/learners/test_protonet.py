@@ -5,14 +5,22 @@ import torch
 from torch.nn import functional
 
 from oplstm.configuration import Problems, build
-from oplstm.episodes.episode import Episode, TaskShape
+from oplstm.episodes.episode import Episode
 from oplstm.episodes.images import IMAGE_BENCHMARKS
 from oplstm.episodes.sine import SineTasks
+from oplstm.episodes.task_shape import TaskShape
 from oplstm.learners.protonet import ProtoNet, ProtoNetConfig
 from oplstm.nets import backbone
-from oplstm.training.evaluation import evaluate, training_loss
+from oplstm.training.evaluation import evaluate
 from oplstm.training.parameters import Layout
-from tests.oplstm.learners.comparison import distance, permuted, random_classes, random_params, without_queries
+from tests.oplstm.learners.comparison import (
+    distance,
+    permuted,
+    random_classes,
+    random_params,
+    training_loss,
+    without_queries,
+)
 
 pytestmark = pytest.mark.unit
 
@@ -102,7 +110,7 @@ def test_by_hand():
     params = {"layer.0.weight": torch.eye(2)[None], "layer.0.bias": torch.zeros(1, 2)}
     support_y = torch.tensor([[0.0, 1.0], [1.0, 0.0], [0.0, 1.0]])
     support_x = torch.tensor([[0.0, 2.0], [1.0, -7.0], [2.0, 4.0]])  # the ReLU makes -7 zero
-    episode = Episode(*(part[None, None] for part in (support_x, support_y, torch.tensor([[3.0, 1.0]]), support_y)))
+    episode = Episode(*(part[None, None] for part in (support_x, support_y, torch.tensor([[3.0, 1.0]]), support_y[:1])))
     prototypes = learner.adapt(params, episode)
     assert prototypes[0, 0].tolist() == [[1, 0], [1, 3]]
     assert learner.predict(params, prototypes, episode.query_x)[0, 0].tolist() == [[-5, -8]]

@@ -7,8 +7,8 @@ from torch.nn import functional
 from oplstm.configuration import Problems, build
 from oplstm.episodes.images import IMAGE_BENCHMARKS
 from oplstm.episodes.sine import SineTasks
-from oplstm.learners.learner import signature
 from oplstm.learners.sap import SAP, SAPConfig
+from oplstm.learners.signature import signature
 from oplstm.nets import backbone
 from oplstm.nets.conv import conv4
 from oplstm.nets.linear import linear

@@ -7,7 +7,7 @@ from torch.nn import functional
 from oplstm.configuration import Problems, build
 from oplstm.episodes.images import IMAGE_BENCHMARKS
 from oplstm.episodes.sine import SineTasks
-from oplstm.learners.learner import signature
+from oplstm.learners.signature import signature
 from oplstm.learners.warp_maml import WarpMAML, WarpMAMLConfig
 from oplstm.nets import backbone
 from oplstm.nets.conv import conv4

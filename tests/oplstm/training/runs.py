@@ -3,7 +3,9 @@
 from dataclasses import dataclass, field
 
 from oplstm.configuration import Problems
-from oplstm.training.loop import Point, RunEnd
+from oplstm.episodes.episode import Episode
+from oplstm.training.pack import Pack
+from oplstm.training.reports import Point, RunEnd
 from oplstm.training.run import RunConfig, build_run
 
 LEARNERS = {
@@ -44,6 +46,13 @@ def run(
     built = build_run(data, problems)
     assert built is not None, problems.lines()
     return built
+
+
+def next_tasks(pack: Pack) -> Episode:
+    """The tasks of the coming update in groups, ``(G, g, ...)``, images by their places."""
+    feed = pack.meta_update.feed
+    feed.prepare(pack.update, pack.updates)
+    return feed.batch()
 
 
 @dataclass

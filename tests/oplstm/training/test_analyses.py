@@ -56,4 +56,4 @@ def test_the_values_are_those_of_the_validation_tasks():
 def test_update_similarity_is_of_op_lstm():
     config, problems = asking("lstm", "update_similarity")
     assert config is None
-    assert problems.lines() == ["budget.analyses: update_similarity compares the updates of op_lstm, got lstm"]
+    assert problems.lines() == ["budget.analyses: update_similarity is an analysis of op_lstm, got lstm"]

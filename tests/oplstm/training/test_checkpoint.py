@@ -13,7 +13,7 @@ from oplstm.errors import WorkError
 from oplstm.training.checkpoint import load_model, load_pack
 from oplstm.training.loop import Trainer
 from oplstm.training.pack import Pack
-from tests.oplstm.training.runs import Recorder, run
+from tests.oplstm.training.runs import Recorder, next_tasks, run
 
 pytestmark = pytest.mark.unit
 OLD = Path(__file__).parent / "data" / "v1"
@@ -27,7 +27,7 @@ def trained(folder, stop_at=None, **changes):
 
 def test_a_model_predicts_what_its_pack_predicts(tmp_path):
     pack = trained(tmp_path, learner="op_lstm")
-    tasks = pack.next_tasks()
+    tasks = next_tasks(pack)
     params = pack.params(pack.state.best_weights)
     expected = pack.learner.predict(params, pack.learner.adapt(params, tasks), tasks.query_x)[0, 0]
     model = load_model(tmp_path / "runs" / "r")

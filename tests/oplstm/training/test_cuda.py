@@ -3,9 +3,10 @@
 import pytest
 import torch
 
-from oplstm.training import captured
+from oplstm.training.device import Device
 from oplstm.training.loop import Trainer
-from oplstm.training.pack import Device, Pack
+from oplstm.training.pack import Pack
+from oplstm.training.update import captured
 from tests.oplstm.training.runs import LEARNERS, Recorder, run
 
 pytestmark = [
@@ -35,8 +36,8 @@ def assert_equal(ours, theirs):
 @pytest.mark.parametrize("learner", LEARNERS)
 def test_a_captured_update_equals_an_eager_one(learner):
     replayed, eager = trained(pack_of(learner)), trained(pack_of(learner, capture=False))
-    assert replayed._advance._graph is not None
-    assert eager._advance._graph is None
+    assert replayed.meta_update._captured._graph is not None
+    assert eager.meta_update._captured._graph is None
     assert_equal(replayed, eager)
 
 

@@ -3,11 +3,12 @@
 import pytest
 import torch
 
-from oplstm.episodes.episode import TaskShape
+from oplstm.episodes.losses import task_losses
+from oplstm.episodes.task_shape import TaskShape
 from oplstm.learners.lstm import LSTM, LSTMConfig
 from oplstm.training import evaluation
-from oplstm.training.evaluation import Bounds, ci95, evaluate, task_losses, training_loss
-from tests.oplstm.learners.comparison import Sizes, random_episode, random_params
+from oplstm.training.evaluation import Bounds, ci95, evaluate
+from tests.oplstm.learners.comparison import Sizes, random_episode, random_params, training_loss
 
 pytestmark = pytest.mark.unit
 

@@ -7,11 +7,12 @@ import torch
 
 from oplstm.configuration import Problems
 from oplstm.nets import backbone
+from oplstm.training.device import Device
 from oplstm.training.loop import Trainer
-from oplstm.training.pack import Device, Pack
+from oplstm.training.pack import Pack
 from oplstm.training.run import build_run
 from tests.oplstm.episodes.datasets.made_up import imported
-from tests.oplstm.training.runs import Recorder
+from tests.oplstm.training.runs import Recorder, next_tasks
 
 pytestmark = pytest.mark.unit
 
@@ -108,7 +109,7 @@ def test_stopped_and_resumed_is_never_stopped(learner, data, tmp_path):
 def test_prototypes_may_train_with_more_ways_than_they_are_tested_with(data):
     wide = BENCHMARK | {"train_ways": 6, "rotations": True}
     pack = trained([run("protonet", benchmark=wide)], 1, data)
-    assert pack.next_tasks().support_x.shape == (1, 2, 6)
+    assert next_tasks(pack).support_x.shape == (1, 2, 6)
     assert pack.validation_scores()["accuracy"].shape == (1, 5)
     problems, built = problems_and_run("op_lstm", benchmark=wide)
     assert built is None

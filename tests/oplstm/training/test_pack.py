@@ -1,4 +1,4 @@
-"""A pack equals its single runs, and its runs have nothing to do with each other (DESIGN section 3)."""
+"""A pack equals its single runs, and its runs have nothing to do with each other."""
 
 from dataclasses import replace
 
@@ -7,8 +7,9 @@ import torch
 
 from oplstm.episodes.split import Split
 from oplstm.episodes.streams import TaskStream
-from oplstm.training.pack import Device, Pack
-from tests.oplstm.training.runs import LEARNERS, run
+from oplstm.training.device import Device
+from oplstm.training.pack import Pack
+from tests.oplstm.training.runs import LEARNERS, next_tasks, run
 
 pytestmark = pytest.mark.unit
 DOUBLE = Device(dtype=torch.float64)
@@ -56,7 +57,7 @@ def test_runs_of_one_pack_draw_the_tasks_they_would_draw_alone():
     pack = Pack(runs, [str(i) for i in range(8)], DOUBLE)
     pack.keep([1, 4, 6])
     pack.restore(pack.state, 5, [0, 2, 0])
-    for batch, kept, update in zip(pack.next_tasks().support_x, (1, 4, 6), (5, 3, 5), strict=True):
+    for batch, kept, update in zip(next_tasks(pack).support_x, (1, 4, 6), (5, 3, 5), strict=True):
         alone = TaskStream(runs[kept].benchmark, kept, Split.TRAIN, torch.float64)
         torch.testing.assert_close(batch, alone.batch(update, len(batch)).support_x[0], rtol=0, atol=0)
 
@@ -158,7 +159,7 @@ def test_final_runs_draw_other_tasks_than_trials_of_the_same_seed():
 
     trial, final = Pack([run()], ["t"]), Pack([replace(run(), final=True)], ["f"])
     for ours, theirs in (
-        (trial.next_tasks(), final.next_tasks()),
+        (next_tasks(trial), next_tasks(final)),
         (trial.evaluation_tasks(Split.VALIDATION, 9), final.evaluation_tasks(Split.FINAL_VALIDATION, 9)),
     ):
         assert not set(ours.support_x.flatten().tolist()) & set(theirs.support_x.flatten().tolist())
@@ -168,7 +169,8 @@ def test_the_meta_gradient_is_clamped_run_by_run(monkeypatch):
     clipped, free = run("lstm", seed=0), run("lstm", seed=1)
     clipped = replace(clipped, grad_clip=1e-3)
     seen = []
-    monkeypatch.setattr("oplstm.training.pack.adam_step", lambda weights, grad, *rest: seen.append(grad.clone()))
+    step = "oplstm.training.update.meta_update.adam_step"
+    monkeypatch.setattr(step, lambda weights, grad, *_, **__: seen.append(grad.clone()))
     trained([clipped, free], 1)
     trained([replace(clipped, grad_clip=None), free], 1)
     with_clamp, without = seen

@@ -7,7 +7,8 @@ import math
 import pytest
 
 from oplstm.configuration import Problems, build
-from oplstm.training.run import Budget, RunConfig, build_run
+from oplstm.training.budget import Budget
+from oplstm.training.run import RunConfig, build_run
 
 pytestmark = pytest.mark.unit
 

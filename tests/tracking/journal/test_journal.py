@@ -13,7 +13,8 @@ import pytest
 
 from oplstm.errors import RequestError, WorkError
 from tests.conftest import ROOT
-from tracking.journal.journal import Journal, is_locked
+from tracking.journal.file_lock import is_locked
+from tracking.journal.journal import Journal
 
 pytestmark = pytest.mark.unit
 

@@ -18,8 +18,9 @@ import pytest
 from oplstm.errors import RequestError, WorkError
 from tests.tracking.conftest import Rest
 from tests.tracking.faulty_proxy import FaultyProxy
-from tracking.server.embedded import Server, check_reachable, ensure_server
+from tracking.server.embedded import Server, ensure_server
 from tracking.server.process import group_exists
+from tracking.server.reachability import check_reachable
 
 
 @pytest.mark.integration

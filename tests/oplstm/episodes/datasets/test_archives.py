@@ -11,8 +11,10 @@ from contextlib import closing
 
 import pytest
 
-from oplstm.episodes.datasets import archives
-from oplstm.episodes.datasets.archives import Member, TarSource, ZipSource, safe_path
+from oplstm.episodes.datasets import members, tar_source, zip_source
+from oplstm.episodes.datasets.members import Member, safe_path
+from oplstm.episodes.datasets.tar_source import TarSource
+from oplstm.episodes.datasets.zip_source import ZipSource
 from oplstm.errors import RequestError
 
 from .made_up import as_tar, as_zip
@@ -143,7 +145,7 @@ def test_a_member_given_twice_is_refused(tmp_path):
 
 
 def test_too_many_members_are_refused(tmp_path, monkeypatch):
-    monkeypatch.setattr(archives, "MAX_MEMBERS", 3)
+    monkeypatch.setattr(members, "MAX_MEMBERS", 3)
     refused(lambda: ZipSource(as_zip(PLAIN, tmp_path / "a.zip")), "more than 3 members")
     refused(lambda: TarSource(as_tar(PLAIN, tmp_path / "a.tar")), "more than 3 members")
 
@@ -184,13 +186,13 @@ def test_a_bomb_behind_the_last_member_is_refused(tmp_path):
 
 
 def test_the_total_is_bounded(tmp_path, monkeypatch):
-    monkeypatch.setattr(archives, "MAX_TOTAL_BYTES", 1000)
+    monkeypatch.setattr(members, "MAX_TOTAL_BYTES", 1000)
     refused(lambda: ZipSource(as_zip(PLAIN, tmp_path / "a.zip")), "decompression bomb")
     refused(lambda: TarSource(as_tar(PLAIN, tmp_path / "a.tar", "w")), "decompression bomb")
 
 
 def test_a_member_that_is_read_is_bounded(tmp_path, monkeypatch):
-    monkeypatch.setattr(archives, "MAX_MEMBER_BYTES", 1000)
+    monkeypatch.setattr(members, "MAX_MEMBER_BYTES", 1000)
     for source in (ZipSource(as_zip(PLAIN, tmp_path / "a.zip")), TarSource(as_tar(PLAIN, tmp_path / "a.tar"))):
         with closing(source):
             source.members()
@@ -200,14 +202,14 @@ def test_a_member_that_is_read_is_bounded(tmp_path, monkeypatch):
 
 
 def test_long_headers_of_a_tar_are_bounded(tmp_path, monkeypatch):
-    monkeypatch.setattr(archives, "MAX_HEADER_BYTES", 4096)
+    monkeypatch.setattr(tar_source, "MAX_HEADER_BYTES", 4096)
     info = tar_info("a/1.png")
     info.pax_headers = {"comment": "x" * 5000}
     refused(lambda: TarSource(tar_of(tmp_path / "a.tar", tar_info("a/0.png"), info)), "headers of more than 4096")
 
 
 def test_a_long_table_of_contents_of_a_zip_is_not_read(tmp_path, monkeypatch):
-    monkeypatch.setattr(archives, "MAX_DIRECTORY_BYTES", 100)
+    monkeypatch.setattr(zip_source, "MAX_DIRECTORY_BYTES", 100)
     refused(lambda: ZipSource(as_zip(PLAIN, tmp_path / "a.zip")), "table of contents")
 
 

@@ -5,9 +5,9 @@ import io
 
 import pytest
 
-from oplstm.episodes.datasets.archives import Member
 from oplstm.episodes.datasets.class_lists import DATASETS, SPLITS
 from oplstm.episodes.datasets.matching import match, some
+from oplstm.episodes.datasets.members import Member
 from oplstm.errors import RequestError
 
 from .made_up import files, tiny

@@ -11,7 +11,7 @@ CODE = """
 import sys
 from pathlib import Path
 import torch
-from oplstm.training.allocator import keep_freed_memory
+from oplstm.training.machine.allocator import keep_freed_memory
 
 def resident():
     return int(Path("/proc/self/statm").read_text().split()[1]) * 4096

@@ -3,10 +3,11 @@
 import pytest
 import torch
 
-from oplstm.nets.precision import arithmetic, matmul
-from oplstm.training.evaluation import training_loss
+from oplstm.nets.arithmetic import arithmetic, matmul
+from oplstm.nets.outer_product import outer_product_update
 from oplstm.training.pack import Pack
-from tests.oplstm.training.runs import LEARNERS, run
+from tests.oplstm.learners.comparison import training_loss
+from tests.oplstm.training.runs import LEARNERS, next_tasks, run
 
 pytestmark = pytest.mark.unit
 
@@ -46,7 +47,7 @@ def test_losses_and_gradients_in_bf16_are_those_in_float32_roughly(learner):
     found = {}
     for precision in ("float32", "bf16"):
         with arithmetic(precision, CPU):
-            loss = training_loss(pack.learner, pack.params(weights), pack.next_tasks())
+            loss = training_loss(pack.learner, pack.params(weights), next_tasks(pack))
             (grad,) = torch.autograd.grad(loss.sum(), weights)
         assert loss.dtype == grad.dtype == torch.float32
         found[precision] = loss, grad
@@ -57,11 +58,13 @@ def test_losses_and_gradients_in_bf16_are_those_in_float32_roughly(learner):
 
 
 def test_the_outer_products_of_op_lstm_are_rounded_too():
-    learner = Pack([run("op_lstm", normalisation="none")], ["a"]).learner
     message, value = torch.rand(1, 2, 3, 4), torch.rand(1, 2, 3, 5)
     zeros = [(torch.zeros(1, 2, 4, 5), torch.zeros(1, 2, 4))]
     with arithmetic("bf16", CPU):
-        [(update, _)] = learner._update(torch.tensor([3.0]), zeros, [message], [value])  # gamma / M = 1
+        gamma = torch.tensor([3.0])  # gamma / M = 1
+        [(update, _)] = outer_product_update(
+            zeros, [message], [value], gamma=gamma, normalisation="none", update_bias=False
+        )
     assert torch.equal(update, (message.bfloat16().mT @ value.bfloat16()).float())
 
 

@@ -6,8 +6,8 @@ import torch
 from oplstm.episodes.sine import SineTasks
 from oplstm.episodes.split import Split
 from oplstm.episodes.streams import TaskStream
-from oplstm.training.task_feed import TaskFeed
-from oplstm.training.task_groups import TaskGroups
+from oplstm.training.update.task_feed import TaskFeed
+from oplstm.training.update.task_groups import TaskGroups
 
 pytestmark = pytest.mark.unit
 

@@ -5,9 +5,12 @@ same pack, resumed or not, has the same blocks.
 """
 
 from collections.abc import Callable, Iterator
+from typing import Annotated
 
 import torch
 from torch import Tensor
+
+from oplstm.shape import Shape
 
 SAVED_AT_ONCE = 64 << 20
 """Bytes that the graph of a block keeps until its backward pass: it bounds memory too."""
@@ -18,7 +21,7 @@ Such small tensors cost their kernel calls, so OP-LSTM's 64 runs on sine are the
 """
 
 
-def saved_bytes(forward: Callable[[], object], weights: Tensor) -> list[int]:
+def saved_bytes(forward: Callable[[], object], weights: Annotated[Tensor, Shape("rows P")]) -> list[int]:
     """Bytes of each tensor, other than views of ``weights``, that autograd saves in ``forward``."""
     found: dict[int, int] = {}
     own = weights.untyped_storage().data_ptr()

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from oplstm.episodes.episode import Episode
-from oplstm.training.task_groups import TaskGroups
+from oplstm.training.update.task_groups import TaskGroups
 
 pytestmark = pytest.mark.unit
 

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from oplstm.training.adam import AdamMoments, adam_step
+from oplstm.training.update.adam import AdamMoments, adam_step
 
 pytestmark = pytest.mark.unit
 
@@ -26,7 +26,8 @@ def train(grads, alive=None):
     lr = torch.tensor(LR, dtype=torch.float64).unsqueeze(1)
     for step, grad in enumerate(grads):
         mask = torch.ones(R, 1, dtype=torch.bool) if alive is None else alive(step)
-        adam_step(weights, grad.clone(), moments, lr, torch.full((R, 1), step + 1.0, dtype=torch.float64), mask)
+        steps = torch.full((R, 1), step + 1.0, dtype=torch.float64)
+        adam_step(weights, grad.clone(), moments, lr=lr, steps=steps, alive=mask)
         history.append(weights.clone())
     return torch.stack(history)
 
@@ -58,7 +59,8 @@ def test_the_step_happens_in_place_and_leaves_no_graph():
     weights = torch.ones(1, 2, requires_grad=True)
     same = weights.detach()
     moments = AdamMoments.zeros(same)
-    adam_step(weights, torch.ones(1, 2), moments, torch.tensor([[0.1]]), torch.tensor([[1.0]]), torch.tensor([[True]]))
+    lr, steps, alive = torch.tensor([[0.1]]), torch.tensor([[1.0]]), torch.tensor([[True]])
+    adam_step(weights, torch.ones(1, 2), moments, lr=lr, steps=steps, alive=alive)
     assert same.tolist() == [[pytest.approx(0.9)] * 2]
     assert weights.grad_fn is None
     assert moments.first.abs().sum() > 0

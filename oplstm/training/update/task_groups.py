@@ -1,11 +1,13 @@
 """Meta-batches of different sizes in one tensor: the tasks of every run in groups of one size."""
 
 from collections.abc import Sequence
+from typing import Annotated
 
 import torch
 from torch import Tensor
 
 from oplstm.episodes.episode import Episode
+from oplstm.shape import Shape
 
 MOST_PADDING = 1.1
 """Tasks computed for each task wanted, at most: larger groups repeat tasks, smaller ones the weights of their run."""
@@ -38,8 +40,8 @@ class TaskGroups:
     def _padded(self, group: int) -> int:
         return sum(-(-size // group) * group for size in self.sizes)
 
-    def split(self, batches: Episode) -> Episode:
-        """Meta-batches of one run, ``(W, B, ...)``, each as its groups ``(W, n, g, ...)``."""
+    def split(self, batches: Annotated[Episode, Shape("W B")]) -> Annotated[Episode, Shape("W n g")]:
+        """Meta-batches of one run, each as its groups."""
         count = batches.task_count
         groups = -(-count // self.size)
         places = None if count == groups * self.size else torch.arange(groups * self.size) % count
@@ -50,16 +52,16 @@ class TaskGroups:
 
         return batches.mapped(grouped)
 
-    def repeat(self, values: Tensor) -> Tensor:
-        """What belongs to runs, ``(R, ...)``, for each of their groups: ``(G, ...)``."""
+    def repeat(self, values: Annotated[Tensor, Shape("R *rest")]) -> Annotated[Tensor, Shape("G *rest")]:
+        """What belongs to runs, for each of their groups."""
         if not self._ragged:
             return values
         # not index_select, whose gradient adds in an order that a GPU does not keep
         rows = zip(values.unbind(0), self._groups, strict=True)
         return torch.cat([row.expand(count, *row.shape) for row, count in rows])
 
-    def sum(self, values: Tensor) -> Tensor:
-        """What groups have, ``(G, ...)``, added up for each run: ``(R, ...)``."""
+    def sum(self, values: Annotated[Tensor, Shape("G *rest")]) -> Annotated[Tensor, Shape("R *rest")]:
+        """What groups have, added up for each run."""
         return torch.stack([part.sum(0) for part in values.split(self._groups)]) if self._ragged else values
 
     def per_group(self, values: Sequence[int]) -> list[int]:

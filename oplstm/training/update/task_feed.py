@@ -1,12 +1,14 @@
 """The meta-batches of a pack's coming updates, kept on its device so that an update waits for no host."""
 
 from collections.abc import Sequence
+from typing import Annotated
 
 import torch
 
 from oplstm.episodes.episode import Episode, stack_runs
 from oplstm.episodes.streams import TaskStream
-from oplstm.training.task_groups import TaskGroups
+from oplstm.shape import Shape
+from oplstm.training.update.task_groups import TaskGroups
 
 
 class TaskFeed:
@@ -46,18 +48,18 @@ class TaskFeed:
                 there.copy_(part, non_blocking=True)
         self._place.zero_()
 
-    def _of_run(self, stream: TaskStream, update: int, size: int) -> Episode:
-        """The window of one run, ``(W, n, g, ...)``."""
+    def _of_run(self, stream: TaskStream, update: int, size: int) -> Annotated[Episode, Shape("W n g")]:
+        """The window of one run."""
         tasks = stream.tasks(update * size, self.length * size)
         return self._groups.split(tasks.mapped(lambda part: part.view(self.length, size, *part.shape[2:])))
 
-    def batch(self) -> Episode:
-        """The coming meta-batches ``(G, g, ...)``, their images yet to be gathered."""
+    def batch(self) -> Annotated[Episode, Shape("G g")]:
+        """The coming meta-batches, their images yet to be gathered."""
         if self._window is None:
             raise RuntimeError("prepare comes before batch")
         return self._window.mapped(lambda part: part.index_select(0, self._place)[0])
 
-    def take(self) -> Episode:
+    def take(self) -> Annotated[Episode, Shape("G g")]:
         """``batch``, and move on to the next; work of the device alone."""
         batch = self.batch()
         self._place += 1

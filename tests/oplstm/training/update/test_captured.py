@@ -5,8 +5,9 @@ from dataclasses import replace
 import pytest
 import torch
 
-from oplstm.training.captured import Captured
-from oplstm.training.pack import Device, Pack
+from oplstm.training.device import Device
+from oplstm.training.pack import Pack
+from oplstm.training.update.captured import Captured
 from tests.oplstm.training.runs import LEARNERS, run
 
 pytestmark = pytest.mark.unit

@@ -3,10 +3,12 @@
 import pytest
 import torch
 
-from oplstm.training import blocks as module
-from oplstm.training.blocks import SAVED_AT_ONCE, TENSOR_AT_ONCE, blocks, saved_bytes, tasks_at_once
-from oplstm.training.pack import Device, Pack
-from tests.oplstm.training.runs import LEARNERS, run
+from oplstm.training.device import Device
+from oplstm.training.pack import Pack
+from oplstm.training.update import blocks as module
+from oplstm.training.update.blocks import SAVED_AT_ONCE, TENSOR_AT_ONCE, blocks, saved_bytes, tasks_at_once
+from oplstm.training.update.meta_update import MetaUpdate
+from tests.oplstm.training.runs import LEARNERS, next_tasks, run
 
 pytestmark = pytest.mark.unit
 DOUBLE = Device(dtype=torch.float64)
@@ -14,8 +16,8 @@ DOUBLE = Device(dtype=torch.float64)
 
 def gradients(runs, at_once):
     pack = Pack(runs, [str(i) for i in range(len(runs))], DOUBLE)
-    batch, pack._at_once = pack.next_tasks(), at_once
-    return pack._gradients(batch)
+    pack.meta_update.at_once = at_once
+    return pack.meta_update.gradients(next_tasks(pack))
 
 
 @pytest.mark.parametrize("loss_on", ["last", "every"])
@@ -49,7 +51,7 @@ def test_the_graph_of_a_block_keeps_no_more_than_the_bound(monkeypatch):
     monkeypatch.setattr(module, "SAVED_AT_ONCE", 20_000)
     monkeypatch.setattr(module, "TENSOR_AT_ONCE", 0)
     pack = Pack([run("maml", seed=i, meta_batch_size=3) for i in range(9)], [str(i) for i in range(9)], DOUBLE)
-    seen, whole = [], Pack._losses
+    seen, whole = [], MetaUpdate._losses
 
     def counted(self, weights, *rest):
         kept = []
@@ -57,7 +59,7 @@ def test_the_graph_of_a_block_keeps_no_more_than_the_bound(monkeypatch):
         return kept[0]
 
     pack.step()
-    monkeypatch.setattr(Pack, "_losses", counted)
+    monkeypatch.setattr(MetaUpdate, "_losses", counted)
     pack.step()
     assert len(seen) > 1
     assert max(seen) <= 20_000 < 2 * max(seen)
@@ -92,4 +94,4 @@ def test_a_pack_has_the_same_blocks_when_it_is_restored():
         pack.step()
     again.restore(pack.state, 2, pack.joined)
     again.step()
-    assert again._at_once == pack._at_once > 1
+    assert again.meta_update.at_once == pack.meta_update.at_once > 1

@@ -10,10 +10,11 @@ from typing import NamedTuple
 
 import torch
 
-from oplstm.training.captured import EAGER_CALLS
-from oplstm.training.memory import PeakMemory, give_back_freed, predicted_memory
-from oplstm.training.pack import Device, Pack
+from oplstm.training.device import Device
+from oplstm.training.machine.memory import PeakMemory, give_back_freed, predicted_memory
+from oplstm.training.pack import Pack
 from oplstm.training.run import RunConfig
+from oplstm.training.update.captured import EAGER_CALLS
 
 LARGEST = 256
 GAIN = 1.1

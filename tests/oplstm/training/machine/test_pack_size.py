@@ -6,9 +6,10 @@ import sys
 import pytest
 import torch
 
-from oplstm.training import pack_size
-from oplstm.training.pack import Device, parameter_count
-from oplstm.training.pack_size import LARGEST, Decision, Measured, decide, predicted_bytes, probe
+from oplstm.training.device import Device
+from oplstm.training.machine import pack_size
+from oplstm.training.machine.pack_size import LARGEST, Decision, Measured, decide, predicted_bytes, probe
+from oplstm.training.parameters import parameter_count
 from tests.oplstm.training.runs import run
 
 pytestmark = pytest.mark.unit

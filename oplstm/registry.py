@@ -1,0 +1,111 @@
+"""Names and what they stand for: what ships, imported when it is first asked for, and what other packages add."""
+
+import importlib
+import re
+from collections.abc import Container, Iterator, Mapping
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from oplstm.errors import RequestError
+
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint
+
+T = TypeVar("T")
+
+NAME = re.compile(r"[a-z][a-z0-9_]{0,63}")
+"""What a name must match: it stands in job files, in tags and in paths."""
+
+
+class Registry(Mapping[str, T]):
+    """Entries by name. Knowing the names imports nothing; an entry is imported when it is looked up.
+
+    Beside what ships there is what ``register`` adds, for this process, and what installed packages declare as entry
+    points, for every process::
+
+        [project.entry-points."oplstm.learners"]
+        my_method = "my_package.my_method:MyMethod"
+
+    An entry with an attribute ``name`` must carry the one it is registered under, because files hold that one.
+
+    Looking for entry points, or importing one, raises a RequestError where a package declares something impossible; a
+    name that ships is found without looking.
+
+    Args:
+        kind: What an entry is called in messages, such as ``learner``.
+        group: Of the entry points.
+        shipped: ``module:attribute`` by name.
+    """
+
+    def __init__(self, kind: str, group: str, shipped: Mapping[str, str]) -> None:
+        self._kind, self._group = kind, group
+        self._shipped = dict(shipped)
+        self._registered: dict[str, T] = {}
+        self._declared: dict[str, EntryPoint] | None = None
+
+    def register(self, name: str, entry: T) -> None:
+        """Add an entry in this process.
+
+        Raises:
+            ValueError: The name is impossible or taken, or the entry carries another.
+        """
+        if problem := self._name_problem(name, self._declared or ()) or _other_name(name, entry):
+            raise ValueError(problem)
+        self._registered[name] = entry
+
+    def __getitem__(self, name: str) -> T:
+        if name in self._shipped:
+            module, _, attribute = self._shipped[name].partition(":")
+            shipped: T = getattr(importlib.import_module(module), attribute)
+            return shipped
+        if name in self._registered:
+            return self._registered[name]
+        return self._imported(self._outside()[name])
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._shipped or name in self._registered or name in self._outside()
+
+    def __iter__(self) -> Iterator[str]:
+        return iter([*self._shipped, *self._registered, *self._outside()])
+
+    def __len__(self) -> int:
+        return len(list(iter(self)))
+
+    def _outside(self) -> "dict[str, EntryPoint]":
+        """The entry points of installed packages, looked for once."""
+        if self._declared is None:
+            from importlib.metadata import entry_points  # 20 ms, for those who ask for what ships
+
+            found: dict[str, EntryPoint] = {}
+            for point in entry_points(group=self._group):
+                if problem := self._name_problem(point.name, found):
+                    raise RequestError(f"{self._described(point)}: {problem}")
+                found[point.name] = point
+            self._declared = found
+        return self._declared
+
+    def _imported(self, point: "EntryPoint") -> T:
+        try:
+            entry: T = point.load()
+        except Exception as error:  # somebody else's module may raise anything
+            raise RequestError(
+                f"{self._described(point)} cannot be imported ({type(error).__name__}: {error}); "
+                f"mend or uninstall that package"
+            ) from error
+        if problem := _other_name(point.name, entry):
+            raise RequestError(f"{self._described(point)}: {problem}")
+        return entry
+
+    def _name_problem(self, name: str, outside: Container[str]) -> str | None:
+        if not NAME.fullmatch(name):
+            return f"its name must match {NAME.pattern}, got {name!r}"
+        taken = name in self._shipped or name in self._registered or name in outside
+        return f"there is a {self._kind} {name!r} already" if taken else None
+
+    def _described(self, point: "EntryPoint") -> str:
+        package = f"{point.dist.name} {point.dist.version}" if point.dist else "a package"
+        return f"the {self._kind} {point.name!r} of {package} ({point.value})"
+
+
+def _other_name(name: str, entry: Any) -> str | None:
+    own = getattr(entry, "name", name)
+    return None if own == name else f"it must be registered under its own name {own!r}, got {name!r}"

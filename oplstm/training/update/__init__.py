@@ -1,0 +1,1 @@
+"""One meta-update of every run of a pack: its tasks, its gradients and the step."""
