@@ -1,4 +1,4 @@
-"""Links into the MLflow UI that show something, and experiments that the UI shows as what they are.
+"""Links into the MLflow UI that show something.
 
 MLflow 3's own views hide metric columns, and a bare link to an experiment opens an overview of language-model
 traces. Two things of its UI mend that: the URL parameter `workflowType`, and shared views, whose state (filter,
@@ -22,34 +22,6 @@ _FIRST_COLUMNS: Final = ("val/loss", "val/accuracy")
 _LAST_COLUMNS: Final = ("val/ci95", "train/loss", "tasks_seen")
 _MAX_PARAM_COLUMNS: Final = 10
 _COLUMN_WIDTH: Final = 96  # pixels
-_EXPERIMENT_TAGS: Final = {
-    "mlflow.experimentKind": "custom_model_development",
-    "mlflow.note.content": (
-        "Few-shot meta-learning runs of oplstm. A sweep is a run whose children are its trials; "
-        "`val/best` is what trials are compared by. Metrics are described in docs/metrics.md."
-    ),
-}
-
-
-def prepare_experiment(client: "MlflowClient", name: str) -> str:
-    """The id of the experiment `name`, which is made, or brought back from the bin, if need be."""
-    experiment = client.get_experiment_by_name(name)
-    if experiment is None:
-        try:
-            experiment_id = str(client.create_experiment(name, tags=_EXPERIMENT_TAGS))
-        except Exception as error:
-            if error_code(error) != "RESOURCE_ALREADY_EXISTS":
-                raise
-            experiment = client.get_experiment_by_name(name)  # made by another process just now
-            if experiment is None:
-                raise
-    if experiment is not None:
-        if experiment.lifecycle_stage == "deleted":
-            client.restore_experiment(experiment.experiment_id)
-        experiment_id = str(experiment.experiment_id)
-    if not experiment_id:
-        raise ConnectionError(f"the server's answer about experiment {name!r} names no experiment")
-    return experiment_id
 
 
 def sweep_url(base_uri: str, experiment_id: str, *, sweep_key: str, metric: str, ascending: bool) -> str:

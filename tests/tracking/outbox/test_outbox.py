@@ -63,7 +63,7 @@ def test_odd_but_legal_content(rest: Rest, journal_path: Path, unique: str) -> N
     with Journal(journal_path) as journal:
         journal.append(
             [
-                records.create_run(
+                records.CreateRun(
                     key,
                     name="a näme",
                     parent_key=None,
@@ -72,11 +72,11 @@ def test_odd_but_legal_content(rest: Rest, journal_path: Path, unique: str) -> N
                     params=params,
                     start_time=START,
                 ),
-                records.points(key, step=1, metrics={"val/loss": float("nan"), "val/ci95": 0.5}, timestamp=START),
-                records.points(key, step=2, metrics={"val/loss": float("inf")}, timestamp=START),
-                records.artifact(key, path="model", folder="models/best"),
-                records.artifact(key, path="model/weights.bin", folder=""),
-                records.tags(key, {"t000": "new"}),
+                records.Points(key, step=1, metrics={"val/loss": float("nan"), "val/ci95": 0.5}, timestamp=START),
+                records.Points(key, step=2, metrics={"val/loss": float("inf")}, timestamp=START),
+                records.Artifact(key, path="model", folder="models/best"),
+                records.Artifact(key, path="model/weights.bin", folder=""),
+                records.Tags(key, {"t000": "new"}),
             ]
         )
     ship(journal_path, rest.uri)
@@ -96,12 +96,12 @@ def test_new_records_arrive_within_a_second_and_waiting_costs_nothing(
 ) -> None:
     key = f"{unique}/run"
     with Journal(journal_path) as journal, Outbox(journal_path, rest.uri) as outbox:
-        journal.append([run(key, None, unique, 0)])
+        write(journal, run(key, None, unique, 0))
         assert outbox.flush(30) == 0
         latencies = []
         for step in range(4):
             time.sleep(0.3)
-            journal.append([records.points(key, step=step, metrics={"val/loss": 1.0}, timestamp=START)])
+            write(journal, records.Points(key, step=step, metrics={"val/loss": 1.0}, timestamp=START))
             started = time.monotonic()
             wait_until(lambda: outbox.pending() == 0)
             latencies.append(time.monotonic() - started)
@@ -114,10 +114,10 @@ def test_new_records_arrive_within_a_second_and_waiting_costs_nothing(
 def test_a_resumed_run_is_running_again(rest: Rest, journal_path: Path, unique: str) -> None:
     key = f"{unique}/run"
     with Journal(journal_path) as journal:
-        journal.append([run(key, None, unique, 0), records.end_run(key, status="KILLED", end_time=START + 5)])
+        write(journal, run(key, None, unique, 0), records.EndRun(key, status="KILLED", end_time=START + 5))
         ship(journal_path, rest.uri)
         assert rest.runs(unique)[key][0]["info"]["status"] == "KILLED"
-        journal.append([records.reopen_run(key)])
+        write(journal, records.ReopenRun(key))
         ship(journal_path, rest.uri)
         assert rest.runs(unique)[key][0]["info"]["status"] == "RUNNING"
 
@@ -129,14 +129,14 @@ def test_what_is_refused_for_good_is_put_aside_and_the_rest_goes_on(
     again = run(key, None, unique, 0) | {"params": {"lr": "another", "new": "1"}}
     bad_names = {f"fine{number}": float(number) for number in range(30)} | {"not?allowed": 1.0}
     with Journal(journal_path) as journal:
-        journal.append([run(key, None, unique, 0), again])
-        journal.append([records.points(key, step=1, metrics={}, timestamp=START) | {"metrics": bad_names}])
-        journal.append([{"kind": "track", "op": "from-the-future", "key": key}])
-        journal.append([records.points(key, step=1, metrics={}, timestamp=START) | {"step": None}])
-        journal.append([records.points(f"{unique}/nobody", step=1, metrics={"val/loss": 1.0}, timestamp=START)])
-        journal.append([records.artifact(key, path="gone.txt", folder="")])
-        journal.append([records.learning_curve(key, points=[], metric="val/loss", title="") | {"points": [1]}])
-        journal.append([records.points(key, step=2, metrics={"val/loss": 0.25}, timestamp=START)])
+        write(journal, run(key, None, unique, 0), again)
+        write(journal, records.Points(key, step=1, metrics={}, timestamp=START) | {"metrics": bad_names})
+        write(journal, {"kind": "track", "op": "from-the-future", "key": key})
+        write(journal, records.Points(key, step=1, metrics={}, timestamp=START) | {"step": None})
+        write(journal, records.Points(f"{unique}/nobody", step=1, metrics={"val/loss": 1.0}, timestamp=START))
+        write(journal, records.Artifact(key, path="gone.txt", folder=""))
+        write(journal, records.LearningCurve(key, points=[], metric="val/loss", title="") | {"points": [1]})
+        write(journal, records.Points(key, step=2, metrics={"val/loss": 0.25}, timestamp=START))
     ship(journal_path, rest.uri)
     (stored,) = rest.runs(unique)[key]
     assert texts(stored, "params") == {"lr": "0.1", "trial": "0", "new": "1"}
@@ -151,12 +151,12 @@ def test_what_is_refused_for_good_is_put_aside_and_the_rest_goes_on(
 def test_a_run_that_the_user_deleted_stays_deleted(rest: Rest, journal_path: Path, unique: str) -> None:
     one, other = f"{unique}/one", f"{unique}/other"
     with Journal(journal_path) as journal:
-        journal.append([run(one, None, unique, 0), run(other, None, unique, 1)])
+        write(journal, run(one, None, unique, 0), run(other, None, unique, 1))
         outbox = ship(journal_path, rest.uri)
         rest.post("runs/delete", run_id=outbox.run_id(one))
         for step in range(300):
             for key in (one, other):
-                journal.append([records.points(key, step=step, metrics={"val/loss": 1.0}, timestamp=START)])
+                write(journal, records.Points(key, step=step, metrics={"val/loss": 1.0}, timestamp=START))
         ship(journal_path, rest.uri)
     assert list(rest.runs(unique)) == [other]
     assert len(rest.history(rest.runs(unique)[other][0], "val/loss")) == 300
@@ -220,7 +220,7 @@ def test_a_cursor_of_another_journal_is_not_believed(rest: Rest, journal_path: P
 def test_ten_thousand_points_ship_at_a_thousand_a_second(rest: Rest, journal_path: Path, unique: str) -> None:
     keys = [f"{unique}/trial-{number:04d}" for number in range(10)]
     with Journal(journal_path) as journal:
-        journal.append([run(key, None, unique, 0) for key in keys])
+        write(journal, run(key, None, unique, 0) for key in keys)
         with Outbox(journal_path, rest.uri) as outbox:
             assert outbox.flush(30) == 0
             rates = []
@@ -228,8 +228,8 @@ def test_ten_thousand_points_ship_at_a_thousand_a_second(rest: Rest, journal_pat
                 for step in range(500):
                     for key in keys:
                         metrics = {"val/loss": 1 / (1 + step)}
-                        point = records.points(key, step=step + 500 * half, metrics=metrics, timestamp=START + step)
-                        journal.append([point])
+                        point = records.Points(key, step=step + 500 * half, metrics=metrics, timestamp=START + step)
+                        write(journal, point)
                 started = time.monotonic()
                 assert outbox.flush(60) == 0
                 rates.append(5000 / (time.monotonic() - started))

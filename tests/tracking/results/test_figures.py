@@ -90,6 +90,6 @@ def test_any_points_can_be_drawn(points: list[dict[str, Any]]) -> None:
 
 def test_points_that_came_through_the_journal_can_be_drawn(drawn: list[Figure]) -> None:
     points = [*POINTS[:5], {"update": 2500, "val/loss": math.nan, "train/loss": math.inf}]
-    record = records.learning_curve("k", points=points, metric="val/loss", title="")
+    record = records.LearningCurve("k", points=points, metric="val/loss", title="")
     figures.learning_curve(record["points"], record["metric"], record["title"])
     assert drawn[0].axes[0].get_lines()[-1].get_xdata()[0] == 2000

@@ -18,7 +18,7 @@ from tracking.server.client import connect
 def final(key: str, experiment: str, *, metrics: dict[str, float], start: float = START, **tags: str) -> list[Any]:
     labels = {"kind": "final", "benchmark": "sine", "shots": "5", "learner": "lstm", "mode": "batched"} | tags
     return [
-        records.create_run(
+        records.CreateRun(
             key,
             name=key.rpartition("/")[2],
             parent_key=None,
@@ -27,7 +27,7 @@ def final(key: str, experiment: str, *, metrics: dict[str, float], start: float 
             params={},
             start_time=start,
         ),
-        records.points(key, step=1, metrics=metrics, timestamp=START),
+        records.Points(key, step=1, metrics=metrics, timestamp=START),
     ]
 
 
