@@ -11,7 +11,7 @@ from tracking.outbox import records
 START = 1_700_000_000.125
 
 
-def write(journal: Journal, *group: records.TrackRecord | dict[str, Any]) -> None:
+def write(journal: Journal, *group: records.Record | dict[str, Any]) -> None:
     """Append one group of records, those of a sweep's own as plain data."""
     journal.append([record if isinstance(record, dict) else record.encode() for record in group])
 
@@ -24,7 +24,7 @@ def write_sweep(path: Path, word: str, *, trials: int = 3, steps: int = 40) -> N
             write(journal, *group)
 
 
-def groups(word: str, *, trials: int, steps: int) -> Iterator[list[records.TrackRecord | dict[str, Any]]]:
+def groups(word: str, *, trials: int, steps: int) -> Iterator[list[records.Record | dict[str, Any]]]:
     sweep = f"{word}/sweep"
     yield [{"kind": "sweep"}, run(sweep, None, word, 0)]
     keys = [f"{word}/trial-{number:04d}" for number in range(trials)]

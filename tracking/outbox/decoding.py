@@ -8,7 +8,7 @@ from tracking.outbox import records
 _Wanted = dict[str, type | tuple[type, ...]]
 
 _NUMBER: Final = (int, float)
-_FIELDS: Final[dict[type[records.TrackRecord], _Wanted]] = {
+_FIELDS: Final[dict[type[records.Record], _Wanted]] = {
     records.CreateRun: {
         "name": str,
         "parent_key": (str, type(None)),
@@ -27,7 +27,7 @@ _FIELDS: Final[dict[type[records.TrackRecord], _Wanted]] = {
 _KINDS: Final = {kind.op: kind for kind in _FIELDS}
 
 
-def decode(data: JsonObject) -> records.TrackRecord:
+def decode(data: JsonObject) -> records.Record:
     """The record; what else stands in `data`, such as an event of version 1, is passed over.
 
     Raises:

@@ -3,7 +3,7 @@
 import math
 from typing import Literal, NamedTuple
 
-from tracking.outbox.records import CreateRun, Points, Tags, TrackRecord
+from tracking.outbox.records import CreateRun, Points, Record, Tags
 
 
 class Entity(NamedTuple):
@@ -16,7 +16,7 @@ class Entity(NamedTuple):
     timestamp: int = 0  # milliseconds
 
 
-def entities(record: TrackRecord) -> list[Entity]:
+def entities(record: Record) -> list[Entity]:
     """The params, tags and metric values in a record."""
     match record:
         case Points():

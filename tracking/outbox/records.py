@@ -29,7 +29,7 @@ _END_STATUSES: Final = get_args(EndStatus)
 
 
 @dataclass(frozen=True, slots=True)
-class TrackRecord:
+class Record:
     """What happens to one run.
 
     Attributes:
@@ -48,7 +48,7 @@ class TrackRecord:
 
 
 @dataclass(frozen=True, slots=True)
-class CreateRun(TrackRecord):
+class CreateRun(Record):
     """A run comes into being; its parent, if it has one, was created before it.
 
     Attributes:
@@ -70,7 +70,7 @@ class CreateRun(TrackRecord):
     start_time: float
 
     def __post_init__(self) -> None:
-        TrackRecord.__post_init__(self)
+        Record.__post_init__(self)
         if self.parent_key is not None:
             checked_key(self.parent_key)
         checked_experiment(self.experiment)
@@ -82,7 +82,7 @@ class CreateRun(TrackRecord):
     def encode(self) -> dict[str, Json]:
         """The record as it stands in a journal."""
         return {
-            **TrackRecord.encode(self),
+            **Record.encode(self),
             "name": self.name,
             "parent_key": self.parent_key,
             "experiment": self.experiment,
@@ -93,7 +93,7 @@ class CreateRun(TrackRecord):
 
 
 @dataclass(frozen=True, slots=True)
-class Points(TrackRecord):
+class Points(Record):
     """Metric values of one meta-update.
 
     Attributes:
@@ -109,15 +109,16 @@ class Points(TrackRecord):
     timestamp: float
 
     def __post_init__(self) -> None:
-        TrackRecord.__post_init__(self)
+        Record.__post_init__(self)
         checked_time(self.timestamp)
-        values = {checked_name(name): _number(name, value) for name, value in self.metrics.items()}
-        object.__setattr__(self, "metrics", values)
+        for name in self.metrics:
+            checked_name(name)
+        object.__setattr__(self, "metrics", _numbers(self.metrics))
 
     def encode(self) -> dict[str, Json]:
         """The record as it stands in a journal."""
         return {
-            **TrackRecord.encode(self),
+            **Record.encode(self),
             "step": self.step,
             "metrics": _jsonable(self.metrics),
             "timestamp": self.timestamp,
@@ -125,23 +126,23 @@ class Points(TrackRecord):
 
 
 @dataclass(frozen=True, slots=True)
-class Tags(TrackRecord):
+class Tags(Record):
     """Set tags; a tag that is there already gets the new value."""
 
     op = "tags"
     tags: Mapping[str, str]
 
     def __post_init__(self) -> None:
-        TrackRecord.__post_init__(self)
+        Record.__post_init__(self)
         object.__setattr__(self, "tags", _texts(self.tags, MAX_TAG))
 
     def encode(self) -> dict[str, Json]:
         """The record as it stands in a journal."""
-        return {**TrackRecord.encode(self), "tags": self.tags}
+        return {**Record.encode(self), "tags": self.tags}
 
 
 @dataclass(frozen=True, slots=True)
-class Artifact(TrackRecord):
+class Artifact(Record):
     """Upload a file, or what is in a directory.
 
     Attributes:
@@ -155,17 +156,17 @@ class Artifact(TrackRecord):
     folder: str
 
     def __post_init__(self) -> None:
-        TrackRecord.__post_init__(self)
+        Record.__post_init__(self)
         checked_place(self.path, top=False)
         checked_place(self.folder, top=True)
 
     def encode(self) -> dict[str, Json]:
         """The record as it stands in a journal."""
-        return {**TrackRecord.encode(self), "path": self.path, "folder": self.folder}
+        return {**Record.encode(self), "path": self.path, "folder": self.folder}
 
 
 @dataclass(frozen=True, slots=True)
-class LearningCurve(TrackRecord):
+class LearningCurve(Record):
     """Draw the learning curve when it is shipped and upload it as `learning_curve.png`.
 
     Attributes:
@@ -181,18 +182,17 @@ class LearningCurve(TrackRecord):
     title: str
 
     def __post_init__(self) -> None:
-        TrackRecord.__post_init__(self)
-        rows = tuple({name: _number(name, value) for name, value in point.items()} for point in self.points)
-        object.__setattr__(self, "points", rows)
+        Record.__post_init__(self)
+        object.__setattr__(self, "points", tuple(map(_numbers, self.points)))
 
     def encode(self) -> dict[str, Json]:
         """The record as it stands in a journal."""
         rows = [_jsonable(point) for point in self.points]
-        return {**TrackRecord.encode(self), "points": rows, "metric": self.metric, "title": self.title}
+        return {**Record.encode(self), "points": rows, "metric": self.metric, "title": self.title}
 
 
 @dataclass(frozen=True, slots=True)
-class EndRun(TrackRecord):
+class EndRun(Record):
     """The run has ended, at `end_time` in unix seconds."""
 
     op = "end_run"
@@ -201,18 +201,18 @@ class EndRun(TrackRecord):
     end_time: float
 
     def __post_init__(self) -> None:
-        TrackRecord.__post_init__(self)
+        Record.__post_init__(self)
         checked_time(self.end_time)
         if self.status not in _END_STATUSES:
             raise ValueError(f"a run ends as one of {', '.join(_END_STATUSES)}, not as {self.status!r}")
 
     def encode(self) -> dict[str, Json]:
         """The record as it stands in a journal."""
-        return {**TrackRecord.encode(self), "status": self.status, "end_time": self.end_time}
+        return {**Record.encode(self), "status": self.status, "end_time": self.end_time}
 
 
 @dataclass(frozen=True, slots=True)
-class ReopenRun(TrackRecord):
+class ReopenRun(Record):
     """The run, which had ended, goes on."""
 
     op = "reopen_run"
@@ -222,11 +222,11 @@ def _texts(values: Mapping[str, Scalar], limit: int) -> dict[str, str]:
     return {checked_name(name): text(value, limit) for name, value in values.items()}
 
 
-def _number(name: str, value: float | str) -> float:
+def _numbers(values: Mapping[str, float]) -> dict[str, float]:
     try:
-        return float(value)  # a journal holds nan and inf as text
+        return {name: float(value) for name, value in values.items()}  # a journal holds nan and inf as text
     except (TypeError, ValueError, OverflowError):
-        raise ValueError(f"{name} is not a number but {value!r}") from None
+        raise ValueError(f"not all values are numbers: {dict(values)!r}") from None
 
 
 def _jsonable(values: Mapping[str, float]) -> dict[str, float | str]:

@@ -12,7 +12,7 @@ from tracking.outbox.decoding import decode
 from tracking.outbox.entities import Entity, entities
 from tracking.outbox.inside import CannotUpload
 from tracking.outbox.keyed_runs import KeyedRuns
-from tracking.outbox.records import Artifact, CreateRun, EndRun, LearningCurve, ReopenRun, TrackRecord
+from tracking.outbox.records import Artifact, CreateRun, EndRun, LearningCurve, Record, ReopenRun
 from tracking.outbox.refusals import Refusal
 from tracking.outbox.uploads import upload
 from tracking.server.client import is_final, is_missing, one_line
@@ -113,7 +113,7 @@ class Shipper:
         if self._closing.is_set():
             raise Closed
 
-    def _refuse_record(self, record: TrackRecord, reason: str) -> None:
+    def _refuse_record(self, record: Record, reason: str) -> None:
         self._refuse(Refusal(record.key, record.op, reason))
 
     def _ensure(self, record: CreateRun) -> None:

@@ -81,11 +81,6 @@ def share_sweep_view(
     return _experiment_url(base_uri, experiment_id, {"viewStateShareKey": key})
 
 
-def run_url(base_uri: str, experiment_id: str, run_id: str) -> str:
-    """Link to one run."""
-    return f"{base_uri.rstrip('/')}/#/experiments/{experiment_id}/runs/{run_id}?{urlencode(_TRAINING)}"
-
-
 def _experiment_url(base_uri: str, experiment_id: str, query: dict[str, str]) -> str:
     text = urlencode(query | _TRAINING, quote_via=quote, safe="")
     return f"{base_uri.rstrip('/')}/#/experiments/{experiment_id}/runs?{text}"

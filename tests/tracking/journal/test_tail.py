@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.tracking.sweep_records import write
 from tracking.journal import tail as journal_tail
 from tracking.journal.journal import Journal
 from tracking.journal.tail import JournalTail

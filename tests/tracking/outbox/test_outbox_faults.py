@@ -11,7 +11,7 @@ import pytest
 
 from tests.tracking.conftest import Rest
 from tests.tracking.faulty_proxy import FaultyProxy, answer_json, wait_until
-from tests.tracking.sweep_records import START, check_sweep, groups, run, write_sweep
+from tests.tracking.sweep_records import START, check_sweep, groups, run, write, write_sweep
 from tracking.journal.journal import Journal
 from tracking.outbox import records
 from tracking.outbox.outbox import Outbox

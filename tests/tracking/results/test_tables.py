@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from tests.tracking.conftest import Rest
-from tests.tracking.sweep_records import START
+from tests.tracking.sweep_records import START, write
 from tracking.journal.journal import Journal
 from tracking.outbox import records
 from tracking.outbox.outbox import Outbox
@@ -86,7 +86,7 @@ def test_ours_are_the_newest_finals_with_a_result(rest: Rest, journal_path: Path
             final(f"{unique}/op", unique, metrics={"final/test_loss": 0.2}, learner="op_lstm", mode="", shots="10"),
             final(f"{unique}/by-default", unique, metrics=full, mode="", shots="20"),
         ):
-            journal.append(group)
+            write(journal, *group)
     with Outbox(journal_path, rest.uri) as outbox:
         assert outbox.flush(60) == 0, outbox.last_error
     client = connect(rest.uri)
@@ -107,9 +107,9 @@ def test_accuracies_within_and_across_domains_and_on_parts(rest: Rest, journal_p
     crossed = {"final/cross/cub/accuracy": 0.4, "final/cross/cub/ci95_tasks": 0.02}
     of = {"learner": "op_lstm", "mode": "", "shots": "1"}
     with Journal(journal_path) as journal:
-        journal.append(final(f"{unique}/mini", unique, metrics=full | crossed, benchmark="miniimagenet", **of))
+        write(journal, *final(f"{unique}/mini", unique, metrics=full | crossed, benchmark="miniimagenet", **of))
         part = {"partial_dataset": "CUB, first 50 classes"}
-        journal.append(final(f"{unique}/part", unique, metrics=full, benchmark="cub", **of, **part))
+        write(journal, *final(f"{unique}/part", unique, metrics=full, benchmark="cub", **of, **part))
     with Outbox(journal_path, rest.uri) as outbox:
         assert outbox.flush(60) == 0, outbox.last_error
     found = {}
