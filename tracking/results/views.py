@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote, urlencode
 
-from tracking.server.client import error_code, is_final
+from tracking.server.client import error_code, is_final, without_credentials
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -83,7 +83,7 @@ def share_sweep_view(
 
 def _experiment_url(base_uri: str, experiment_id: str, query: dict[str, str]) -> str:
     text = urlencode(query | _TRAINING, quote_via=quote, safe="")
-    return f"{base_uri.rstrip('/')}/#/experiments/{experiment_id}/runs?{text}"
+    return f"{without_credentials(base_uri).rstrip('/')}/#/experiments/{experiment_id}/runs?{text}"
 
 
 def _facets(sweep_key: str, metric: str, *, ascending: bool) -> dict[str, Any]:

@@ -78,6 +78,10 @@ def test_a_run_is_registered_once_and_can_be_loaded(
     assert not [name for name in files if name.endswith((".pkl", ".pickle", ".pt", ".py"))]
     assert "loader_module: tracking.registered_model" in (local / "MLmodel").read_text()
     assert "pickle" not in (local / "MLmodel").read_text()
+    required = (local / "requirements.txt").read_text()
+    assert "oplstm" not in required and "oplstm==" not in (local / "conda.yaml").read_text()
+    assert all(f"{package}==" in required for package in ("torch", "numpy", "safetensors"))
+    assert "PYTHONPATH" in (local / "MLmodel").read_text() and "PYTHONPATH" in version["description"]
 
     asked: list[Path] = []
     stand_in = SimpleNamespace(load_model=lambda folder: (asked.append(folder), MeanModel())[1])
