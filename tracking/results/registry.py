@@ -70,7 +70,8 @@ def _new_version(client: "MlflowClient", run_id: str, model_dir: Path, name: str
             str(path),
             loader_module=_LOADER,
             data_path=str(model_dir),
-            pip_requirements=[f"{package}=={_installed(package)}" for package in _PACKAGES],  # found by MLflow: a minute
+            # else MLflow loads the model to find them, for a minute
+            pip_requirements=[f"{package}=={_installed(package)}" for package in _PACKAGES],
             metadata={"oplstm": _installed("oplstm"), "needs": _NEEDS},
         )
         client.log_artifacts(run_id, str(path), _FOLDER)

@@ -116,9 +116,10 @@ class Server:
                 return
             try:
                 with self._lock():
-                    _end_if_unused(self.folder, self._record, self._use)
+                    ended = _end_if_unused(self.folder, self._record, self._use)
                     if self._process is not None:
-                        self._process.poll()  # reaps it
+                        with contextlib.suppress(subprocess.TimeoutExpired):
+                            self._process.wait(timeout=float(ended))  # reaps it, once its threads are gone too
             finally:
                 os.close(self._use)
                 self._use = -1
