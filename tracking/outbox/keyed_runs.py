@@ -1,12 +1,12 @@
 """The MLflow run of every key: looked up or created, and never two for one key."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
 from tracking.outbox.cursor import Cursor
 from tracking.outbox.records import CreateRun
-from tracking.server.client import is_final
+from tracking.server.client import all_runs, is_final
 from tracking.server.experiments import prepare_experiment
 
 if TYPE_CHECKING:
@@ -16,7 +16,6 @@ if TYPE_CHECKING:
 _KEY_TAG: Final = "oplstm.key"
 _PARENT_TAG: Final = "oplstm.parent"
 _TWIN_SECONDS: Final = 120.0  # a server slower than this is taken to have dropped the call
-_PAGE: Final = 1000
 
 
 class KeyedRuns:
@@ -105,19 +104,5 @@ def deleted_keys(client: "MlflowClient", runs: dict[str, str]) -> list[str]:
     if not runs:
         return []
     last = client.get_run(next(reversed(runs.values())))
-    deleted = set(_deleted_run_ids(client, last.info.experiment_id))
+    deleted = {run.info.run_id for run in all_runs(client, [last.info.experiment_id], deleted=True)}
     return [key for key, run_id in runs.items() if run_id in deleted]
-
-
-def _deleted_run_ids(client: "MlflowClient", experiment_id: str) -> Iterator[str]:
-    from mlflow.entities import ViewType
-
-    token: str | None = None
-    while True:
-        page = client.search_runs(
-            [experiment_id], run_view_type=ViewType.DELETED_ONLY, max_results=_PAGE, page_token=token
-        )
-        yield from (run.info.run_id for run in page)
-        token = page.token
-        if not token:
-            return

@@ -2,11 +2,13 @@
 
 import os
 import re
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Final
 from urllib.parse import unquote, urlsplit
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
+    from mlflow.entities import Run
 
 # A call must fail in seconds (MLflow's own patience is about 4 minutes), and stdout belongs to the command line.
 _DEFAULTS: Final = {
@@ -23,6 +25,7 @@ PASSWORD: Final = "MLFLOW_TRACKING_PASSWORD"  # noqa: S105 (a variable's name)
 # BAD_REQUEST is not here: MLflow's client makes it out of any 400, such as one of a proxy.
 _FINAL: Final = frozenset({"INVALID_PARAMETER_VALUE", "MALFORMED_REQUEST", "INVALID_STATE", "RESOURCE_ALREADY_EXISTS"})
 _MAX_LINE: Final = 300
+_PAGE: Final = 1000
 
 
 def connect(uri: str) -> "MlflowClient":
@@ -41,6 +44,42 @@ def connect(uri: str) -> "MlflowClient":
     from mlflow import MlflowClient  # takes seconds to import
 
     return MlflowClient(tracking_uri=uri, registry_uri=uri)
+
+
+def all_runs(
+    client: "MlflowClient",
+    experiment_ids: Sequence[str],
+    wanted: str = "",
+    *,
+    order_by: Sequence[str] = (),
+    deleted: bool = False,
+) -> "Iterator[Run]":
+    """The runs of some experiments, however many.
+
+    Args:
+        client: Of the server.
+        experiment_ids: Theirs.
+        wanted: MLflow's filter; nothing that a person wrote stands in it unchecked.
+        order_by: MLflow's order.
+        deleted: Whether to look among the deleted ones instead.
+    """
+    from mlflow.entities import ViewType
+
+    view = ViewType.DELETED_ONLY if deleted else ViewType.ACTIVE_ONLY
+    token: str | None = None
+    while True:
+        page = client.search_runs(
+            list(experiment_ids),
+            wanted,
+            run_view_type=view,
+            max_results=_PAGE,
+            order_by=list(order_by),
+            page_token=token,
+        )
+        yield from page
+        token = page.token
+        if not token:
+            return
 
 
 def without_credentials(uri: str) -> str:
