@@ -10,12 +10,12 @@ from tracking.outbox.batches import batches, log_batch
 from tracking.outbox.cursor import Upload
 from tracking.outbox.decoding import decode
 from tracking.outbox.entities import Entity, entities
-from tracking.outbox.inside import CannotUpload
 from tracking.outbox.keyed_runs import KeyedRuns
 from tracking.outbox.records import Artifact, CreateRun, EndRun, LearningCurve, Record, ReopenRun
 from tracking.outbox.refusals import Refusal
 from tracking.outbox.uploads import upload
 from tracking.server.client import is_final, is_missing, one_line
+from tracking.server.inside import CannotUpload
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

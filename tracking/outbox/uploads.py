@@ -5,9 +5,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tracking.outbox.cursor import Upload
-from tracking.outbox.inside import CannotUpload, checked_artifact
 from tracking.outbox.records import Artifact, LearningCurve
 from tracking.server.client import one_line
+from tracking.server.inside import CannotUpload, checked_artifact
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

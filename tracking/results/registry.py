@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from oplstm.errors import WorkError
 from tracking.server.client import connect, error_code, one_line
+from tracking.server.inside import CannotUpload, checked_artifact
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -40,10 +41,14 @@ def register_model(
         The version.
 
     Raises:
-        WorkError: The server did not take it, or there is no model.
+        WorkError: The server did not take it, or there is no model, or a link in it leads out of the folder it is in.
     """
     if not model_dir.is_dir():
         raise WorkError(f"there is no model at {model_dir}")
+    try:
+        checked_artifact(model_dir.parent, model_dir.name)
+    except CannotUpload as error:
+        raise WorkError(f"the model {name} is not registered: {error}") from error
     client = connect(uri)
     try:
         number = _known_version(client, name, run_id) or _new_version(client, run_id, model_dir, name)

@@ -91,6 +91,15 @@ def test_a_run_is_registered_once_and_can_be_loaded(
     assert (asked[0] / "run.json").read_text() == "{}"
 
 
+@pytest.mark.unit
+def test_nothing_outside_the_trials_is_registered(tmp_path: Path, model_dir: Path) -> None:
+    secret = tmp_path.parent / "secret.txt"
+    secret.write_text("hunter2")
+    (model_dir / "more.json").symlink_to(secret)
+    with pytest.raises(WorkError, match=r"more\.json leads out of"):
+        register_model("http://127.0.0.1:1", run_id="f" * 32, model_dir=model_dir, name="n", tags={})
+
+
 @pytest.mark.integration
 def test_failures_are_one_line(rest: Rest, unique: str, model_dir: Path) -> None:
     given = {"run_id": "f" * 32, "name": unique, "tags": {}}

@@ -1,4 +1,4 @@
-"""Opens nothing outside the sweep's folder: where an artifact really lies, links followed."""
+"""Sends no file from outside a folder: where an artifact really lies, links followed."""
 
 import errno
 import os
@@ -14,7 +14,11 @@ class CannotUpload(Exception):
 
 
 def checked_artifact(folder: Path, place: str) -> Path:
-    """The file or directory at `place` in `folder`, after a look at all that an upload would read.
+    """The file or directory at `place` in `folder`, after a look at all that an upload of it would read.
+
+    Args:
+        folder: What must not be left.
+        place: A relative path.
 
     Raises:
         CannotUpload: It is not there, or it, or something in it, is outside the folder or no plain file.
