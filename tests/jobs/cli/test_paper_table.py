@@ -7,7 +7,7 @@ from tracking.results.tables import TABLES, Cell, Result, Table
 
 pytestmark = pytest.mark.unit
 
-LONE = Result(0.5, None, None, 1, "short", "def", "2026-01-02 03:04")
+LONE = Result(0.5, None, None, 1, "a-long-name" * 6, "def", "2026-01-02 03:04")
 
 
 def test_ours_stand_beside_the_paper_s_and_what_is_missing_is_named():
