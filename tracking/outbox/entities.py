@@ -23,7 +23,9 @@ def entities(record: Record) -> list[Entity]:
             timestamp = round(record.timestamp * 1000)
             # MLflow would store inf as 1.8e308, which ruins every chart
             return [
-                Entity("metric", name, value if math.isfinite(value) else math.nan, record.step, timestamp)
+                Entity(
+                    "metric", name, value if math.isfinite(value) else math.nan, step=record.step, timestamp=timestamp
+                )
                 for name, value in record.metrics.items()
             ]
         case CreateRun():

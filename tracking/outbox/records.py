@@ -41,10 +41,17 @@ class Record:
 
     def __post_init__(self) -> None:
         checked_key(self.key)
+        self._check()
 
     def encode(self) -> dict[str, Json]:
         """The record as it stands in a journal."""
-        return {"kind": "track", "op": self.op, "key": self.key}
+        return {"kind": "track", "op": self.op, "key": self.key, **self._values()}
+
+    def _check(self) -> None:
+        pass
+
+    def _values(self) -> dict[str, Json]:
+        return {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,8 +76,7 @@ class CreateRun(Record):
     params: Mapping[str, Scalar]
     start_time: float
 
-    def __post_init__(self) -> None:
-        Record.__post_init__(self)
+    def _check(self) -> None:
         if self.parent_key is not None:
             checked_key(self.parent_key)
         checked_experiment(self.experiment)
@@ -79,10 +85,8 @@ class CreateRun(Record):
         object.__setattr__(self, "tags", _texts(self.tags, MAX_TAG))
         object.__setattr__(self, "params", _texts(self.params, MAX_PARAM))
 
-    def encode(self) -> dict[str, Json]:
-        """The record as it stands in a journal."""
+    def _values(self) -> dict[str, Json]:
         return {
-            **Record.encode(self),
             "name": self.name,
             "parent_key": self.parent_key,
             "experiment": self.experiment,
@@ -108,17 +112,14 @@ class Points(Record):
     metrics: Mapping[str, float]
     timestamp: float
 
-    def __post_init__(self) -> None:
-        Record.__post_init__(self)
+    def _check(self) -> None:
         checked_time(self.timestamp)
         for name in self.metrics:
             checked_name(name)
         object.__setattr__(self, "metrics", _numbers(self.metrics))
 
-    def encode(self) -> dict[str, Json]:
-        """The record as it stands in a journal."""
+    def _values(self) -> dict[str, Json]:
         return {
-            **Record.encode(self),
             "step": self.step,
             "metrics": _jsonable(self.metrics),
             "timestamp": self.timestamp,
@@ -132,13 +133,11 @@ class Tags(Record):
     op = "tags"
     tags: Mapping[str, str]
 
-    def __post_init__(self) -> None:
-        Record.__post_init__(self)
+    def _check(self) -> None:
         object.__setattr__(self, "tags", _texts(self.tags, MAX_TAG))
 
-    def encode(self) -> dict[str, Json]:
-        """The record as it stands in a journal."""
-        return {**Record.encode(self), "tags": self.tags}
+    def _values(self) -> dict[str, Json]:
+        return {"tags": self.tags}
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,14 +154,12 @@ class Artifact(Record):
     path: str
     folder: str
 
-    def __post_init__(self) -> None:
-        Record.__post_init__(self)
+    def _check(self) -> None:
         checked_place(self.path, top=False)
         checked_place(self.folder, top=True)
 
-    def encode(self) -> dict[str, Json]:
-        """The record as it stands in a journal."""
-        return {**Record.encode(self), "path": self.path, "folder": self.folder}
+    def _values(self) -> dict[str, Json]:
+        return {"path": self.path, "folder": self.folder}
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,14 +178,12 @@ class LearningCurve(Record):
     metric: str
     title: str
 
-    def __post_init__(self) -> None:
-        Record.__post_init__(self)
+    def _check(self) -> None:
         object.__setattr__(self, "points", tuple(map(_numbers, self.points)))
 
-    def encode(self) -> dict[str, Json]:
-        """The record as it stands in a journal."""
+    def _values(self) -> dict[str, Json]:
         rows = [_jsonable(point) for point in self.points]
-        return {**Record.encode(self), "points": rows, "metric": self.metric, "title": self.title}
+        return {"points": rows, "metric": self.metric, "title": self.title}
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,15 +195,13 @@ class EndRun(Record):
     status: EndStatus
     end_time: float
 
-    def __post_init__(self) -> None:
-        Record.__post_init__(self)
+    def _check(self) -> None:
         checked_time(self.end_time)
         if self.status not in _END_STATUSES:
             raise ValueError(f"a run ends as one of {', '.join(_END_STATUSES)}, not as {self.status!r}")
 
-    def encode(self) -> dict[str, Json]:
-        """The record as it stands in a journal."""
-        return {**Record.encode(self), "status": self.status, "end_time": self.end_time}
+    def _values(self) -> dict[str, Json]:
+        return {"status": self.status, "end_time": self.end_time}
 
 
 @dataclass(frozen=True, slots=True)
