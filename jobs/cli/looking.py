@@ -41,6 +41,7 @@ def status(name: str | None, json_: bool) -> None:
 @as_json
 def table(number: int, tracking_uri: str | None, json_: bool) -> None:
     """Print a table of the paper, ours beside its cells, from tracked final runs."""
+    from jobs.cli.display.paper_table import paper_table_text
     from jobs.operations.tracking_server import chosen_uri, tracking_server
     from jobs.store.home import Home
     from tracking.results.tables import paper_table
@@ -48,7 +49,7 @@ def table(number: int, tracking_uri: str | None, json_: bool) -> None:
 
     with tracking_server(Home(), chosen_uri(tracking_uri), wait=True) as uri:
         made = paper_table(connect(uri), number)
-    report(made.to_dict(), lambda: click.echo(made.to_text()), as_json=json_)
+    report(made.to_dict(), lambda: click.echo(paper_table_text(made)), as_json=json_)
 
 
 @click.command()

@@ -5,7 +5,7 @@ import os
 from collections.abc import Iterator
 
 from jobs.store.home import Home
-from tracking.server.embedded import ensure_server
+from tracking.server.embedded import running_server
 from tracking.server.reachability import check_reachable
 
 
@@ -25,11 +25,8 @@ def tracking_server(home: Home, uri: str | None, *, wait: bool = False) -> Itera
         check_reachable(uri)
         yield uri
         return
-    server = ensure_server(home.path, wait=wait)
-    try:
+    with running_server(home.path, wait=wait) as server:
         yield server.uri
-    finally:
-        server.stop()
 
 
 def chosen_uri(given: str | None) -> str | None:

@@ -1,6 +1,6 @@
 """``oplstm ui``: the MLflow UI, opened where it shows something."""
 
-import signal
+import contextlib
 import time
 from collections.abc import Callable
 
@@ -10,7 +10,7 @@ from jobs.store.home import Home
 from jobs.store.states import SweepKind
 from tracking.results.views import share_sweep_view
 from tracking.server.client import connect
-from tracking.server.embedded import ensure_server
+from tracking.server.embedded import running_server
 
 
 def landing_url(home: Home, uri: str) -> str:
@@ -44,15 +44,9 @@ def serve(home: Home, uri: str | None, *, port: int | None, announce: Callable[[
         with tracking_server(home, uri) as checked:
             announce(landing_url(home, checked))
         return
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # or the server would outlive us
-    server = ensure_server(home.path, port=port)
-    try:
+    with contextlib.suppress(KeyboardInterrupt), running_server(home.path, port=port) as server:
         announce(landing_url(home, server.uri))
         while True:
             time.sleep(1.0)
             if not server.is_ready():
-                server = ensure_server(home.path, port=int(server.uri.rpartition(":")[2]))
-    except KeyboardInterrupt:
-        return
-    finally:
-        server.stop()
+                server.revive()

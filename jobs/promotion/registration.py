@@ -29,7 +29,8 @@ def register(folder: SweepFolder, choice: Choice, tracking_uri: str) -> str:
 
     header = Header.read(folder)
     with Journal(folder.journal) as journal:
-        journal.append([encode(choice.event()), *_tracked(header, SweepState.of(folder, header), choice)])
+        tracked = _tracked(header, SweepState.of(folder, header), choice)
+        journal.append([encode(choice.event()), *(record.encode() for record in tracked)])
         journal.sync()
     picked = key(header, choice.picked)
     with Outbox(folder.journal, tracking_uri) as outbox:
@@ -55,5 +56,5 @@ def _tracked(header: Header, state: SweepState, choice: Choice) -> list[records.
         if leader.name == choice.picked:
             metrics |= {"promote/score_b": choice.score_b.mean, "promote/ci95_b": choice.score_b.half_width}
         update = state.by_name[leader.name].best_update
-        found.append(records.points(key(header, leader.name), step=update, metrics=metrics, timestamp=now))
-    return [*found, records.tags(key(header, choice.picked), {"oplstm.promoted": "true"})]
+        found.append(records.Points(key(header, leader.name), step=update, metrics=metrics, timestamp=now))
+    return [*found, records.Tags(key(header, choice.picked), {"oplstm.promoted": "true"})]

@@ -126,7 +126,7 @@ class Coordinator:
         if self._failure is not None:
             raise WorkError(self._failure)
         try:
-            self._journal.append([*map(encode, events), *tracked])
+            self._journal.append([*map(encode, events), *(record.encode() for record in tracked)])
         except WorkError as error:
             self.give_up(str(error))
             raise

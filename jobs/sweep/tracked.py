@@ -45,7 +45,7 @@ def sweep_run(header: Header, now: float) -> Record:
     params |= {f"fixed.{name}": str(value) for name, value in job.fixed.items()}
     if job.space:
         params |= {"sampler": job.sampler.name, "pruner": job.pruner.name or "none"}
-    return records.create_run(
+    return records.CreateRun(
         key(header), name=header.name, parent_key=None, experiment=header.experiment, tags=tags, params=params,
         start_time=now,
     )  # fmt: skip
@@ -88,7 +88,7 @@ def trial_run(header: Header, trial: Trial, *, provenance: Mapping[str, str], da
     for section in ("benchmark", "budget"):
         params |= {f"{section}.{name}": _text(value) for name, value in trial.run[section].items()}
     params |= _point(trial.params)
-    return records.create_run(
+    return records.CreateRun(
         key(header, trial.name), name=f"{header.name}/{trial.name}", parent_key=key(header),
         experiment=header.experiment, tags=tags, params=params, start_time=now,
     )  # fmt: skip
@@ -99,11 +99,11 @@ def refused(header: Header, event: Refused, provenance: Mapping[str, str], now: 
     this = key(header, trial_name(event.trial))
     tags = {**_shared_tags(header, provenance), "oplstm.kind": f"{header.kind}-trial", "oplstm.state": event.state}
     tags["mlflow.note.content"] = event.reason
-    run = records.create_run(
+    run = records.CreateRun(
         this, name=f"{header.name}/{trial_name(event.trial)}", parent_key=key(header), experiment=header.experiment,
         tags=tags, params=_point(event.params), start_time=now,
     )  # fmt: skip
-    return [run, records.end_run(this, status=_STATUS[event.state], end_time=now)]
+    return [run, records.EndRun(this, status=_STATUS[event.state], end_time=now)]
 
 
 def _point(params: Params) -> dict[str, Scalar]:
@@ -129,7 +129,7 @@ def reopened(
     tags |= {f"resume.{number}.{name}": value for name, value in provenance.items()}
     found: list[Record] = []
     for run in (key(header), *(key(header, trial.name) for trial in unended)):
-        found += [records.reopen_run(run), records.tags(run, tags)]
+        found += [records.ReopenRun(run), records.Tags(run, tags)]
     return found
 
 
@@ -139,12 +139,12 @@ def placed(
     """These trials share a pack, on its device or on the one that is given."""
     tags = {**(pack.device if device is None else device), "oplstm.pack": pack.name}
     tags["oplstm.pack_size"] = str(len(trials))
-    return [records.tags(key(header, trial.name), tags) for trial in trials]
+    return [records.Tags(key(header, trial.name), tags) for trial in trials]
 
 
 def point(header: Header, trial: Trial, *, update: int, metrics: Mapping[str, float], now: float) -> Record:
     """One meta-validation point; its timestamp never changes."""
-    return records.points(key(header, trial.name), step=update, metrics=metrics, timestamp=now)
+    return records.Points(key(header, trial.name), step=update, metrics=metrics, timestamp=now)
 
 
 def end(header: Header, trial: Trial, event: Ended, *, now: float, budget_exhausted: bool) -> list[Record]:
@@ -155,24 +155,24 @@ def end(header: Header, trial: Trial, event: Ended, *, now: float, budget_exhaus
         tags["mlflow.note.content"] = event.note
     if budget_exhausted:
         tags["oplstm.budget_exhausted"] = "true"
-    found: list[Record] = [records.tags(this, tags)]
+    found: list[Record] = [records.Tags(this, tags)]
     if state.ended:
         scores = {name: value for name, value in event.metrics.items() if name != "val/best"}  # a point has logged it
         scores["diverged"] = float(state is TrialState.DIVERGED)
-        found.append(records.points(this, step=event.update, metrics=scores, timestamp=now))
+        found.append(records.Points(this, step=event.update, metrics=scores, timestamp=now))
         if state is not TrialState.FAILED:
-            found.append(records.artifact(this, path=f"trials/{trial.name}", folder="model"))
+            found.append(records.Artifact(this, path=f"trials/{trial.name}", folder="model"))
         if trial.points:
             title, metric = f"{header.name} {trial.name}", f"val/{header.measure.name}"
-            found.append(records.learning_curve(this, points=trial.points, metric=metric, title=title))
-    return [*found, records.end_run(this, status=_STATUS[state], end_time=now)]
+            found.append(records.LearningCurve(this, points=trial.points, metric=metric, title=title))
+    return [*found, records.EndRun(this, status=_STATUS[state], end_time=now)]
 
 
 def best_so_far(header: Header, leader: Trial | None, ended: int, now: float) -> list[Record]:
     """The sweep's own curve: the best validation against the number of trials that have ended."""
     if leader is None or leader.best is None or not math.isfinite(leader.best):
         return []
-    return [records.points(key(header), step=ended, metrics={"val/best": leader.best}, timestamp=now)]
+    return [records.Points(key(header), step=ended, metrics={"val/best": leader.best}, timestamp=now)]
 
 
 def sweep_end(header: Header, state: SweepState, result: FinalResult | None, *, done: bool, now: float) -> list[Record]:
@@ -185,9 +185,9 @@ def sweep_end(header: Header, state: SweepState, result: FinalResult | None, *, 
     if result is not None:
         if result.dataset is not None:
             tags["oplstm.partial_dataset"] = result.dataset
-        ended.append(records.points(this, step=_last_update(state), metrics=result.metrics(), timestamp=now))
+        ended.append(records.Points(this, step=_last_update(state), metrics=result.metrics(), timestamp=now))
     status: EndStatus = "FINISHED" if done else "KILLED"
-    return [*ended, records.tags(this, tags), records.end_run(this, status=status, end_time=now)]
+    return [*ended, records.Tags(this, tags), records.EndRun(this, status=status, end_time=now)]
 
 
 def _last_update(state: SweepState) -> int:
