@@ -6,10 +6,9 @@ from types import SimpleNamespace
 import pytest
 
 from jobs.store.home import SweepFolder
-from jobs.store.state import SweepState
 from oplstm.training.reports import Point
 from tests.benchmark.orchestration import clocked, commands, tracking_cost, trial_growth
-from tests.jobs.formula_training import job, new_sweep, no_server
+from tests.jobs.formula_training import job, new_sweep, no_server, state_of
 
 pytestmark = [pytest.mark.unit, pytest.mark.usefixtures("no_waiting_for_the_disk")]
 
@@ -32,7 +31,7 @@ def test_growth_plays_whole_trials_and_times_the_last_ones(tmp_path, monkeypatch
             "two trials of four points; for all but the first Optuna is called twice, which takes two seconds"
         )
         assert (row["open_seconds"], row["open_ms_a_trial"]) == (1, 1000 / row["trials"])
-    state = SweepState.of(SweepFolder(tmp_path / "sweeps" / "growth"))
+    state = state_of(SweepFolder(tmp_path / "sweeps" / "growth"))
     assert state.counts() == {"complete": 6}
     assert {len(trial.points) for trial in state.trials.values()} == {trial_growth.POINTS + 1}
 
@@ -71,7 +70,7 @@ def test_points_are_made_at_the_rate_and_what_they_cost_is_added_up(runs, monkey
 def test_a_coordinator_is_clocked_and_so_is_what_of_its_time_goes_to_decisions(tmp_path, monkeypatch):
     clock = itertools.count()
     coordinator = clocked.Clocked(new_sweep(tmp_path / "s", job("rates", trials=1)), no_server)
-    [name] = coordinator.next_pack()["names"]
+    [name] = coordinator.next_pack().trials
     faked = SimpleNamespace(perf_counter=lambda: next(clock), clock_gettime=lambda c: 5.0, pthread_getcpuclockid=int)
     with monkeypatch.context() as patch:
         patch.setattr(clocked, "time", faked)
@@ -87,5 +86,5 @@ def test_a_coordinator_is_clocked_and_so_is_what_of_its_time_goes_to_decisions(t
 def test_all_runs_of_a_case_are_in_one_pack(mode, runs, tmp_path):
     folder = new_sweep(tmp_path / "s", tracking_cost.job_of(mode, runs))
     coordinator = clocked.Clocked(folder, no_server)
-    assert len(coordinator.next_pack()["names"]) == runs
+    assert len(coordinator.next_pack().trials) == runs
     coordinator.close(flush_seconds=0)

@@ -16,6 +16,7 @@ from jobs.store.events import (
     LeaderScores,
     Packed,
     Promoted,
+    Refused,
     Resumed,
     Sized,
     Started,
@@ -47,6 +48,11 @@ EVENTS = [
     (
         Asked(trial=3, params={"hidden": 2}, draws=1, run={"lr": 0.1}),
         '{"event": "asked", "trial": 3, "params": {"hidden": 2}, "draws": 1, "run": {"lr": 0.1}}',
+    ),
+    (
+        Refused(trial=4, params={"hidden": 0}, draws=2, state=TrialState.PRUNED, reason="infeasible"),
+        '{"event": "refused", "trial": 4, "params": {"hidden": 0}, "draws": 2, "state": "pruned", '
+        '"reason": "infeasible"}',
     ),
     (Exhausted(), '{"event": "exhausted"}'),
     (
