@@ -117,8 +117,8 @@ def final_run(home, trained_once, monkeypatch):
     (home / "sweeps" / "small-final").mkdir()  # an earlier one
 
     def prepare(result):
-        def start_final(at, folder, choice, *, name, seeds, progress):
-            assert (folder.name, seeds) == ("small", 2)
+        def start_final(at, folder, choice, *, name, seeds, uri, progress):
+            assert (folder.name, seeds, uri) == ("small", 2, None)
             of = SweepFolder(at.sweeps / name) if result else new_sweep(at.sweeps / name, job(), kind=SweepKind.FINAL)
             if result is None:
                 signal.raise_signal(signal.SIGTERM)
