@@ -54,6 +54,11 @@ class Learner(ABC, Generic[ConfigT, StateT, FastT]):
         if not fits(backbone, benchmark.shape.x):
             problems.add("backbone", f"{backbone} wants images of at least 16 x 16, and {benchmark.name} has none")
 
+    @classmethod
+    def conventions_on(cls, benchmark: Benchmark) -> dict[str, dict[str, Any]]:
+        """What conventions set on this benchmark beside ``config_class.conventions``, by convention."""
+        return {}
+
     @abstractmethod
     def init(self, config: ConfigT, generator: torch.Generator) -> dict[str, Tensor]:
         """Trained parameters of one run, float32 on the CPU and without the R axis."""

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from oplstm.configuration import Problems, positive
+from oplstm.episodes.benchmark import Benchmark
 from oplstm.episodes.episode import Batch
 from oplstm.learners.learner import Learner
 from oplstm.learners.signature import VARIES
@@ -38,12 +39,18 @@ class LSTMConfig:
         widths: Hidden size of each stacked layer.
         passes: T, passes over the support set.
         encoding: What an example carries beside x. ``current_target`` is its own y. The ``previous_*`` encodings feed
-            the target, the prediction and the error (prediction - target) one step late: those of the example before
-            it when sequential, those of the same example in the pass before it when batched; zero at first.
+            the target, the prediction and the error one step late: those of the example before it when sequential, those
+            of the same example in the pass before it when batched; zero at first.
+        chain: How the ``previous_*`` encodings go on from pass to pass, sequential alone. ``continued``: the first
+            example of a pass follows the last of the pass before, and queries are fed what belongs to the last.
+            ``closed`` (authors): every pass begins with zeros and ends with one more step, of the first x with what
+            belongs to the last example; queries are fed zeros.
+        error: What the ``previous_*`` encodings call the error: the ``difference`` prediction - target, or the
+            ``squared`` one (authors).
         loss_on: Train on the query loss of the ``last`` pass, or on the mean over ``every`` pass.
         pool_cell: Mean-pool c as well as h (Eq. 10). The authors pool h alone. Batched only.
         query_cell: Queries start from the ``carried`` c (Section 3.2), or from ``zero`` (authors).
-        first_pass_labels: Feed the labels in the first pass too; the authors put zeros there. Batched only.
+        first_pass_labels: Feed the labels in the first pass too; on sine the authors put zeros there. Batched only.
     """
 
     backbone: Backbone = "none"
@@ -51,6 +58,8 @@ class LSTMConfig:
     widths: tuple[int, ...] = (40, 40)
     passes: int = field(default=4, metadata=VARIES)
     encoding: Encoding = "current_target"
+    chain: Literal["continued", "closed"] = "continued"
+    error: Literal["difference", "squared"] = "difference"
     loss_on: Literal["last", "every"] = "last"
     pool_cell: bool = True
     query_cell: Literal["carried", "zero"] = "carried"
@@ -58,7 +67,7 @@ class LSTMConfig:
 
     conventions: ClassVar[dict[str, dict[str, Any]]] = {
         "paper": {},
-        "authors": {"pool_cell": False, "query_cell": "zero", "first_pass_labels": False},
+        "authors": {"pool_cell": False, "query_cell": "zero", "chain": "closed", "error": "squared"},
     }
 
     def check(self, problems: Problems) -> None:
@@ -109,6 +118,11 @@ class LSTM(Learner[LSTMConfig, Memory, Fast]):
     name = "lstm"
     config_class = LSTMConfig
 
+    @classmethod
+    def conventions_on(cls, benchmark: Benchmark) -> dict[str, dict[str, Any]]:
+        """The authors' code leaves out the labels of the first pass in regression alone."""
+        return {"authors": {"first_pass_labels": False}} if benchmark.shape.loss == "mse" else {}
+
     @property
     def _extra_channels(self) -> int:
         fed = self.config.encoding
@@ -153,7 +167,9 @@ class LSTM(Learner[LSTMConfig, Memory, Fast]):
         if self._extra_channels > self.shape.d_y:
             prediction = self._read_out(params, h)
             channels += [prediction] if "prediction" in self.config.encoding else []
-            channels += [prediction - y] if "error" in self.config.encoding else []
+            error = prediction - y
+            error = error.square() if self.config.error == "squared" else error
+            channels += [error] if "error" in self.config.encoding else []
         return torch.cat(channels, dim=1)
 
     def _batched(self, params: Params, memory: Memory) -> Memory:
@@ -177,6 +193,9 @@ class LSTM(Learner[LSTMConfig, Memory, Fast]):
             if not current:
                 late = self._feedback(params, y_m, stepped[-1][0])
             states = list(stepped)
+        if not current and self.config.chain == "closed":
+            stepped = self._step(params, torch.cat((x[..., :1], late), dim=1), states)
+            states, late = list(stepped), torch.zeros_like(late)
         return Memory(x, y, states, late, Fast(self._carried(stepped), late))
 
     def _carried(self, states: list[State]) -> list[State]:

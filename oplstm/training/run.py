@@ -99,19 +99,18 @@ def build_run(data: Mapping[str, Any], problems: Problems) -> RunConfig | None:
     for key in data:
         if key not in RUN_KEYS:
             problems.add(str(key), unknown_key(str(key), RUN_KEYS))
-    hyperparameters = benchmark = None
+    hyperparameters = None
+    of_benchmark = Problems(problems.prefix)
+    benchmark = _build_benchmark(data, of_benchmark)
     learner = data.get("learner")
     if isinstance(learner, str) and learner in LEARNERS:
         given = mapping(data.get("hyperparameters"), "hyperparameters", problems)
-        hyperparameters = build(LEARNERS[learner].config_class, given, problems.below("hyperparameters"))
+        method = LEARNERS[learner]
+        further = {} if benchmark is None else method.conventions_on(benchmark)
+        hyperparameters = build(method.config_class, given, problems.below("hyperparameters"), further=further)
     else:
         problems.add("learner", unknown_key(str(learner), LEARNERS))
-    given = mapping(data.get("benchmark"), "benchmark", problems)
-    name = given.pop("name", None)
-    if isinstance(name, str) and name in BENCHMARKS:
-        benchmark = build(BENCHMARKS[name], given, problems.below("benchmark"))
-    else:
-        problems.add(("benchmark", "name"), unknown_key(str(name), BENCHMARKS))
+    problems.found += of_benchmark.found
     budget = build(Budget, mapping(data.get("budget"), "budget", problems), problems.below("budget"))
     values = {key: _plain(data, key, problems) for key in _PLAIN}
     if hyperparameters is not None and benchmark is not None:
@@ -132,6 +131,16 @@ def build_run(data: Mapping[str, Any], problems: Problems) -> RunConfig | None:
         budget=budget,
         **values,
     )
+
+
+def _build_benchmark(data: Mapping[str, Any], problems: Problems) -> Any:
+    """The benchmark of a run, or None after recording every problem."""
+    given = mapping(data.get("benchmark"), "benchmark", problems)
+    name = given.pop("name", None)
+    if isinstance(name, str) and name in BENCHMARKS:
+        return build(BENCHMARKS[name], given, problems.below("benchmark"))
+    problems.add(("benchmark", "name"), unknown_key(str(name), BENCHMARKS))
+    return None
 
 
 _REQUIRED: Any = object()

@@ -87,11 +87,12 @@ class PlainLSTM:
     def told_later(self, y: Tensor, after: State) -> Tensor:
         """What a ``previous_*`` encoding tells of an example once the LSTM has answered."""
         answer = self.read_out(after[-1][0])
+        error = answer - y if self.config.error == "difference" else (y - answer) ** 2
         told = {
             "previous_target": [y],
             "previous_target_prediction": [y, answer],
-            "previous_target_error": [y, answer - y],
-            "previous_target_prediction_error": [y, answer, answer - y],
+            "previous_target_error": [y, error],
+            "previous_target_prediction_error": [y, answer, error],
         }
         return torch.cat(told[self.config.encoding])
 
@@ -106,6 +107,9 @@ class PlainLSTM:
         return self.learn_sequence(xs, ys) if self.config.support == "sequential" else self.learn_set(xs, ys)
 
     def learn_sequence(self, xs: Tensor, ys: Tensor) -> Iterator[Learned]:
+        if self.config.chain == "closed" and self.config.encoding != "current_target":
+            yield from self.learn_closed_chains(xs, ys)
+            return
         state, late = self.cells.start(), self.nothing(ys[0])
         for _ in range(self.config.passes):
             for x, y in zip(xs, ys, strict=True):
@@ -115,6 +119,16 @@ class PlainLSTM:
                     state = self.cells(torch.cat((x, late)), state)
                     late = self.told_later(y, state)
             yield Learned(self.for_query(state), late)  # null, or [x, y_M]
+
+    def learn_closed_chains(self, xs: Tensor, ys: Tensor) -> Iterator[Learned]:
+        """The authors: (x_1, 0), (x_2, y_1), ..., (x_M, y_{M-1}), (x_1, y_M) in every pass, and (x, 0) for queries."""
+        state, blank = self.cells.start(), self.nothing(ys[0])
+        for _ in range(self.config.passes):
+            beside = [blank]
+            for number in range(len(xs) + 1):
+                state = self.cells(torch.cat((xs[number % len(xs)], beside[number])), state)
+                beside.append(self.told_later(ys[number % len(ys)], state))
+            yield Learned(self.for_query(state), blank)
 
     def learn_set(self, xs: Tensor, ys: Tensor) -> Iterator[Learned]:
         conditions = [self.cells.start() for _ in xs]

@@ -147,6 +147,16 @@ def test_a_convention_is_resolved_when_written():
     assert data["benchmark"]["name"] == "sine"
 
 
+@pytest.mark.parametrize(("benchmark", "labels"), [({"name": "sine"}, False), ({"name": "omniglot"}, True)])
+def test_a_convention_depends_on_the_benchmark(benchmark, labels):
+    changes = {"learner": "lstm", "hyperparameters": {"convention": "authors"}, "benchmark": benchmark}
+    data = ok(changes).to_dict()
+    assert data["hyperparameters"]["first_pass_labels"] is labels
+    assert RunConfig.from_dict(data).to_dict() == data
+    old = {key: value for key, value in data["hyperparameters"].items() if key not in ("chain", "error")}
+    assert RunConfig.from_dict(data | {"hyperparameters": old}).hyperparameters.chain == "continued"
+
+
 def test_from_dict_names_every_problem():
     with pytest.raises(ValueError, match=r"lr: is required.*seed: must be a whole number") as caught:
         RunConfig.from_dict({key: value for key, value in DATA.items() if key != "lr"} | {"seed": "one"})
