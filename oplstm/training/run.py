@@ -5,7 +5,7 @@ import hashlib
 import json
 from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from oplstm.configuration import Problems, build, convert, mapping, unknown_key
 from oplstm.episodes.registry import BENCHMARKS
@@ -13,6 +13,8 @@ from oplstm.learners.registry import LEARNERS
 from oplstm.learners.signature import signature
 from oplstm.nets.precision import Precision
 from oplstm.training.budget import Budget
+
+MetaGradient = Literal["mean", "sum"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,6 +32,7 @@ class RunConfig:
         evaluation_seed: Of the validation and test tasks: the sweep's for trials, the run's own for final runs.
         final: Whether this is a final run, whose tasks are disjoint from all that selection used.
         grad_clip: Clamp every number of the meta-gradient to [-grad_clip, grad_clip]; None does not.
+        meta_gradient: Of the tasks of a meta-batch: the ``mean``, or the ``sum``, which Adam's epsilon sees less of.
         precision: Of the products in the networks; see ``oplstm.nets.precision``.
     """
 
@@ -43,6 +46,7 @@ class RunConfig:
     evaluation_seed: int
     final: bool = False
     grad_clip: float | None = None
+    meta_gradient: MetaGradient = "mean"
     precision: Precision = "float32"
 
     @property
@@ -68,6 +72,7 @@ class RunConfig:
             "lr": self.lr,
             "meta_batch_size": self.meta_batch_size,
             "grad_clip": self.grad_clip,
+            "meta_gradient": self.meta_gradient,
             "precision": self.precision,
             **dataclasses.asdict(self.hyperparameters),
         }
@@ -151,6 +156,7 @@ _PLAIN: dict[str, tuple[Any, float | None, Any]] = {
     "evaluation_seed": (int, 0, _REQUIRED),
     "final": (bool, 0, False),
     "grad_clip": (float | None, 0, None),
+    "meta_gradient": (MetaGradient, None, "mean"),
     "precision": (Precision, None, "float32"),
 }
 """Type, lower bound (exclusive for real numbers), if any, and default of a run's own values."""

@@ -11,6 +11,7 @@ from oplstm.episodes.episode import Episode
 from oplstm.episodes.registry import BENCHMARKS
 from oplstm.episodes.task_shape import TaskShape
 from oplstm.learners.lstm import LSTM, Encoding, LSTMConfig
+from oplstm.training.evaluation import evaluate, training_losses
 from oplstm.training.parameters import Layout
 from tests.oplstm.learners.comparison import (
     Sizes,
@@ -61,7 +62,7 @@ def test_equals_the_reference_over_sizes(convention, sizes, widths, passes, supp
 
 
 @pytest.mark.parametrize("encoding", ENCODINGS)
-@pytest.mark.parametrize("loss_on", ["last", "every"])
+@pytest.mark.parametrize("loss_on", ["last", "every", "last_and_support"])
 @pytest.mark.parametrize(
     ("pool_cell", "query_cell", "first_pass_labels", "error"),
     [*product([True, False], ["carried", "zero"], [True], ["difference"]),
@@ -137,6 +138,22 @@ def test_loss_on_every_pass_is_the_mean_of_the_losses_of_the_passes():
     parts = [computed(learner_of(passes=t), params, episode) for t in (1, 2, 3)]
     for name, grad in every.gradients.items():
         assert distance(grad, sum(part.gradients[name] for part in parts) / 3) < 1e-12
+
+
+def test_the_losses_of_the_support_set_enter_training_alone():
+    episode, params = random_episode(Sizes()), random_params(learner_of(), 2)
+    with_support, without = (learner_of(loss_on=name) for name in ("last_and_support", "last"))
+    assert (training_losses(with_support, params, episode) > training_losses(without, params, episode)).all()
+    assert torch.equal(*(evaluate(learner, params, episode)["loss"] for learner in (with_support, without)))
+
+
+def test_runs_that_make_fewer_passes_train_on_the_support_losses_of_theirs():
+    episode, params = random_episode(Sizes()), random_params(learner_of(), 2)
+    learner = learner_of(passes=3, loss_on="last_and_support")
+    losses = training_losses(learner, params, episode, [3, 2])
+    for run, passes in enumerate((3, 2)):
+        alone = training_losses(learner_of(passes=passes, loss_on="last_and_support"), params, episode)
+        torch.testing.assert_close(losses[run], alone[run], rtol=1e-12, atol=0)
 
 
 # The order of the support set
@@ -247,6 +264,7 @@ def test_authors_leave_out_the_labels_of_the_first_pass_on_sine_alone(benchmark,
     [
         ({"passes": 0}, "passes"),
         ({"widths": []}, "widths"),
+        ({"support": "sequential", "loss_on": "last_and_support"}, "loss_on"),
         ({"widths": [4, 0]}, "widths"),
         ({"first_pass_labels": False, "passes": 1}, "passes"),
         *(({"encoding": encoding, "passes": 1}, "passes") for encoding in LATE),
