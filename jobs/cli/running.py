@@ -14,6 +14,7 @@ from oplstm.errors import RequestError
 
 if TYPE_CHECKING:
     from jobs.operations.running import Outcome
+    from jobs.operations.status import Status
     from jobs.store.home import Home
     from jobs.sweep.messages import OnProgress
 
@@ -126,5 +127,11 @@ def run(home: "Home", name: str, work: "Callable[[OnProgress], Outcome]", *, as_
     report(data, lambda: click.echo("\n".join(ending_lines(status, outcome.result))), as_json=as_json)
     if outcome.waiting:
         click.echo(f"{outcome.waiting} records wait for MLflow: oplstm doctor {name} ships them", err=True)
-    if status.state != "complete" or not status.has_result:
+    if not is_done(status, outcome):
         sys.exit(1)
+
+
+def is_done(status: "Status", outcome: "Outcome") -> bool:
+    """Whether the work asked for is complete: a final run has a result, anything else a run that completed."""
+    has_result = outcome.result is not None if status.kind == "final" else status.has_result
+    return status.state == "complete" and has_result
