@@ -156,9 +156,8 @@ def test_a_promotion_whose_final_run_has_ended_without_a_result_fails_and_does_n
     final_run(None)
     done = run("promote", "small", "--seeds", 2)
     assert done.exit_code == 1
-    assert done.stdout.endswith(
-        "small-final-2 complete: \na seed did not complete, so there is no result; oplstm status small-final-2 says why\n"
-    )
+    why = "a seed did not complete, so there is no result; oplstm status small-final-2 says why"
+    assert done.stdout.endswith(f"small-final-2 complete: \n{why}\n")
 
 
 @pytest.mark.parametrize("more", [[], ["--json"]])
