@@ -57,15 +57,21 @@ def _connect(address: str | None) -> None:
 
 @contextlib.contextmanager
 def _own_signals() -> Iterator[None]:
-    """Ray installs a handler of SIGTERM of its own, which ends this process on the spot: whoever was there stays."""
+    """Keep this process's handlers while Ray starts.
+
+    Ray installs one of SIGTERM, which would end this process on the spot. And a terminal that closes sends SIGHUP to
+    Ray's processes too, which could not be stopped cleanly then: they inherit that it is ignored.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
     handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
     try:
         yield
     finally:
-        if threading.current_thread() is threading.main_thread():
-            for number, handler in handlers.items():
-                if handler is not None:
-                    signal.signal(number, handler)
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
 
 
 def check_answers(address: str | None) -> None:
