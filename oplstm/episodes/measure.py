@@ -1,7 +1,8 @@
-"""What runs of a benchmark are compared by."""
+"""What runs are compared by."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Final, Literal
 
 
 @dataclass(frozen=True)
@@ -33,3 +34,4 @@ class Measure:
 
 LOSS = Measure("loss", higher_is_better=False)
 ACCURACY = Measure("accuracy", higher_is_better=True)
+MEASURES: Final[Mapping[str, Measure]] = {measure.name: measure for measure in (LOSS, ACCURACY)}

@@ -9,11 +9,19 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Device:
-    """Where a pack computes, in which precision, and the folder of imported datasets it finds there, if any."""
+    """Where a pack computes, and how.
+
+    Attributes:
+        device: Of its tensors.
+        dtype: In which precision they are kept.
+        data: The folder of imported datasets that it finds there, if any.
+        capture: Whether updates on a GPU are captured as a CUDA graph; to see what that is worth, they need not be.
+    """
 
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
     dtype: torch.dtype = torch.float32
     data: Path | None = None
+    capture: bool = True
 
     def place(self, tensor: Tensor) -> Tensor:
         """``tensor`` there, in that precision."""

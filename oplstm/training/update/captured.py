@@ -18,12 +18,14 @@ class Captured:
 
     Args:
         device: Where the function computes.
+        capture: Whether a GPU replays it; otherwise all calls are like those on a CPU.
     """
 
-    def __init__(self, device: torch.device) -> None:
+    def __init__(self, device: torch.device, *, capture: bool = True) -> None:
         self._device = device
-        self._eager = EAGER_CALLS if device.type == "cuda" else -1
-        self._stream = torch.cuda.Stream(device) if device.type == "cuda" else None
+        capture = capture and device.type == "cuda"
+        self._eager = EAGER_CALLS if capture else -1
+        self._stream = torch.cuda.Stream(device) if capture else None
         self._graph: torch.cuda.CUDAGraph | None = None
 
     def __call__(self, work: Callable[[], None]) -> None:

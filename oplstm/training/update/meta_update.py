@@ -60,7 +60,7 @@ class MetaUpdate:
         self._state, self._learner, self._layout, self._constants = state, learner, layout, constants
         self._tasks, self._device = tasks, device.device
         self._precision = runs[0].precision
-        self._captured = Captured(device.device)
+        self._captured = Captured(device.device, capture=device.capture)
         self._lr = device.place(torch.tensor([[run.lr] for run in runs], dtype=torch.float64))
         clips = [math.inf if run.grad_clip is None else run.grad_clip for run in runs]
         self._clip = None if min(clips) == math.inf else device.place(torch.tensor(clips, dtype=torch.float64)[:, None])

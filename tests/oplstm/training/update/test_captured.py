@@ -13,8 +13,9 @@ from tests.oplstm.training.runs import LEARNERS, run
 pytestmark = pytest.mark.unit
 
 
-def test_without_a_gpu_every_call_does_the_work():
-    calls, captured = [], Captured(torch.device("cpu"))
+@pytest.mark.parametrize(("device", "capture"), [("cpu", True), ("cuda", False)])
+def test_without_a_gpu_or_a_capture_every_call_does_the_work(device, capture):
+    calls, captured = [], Captured(torch.device(device), capture=capture)
     for number in range(9):
         captured(lambda number=number: calls.append(number))
     assert calls == list(range(9))
