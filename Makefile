@@ -2,16 +2,18 @@
 # Another interpreter:      make install PYTHON=python3.12
 # More arguments for pip:   make install PIP_ARGS="--extra-index-url https://download.pytorch.org/whl/cpu"
 # More for pytest:          make test PYTEST_ARGS="-x --durations=20"
+# On a GPU image:           make gpu-check PYTHON=python3 GPU_CHECK_ARGS="--json /tmp/gpu.json --markdown /tmp/gpu.md"
 
-PYTHON      ?= python3
-PIP_ARGS    ?=
-PYTEST_ARGS ?=
-PACKAGES    := oplstm search_spaces tracking jobs
-BIN         := .venv/bin
-STAMP       := .venv/.installed
+PYTHON         ?= python3
+PIP_ARGS       ?=
+PYTEST_ARGS    ?=
+GPU_CHECK_ARGS ?=
+PACKAGES       := oplstm search_spaces tracking jobs
+BIN            := .venv/bin
+STAMP          := .venv/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo ui test test-unit lint types imports docs bench clean
+.PHONY: help install demo ui test test-unit lint types imports docs bench gpu-check clean
 
 help:  ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "%-18s %s\n", $$1, $$2 }'
@@ -54,6 +56,9 @@ docs: install  ## links, commands and the equation map in README.md and docs/
 
 bench: install  ## measure this machine (some 20 minutes)
 	$(BIN)/python -m tests.benchmark
+
+gpu-check:  ## test and measure an NVIDIA GPU (at most 6 minutes); with PYTHON=python3 without an installation
+	$(if $(filter command environment,$(origin PYTHON)),$(PYTHON),$(BIN)/python) -m tests.benchmark.gpu_check $(GPU_CHECK_ARGS)
 
 clean:  ## delete caches and build outputs; keeps .venv and oplstm-home
 	rm -rf build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache

@@ -1,7 +1,6 @@
 """Ray Tune: sweeps and their coordinator, promotion, final runs and the command line."""
 
 import os
-from pathlib import Path
 
 # Libraries read these when they are imported, so they are set before any module of this package imports one.
 for _name, _value in {
@@ -16,5 +15,7 @@ for _name, _value in {
     os.environ.setdefault(_name, _value)
 
 # `ray start` guards a cluster with the token of its user, if there is one; a driver sends it only in this mode.
-if {"RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"} & set(os.environ) or (Path.home() / ".ray" / "auth_token").is_file():
+# expanduser, since Path.home() raises where HOME is not set and the user has no entry.
+_token = os.path.join(os.path.expanduser("~"), ".ray", "auth_token")
+if {"RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"} & set(os.environ) or os.path.isfile(_token):
     os.environ.setdefault("RAY_AUTH_MODE", "token")

@@ -1,6 +1,9 @@
 """Errors that a user can cause. The command line prints their text and nothing else: no traceback."""
 
 from collections.abc import Sequence
+from typing import Final
+
+LONGEST_LINE: Final = 300
 
 
 class RequestError(Exception):
@@ -17,3 +20,10 @@ class RequestError(Exception):
 
 class WorkError(Exception):
     """The request was right and the work failed (exit code 1)."""
+
+
+def one_line(error: BaseException) -> str:
+    """What an error says as one line of at most 300 characters; its type where it says nothing."""
+    text = " ".join(str(error).split())
+    text = f"{type(error).__name__}: {text}" if text else type(error).__name__
+    return text if len(text) <= LONGEST_LINE else text[: LONGEST_LINE - 3] + "..."

@@ -11,18 +11,20 @@ from optuna.pruners import BasePruner, NopPruner, PatientPruner
 from optuna.samplers import BaseSampler, QMCSampler
 
 from oplstm.configuration import unknown_key
+from search_spaces.names import GRID
 
-GRID = "grid"
-"""Enumerates the space once; each cell runs once."""
-
-# Optuna's own grid samplers repeat or lose cells when several workers ask; ``grid`` does not.
+_INSTEAD = {
+    "BruteForceSampler": "grid, which runs each cell once",
+    "GridSampler": "grid, which runs each cell once",
+    "PartialFixedSampler": "another one, and give the values that do not vary under fixed",
+}
 _SAMPLERS = {
     name: cls
     for name, cls in vars(optuna.samplers).items()
     if inspect.isclass(cls)
     and issubclass(cls, BaseSampler)
     and not inspect.isabstract(cls)
-    and name not in ("GridSampler", "BruteForceSampler", "PartialFixedSampler")
+    and name not in _INSTEAD
 }
 _PRUNERS = {
     name: cls
@@ -40,8 +42,9 @@ def is_adaptive(name: str) -> bool:
 def make_sampler(name: str, options: Mapping[str, Any], *, seed: int, trial: int) -> BaseSampler:
     """The sampler that proposes trial number ``trial``.
 
-    A fresh one for each trial, seeded by (seed, trial): so a resumed sweep proposes what it would have proposed.
-    A quasi-random sequence keeps one seed, because its points belong together.
+    A fresh one for each trial, seeded by (seed, trial): so a resumed sweep proposes what it would have proposed. A
+    seed among the options takes the part of the job's. A quasi-random sequence keeps one seed, because its points
+    belong together.
 
     Raises:
         ValueError: Unknown name or options that it does not take.
@@ -50,8 +53,11 @@ def make_sampler(name: str, options: Mapping[str, Any], *, seed: int, trial: int
         name = "RandomSampler"
     cls = _find(name, _SAMPLERS, also=[GRID])
     given = dict(options)
-    if "seed" not in given and _takes_seed(cls):
-        given["seed"] = seed if issubclass(cls, QMCSampler) else (seed * 1_000_003 + trial) % 2**32
+    if _takes_seed(cls):
+        base = given.get("seed", seed)
+        if type(base) is not int or base < 0:
+            raise ValueError(f"seed must be a whole number >= 0, got {base!r}")
+        given["seed"] = base if issubclass(cls, QMCSampler) else (base * 1_000_003 + trial) % 2**32
     return _make(cls, given)  # type: ignore[no-any-return]
 
 
@@ -76,6 +82,8 @@ def make_pruner(name: str | None, options: Mapping[str, Any], *, patience: int |
 
 
 def _find(name: str, known: Mapping[str, type], also: Sequence[str] = ()) -> type:
+    if name in _INSTEAD:
+        raise ValueError(f"{name} loses or repeats points when several trials run at once: name {_INSTEAD[name]}")
     if name not in known:
         raise ValueError(unknown_key(name, [*known, *also]))
     return known[name]

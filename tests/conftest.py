@@ -28,6 +28,11 @@ _seconds: Counter[str] = Counter()
 _tests: Counter[str] = Counter()
 
 
+def pytest_configure(config):
+    if not config.pluginmanager.hasplugin("timeout"):  # a GPU image has pytest and no plugins: no limits there
+        config.addinivalue_line("markers", "timeout(seconds): how long a test may take, where pytest-timeout is there")
+
+
 @pytest.hookimpl(tryfirst=True)  # before -m deselects
 def pytest_collection_modifyitems(items):
     for item in items:

@@ -1,7 +1,6 @@
 """The docs say what is so: their links, the commands they name, and the map from the paper's equations to the code."""
 
 import ast
-import importlib
 import re
 import shlex
 from collections.abc import Iterator
@@ -14,6 +13,7 @@ import pytest
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
+from jobs.cli.main import main
 from tests.conftest import ROOT
 
 PAGES = sorted(path for path in [ROOT / "README.md", *(ROOT / "docs").rglob("*.md")] if path.exists())
@@ -72,16 +72,16 @@ def broken_links(page: Path) -> list[str]:
     return broken
 
 
-def unknown_words(words: list[str], main: click.Command) -> list[str]:
+def unknown_words(words: list[str], program: click.Command) -> list[str]:
     """The verb or options of an `oplstm ...` command that the command line does not have."""
-    command, rest = main, words[1:]
+    command, rest = program, words[1:]
     while isinstance(command, click.Group) and rest and not rest[0].startswith("-"):
         verb, *rest = rest
         found = command.get_command(click.Context(command), verb)
         if found is None:
             return [verb]
         command = found
-    known = {option for param in (*main.params, *command.params) for option in (*param.opts, *param.secondary_opts)}
+    known = {option for param in (*program.params, *command.params) for option in (*param.opts, *param.secondary_opts)}
     options = [word.partition("=")[0] for word in rest if word.startswith("--")]
     return [option for option in options if option not in known | {"--help"}]
 
@@ -166,17 +166,11 @@ class TestPage:
         assert named - there == set()
 
     def test_oplstm_commands_exist(self, page):
-        if not (ROOT / "jobs" / "cli.py").exists() and not (ROOT / "jobs" / "cli").exists():
-            pytest.skip("jobs.cli.main is not written yet")
-        main = importlib.import_module("jobs.cli.main").main
-        assert isinstance(main, click.Command), f"jobs.cli.main.main: a click command wanted, got {type(main)}"
         named = [words for words in commands(page.read_text()) if Path(words[0]).name == "oplstm"]
         assert {" ".join(words): unknown for words in named if (unknown := unknown_words(words, main))} == {}
 
 
 def test_the_equation_map_is_true_and_whole():
-    if not EQUATIONS.exists():
-        pytest.skip("docs/equations.md is not written yet")
     text = EQUATIONS.read_text()
     assert wrong_rows(text, ROOT) == []
     mapped = set().union(*(equations for equations, places in equation_rows(text) if places))
@@ -208,11 +202,11 @@ def test_commands_are_found_in_code_only():
 
 def test_an_unknown_verb_or_option_is_seen():
     sweep = click.Command("sweep", params=[click.Option(["--name"])])
-    main = click.Group("oplstm", commands=[sweep, click.Group("data", commands=[click.Command("status")])])
-    assert unknown_words("oplstm sweep demo --name N --nam=N".split(), main) == ["--nam"]
-    assert unknown_words("oplstm sweeep demo".split(), main) == ["sweeep"]
-    assert unknown_words("oplstm data import".split(), main) == ["import"]
-    assert unknown_words("oplstm data status --help".split(), main) == []
+    program = click.Group("oplstm", commands=[sweep, click.Group("data", commands=[click.Command("status")])])
+    assert unknown_words("oplstm sweep demo --name N --nam=N".split(), program) == ["--nam"]
+    assert unknown_words("oplstm sweeep demo".split(), program) == ["sweeep"]
+    assert unknown_words("oplstm data import".split(), program) == ["import"]
+    assert unknown_words("oplstm data status --help".split(), program) == []
 
 
 def test_equations_are_found_in_citations():

@@ -96,9 +96,12 @@ def test_no_pickle_is_written_or_read():
 
 
 def test_modules_are_small_and_named_for_one_thing():
-    for path, source in SOURCES.items():
+    for path in SOURCES:
         assert not re.search(r"/(utils?|helpers?|common|misc)\b", path), path
-        assert len(source.splitlines()) <= 450, path
+    lines = sorted(len(source.splitlines()) for path, source in SOURCES.items() if not path.endswith("__init__.py"))
+    assert lines[len(lines) // 2] <= 110
+    assert lines[int(len(lines) * 0.9)] <= 230
+    assert lines[-1] <= 350
 
 
 def test_every_module_lies_in_a_package_so_that_the_wheel_has_it():

@@ -1,4 +1,8 @@
-"""How MLflow loads a model that was registered by oplstm: data only, this module is the code."""
+"""How MLflow loads a model that was registered by oplstm: data only, this module is the code.
+
+The name of this module and of `_load_pyfunc` stand inside every model that a user has registered: they must stay.
+Loading a model needs this package and `oplstm`, which are in no package index, so it does not ask pip for them.
+"""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any

@@ -1,10 +1,14 @@
 """Ray: connecting to it, and whether it has what a job asks for."""
 
+import contextlib
 import logging
+import signal
 import socket
 import subprocess
 import sys
+import threading
 import warnings
+from collections.abc import Iterator
 from urllib.parse import urlparse
 
 import ray
@@ -16,18 +20,29 @@ TCP_SECONDS = 3.0
 HEALTH_SECONDS = 7.0
 
 
-def connect(address: str | None) -> bool:
-    """Start a local Ray, or connect to the one at ``address`` (``host:port``).
+@contextlib.contextmanager
+def connected(address: str | None, resources: Resources) -> Iterator[None]:
+    """A cluster on which a pack of ``resources`` has room, in here: a local one, or that at ``address``.
 
-    Returns:
-        Whether this call connected, so that the caller disconnects.
+    One that this process is connected to already is used and left as it is.
 
     Raises:
-        RequestError: It does not let us in.
+        RequestError: It does not let us in, or no node of it can hold a pack.
     """
     if ray.is_initialized():
-        return False
-    with warnings.catch_warnings(action="ignore", category=FutureWarning):
+        check_resources(resources)
+        yield
+        return
+    _connect(address)
+    try:
+        check_resources(resources)
+        yield
+    finally:
+        ray.shutdown()
+
+
+def _connect(address: str | None) -> None:
+    with warnings.catch_warnings(action="ignore", category=FutureWarning), _own_signals():
         try:
             ray.init(
                 address=address or "local",
@@ -38,7 +53,19 @@ def connect(address: str | None) -> bool:
         except (ConnectionError, RuntimeError, ValueError) as error:
             first_line = str(error).strip().splitlines()[0]
             raise RequestError(f"cannot connect to Ray at {address or 'this machine'}: {first_line}") from error
-    return True
+
+
+@contextlib.contextmanager
+def _own_signals() -> Iterator[None]:
+    """Ray installs a handler of SIGTERM of its own, which ends this process on the spot: whoever was there stays."""
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
+    try:
+        yield
+    finally:
+        if threading.current_thread() is threading.main_thread():
+            for number, handler in handlers.items():
+                if handler is not None:
+                    signal.signal(number, handler)
 
 
 def check_answers(address: str | None) -> None:
@@ -73,11 +100,6 @@ def check_answers(address: str | None) -> None:
         raise RequestError(
             f"what listens at {address} is no healthy Ray cluster, or wants another token (RAY_AUTH_TOKEN); {mend}"
         )
-
-
-def disconnect() -> None:
-    """Leave the cluster; a local one ends."""
-    ray.shutdown()
 
 
 def check_resources(resources: Resources) -> None:

@@ -1,20 +1,22 @@
 """Training in this process, without Ray: ``oplstm train`` and final runs."""
 
+import dataclasses
 import time
 from collections.abc import Callable
-from typing import Any
 
-from jobs.execution.pack_worker import train_pack
+from jobs.execution.pack_worker import Tick, train_pack
 from jobs.store.home import SweepFolder
-from jobs.store.state import Trial
+from jobs.store.states import TrialState
+from jobs.store.trial import Trial
 from jobs.sweep.coordinator import Coordinator
+from jobs.sweep.messages import OnProgress, Progress
 
 TICK_SECONDS = 0.5
 
 
-def run_locally(
-    folder: SweepFolder, tracking_uri: str | Callable[[], str], on_progress: Callable[[dict[str, Any]], None]
-) -> tuple[dict[str, Any], int]:
+def run_in_process(
+    folder: SweepFolder, tracking_uri: str | Callable[[], str], on_progress: OnProgress
+) -> tuple[Progress, int]:
     """Train the packs of a sweep one after the other until all have ended or it is asked to stop.
 
     Returns:
@@ -27,8 +29,7 @@ def run_locally(
     resources = coordinator.job.resources
     try:
         while (assignment := coordinator.next_pack()) is not None:
-            tick = _ticker(coordinator, on_progress)
-            train_pack(assignment, coordinator, folder, cpus=resources.cpus, gpus=resources.gpus, tick=tick)
+            train_pack(assignment, coordinator, folder, resources=resources, tick=_ticker(coordinator, on_progress))
     except BaseException:
         coordinator.close(flush_seconds=2.0)
         raise
@@ -37,7 +38,7 @@ def run_locally(
     return progress, coordinator.close()
 
 
-def _ticker(coordinator: Coordinator, on_progress: Callable[[dict[str, Any]], None]) -> Callable[[int, int], None]:
+def _ticker(coordinator: Coordinator, on_progress: OnProgress) -> Tick:
     """Moves the bar between validation points too, a few times a second."""
     shown = 0.0
 
@@ -46,16 +47,15 @@ def _ticker(coordinator: Coordinator, on_progress: Callable[[dict[str, Any]], No
         if time.monotonic() - shown < TICK_SECONDS:
             return
         shown = time.monotonic()
-        on_progress(
-            {**coordinator.progress(), "fraction": sum(_done(t, update) for t in coordinator.state.trials.values())}
-        )
+        done = sum(_done(trial, update) for trial in coordinator.state.trials.values())
+        on_progress(dataclasses.replace(coordinator.progress(), fraction=done))
 
     return tick
 
 
 def _done(trial: Trial, update: int) -> float:
     """How much of a trial's work is done, at an update of the one pack that runs."""
-    if trial.state != "running":
+    if trial.state is not TrialState.RUNNING:
         return trial.fraction
     per_update = trial.config.meta_batch_size if trial.config.budget.unit == "tasks" else 1
     return min(1.0, (update - (trial.joined or 0)) * per_update / trial.total)

@@ -3,14 +3,15 @@
 import os
 import shutil
 import time
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Protocol
+from collections.abc import Callable, Sequence
+from typing import Protocol
 
 import torch
 
+from jobs.execution.devices import choose_device, device_tags, measured_size
+from jobs.jobfile.sections import Resources
 from jobs.store.home import SweepFolder
-from jobs.store.provenance import device_tags
-from jobs.sweep.pack_sizes import choose_device, measured_size
+from jobs.sweep.messages import Assignment, NamedRun, StartedPack
 from oplstm.errors import RequestError
 from oplstm.training.device import Device
 from oplstm.training.loop import Trainer
@@ -21,6 +22,9 @@ from oplstm.training.run import RunConfig
 
 STOP_POLL_SECONDS = 0.5
 
+Tick = Callable[[int, int], None]
+"""Called after every meta-update with the pack's updates and the number of its runs."""
+
 
 class CoordinatorCalls(Protocol):
     """The part of the coordinator that a pack talks to."""
@@ -29,11 +33,11 @@ class CoordinatorCalls(Protocol):
         """Fill the pack, which can hold so many runs."""
         ...
 
-    def started(self, name: str, device: dict[str, str]) -> Mapping[str, Any] | None:
+    def started(self, name: str, device: dict[str, str]) -> StartedPack | None:
         """The pack as it is now; None if nothing is left to train in it."""
         ...
 
-    def joins(self, name: str, update: int, room: int) -> Sequence[tuple[str, Mapping[str, Any]]]:
+    def joins(self, name: str, update: int, room: int) -> Sequence[NamedRun]:
         """Trials that come into the pack at this update."""
         ...
 
@@ -47,14 +51,17 @@ class CoordinatorCalls(Protocol):
 
 
 class PackListener:
-    """Passes a pack's reports on and watches for a request to stop."""
+    """Passes a pack's reports on and watches for a request to stop.
+
+    Args:
+        coordinator: Receives the reports.
+        pack: Name of the pack.
+        folder: Of the sweep; a request to stop appears in it.
+        tick: Moves the progress bar, if this process has one.
+    """
 
     def __init__(
-        self,
-        coordinator: CoordinatorCalls,
-        pack: str,
-        folder: SweepFolder,
-        tick: Callable[[int, int], None] | None = None,
+        self, coordinator: CoordinatorCalls, pack: str, *, folder: SweepFolder, tick: Tick | None = None
     ) -> None:
         self._coordinator, self._pack, self._folder, self._tick = coordinator, pack, folder, tick
         self._next_look, self._stop = 0.0, False
@@ -69,11 +76,10 @@ class PackListener:
 
     def joins(self, update: int, room: int) -> Sequence[tuple[str, RunConfig]]:
         """Waits until the coordinator has decided which runs come in."""
-        joined = self._coordinator.joins(self._pack, update, room)
-        return [(name, RunConfig.from_dict(run)) for name, run in joined]
+        return [(joined.name, joined.run) for joined in self._coordinator.joins(self._pack, update, room)]
 
     def on_progress(self, update: int, runs: int) -> None:
-        """Moves the progress bar, if this process has one."""
+        """Moves the progress bar."""
         if self._tick is not None:
             self._tick(update, runs)
 
@@ -86,55 +92,49 @@ class PackListener:
         return self._stop
 
 
-def require_local_gpu(gpus: float) -> None:
-    """See that this machine has the GPU that a job asks for.
-
-    Raises:
-        RequestError: It has none.
-    """
-    if gpus > torch.cuda.device_count():
-        raise RequestError(
-            f"resources.gpus: {gpus:g} asked for, this machine has {torch.cuda.device_count()}; use --set gpus=0"
-        )
-
-
 def train_pack(
-    assignment: Mapping[str, Any],
+    assignment: Assignment,
     coordinator: CoordinatorCalls,
     folder: SweepFolder,
     *,
-    cpus: int,
-    gpus: float,
+    resources: Resources,
     gpu_ids: str = "",
-    tick: Callable[[int, int], None] | None = None,
+    tick: Tick | None = None,
 ) -> None:
     """Train the pack that ``Coordinator.next_pack`` gave, from its last checkpoint if there is one.
 
     How many runs it can hold is measured first where that is asked for and not remembered.
 
+    Args:
+        assignment: The pack.
+        coordinator: Of its sweep.
+        folder: Of its sweep.
+        resources: What the pack gets.
+        gpu_ids: The GPUs that it was given, as Ray names them.
+        tick: Moves the progress bar, if this process has one.
+
     Raises:
+        RequestError: The sweep's folder is not visible here.
         WorkError: A checkpoint cannot be written or read.
     """
-    torch.set_num_threads(cpus)
+    torch.set_num_threads(resources.cpus)
     keep_freed_memory()
     if not folder.header.is_file():
         raise RequestError(f"{folder.path} is not visible on {os.uname().nodename}: OPLSTM_HOME must be shared storage")
-    device = Device(choose_device(gpus), data=folder.data)
-    name, checkpoints = assignment["pack"], folder.pack(assignment["pack"])
-    if assignment["capacity"] is None:
-        like = RunConfig.from_dict(assignment["like"])
-        size = measured_size(folder.pack_sizes, like, device, assignment["limit"], cpus=cpus, gpus=gpus)
+    device, name = Device(choose_device(resources.gpus), data=folder.data), assignment.pack
+    if (asked := assignment.measure) is not None:
+        size = measured_size(folder.pack_sizes, asked.like, device, limit=asked.limit, resources=resources)
         coordinator.sized(name, size)
     started = coordinator.started(name, device_tags(device.device, gpu_ids))
     if started is not None:
-        pack = Pack([RunConfig.from_dict(run) for run in started["runs"]], started["names"], device)
+        pack = Pack([one.run for one in started.runs], [one.name for one in started.runs], device)
         Trainer(
             pack,
-            PackListener(coordinator, name, folder, tick),
-            checkpoints,
+            PackListener(coordinator, name, folder=folder, tick=tick),
+            folder.pack(name),
             folder.trials,
-            initial=started["initial"],
-            capacity=started["capacity"],
+            initial=started.initial,
+            capacity=started.capacity,
         ).train()
     if not folder.stop_request.exists():
-        shutil.rmtree(checkpoints, ignore_errors=True)
+        shutil.rmtree(folder.pack(name), ignore_errors=True)

@@ -6,12 +6,13 @@ import yaml
 
 from oplstm.configuration import Problems
 
-Path = tuple[str, ...]
+Place = tuple[str, ...]
+"""The keys that lead to a value, such as ``("budget", "tasks")``."""
 
 
-def line_numbers(node: yaml.Node | None, problems: Problems, path: Path = ()) -> dict[Path, int]:
+def line_numbers(node: yaml.Node | None, problems: Problems, path: Place = ()) -> dict[Place, int]:
     """Line (from 1) of every key of a YAML document, by its path; a key that is given twice is a problem."""
-    found: dict[Path, int] = {}
+    found: dict[Place, int] = {}
     if isinstance(node, yaml.MappingNode):
         for key, value in node.value:
             place, line = (*path, str(key.value)), key.start_mark.line + 1
@@ -27,7 +28,7 @@ def line_numbers(node: yaml.Node | None, problems: Problems, path: Path = ()) ->
     return found
 
 
-def located(path: Path, message: str, source: str, lines: Mapping[Path, int], overrides: Mapping[Path, str]) -> str:
+def located(path: Place, message: str, source: str, lines: Mapping[Place, int], overrides: Mapping[Place, str]) -> str:
     """``path: message (where it was written)``.
 
     Args:

@@ -1,31 +1,35 @@
 """``oplstm plan``: what a job would do, without doing it."""
 
+import itertools
+import math
 import time
 from collections import Counter
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from jobs.execution.devices import choose_device, size_key
 from jobs.jobfile.schema import Job
 from jobs.jobfile.sections import Sampler
+from jobs.operations.requirements import check_data, disk_bytes
 from jobs.store.home import PACK_SIZES
-from jobs.sweep.pack_sizes import planned_packs
-from jobs.sweep.proposals import Proposals
-from oplstm.configuration import Problems, build
-from oplstm.episodes.registry import BENCHMARKS
+from jobs.store.pack_sizes import PackSizes
+from jobs.sweep.packing import pack_size, weight
+from jobs.sweep.proposals import Impossible, Proposal, proposed
+from oplstm.errors import RequestError
 from oplstm.training.device import Device
+from oplstm.training.machine.pack_size import LARGEST
 from oplstm.training.pack import Pack
 from oplstm.training.run import RunConfig
 from search_spaces.samplers import is_adaptive
 
 PROBED_SIGNATURES = 6
 PROBE_UPDATES = 3
-BYTES_A_NUMBER = 4
-COPIES = 2 * 4 + 1
-"""Of the weights on disk: two checkpoints of weights, two moments and best weights, and the model."""
-PLANNED_AT_MOST = 10_000
+LIMIT = 10_000
+"""Trials that a plan looks at."""
 
 
 @dataclass(frozen=True)
@@ -40,6 +44,7 @@ class Plan:
         cpu_hours: Estimated from a few updates of some shapes, T and meta-batch sizes on this machine; None if it was
             not measured.
         disk_bytes: Estimated.
+        impossible: Points among the trials of which the space makes no run, and why the first of them has none.
         learns_from_results: The sampler, where its proposals depend on results, which a plan has none of: it draws at
             random from the space instead, as such samplers begin. None where it has what the sweep will try.
     """
@@ -50,9 +55,11 @@ class Plan:
     pack_sizes: tuple[int, ...] | None
     cpu_hours: float | None
     disk_bytes: int
+    impossible: int = 0
+    why_impossible: str | None = None
     learns_from_results: str | None = None
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, Any]:
         """Plain data for JSON."""
         return dict(self.__dict__)
 
@@ -65,16 +72,27 @@ def make_plan(job: Job, data: Path) -> Plan:
     """
     check_data(job, data)
     learns = job.sampler.name if job.space is not None and is_adaptive(job.sampler.name) else None
-    proposals = Proposals(job.model_copy(update={"sampler": Sampler()}) if learns else job)
-    runs: list[RunConfig] = []
-    while len(runs) < PLANNED_AT_MOST and (proposal := proposals.ask()) is not None:
-        runs.append(proposal.run)
+    tried = list(itertools.islice(proposed(job.model_copy(update={"sampler": Sampler()}) if learns else job), LIMIT))
+    runs = [proposal.run for proposal in tried if isinstance(proposal, Proposal)]
+    impossible = [point.reason for point in tried if isinstance(point, Impossible)]
+    if not runs:
+        raise RequestError(f"{job.space} gives no run at any of {len(tried)} points; the last {impossible[-1]}")
     groups = Counter(run.signature for run in runs)
     packs, pack_sizes = planned_packs(job, runs, data.parent / PACK_SIZES)
     firsts = {(run.signature, run.passes(training=True), run.meta_batch_size): run for run in reversed(runs)}
     probed = list(firsts.values())[:: max(1, len(firsts) // PROBED_SIGNATURES)]
     seconds = sum(_seconds(run, data) for run in probed) / len(probed) * len(runs)
-    return Plan(len(runs), len(groups), packs, pack_sizes, seconds / 3600, disk_bytes(job), learns)
+    return Plan(
+        trials=len(tried),
+        signatures=len(groups),
+        packs=packs,
+        pack_sizes=pack_sizes,
+        cpu_hours=seconds / 3600,
+        disk_bytes=disk_bytes(job),
+        impossible=len(impossible),
+        why_impossible=impossible[0] if impossible else None,
+        learns_from_results=learns,
+    )
 
 
 def _seconds(run: RunConfig, data: Path) -> float:
@@ -92,23 +110,24 @@ def _seconds(run: RunConfig, data: Path) -> float:
         torch.set_num_threads(threads)
 
 
-def disk_bytes(job: Job) -> int:
-    """Estimated disk use of a job: checkpoints of what runs at once, and a model for every trial."""
-    proposal = Proposals(job).ask()
-    if proposal is None:
-        return 0
-    numbers = Pack([proposal.run], ["probe"]).layout.size + proposal.run.budget.validation_tasks
-    return numbers * BYTES_A_NUMBER * COPIES * (job.trial_limit or 100)
+def planned_packs(job: Job, runs: Sequence[RunConfig], path: Path) -> tuple[int | None, tuple[int, ...] | None]:
+    """How many packs the runs of a job make, and with ``pack: auto`` the sizes that are remembered for this machine.
 
-
-def check_data(job: Job, data: Path) -> None:
-    """See that the datasets that a checked job needs are in the folder ``data``.
-
-    Raises:
-        RequestError: One is not there, or is damaged.
+    The first is None while a size is yet to be measured, the second without ``pack: auto``.
     """
-    options = {key: value for key, value in job.benchmark.items() if key != "name"}
-    benchmark = build(BENCHMARKS[job.benchmark["name"]], options, Problems())
-    if benchmark is not None:
-        for needed in (benchmark, *benchmark.cross().values()):
-            needed.open(data)
+    groups: dict[Hashable, list[RunConfig]] = {}
+    for run in runs:
+        groups.setdefault(run.signature, []).append(run)
+    size = pack_size(job)
+    if size is not None:
+        return sum(math.ceil(len(group) / size) for group in groups.values()), None
+    sizes, device = PackSizes(path), choose_device(job.resources.gpus)
+    found: list[int] = []
+    packs = 0
+    for group in groups.values():
+        key = size_key(max(group, key=weight), device, job.resources)
+        remembered = sizes.find(key, min(len(group), LARGEST))
+        if remembered is not None:
+            found.append(remembered)
+            packs += math.ceil(len(group) / remembered)
+    return packs if len(found) == len(groups) else None, tuple(sorted(set(found)))

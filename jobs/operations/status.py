@@ -1,43 +1,155 @@
-"""``oplstm status``: what the journals say."""
+"""``oplstm status``: what the journals say. Nothing of a folder is executed or imported."""
 
-from typing import Any
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
 
-from jobs.operations.launch import is_running
+from jobs.operations.running import is_running
+from jobs.store.events import Params
+from jobs.store.header import Header
 from jobs.store.home import Home, SweepFolder
-from jobs.store.state import Header, SweepState
+from jobs.store.state import SweepState
+from jobs.store.states import SweepKind, TrialState
+from jobs.store.trial import Trial
+from oplstm.errors import RequestError, WorkError
+
+SweepStatus = Literal["complete", "incomplete", "running", "stopped"]
 
 
-def sweep_status(folder: SweepFolder, *, trials: bool = False) -> dict[str, Any]:
-    """Kind, state, counts and leader of a sweep, and every trial if asked."""
-    header, state = Header.read(folder), SweepState.of(folder)
+@dataclass(frozen=True)
+class TrialStatus:
+    """A trial as ``status`` shows it.
+
+    Attributes:
+        name: Of the trial.
+        state: Where it is.
+        fraction: How much of its work is done.
+        best: Its best validation value.
+        params: The point of the space.
+        note: One line for a person.
+        placed: Whether it ever came into a pack.
+    """
+
+    name: str
+    state: TrialState
+    fraction: float
+    best: float | None
+    params: Params
+    note: str
+    placed: bool
+
+
+@dataclass(frozen=True)
+class Status:
+    """A sweep as ``status`` shows it.
+
+    Attributes:
+        name: Of the sweep.
+        kind: What it is.
+        state: ``incomplete`` is a sweep that has ended and whose lost runs are missing.
+        counts: Trials by state.
+        best: The best validation value.
+        leader: Name of the trial that has it.
+        promoted: Name of the trial that was picked.
+        folder: Where it is.
+        trials: Best meta-validation first.
+    """
+
+    name: str
+    kind: SweepKind
+    state: SweepStatus
+    counts: Mapping[TrialState, int]
+    best: float | None
+    leader: str | None
+    promoted: str | None
+    folder: str
+    trials: tuple[TrialStatus, ...]
+
+    @property
+    def lost(self) -> tuple[TrialStatus, ...]:
+        """Trials whose work failed; those that failed before they came into a pack were impossible points."""
+        return tuple(trial for trial in self.trials if trial.state is TrialState.FAILED and trial.placed)
+
+    @property
+    def has_result(self) -> bool:
+        """Whether a trial has completed."""
+        return self.counts.get(TrialState.COMPLETE, 0) > 0
+
+    def to_json(self, *, trials: bool) -> dict[str, Any]:
+        """Plain data for JSON, with or without the trials."""
+        data = asdict(self)
+        return data if trials else {key: value for key, value in data.items() if key != "trials"}
+
+
+@dataclass(frozen=True)
+class Damaged:
+    """A folder among the sweeps whose files cannot be read.
+
+    Attributes:
+        name: Of the folder.
+        problem: One line.
+    """
+
+    name: str
+    problem: str
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain data for JSON."""
+        return {"name": self.name, "state": "damaged", "problem": self.problem}
+
+
+def sweep_status(folder: SweepFolder) -> Status:
+    """How a sweep is.
+
+    Raises:
+        RequestError: Its files are of another version.
+        WorkError: Its journal is damaged.
+    """
+    header = Header.read(folder)
+    state = SweepState.of(folder, header)
     leader = state.leader()
-    running = is_running(folder)
-    status: dict[str, Any] = {
-        "name": header.name,
-        "kind": header.kind,
-        "state": "complete" if state.finished else "running" if running else "stopped",
-        "counts": dict(state.counts()),
-        "best": None if leader is None else leader.best,
-        "leader": None if leader is None else leader.name,
-        "promoted": None if state.promoted is None else state.promoted["picked"],
-        "folder": str(folder.path),
-    }
-    if trials:
-        ranked = sorted(state.trials.values(), key=lambda trial: (trial.best is None, trial.cost))
-        status["trials"] = [
-            {
-                "name": trial.name,
-                "state": trial.state,
-                "fraction": trial.fraction,
-                "best": trial.best,
-                "params": trial.params,
-                "note": trial.note,
-            }
+    ranked = sorted(state.trials.values(), key=lambda trial: (trial.best is None, trial.cost))
+    return Status(
+        name=header.name,
+        kind=header.kind,
+        state=_state(state, running=is_running(folder)),
+        counts=dict(state.counts()),
+        best=None if leader is None else leader.best,
+        leader=None if leader is None else leader.name,
+        promoted=state.promoted,
+        folder=str(folder.path),
+        trials=tuple(
+            TrialStatus(
+                name=trial.name,
+                state=trial.state,
+                fraction=trial.fraction,
+                best=trial.best,
+                params=trial.params,
+                note=trial.note,
+                placed=trial.pack is not None,
+            )
             for trial in ranked
-        ]
-    return status
+        ),
+    )
 
 
-def all_status(home: Home) -> list[dict[str, Any]]:
-    """Every sweep, oldest first."""
-    return [sweep_status(folder) for folder in home.all_sweeps()]
+def _state(state: SweepState, *, running: bool) -> SweepStatus:
+    if not state.finished:
+        return "running" if running else "stopped"
+    return "incomplete" if any(map(_is_lost, state.trials.values())) else "complete"
+
+
+def _is_lost(trial: Trial) -> bool:
+    return trial.state is TrialState.FAILED and trial.pack is not None
+
+
+def all_status(home: Home) -> list[Status | Damaged]:
+    """Every sweep, oldest first; a damaged one does not hide the others."""
+    return [_status_or_damage(folder) for folder in home.all_sweeps()]
+
+
+def _status_or_damage(folder: SweepFolder) -> Status | Damaged:
+    try:
+        return sweep_status(folder)
+    except (RequestError, WorkError, OSError) as error:
+        return Damaged(folder.path.name, " ".join(str(error).split()))

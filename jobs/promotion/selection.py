@@ -7,11 +7,12 @@ files that this module does not open.
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
+from jobs.store.events import LeaderScores, Promoted
 from jobs.store.home import SweepFolder
-from jobs.store.intervals import Interval, Values, mean_over_tasks, paired_difference
+from jobs.store.intervals import Interval, Values
 from jobs.store.state import SweepState
+from jobs.store.states import TrialState
 from oplstm.episodes.measure import Measure
 from oplstm.episodes.split import Split
 from oplstm.errors import RequestError
@@ -67,22 +68,19 @@ class Choice:
     leaders: tuple[Leader, ...]
     score_b: Interval
 
-    def to_dict(self) -> dict[str, Any]:
-        """Plain data for JSON."""
-        return {
-            "picked": self.picked,
-            "score_b": self.score_b.to_dict(),
-            "leaders": [
-                {
-                    "trial": leader.name,
-                    "validation": leader.validation.to_dict(),
-                    "behind": leader.behind.to_dict(),
-                    "tied": leader.tied,
-                    "score_a": leader.score_a.to_dict(),
-                }
-                for leader in self.leaders
-            ],
-        }
+    def event(self) -> Promoted:
+        """The choice as the sweep's journal holds it."""
+        leaders = tuple(
+            LeaderScores(
+                trial=leader.name,
+                validation=leader.validation.stated(),
+                behind=leader.behind.stated(),
+                tied=leader.tied,
+                score_a=leader.score_a.stated(),
+            )
+            for leader in self.leaders
+        )
+        return Promoted(picked=self.picked, score_b=self.score_b.stated(), leaders=leaders)
 
 
 def candidates(folder: SweepFolder, state: SweepState, measure: Measure) -> list[Candidate]:
@@ -93,8 +91,8 @@ def candidates(folder: SweepFolder, state: SweepState, measure: Measure) -> list
     """
     found = []
     for trial in state.trials.values():
-        if trial.state == "complete":
-            values = load_validation_values(folder.trials / trial.name).numpy()
+        if trial.state is TrialState.COMPLETE:
+            values = load_validation_values(folder.trial(trial.name)).numpy()
             found.append(Candidate(trial.name, trial.number, values))
     if not found:
         raise RequestError(f"{folder.name} has no completed trial to promote; see oplstm status {folder.name}")
@@ -109,7 +107,7 @@ def rescore_with(folder: SweepFolder, measure: Measure, *, seed: int, tasks: int
     """Rescoring with the models in a sweep's folder."""
 
     def rescore(name: str, split: Split) -> Values:
-        scores = load_model(folder.trials / name, folder.data).scores(split, seed=seed, count=tasks)
+        scores = load_model(folder.trial(name), folder.data).scores(split, seed=seed, count=tasks)
         values: Values = scores[measure.name].numpy()
         return values
 
@@ -128,11 +126,12 @@ def choose(found: Sequence[Candidate], rescore: Rescore, measure: Measure, *, le
     best = found[0]
     rescored = []
     for candidate in found[:leaders]:
-        behind = paired_difference(candidate.values, best.values)
+        behind = Interval.of(candidate.values - best.values, over="differences")
         tied = candidate is best or not measure.cost(behind.mean) - behind.half_width > 0
         if tied:
-            score = mean_over_tasks(rescore(candidate.name, Split.PROMOTION_A))
-            rescored.append(Leader(candidate.name, mean_over_tasks(candidate.values), behind, tied, score))
+            score = Interval.of(rescore(candidate.name, Split.PROMOTION_A), over="tasks")
+            validation = Interval.of(candidate.values, over="tasks")
+            rescored.append(Leader(candidate.name, validation, behind, tied, score))
     picked = min(rescored, key=lambda leader: (math.isnan(leader.score_a.mean), measure.cost(leader.score_a.mean)))
-    score_b = mean_over_tasks(rescore(picked.name, Split.PROMOTION_B))
+    score_b = Interval.of(rescore(picked.name, Split.PROMOTION_B), over="tasks")
     return Choice(picked.name, tuple(rescored), score_b)

@@ -1,14 +1,13 @@
 """Where everything lives: ``$OPLSTM_HOME``, one folder a sweep."""
 
 import os
-import re
 import shutil
 import tempfile
 from pathlib import Path
 
+from jobs.store.names import SWEEP_NAME
 from oplstm.errors import RequestError
 
-NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,79}")
 MINIMUM_FREE_BYTES = 64 << 20
 PACK_SIZES = "pack-sizes.json"
 
@@ -54,18 +53,40 @@ class SweepFolder:
         return self.path / "trials"
 
     @property
+    def home(self) -> Path:
+        """The home that the sweep is in."""
+        return self.path.parent.parent
+
+    @property
     def data(self) -> Path:
-        """Imported datasets of the home that the sweep is in."""
-        return self.path.parent.parent / "data"
+        """Imported datasets of the home."""
+        return self.home / "data"
 
     @property
     def pack_sizes(self) -> Path:
-        """What was measured about packs, of the home that the sweep is in."""
-        return self.path.parent.parent / PACK_SIZES
+        """What was measured about packs, of the home."""
+        return self.home / PACK_SIZES
+
+    def check_links(self) -> None:
+        """See that no symbolic link leads out of the folder, before anything in it is written or uploaded.
+
+        Raises:
+            RequestError: One does.
+        """
+        inside = self.path.resolve()
+        for where, folders, files in os.walk(self.path):
+            for name in (*folders, *files):
+                path = Path(where, name)
+                if path.is_symlink() and not path.resolve().is_relative_to(inside):
+                    raise RequestError(f"{path} is a symbolic link that leads out of the sweep's folder: remove it")
 
     def pack(self, name: str) -> Path:
         """The checkpoints of a pack."""
         return self.path / "packs" / name
+
+    def trial(self, name: str) -> Path:
+        """Best weights and scores of a trial."""
+        return self.trials / name
 
 
 class Home:
@@ -114,13 +135,17 @@ class Home:
                 "free some space or set OPLSTM_HOME to another disk"
             )
 
+    def sweep_folder(self, name: str) -> SweepFolder:
+        """The folder that a sweep of this name has or would have."""
+        return SweepFolder(self.sweeps / name)
+
     def new_sweep(self, name: str) -> SweepFolder:
         """The folder for a sweep that does not exist yet.
 
         Raises:
             RequestError: The name is taken or cannot be a folder's.
         """
-        if not NAME.fullmatch(name):
+        if not SWEEP_NAME.fullmatch(name):
             raise RequestError(
                 f"name {name!r} must be letters, digits, '.', '_' or '-', start with a letter or digit "
                 "and have at most 80 characters"
@@ -145,12 +170,16 @@ class Home:
             RequestError: There is none of that name.
         """
         folder = SweepFolder(self.sweeps / name)
-        if NAME.fullmatch(name) is None or not folder.header.is_file():
+        if SWEEP_NAME.fullmatch(name) is None or not folder.header.is_file():
             known = ", ".join(s.name for s in self.all_sweeps()) or "none yet"
             raise RequestError(f"no sweep named {name!r} in {self.path} (there: {known})")
+        for path in (folder.path, folder.header, folder.journal):
+            if path.is_symlink():
+                raise RequestError(f"{path} is a symbolic link: move the folder itself into {self.sweeps}")
         return folder
 
     def all_sweeps(self) -> list[SweepFolder]:
         """Every sweep, oldest first."""
-        found = [SweepFolder(path.parent) for path in self.sweeps.glob("*/sweep.json")]
+        paths = (path.parent for path in self.sweeps.glob("*/sweep.json"))
+        found = [SweepFolder(path) for path in paths if SWEEP_NAME.fullmatch(path.name) and not path.is_symlink()]
         return sorted(found, key=lambda folder: folder.header.stat().st_mtime)

@@ -1,14 +1,25 @@
-"""The statistics of promotion and of final results (scipy)."""
+"""Means with their 95% intervals."""
 
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
+from pydantic import StrictFloat
 
 Values = NDArray[np.float64]
+
+_NORMAL_QUANTILE = 1.959963984540054  # of 0.975
+
+
+@dataclass(frozen=True, slots=True)
+class StatedInterval:
+    """An interval as plain data: None where a number is not finite, which JSON does not know."""
+
+    mean: StrictFloat | None
+    half_width: StrictFloat | None
 
 
 @dataclass(frozen=True)
@@ -18,32 +29,27 @@ class Interval:
     mean: float
     half_width: float
 
-    def to_dict(self) -> dict[str, float | None]:
-        """Plain data for JSON, which knows no nan."""
-        return {name: value if math.isfinite(value) else None for name, value in self.__dict__.items()}
+    @classmethod
+    def of(cls, values: Values | Sequence[float], *, over: Literal["tasks", "seeds", "differences"]) -> "Interval":
+        """Of the mean of ``values``, one number each.
+
+        Args:
+            values: ``(n,)``.
+            over: ``tasks`` takes the normal distribution, as the paper does for test tasks pooled over seeds; the
+                means of ``seeds`` and the paired ``differences`` over common tasks take Student's t, n - 1.
+        """
+        array = np.asarray(values, dtype=np.float64)
+        if array.size < 2:
+            return cls(float(array.mean()), math.nan)
+        quantile = _NORMAL_QUANTILE if over == "tasks" else _student_quantile(array.size - 1)
+        return cls(float(array.mean()), float(quantile * array.std(ddof=1) / math.sqrt(array.size)))
+
+    def stated(self) -> StatedInterval:
+        """As plain data."""
+        return StatedInterval(*(number if math.isfinite(number) else None for number in (self.mean, self.half_width)))
 
 
-def mean_over_tasks(values: Values) -> Interval:
-    """Mean and normal interval over tasks, as the paper reports it (pooled over seeds)."""
-    if values.size < 2:
-        return Interval(float(values.mean()), math.nan)
-    half_width = stats.norm.ppf(0.975) * values.std(ddof=1) / math.sqrt(values.size)
-    return Interval(float(values.mean()), float(half_width))
+def _student_quantile(degrees: int) -> float:
+    from scipy import stats  # takes a second to import, which a sweep's status is read without
 
-
-def mean_over_seeds(means: Sequence[float]) -> Interval:
-    """Mean and Student-t interval over the means of the seeds."""
-    values = np.asarray(means, dtype=np.float64)
-    if values.size < 2:
-        return Interval(float(values.mean()), math.nan)
-    half_width = stats.t.ppf(0.975, values.size - 1) * values.std(ddof=1) / math.sqrt(values.size)
-    return Interval(float(values.mean()), float(half_width))
-
-
-def paired_difference(values: Values, reference: Values) -> Interval:
-    """Mean of ``values - reference`` over common tasks, with its Student-t interval."""
-    difference = values - reference
-    if difference.size < 2:
-        return Interval(float(difference.mean()), math.nan)
-    half_width = stats.t.ppf(0.975, difference.size - 1) * difference.std(ddof=1) / math.sqrt(difference.size)
-    return Interval(float(difference.mean()), float(half_width))
+    return float(stats.t.ppf(0.975, degrees))

@@ -1,12 +1,10 @@
-"""Where results come from: git commit, versions, devices, digests."""
+"""Where results come from: git commit, versions, digests."""
 
 import functools
 import platform
 import subprocess
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-
-import torch
 
 from oplstm.episodes.benchmark import Benchmark
 from oplstm.episodes.split import Split
@@ -18,20 +16,26 @@ PACKAGES = ("oplstm", "torch", "numpy", "optuna", "ray", "mlflow")
 
 @functools.cache
 def provenance() -> dict[str, str]:
-    """Tags that every run of this process shares."""
-    source = Path(__file__).resolve().parent.parent
-    commit = _git(source, "rev-parse", "HEAD")
-    tags = {
-        "mlflow.source.git.commit": commit or "unknown",
-        "oplstm.git_dirty": "unknown" if commit is None else str(bool(_git(source, "status", "--porcelain"))).lower(),
-        "version.python": platform.python_version(),
-    }
+    """Tags that every run of this process shares: versions, and the commit where this is a checkout of oplstm."""
+    commit, dirty = _checkout(Path(__file__).resolve())
+    tags = {"mlflow.source.git.commit": commit, "oplstm.git_dirty": dirty, "version.python": platform.python_version()}
     for package in PACKAGES:
         try:
             tags[f"version.{package}"] = version(package)
         except PackageNotFoundError:
             tags[f"version.{package}"] = "not installed"
     return tags
+
+
+def _checkout(module: Path) -> tuple[str, str]:
+    """The commit of the repository that tracks ``module``, and whether it was changed since; else twice unknown.
+
+    An installed package may lie inside somebody else's repository, whose commit says nothing about it.
+    """
+    if _git(module.parent, "ls-files", "--error-unmatch", module.name) is None:
+        return "unknown", "unknown"
+    commit, changes = _git(module.parent, "rev-parse", "HEAD"), _git(module.parent, "status", "--porcelain")
+    return commit or "unknown", "unknown" if changes is None else str(bool(changes)).lower()
 
 
 def _git(folder: Path, *arguments: str) -> str | None:
@@ -42,17 +46,6 @@ def _git(folder: Path, *arguments: str) -> str | None:
     except (OSError, subprocess.SubprocessError):
         return None
     return done.stdout.strip()
-
-
-def device_tags(device: torch.device, gpu_ids: str = "") -> dict[str, str]:
-    """What a pack trains on."""
-    name = torch.cuda.get_device_name(device) if device.type == "cuda" else platform.processor() or platform.machine()
-    return {
-        "oplstm.device": f"{device.type}: {name}",
-        "oplstm.threads": str(torch.get_num_threads()),
-        "oplstm.gpu_ids": gpu_ids or "none",
-        "oplstm.host": platform.node(),
-    }
 
 
 def digests(run: RunConfig, data: Path | None) -> dict[str, str]:

@@ -1,32 +1,53 @@
-"""The coordinator: the only owner and writer of a sweep's study, journal and outbox (DESIGN section 7).
+"""The coordinator: the only owner and writer of a sweep's study, journal and outbox.
 
 Every decision (what to train, what shares a pack, what to prune) is journaled before it takes effect, and a
 coordinator is rebuilt from the journal; so a resumed sweep repeats its decisions and never changes them.
 """
 
-import itertools
+import functools
 import math
 import time
 from collections.abc import Callable, Sequence
-from typing import Any
 
-from jobs.jobfile.schema import Job
-from jobs.store.final import final_result
+from jobs.store.events import (
+    Asked,
+    Ended,
+    Event,
+    Exhausted,
+    Finished,
+    Joined,
+    Packed,
+    Refused,
+    Resumed,
+    Sized,
+    Started,
+    Validated,
+    encode,
+)
+from jobs.store.header import Header
 from jobs.store.home import SweepFolder
-from jobs.store.state import ENDED, Header, PackState, SweepState, Trial
-from jobs.sweep import packing
-from jobs.sweep import tracked as sweep_records
-from jobs.sweep.pack_sizes import pack_size
-from jobs.sweep.proposals import Proposals
+from jobs.store.names import pack_name
+from jobs.store.provenance import provenance
+from jobs.store.scores import final_result
+from jobs.store.state import SweepState
+from jobs.store.states import SweepKind, TrialState
+from jobs.store.trial import PackState, Trial
+from jobs.sweep import tracked
+from jobs.sweep.messages import Assignment, NamedRun, Progress, StartedPack
+from jobs.sweep.packing import PackPolicy, candidates
+from jobs.sweep.proposals import Impossible, Proposals
 from oplstm.errors import WorkError
 from oplstm.training.reports import Point, RunEnd
 from search_spaces.samplers import is_adaptive
 from tracking.journal.journal import Journal
 from tracking.outbox.outbox import Outbox
+from tracking.outbox.records import Record
 
 FLUSH_SECONDS = 30.0
 EMBEDDED_FLUSH_SECONDS = 120.0
 """The embedded server may still be starting when a short training has ended."""
+REFUSED_IN_A_ROW = 20
+"""So many impossible points one after the other are no accident."""
 
 
 class Coordinator:
@@ -38,51 +59,65 @@ class Coordinator:
 
     Raises:
         RequestError: Another process runs this sweep.
+        WorkError: Its journal is damaged.
     """
 
     def __init__(self, folder: SweepFolder, tracking_uri: str | Callable[[], str]) -> None:
         self.folder, self.header = folder, Header.read(folder)
-        self.job = Job.model_validate(self.header.job)
-        self._final = self.header.kind == "final"
-        self._value = f"val/{self.job.measure.name}"
-        self._size, self._slots = pack_size(self.job), 1
+        self.job = self.header.job
+        self._provenance = provenance()
+        self._value = f"val/{self.header.measure.name}"
+        self._slots = 1
         self._failure: str | None = None
+        self._refused_in_a_row = 0
+        self.state = SweepState(self.header.measure)
+        self._packing = PackPolicy(self.job, self.state)
         self._journal = Journal(folder.journal)
-        self.state = SweepState()
-        folder.stop_request.unlink(missing_ok=True)
-        self._proposals = Proposals(self.job, folder.study, name=self.header.name, final=self._final)
-        known = list(Journal.read(folder.journal))
-        if not known:
-            self._journal.append([sweep_records.sweep_run(self.header, time.time())])
-        self._replay(known)
+        try:
+            self._begin()
+        except BaseException:
+            self._journal.close()  # or it would stay locked for as long as this process lives
+            raise
         self._unfinished = list(self.state.unfinished_packs())
-        if known and not self.state.finished:
-            self._reopen()
         self._outbox = Outbox(folder.journal, tracking_uri)
         self._outbox.start()
 
-    def _replay(self, known: Sequence[dict[str, Any]]) -> None:
-        """Put the study and the state where the journal says they were."""
-        for record in known:
-            if "event" not in record:
-                continue
-            self.state.apply(record)
-            if record["event"] == "asked":
-                self._proposals.replay(record["params"], record["draws"])
-            elif record["event"] == "point":
-                trial = self.state.by_name[record["trial"]]
-                self._decide(trial, record["metrics"].get(self._value, math.nan), record["milestone"])
-            elif record["event"] == "ended" and record["state"] in ENDED:
-                trial = self.state.by_name[record["trial"]]
-                best = record["metrics"].get("val/best", self.job.measure.worst)
-                self._proposals.tell(trial.number, trial.state, best)
+    def _begin(self) -> None:
+        """Put the study and the state where the journal left them."""
+        self._proposals = Proposals(self.job, self.folder.study, name=self.header.name, final=self._is_final)
+        if next(Journal.read(self.folder.journal), None) is None:
+            self._write(tracked=[tracked.sweep_run(self.header, time.time())])
+            return
+        for event in self.state.replay(self.folder.journal):
+            self._take_again(event)
+        self._reopen()
+
+    @property
+    def _is_final(self) -> bool:
+        return self.header.kind is SweepKind.FINAL
+
+    def _take_again(self, event: Event) -> None:
+        """Put the study where an event of the journal left it."""
+        match event:
+            case Asked() | Refused():
+                self._proposals.replay(event.params, event.draws)
+                self._refused_in_a_row = self._refused_in_a_row + 1 if isinstance(event, Refused) else 0
+            case Validated():
+                value = event.metrics.get(self._value, math.nan)
+                self._decide(self.state.by_name[event.trial], value, event.milestone)
+            case Ended(state=state) if state.ended:
+                best = event.metrics.get("val/best", self.header.measure.worst)
+                self._proposals.tell(self.state.by_name[event.trial].number, state, best)
 
     def _reopen(self) -> None:
-        """The sweep goes on, and so do the runs that ended as stopped."""
-        stopped = [trial for trial in self.state.trials.values() if trial.state == "stopped"]
-        self._write(sweep_records.reopened(self.header, stopped))
+        """The sweep goes on, and so do the runs of its unfinished packs; nothing does where all has ended."""
+        if not self.state.finished:
+            unended = [trial for pack in self.state.unfinished_packs().values() for trial in pack.unended()]
+            number = self.state.resumes + 1
+            reopened = tracked.reopened(self.header, unended, number=number, provenance=self._provenance)
+            self._write(Resumed(provenance=self._provenance), tracked=reopened)
 
-    def _write(self, records: Sequence[dict[str, Any]]) -> None:
+    def _write(self, *events: Event, tracked: Sequence[Record] = ()) -> None:
         """Journal first, then take effect; nothing more once the work has failed.
 
         Raises:
@@ -91,22 +126,18 @@ class Coordinator:
         if self._failure is not None:
             raise WorkError(self._failure)
         try:
-            self._journal.append(records)
+            self._journal.append([*map(encode, events), *(record.encode() for record in tracked)])
         except WorkError as error:
             self.give_up(str(error))
             raise
-        for record in records:
-            self.state.apply(record)
+        for event in events:
+            self.state.apply(event)
 
-    def next_pack(self, slots: int = 1) -> dict[str, Any] | None:
+    def next_pack(self, slots: int = 1) -> Assignment | None:
         """The next pack to train, or None when nothing is left or a stop was asked for.
 
         Args:
             slots: How many packs are trained at once.
-
-        Returns:
-            ``pack``, its name; ``names`` of its trials so far; ``capacity``: the runs that it can hold, or None if
-            that is to be measured, with the run ``like`` and with a use for ``limit`` of them.
         """
         self._slots = slots
         if self.stopping():
@@ -115,114 +146,110 @@ class Coordinator:
             pack = self.state.packs[self._unfinished.pop()]
             if pack.unended():  # others may have taken them
                 return self._assignment(pack)
-        self._ask_for(self._size or 1)
-        first = next(iter(self.state.waiting.values()), None)
-        if first is None:
+        self._ask_for(self._packing.size or 1)
+        trials = self._packing.members_of_new_pack()
+        if not trials or self._failure is not None:
             return None
-        trials = list(itertools.islice(self.state.waiting_like(first.signature).values(), self._size or 1))
-        name = f"pack-{len(self.state.packs):04d}"
-        self._write([sweep_records.packed(name, trials), *self._new_runs(trials)])
+        name = pack_name(len(self.state.packs))
+        self._write(Packed(pack=name, trials=_names(trials)), tracked=self._new_runs(trials))
         return self._assignment(self.state.packs[name])
 
-    def _assignment(self, pack: PackState) -> dict[str, Any]:
-        given: dict[str, Any] = {"pack": pack.name, "names": [trial.name for trial in pack.trials]}
-        given["capacity"] = self._capacity(pack)
-        if given["capacity"] is None:
-            trials = [*pack.trials, *packing.candidates(self.state, pack)]
-            given |= {"like": packing.heaviest(trials).run, "limit": len(trials) + self._unasked()}
-        return given
+    def _assignment(self, pack: PackState) -> Assignment:
+        return Assignment(pack.name, _names(pack.trials), self._packing.measurement(pack))
 
-    def _capacity(self, pack: PackState) -> int | None:
-        return self._size or pack.capacity
-
-    def _new_runs(self, trials: Sequence[Trial]) -> list[dict[str, Any]]:
+    def _new_runs(self, trials: Sequence[Trial]) -> list[Record]:
         """Records that create the runs of trials that come into a pack for the first time."""
-        now = time.time()
-        return [sweep_records.trial_run(self.header, t, now, self.folder.data) for t in trials if t.pack is None]
-
-    def _unasked(self) -> int:
-        """How many more trials may be asked for."""
-        return 0 if self.state.exhausted else (self.job.trial_limit or 0) - len(self.state.trials)
+        make = functools.partial(
+            tracked.trial_run, self.header, provenance=self._provenance, data=self.folder.data, now=time.time()
+        )
+        return [make(trial) for trial in trials if trial.pack is None]
 
     def _ask_for(self, count: int) -> None:
         """Ask until so many trials wait; for all, if packs hold several and the sampler learns nothing from results."""
-        everything = self._size != 1 and not is_adaptive(self.job.sampler.name)
+        everything = self._packing.size != 1 and not is_adaptive(self.job.sampler.name)
         while not self.state.exhausted and (everything or len(self.state.waiting) < count):
             proposal = self._proposals.ask()
             if proposal is None:
-                self._write([{"kind": "sweep", "event": "exhausted"}])
+                self._write(Exhausted())
                 return
-            record = {"trial": proposal.number, "params": proposal.params, "draws": proposal.draws}
-            self._write([{"kind": "sweep", "event": "asked", **record, "run": proposal.run.to_dict()}])
+            if isinstance(proposal, Impossible):
+                self._refuse(proposal)
+                if self._failure is not None:
+                    return
+                continue
+            self._refused_in_a_row = 0
+            run = proposal.run.to_dict()
+            self._write(Asked(trial=proposal.number, params=proposal.params, draws=proposal.draws, run=run))
+
+    def _refuse(self, point: Impossible) -> None:
+        """A point of which the space makes no run is a trial that has ended; too many in a row end the work."""
+        event = Refused(
+            trial=point.number, params=point.params, draws=point.draws, state=point.state, reason=point.reason
+        )
+        self._write(event, tracked=tracked.refused(self.header, event, self._provenance, time.time()))
+        self._refused_in_a_row += 1
+        if self._refused_in_a_row >= REFUSED_IN_A_ROW:
+            self.give_up(f"{REFUSED_IN_A_ROW} points of {self.job.space} in a row gave no run; the last {point.reason}")
 
     def sized(self, name: str, capacity: int) -> None:
         """It was measured how many runs a pack can hold: fill it with its fair share. A repeat changes nothing."""
         pack = self.state.packs[name]
-        if self._capacity(pack) is not None or not pack.unended():
+        if self._packing.capacity(pack) is not None or not pack.unended():
             return
-        own, possible = len(pack.trials), self._possible(pack)
-        size = min(capacity, packing.share_of_new_pack(self.state, pack, own + possible, self._slots))
-        self._ask_for(size - own)
-        trials = packing.candidates(self.state, pack)[: max(0, size - own)]
-        self._write([sweep_records.sized(name, capacity, trials), *self._new_runs(trials)])
+        more = self._packing.share_of_new_pack(pack, capacity, self._slots)
+        self._ask_for(more)
+        trials = candidates(self.state, pack)[: max(0, more)]
+        self._write(Sized(pack=name, capacity=capacity, trials=_names(trials)), tracked=self._new_runs(trials))
 
-    def _possible(self, pack: PackState) -> int:
-        """How many more trials could come into a pack; what is not asked for yet may be of its signature."""
-        others = packing.candidates(self.state, pack)
-        if self.state.exhausted:
-            return len(others)
-        resting = [trial for trial in others if trial.state != "waiting"]
-        return len(resting) + len(self.state.waiting) + self._unasked()
-
-    def joins(self, name: str, update: int, room: int) -> list[tuple[str, dict[str, Any]]]:
-        """Trials that come into a pack at one of its updates, as (name, run). A repeat is answered as before.
+    def joins(self, name: str, update: int, room: int) -> tuple[NamedRun, ...]:
+        """Trials that come into a pack at one of its updates. A repeat is answered as before.
 
         An empty answer is written too, unless it could not have been another.
         """
         pack = self.state.packs[name]
         if update not in pack.joins:
-            size = min(room, packing.share_of_running_pack(self.state, self._possible(pack), self._slots))
+            size = self._packing.share_of_running_pack(pack, room, self._slots)
             self._ask_for(size)
-            others = packing.candidates(self.state, pack)
+            others = candidates(self.state, pack)
             if others or not self.state.exhausted:
                 trials = others[:size]
-                joined = sweep_records.joined(self.header, pack, update, trials)
-                self._write([joined[0], *self._new_runs(trials), *joined[1:]])
-        return [(joined, self.state.by_name[joined].run) for joined in pack.joins.get(update, [])]
+                placed = tracked.placed(self.header, pack, [*pack.unended(), *trials]) if trials else []
+                event = Joined(pack=name, update=update, trials=_names(trials))
+                self._write(event, tracked=[*self._new_runs(trials), *placed])
+        return tuple(_named(self.state.by_name[joined]) for joined in pack.joins.get(update, ()))
 
-    def started(self, name: str, device: dict[str, str]) -> dict[str, Any] | None:
-        """A process has begun to train a pack.
-
-        Returns:
-            ``names`` and ``runs`` of all trials that were ever in it, names of the ``initial`` ones, with which it
-            begins, and its ``capacity``; None if nothing is left to train.
-        """
+    def started(self, name: str, device: dict[str, str]) -> StartedPack | None:
+        """A process has begun to train a pack on a device that these tags describe; None if nothing is left of it."""
         pack = self.state.packs[name]
         if not pack.unended():
             return None
-        self._write(sweep_records.started(self.header, name, pack.unended(), device))
-        return {
-            "names": [trial.name for trial in pack.trials],
-            "runs": [trial.run for trial in pack.trials],
-            "initial": pack.initial,
-            "capacity": self._capacity(pack),
-        }
+        placed = tracked.placed(self.header, pack, pack.unended(), device)
+        self._write(Started(pack=name, device=device), tracked=placed)
+        runs = tuple(_named(trial) for trial in pack.trials)
+        return StartedPack(runs, _names(pack.initial), self._packing.capacity(pack))
 
     def on_points(self, points: Sequence[Point]) -> list[str]:
         """Record validation points; returns the names of the runs to prune. Answers a repeat as it did before."""
-        records, prune = [], []
+        events: list[Event] = []
+        records, prune, now = [], [], time.time()
         for point in points:
             trial = self.state.by_name[point.run]
             known = point.update in trial.updates
-            if known or trial.state in ENDED:
+            if known or trial.state.ended:
                 wanted = not known or point.update in trial.pruned_at
             else:
                 wanted = self._decide(trial, point.metrics[self._value], point.milestone)
-                records.append(sweep_records.point(self.header, trial, point, prune=wanted, now=time.time()))
+                metrics = {name: value for name, value in point.metrics.items() if math.isfinite(value)}
+                events.append(
+                    Validated(
+                        trial=trial.name, update=point.update, milestone=point.milestone, metrics=metrics, prune=wanted
+                    )
+                )  # fmt: skip
+                records.append(tracked.point(self.header, trial, update=point.update, metrics=metrics, now=now))
             if wanted:
                 prune.append(point.run)
-        if records:
-            self._write(records)
+        if events:
+            self._write(*events, tracked=records)
         return prune
 
     def _decide(self, trial: Trial, value: float, milestone: int) -> bool:
@@ -237,22 +264,29 @@ class Coordinator:
         """Record that runs have ended; a repeat changes nothing."""
         for end in ends:
             trial = self.state.by_name[end.run]
-            if trial.state in ENDED:
-                continue
-            if end.state != "stopped":
-                self._proposals.tell(trial.number, end.state, end.metrics["val/best"])
-            self._write(sweep_records.end(self.header, trial, end, time.time(), value=self._value))
-            self._write(sweep_records.best_so_far(self.header, self.state, time.time()))
+            if not trial.state.ended:
+                self._end(trial, end, TrialState(end.state))
+
+    def _end(self, trial: Trial, end: RunEnd, state: TrialState) -> None:
+        now = time.time()
+        if state.ended:
+            self._proposals.tell(trial.number, state, end.metrics.get("val/best", self.header.measure.worst))
+        event = Ended(
+            trial=trial.name, state=state, update=end.update, best_update=end.best_update, note=end.note,
+            metrics={name: value for name, value in end.metrics.items() if math.isfinite(value)},
+        )  # fmt: skip
+        records = tracked.end(self.header, trial, event, now=now, budget_exhausted=end.budget_exhausted)
+        if state.ended:
+            records += tracked.best_so_far(self.header, self.state.leader_after(event), self.state.ended + 1, now)
+        self._write(event, tracked=records)
 
     def pack_failed(self, pack: str, reason: str) -> None:
         """The process of a pack died more often than the job allows."""
         if self._failure is not None:
             return
         for trial in self.state.packs[pack].unended() if pack in self.state.packs else []:
-            self._proposals.tell(trial.number, "failed", self.job.measure.worst)
-            points = trial.points[-1] if trial.points else {"update": 0}
-            end = RunEnd(trial.name, "stopped", int(points["update"]), 0, note=reason)
-            self._write(sweep_records.end(self.header, trial, end, time.time(), value=self._value, state="failed"))
+            update = int(trial.points[-1]["update"]) if trial.points else 0
+            self._end(trial, RunEnd(trial.name, "stopped", update, 0, note=reason), TrialState.FAILED)
 
     def give_up(self, reason: str) -> None:
         """The work cannot go on, say for a full disk: nothing is written any more, so resume finds it as it was."""
@@ -262,25 +296,21 @@ class Coordinator:
         """Whether somebody asked the sweep to stop, or its work has failed."""
         return self._failure is not None or self.folder.stop_request.exists()
 
-    def progress(self) -> dict[str, Any]:
-        """Counts, best so far and the share of the work that is done, for a progress bar."""
+    def progress(self) -> Progress:
+        """How far the sweep is."""
         leader = self.state.leader()
-        return {
-            "fraction": self.state.fraction,
-            "trials": self.job.trial_limit,
-            "asked": len(self.state.trials),
-            "exhausted": self.state.exhausted,
-            "counts": dict(self.state.counts()),
-            "best": None if leader is None else leader.best,
-            "leader": None if leader is None else leader.name,
-            "waiting_records": self._outbox.pending(),
-            "tracking_error": self._outbox.last_error,
-            "failure": self._failure,
-        }
-
-    def record(self, records: Sequence[dict[str, Any]]) -> None:
-        """Append further records, such as the result of final runs."""
-        self._write(records)
+        return Progress(
+            fraction=self.state.fraction,
+            limit=self.job.trial_limit,
+            asked=len(self.state.trials),
+            exhausted=self.state.exhausted,
+            counts=self.state.counts(),
+            best=None if leader is None else leader.best,
+            leader=None if leader is None else leader.name,
+            waiting_records=self._outbox.pending(),
+            tracking_error=self._outbox.last_error,
+            failure=self._failure,
+        )
 
     def close(self, *, flush_seconds: float | None = None) -> int:
         """End the sweep's own run if nothing is left to do, ship what waits, and let go of the files.
@@ -290,8 +320,9 @@ class Coordinator:
         """
         done = self.state.exhausted and self.state.ended == len(self.state.trials)
         if not self.state.finished and self._failure is None:
-            result = final_result(self.folder, self.state) if self._final and done else None
-            self._write(sweep_records.sweep_end(self.header, self.state, result, done=done, now=time.time()))
+            result = final_result(self.folder, self.state) if self._is_final and done else None
+            records = tracked.sweep_end(self.header, self.state, result, done=done, now=time.time())
+            self._write(*([Finished()] if done else []), tracked=records)
         if self._failure is None:
             self._journal.sync()
         if flush_seconds is None:
@@ -301,6 +332,10 @@ class Coordinator:
         self._journal.close()
         return waiting
 
-    def run_id(self, key: str) -> str | None:
-        """The MLflow run of a key, once it has been shipped."""
-        return self._outbox.run_id(key)
+
+def _names(trials: Sequence[Trial]) -> tuple[str, ...]:
+    return tuple(trial.name for trial in trials)
+
+
+def _named(trial: Trial) -> NamedRun:
+    return NamedRun(trial.name, trial.config)

@@ -1,19 +1,25 @@
 """What to train next: the Optuna study of a sweep, without repeats, and exhausted exactly once."""
 
-from collections.abc import Mapping
+import itertools
+import json
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import optuna
 from optuna.storages import BaseStorage, InMemoryStorage
-from optuna.trial import FixedTrial, Trial, TrialState
+from optuna.trial import BaseTrial, FixedTrial, Trial, TrialState
 
-from jobs.jobfile.schema import Job, build_trial_run, numbered
+from jobs.jobfile.resolving import build_trial_run, numbered, suggest
+from jobs.jobfile.schema import Job
+from jobs.store.events import Params
+from jobs.store.states import TrialState as State
 from jobs.store.study_file import StudyFile, StudyStorage
+from oplstm.errors import one_line
 from oplstm.training.run import RunConfig
+from search_spaces.enumeration import NotFinite, enumerate_grid
 from search_spaces.samplers import make_pruner, make_sampler
-from search_spaces.spaces import NotFinite, enumerate_grid, find_space
+from search_spaces.spaces import find_space
 
 REPEATS_BEFORE_ENUMERATING = 50
 
@@ -30,9 +36,36 @@ class Proposal:
     """
 
     number: int
-    params: dict[str, Any]
+    params: Params
     run: RunConfig
     draws: int
+
+
+@dataclass(frozen=True)
+class Impossible:
+    """A point of which the space makes no run.
+
+    Attributes:
+        number: Of the trial that it is all the same.
+        params: The point, as far as the space came.
+        draws: As of a proposal.
+        state: ``pruned`` where the space said that the point is infeasible (``optuna.TrialPruned``), else ``failed``.
+        reason: One line.
+    """
+
+    number: int
+    params: Params
+    draws: int
+    state: State
+    reason: str
+
+
+class NoRun(Exception):
+    """A space gave no run for a point; carries the end of that trial and the reason."""
+
+    def __init__(self, state: State, reason: str) -> None:
+        super().__init__(reason)
+        self.state, self.reason = state, reason
 
 
 class Proposals:
@@ -41,7 +74,11 @@ class Proposals:
     Args:
         job: The sweep's job.
         study_file: Where Optuna keeps the study, anew; None for memory only.
+        name: Of the study.
         final: Whether the runs are final runs.
+
+    Raises:
+        ValueError: The job's space cannot be found.
     """
 
     def __init__(self, job: Job, study_file: Path | None = None, *, name: str = "study", final: bool = False) -> None:
@@ -52,45 +89,68 @@ class Proposals:
             study_name=name, storage=storage, pruner=pruner, direction=job.measure.direction
         )
         self._trials: dict[int, Trial] = {}
-        self._seen: set[Any] = set()
+        self._seen: set[RunConfig] = set()
+        self._impossible: set[str] = set()
         self._asked = 0
         self._made = 0  # trials of Optuna's, repeats included
-        self._planned: list[dict[str, Any]] = list(job.enqueue)
-        if job.space and job.is_grid:
-            self._planned += enumerate_grid(find_space(job.space))
+        cells = enumerate_grid(find_space(job.space)) if job.space and job.is_grid else ()
+        self._given: Iterator[Params] = itertools.chain(job.enqueue, cells)
 
     def _is_new(self, run: RunConfig) -> bool:
         """Whether no trial with this run was proposed; without a space trials differ in their seeds alone."""
         return self._job.space is None or run not in self._seen
 
-    def _first(self, suggested: Mapping[str, Any]) -> RunConfig:
-        """The run of a configuration, as that of trial 0: two trials with the same would be the same experiment."""
-        return build_trial_run(self._job, suggested)
+    def _run(self, trial: BaseTrial) -> RunConfig:
+        """The run at a point, as that of trial 0: two trials with the same would be the same experiment.
 
-    def ask(self) -> Proposal | None:
+        Raises:
+            NoRun: There is none.
+        """
+        try:
+            return build_trial_run(self._job, suggest(self._job, trial))
+        except NotFinite:
+            raise
+        except optuna.TrialPruned as error:
+            raise NoRun(State.PRUNED, f"pruned before it began: {one_line(error)}") from error
+        except Exception as error:  # a space is the user's code
+            raise NoRun(State.FAILED, f"failed: {self._job.space} at this point: {one_line(error)}") from error
+
+    def _is_new_point(self, params: Params) -> bool:
+        """Whether no trial is of a point that is given, or of another that means the same run."""
+        trial = FixedTrial(params)
+        try:
+            return self._is_new(self._run(trial))
+        except NoRun:
+            return _key(trial.params) not in self._impossible
+
+    def ask(self) -> Proposal | Impossible | None:
         """The next configuration, or None when the trials are used up or the space is exhausted."""
         limit = self._job.trial_limit
         if limit is not None and self._asked >= limit:
             return None
-        while self._planned:
-            params = self._planned.pop(0)
-            if self._is_new(self._first(self._job.suggest(FixedTrial(params)))):
+        for params in self._given:
+            if self._is_new_point(params):
                 return self._propose(params)
         if self._job.is_grid:
             return None
         for draws in range(1, REPEATS_BEFORE_ENUMERATING + 1):
             trial = self._ask_optuna()
-            first = self._first(self._job.suggest(trial))
-            if self._is_new(first):
-                return self._accept(trial, first, draws)
+            try:
+                run = self._run(trial)
+            except NoRun as error:
+                if _key(trial.params) not in self._impossible:
+                    return self._refuse(trial, error, draws)
+            else:
+                if self._is_new(run):
+                    return self._accept(trial, run, draws)
             self._study.tell(trial, state=TrialState.FAIL)
         return self._ask_unseen()
 
-    def _ask_unseen(self) -> Proposal | None:
+    def _ask_unseen(self) -> Proposal | Impossible | None:
         """After many repeats: a finite space is nearly used up, so look for what is left of it."""
         try:
             for params in enumerate_grid(find_space(str(self._job.space))):
-                if self._is_new(self._first(self._job.suggest(FixedTrial(params)))):
+                if self._is_new_point(params):
                     return self._propose(params, draws=REPEATS_BEFORE_ENUMERATING)
         except NotFinite:
             pass
@@ -102,20 +162,33 @@ class Proposals:
         self._made += not enqueued
         return self._study.ask()
 
-    def _propose(self, params: Mapping[str, Any], draws: int = 0) -> Proposal:
+    def _propose(self, params: Params, draws: int = 0) -> Proposal | Impossible:
         self._study.enqueue_trial(dict(params))
         self._made += 1
         trial = self._ask_optuna(enqueued=True)
-        return self._accept(trial, self._first(self._job.suggest(trial)), draws)
+        try:
+            return self._accept(trial, self._run(trial), draws)
+        except NoRun as error:
+            return self._refuse(trial, error, draws)
 
     def _accept(self, trial: Trial, first: RunConfig, draws: int) -> Proposal:
         self._seen.add(first)
+        number = self._number(trial)
+        return Proposal(number, dict(trial.params), numbered(self._job, first, number, final=self._final), draws)
+
+    def _refuse(self, trial: Trial, error: NoRun, draws: int) -> Impossible:
+        self._impossible.add(_key(trial.params))
+        number = self._number(trial)
+        self.tell(number, error.state, self._job.measure.worst)
+        return Impossible(number, dict(trial.params), draws, error.state, error.reason)
+
+    def _number(self, trial: Trial) -> int:
         number = self._asked
         self._asked += 1
         self._trials[number] = trial
-        return Proposal(number, dict(trial.params), numbered(self._job, first, number, final=self._final), draws)
+        return number
 
-    def replay(self, params: Mapping[str, Any], draws: int) -> Proposal:
+    def replay(self, params: Params, draws: int) -> Proposal | Impossible:
         """Put a trial that was asked for earlier back into the study.
 
         The sampler draws as often as it did then, because some of Optuna's keep count in the study; should it draw
@@ -123,9 +196,14 @@ class Proposals:
         """
         for _ in range(draws):
             trial = self._ask_optuna()
-            suggested = self._job.suggest(trial)
-            if trial.params == params:
-                return self._accept(trial, self._first(suggested), draws)
+            try:
+                run = self._run(trial)
+            except NoRun as error:
+                if trial.params == params:
+                    return self._refuse(trial, error, draws)
+            else:
+                if trial.params == params:
+                    return self._accept(trial, run, draws)
             self._study.tell(trial, state=TrialState.FAIL)
         return self._propose(params, draws)
 
@@ -137,10 +215,22 @@ class Proposals:
         """Whether the pruner wants this trial to end."""
         return bool(self._trials[number].should_prune())  # some pruners answer with NumPy's bool
 
-    def tell(self, number: int, state: str, value: float) -> None:
+    def tell(self, number: int, state: State, value: float) -> None:
         """A trial has ended; a diverged one counts as pruned, so that samplers learn to avoid it."""
-        if state == "complete":
+        if state is State.COMPLETE:
             self._study.tell(self._trials[number], value)
         else:
-            pruned = state in ("pruned", "diverged")
+            pruned = state in (State.PRUNED, State.DIVERGED)
             self._study.tell(self._trials[number], state=TrialState.PRUNED if pruned else TrialState.FAIL)
+
+
+def _key(params: Params) -> str:
+    """A point as text: its values may be lists, which cannot be looked up."""
+    return json.dumps(params, sort_keys=True, default=str)
+
+
+def proposed(job: Job) -> Iterator[Proposal | Impossible]:
+    """What a job's trials would be if none had a result."""
+    proposals = Proposals(job)
+    while (proposal := proposals.ask()) is not None:
+        yield proposal

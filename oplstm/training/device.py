@@ -9,11 +9,11 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Device:
-    """Where a pack computes, and how.
+    """Where a pack computes.
 
     Attributes:
-        device: Of its tensors.
-        dtype: In which precision they are kept.
+        device: The device.
+        dtype: Floating type of weights and episodes.
         data: The folder of imported datasets that it finds there, if any.
         capture: Whether updates on a GPU are captured as a CUDA graph; to see what that is worth, they need not be.
     """

@@ -9,12 +9,11 @@ from typing import Any
 
 import click
 import torch
-from rich.console import Console
-from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
+from oplstm.durable import write_file
 from oplstm.training.device import Device
 from oplstm.training.machine.allocator import keep_freed_memory
-from tests.benchmark import growth, images, projection, ragged, sine
+from tests.benchmark import growth, images, ragged, sine
 from tests.benchmark.measuring import Bench
 from tests.benchmark.tables import machine, table
 
@@ -25,15 +24,15 @@ MEMORY_GIB = 4.0
 """That no contender may take more of on a CPU."""
 
 
-def measured(section: str, bench: Bench, packs: list[int] | None, projection_updates: int | None) -> Tables:
+def measured(section: str, bench: Bench, packs: list[int] | None) -> Tables:
     """The tables of a section."""
-    if section == "orchestration":  # imports Ray and MLflow
+    if section == "orchestration":  # imports Ray and MLflow, which the numerical sections do without
         found: Tables = importlib.import_module("tests.benchmark.orchestration").sections(bench)
         return found
     sections: Mapping[str, Callable[[Bench, list[int] | None], Tables]] = {
         "sine": sine.sections,
         "omniglot": images.omniglot,
-        "conv4": partial(images.conv4, projection_updates=projection_updates),
+        "conv4": images.conv4,
         "growth": growth.sections,
         "ragged": lambda bench, packs: ragged.sections(bench),
     }
@@ -65,45 +64,27 @@ def _only(ctx: click.Context, param: click.Parameter, value: str) -> list[str]:
 @click.option(
     "--device", type=click.Choice(["cpu", "cuda"]), default="cpu", show_default=True, help="A CPU gives one core."
 )
-@click.option(
-    "--projection-updates",
-    type=click.IntRange(min=1),
-    help=f"Updates of Conv-4's OP-LSTM that a whole run is projected from; on cuda {projection.UPDATES}.",
-)
 @click.option("--json", "json_file", type=click.Path(dir_okay=False, path_type=Path), help="Also write the rows there.")
-def main(
-    only: list[str],
-    seconds: float,
-    packs: list[int] | None,
-    device: str,
-    projection_updates: int | None,
-    json_file: Path | None,
-) -> None:
+def main(only: list[str], seconds: float, packs: list[int] | None, device: str, json_file: Path | None) -> None:
     """Measure meta-training on this machine, beside the usual way to write it."""
     if device == "cuda" and not torch.cuda.is_available():
         raise click.BadParameter("PyTorch finds no GPU here", param_hint="--device")
     if device == "cpu":
         torch.set_num_threads(1)
     keep_freed_memory()
-    wide = Console()
-    wide.width = max(wide.width, 170)
-    columns = SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn()
-    document: dict[str, Any] = {"version": VERSION, "machine": {}, "tables": []}
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task("", total=None)
-        bench = Bench(
-            place=Device(device=torch.device(device)),
-            seconds=seconds,
-            limit_mib=1024 * MEMORY_GIB if device == "cpu" else None,
-            progress=lambda text: bar.update(task, description=text),
-        )
-        document["machine"] = machine(bench)
-        for section in only:
-            for title, rows in measured(section, bench, packs, projection_updates):
-                wide.print(table(title, rows))
-                document["tables"].append({"section": section, "title": title, "rows": rows})
-            if json_file is not None:
-                json_file.write_text(json.dumps(document, indent=1))
+    bench = Bench(
+        place=Device(device=torch.device(device)),
+        seconds=seconds,
+        limit_mib=1024 * MEMORY_GIB if device == "cpu" else None,
+        progress=partial(click.echo, err=True),
+    )
+    document: dict[str, Any] = {"version": VERSION, "machine": machine(bench.place.device), "tables": []}
+    for section in only:
+        for title, rows in measured(section, bench, packs):
+            click.echo(table(title, rows))
+            document["tables"].append({"section": section, "title": title, "rows": rows})
+        if json_file is not None:
+            write_file(json_file, json.dumps(document, indent=1))
 
 
 if __name__ == "__main__":

@@ -15,6 +15,7 @@ from torch.nn import functional
 from oplstm.episodes.split import Split
 from oplstm.episodes.streams import TaskStream
 from oplstm.learners.op_lstm import MESSAGE_EPSILON
+from oplstm.nets.arithmetic import arithmetic
 from oplstm.training.device import Device
 from oplstm.training.pack import Pack
 from oplstm.training.run import RunConfig
@@ -200,7 +201,7 @@ class BaselineTraining:
     Args:
         run: What to train; it starts from the weights and sees the tasks of our own run.
         kind: Which of PyTorch's LSTMs.
-        place: Where to compute, and in which precision.
+        place: Where to compute; its products round nothing, as ours do in ``float32``.
     """
 
     def __init__(self, run: RunConfig, kind: Kind, place: Device) -> None:
@@ -214,6 +215,10 @@ class BaselineTraining:
 
     def step(self) -> Tensor:
         """One meta-update; returns the mean loss of its tasks before it."""
+        with arithmetic("float32", self._place.device):
+            return self._step()
+
+    def _step(self) -> Tensor:
         losses = []
         for _ in range(self._run.meta_batch_size):
             task = self._tasks.gather(self._stream.tasks(self._seen, 1).to(self._place.device, self._place.dtype))

@@ -60,10 +60,16 @@ class Row:
     note: str | None = None
 
 
-def compare(setting: Setting, packs: Sequence[int], bench: Bench) -> list[Row]:
+def compare(setting: Setting, packs: Sequence[int], bench: Bench, *, shares: bool = True) -> list[Row]:
     """A row a contender: the baselines of the setting, then a pack of each size, the smallest first.
 
     A pack is left out, with a note, when its memory, on the line through the smaller packs, is more than there is.
+
+    Args:
+        setting: What to train.
+        packs: Runs of each pack.
+        bench: Where and how long.
+        shares: Whether to measure what is not training, too.
     """
     label = partial(Row, learner=setting.learner, convention=setting.convention)
     setting.baseline(setting.baselines[0], bench.place).step()  # what PyTorch loads late is nobody's memory
@@ -91,10 +97,11 @@ def compare(setting: Setting, packs: Sequence[int], bench: Bench) -> list[Row]:
     for name, size in runs.items():
         rest: dict[str, Any] = {}
         if name not in setting.baselines:
-            bench.progress(f"{setting.learner}, {setting.convention}: {name}, sampling and validation")
             alone = _times(taken[f"pack of {min(made)}"], taken[name], size / min(made))
-            expected = setting.expected.get(size)
-            rest = {"expected": expected, "over_alone": alone, **_shares(setting, made[size], taken[name], bench)}
+            rest = {"expected": setting.expected.get(size), "over_alone": alone}
+            if shares:
+                bench.progress(f"{setting.learner}, {setting.convention}: {name}, sampling and validation")
+                rest |= _shares(setting, made[size], taken[name], bench)
         update = statistics.median(taken[name])
         row = label(
             contender=name,
@@ -119,7 +126,7 @@ def _shares(setting: Setting, pack: Pack, taken: Sequence[float], bench: Bench) 
     """What of a ``Row`` is not training."""
     update = statistics.median(taken)
     rate = setting.meta_batch_size / update  # tasks a second of each run
-    seconds = _validation_seconds(setting, len(pack.runs), first=int(bench.seconds * rate), bench=bench)
+    seconds = validation_seconds(setting, len(pack.runs), first=int(bench.seconds * rate), bench=bench)
     return {
         "sampling": sampling_seconds(setting, pack, bench) / update,
         "validation_seconds": seconds,
@@ -127,8 +134,8 @@ def _shares(setting: Setting, pack: Pack, taken: Sequence[float], bench: Bench) 
     }
 
 
-def _validation_seconds(setting: Setting, size: int, first: int, bench: Bench) -> float:
-    """Seconds a meta-validation, from so many of its tasks, and from more where those took too little time.
+def validation_seconds(setting: Setting, size: int, *, first: int, bench: Bench) -> float:
+    """Seconds a meta-validation, from the ``first`` of its tasks, and from more where those took too little time.
 
     Of large packs it is timed on as many runs as are evaluated at once, with so many more tasks each.
     """

@@ -55,7 +55,7 @@ def at(setting: Setting, factor: str, value: Any) -> tuple[Setting, int]:
     return replace(setting, hyperparameters={**setting.hyperparameters, key: value}), 1
 
 
-def grow(setting: Setting, factor: str, values: Sequence[Any], bench: Bench) -> list[Row]:
+def grow(setting: Setting, *, factor: str, values: Sequence[Any], bench: Bench) -> list[Row]:
     """A row a value of one factor."""
     setting.pack(1, bench.place).step()  # what PyTorch loads late is no point's memory
     points = {str(value): at(setting, factor, value) for value in values}
@@ -96,7 +96,7 @@ def sections(bench: Bench, packs: Sequence[int] | None) -> list[tuple[str, list[
             [
                 asdict(row)
                 for factor, values in {"R": RUNS, **factors}.items()
-                for row in grow(setting, factor, values, bench)
+                for row in grow(setting, factor=factor, values=values, bench=bench)
             ],
         )
         for setting, factors in POINTS

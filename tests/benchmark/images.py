@@ -16,7 +16,6 @@ from oplstm.episodes.datasets.class_lists import SPLITS, class_list
 from oplstm.episodes.datasets.store import PIXELS, write_description
 from tests.benchmark.comparison import compare
 from tests.benchmark.measuring import Bench
-from tests.benchmark.projection import UPDATES, project
 from tests.benchmark.settings import Setting
 
 OMNIGLOT_PACKS, CONV4_PACKS = (1, 8, 64, 256), (1, 2, 8, 64, 256)
@@ -58,10 +57,10 @@ def settings(dataset: str, learners: dict[str, dict[str, Any]], meta_batch_size:
     ]
 
 
-def random_pixels(name: str, data: Path) -> None:
-    """A dataset of noise below ``data`` with the classes and sizes of the dataset ``name``, at most 60 images each."""
+def random_pixels(name: str, data: Path, images: int = 60) -> None:
+    """A dataset of noise below ``data`` with the classes and sizes of the dataset ``name``, at most ``images`` each."""
     listed = class_list(name)
-    counts = [min(len(one.images), 60) for one in listed.classes]
+    counts = [min(len(one.images), images) for one in listed.classes]
     shape = (sum(counts), *listed.size, listed.channels)
     (data / name).mkdir(parents=True)
     np.save(data / name / PIXELS, np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8))
@@ -75,11 +74,11 @@ def random_pixels(name: str, data: Path) -> None:
 
 
 @contextmanager
-def on_noise(bench: Bench, dataset: str) -> Iterator[Bench]:
-    """The bench with random pixels in place of the dataset."""
+def on_noise(bench: Bench, dataset: str, images: int = 60) -> Iterator[Bench]:
+    """The bench with random pixels in place of the dataset, at most ``images`` a class."""
     with tempfile.TemporaryDirectory() as folder:
         bench.progress(f"{dataset}: random pixels")
-        random_pixels(dataset, Path(folder))
+        random_pixels(dataset, Path(folder), images)
         yield replace(bench, place=replace(bench.place, data=Path(folder)))
 
 
@@ -95,17 +94,10 @@ def omniglot(bench: Bench, packs: Sequence[int] | None) -> list[tuple[str, list[
     return [(title, rows)]
 
 
-def conv4(
-    bench: Bench, packs: Sequence[int] | None, projection_updates: int | None = None
-) -> list[tuple[str, list[dict[str, Any]]]]:
-    """One table, and on a GPU, or where ``projection_updates`` are given, the projection of OP-LSTM's whole run."""
+def conv4(bench: Bench, packs: Sequence[int] | None) -> list[tuple[str, list[dict[str, Any]]]]:
+    """One table."""
     meta_batch_size = META_BATCH_SIZE if bench.on_cuda else CPU_META_BATCH_SIZE
     found = settings("miniimagenet", CONV4_LEARNERS, meta_batch_size)
     with on_noise(bench, "miniimagenet") as bench:
         rows = [asdict(row) for setting in found for row in compare(setting, packs or CONV4_PACKS, bench)]
-        tables = [(f"Conv-4 at miniImageNet's sizes, 5-way 1-shot, meta-batch size {meta_batch_size}", rows)]
-        if bench.on_cuda or projection_updates:
-            whole = settings("miniimagenet", CONV4_LEARNERS, META_BATCH_SIZE)[0]
-            projected = asdict(project(whole, projection_updates or UPDATES, bench))
-            tables.append(("A whole run of OP-LSTM on Conv-4, projected", [projected]))
-    return tables
+    return [(f"Conv-4 at miniImageNet's sizes, 5-way 1-shot, meta-batch size {meta_batch_size}", rows)]

@@ -1,9 +1,10 @@
 """What is measured: a configuration of a learner on a benchmark, as packs of ours and as the usual program."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
+from oplstm.nets.precision import Precision
 from oplstm.training.device import Device
 from oplstm.training.pack import Pack
 from oplstm.training.run import RunConfig
@@ -23,6 +24,7 @@ class Setting:
         lr: Adam's learning rate.
         grad_clip: Bound on every number of the meta-gradient.
         budget: Of a run.
+        precision: Of the products in the networks.
         kinds: The baselines to compare with.
         expected: Tasks a second that packs of the given sizes should reach.
     """
@@ -34,6 +36,7 @@ class Setting:
     lr: float
     grad_clip: float | None = None
     budget: Mapping[str, Any]
+    precision: Precision = "float32"
     kinds: tuple[Kind, ...] | None = None
     expected: Mapping[int, float] = field(default_factory=dict)
 
@@ -64,7 +67,7 @@ class Setting:
         plain = {
             "learner": self.learner, "hyperparameters": self.hyperparameters, "benchmark": self.benchmark,
             "meta_batch_size": self.meta_batch_size, "lr": self.lr, "grad_clip": self.grad_clip,
-            "budget": {**self.budget, **fewer}, "seed": seed, "evaluation_seed": 0,
+            "budget": {**self.budget, **fewer}, "seed": seed, "evaluation_seed": 0, "precision": self.precision,
         }  # fmt: skip
         return RunConfig.from_dict(plain)
 
@@ -76,3 +79,16 @@ class Setting:
     def baseline(self, kind: Kind, place: Device) -> BaselineTraining:
         """One run of it, one task at a time."""
         return BaselineTraining(self.run(), kind, place)
+
+    def shrunk(self) -> "Setting":
+        """The same learner with a network and tasks that take milliseconds, to try the benchmark itself."""
+        sizes = {"base_widths": [4], "widths": [4], "cells": [2, 1], "passes": 2}
+        if self.hyperparameters.get("backbone") == "conv4":
+            sizes["base_widths"] = []
+        few = {} if self.benchmark["name"] == "sine" else {"ways": 2, "shots": 1, "queries": 1}
+        return replace(
+            self,
+            hyperparameters={key: sizes.get(key, value) for key, value in self.hyperparameters.items()},
+            benchmark={**self.benchmark, **few},
+            budget={**self.budget, "validation_tasks": 4, "test_tasks": 4},
+        )

@@ -12,7 +12,7 @@ from click.testing import CliRunner
 from oplstm.episodes.images import OmniglotTasks
 from oplstm.training.machine.memory import predicted_memory
 from tests.benchmark import __main__ as command
-from tests.benchmark import comparison, growth, images, measuring, projection, ragged, sine
+from tests.benchmark import comparison, growth, images, measuring, ragged, sine
 from tests.benchmark.measuring import Bench
 from tests.benchmark.settings import Setting
 from tests.benchmark.tables import table
@@ -107,6 +107,11 @@ def test_rates_and_ratios_by_hand(by_hand):
     assert pair == comparison.Row(**own, contender="pack of 2", **rate, **rest)
 
 
+def test_what_is_not_training_is_only_measured_where_it_is_asked_for(by_hand):
+    rows = comparison.compare(by_hand, [1], bench(), shares=False)
+    assert [(row.over_alone, row.sampling, row.validation) for row in rows] == [(None,) * 3] * 2 + [(1.0, None, None)]
+
+
 def test_a_pack_that_would_not_fit_is_left_out_and_says_why(by_hand, monkeypatch):
     monkeypatch.setattr(Bench, "free_mib", lambda self: 600.0)
     rows = comparison.compare(by_hand, [1, 8, 64], bench())
@@ -129,7 +134,7 @@ def test_a_validation_is_timed_on_as_many_tasks_as_it_takes(clock, monkeypatch, 
 
     monkeypatch.setattr(Setting, "pack", pack)
     setting = replace(sine.LSTM, budget={**sine.BUDGET, "validation_tasks": 20})
-    assert comparison._validation_seconds(setting, 1, first=0, bench=bench(1.2)) == 20 * per_task
+    assert comparison.validation_seconds(setting, 1, first=0, bench=bench(1.2)) == 20 * per_task
     assert made == counts
 
 
@@ -141,7 +146,7 @@ def test_a_validation_of_a_large_pack_is_timed_on_the_runs_evaluated_at_once(clo
         return SimpleNamespace(validation_scores=clock.contender(0.5 * size * validation_tasks).step)
 
     monkeypatch.setattr(Setting, "pack", pack)
-    seconds = comparison._validation_seconds(sine.LSTM, 64, first=2, bench=bench(1.2))
+    seconds = comparison.validation_seconds(sine.LSTM, 64, first=2, bench=bench(1.2))
     assert made == [(8, 16)]
     assert seconds == 0.5 * 64 * sine.LSTM.validation_tasks
 
@@ -165,7 +170,7 @@ def test_one_factor_grows(factor, value, changed):
 
 def test_growth_by_hand(clock, monkeypatch):
     monkeypatch.setattr(Setting, "pack", lambda self, size, place: clock.contender(0.5 + 0.5 * self.meta_batch_size))
-    one, four, nine = growth.grow(sine.LSTM, "B", [1, 4, 9], bench())
+    one, four, nine = growth.grow(sine.LSTM, factor="B", values=[1, 4, 9], bench=bench())
     assert [row.value for row in (one, four, nine)] == ["1", "4", "9"]
     assert [row.ms_per_update for row in (one, four, nine)] == [1000.0, 2500.0, 5000.0]
     assert [row.tasks_per_second for row in (one, four, nine)] == [1.0, 1.6, 1.8]
@@ -178,22 +183,19 @@ def test_every_growth_starts_from_its_published_point():
             assert [growth.at(setting, factor, value) for value in values].count((setting, 1)) == 1
 
 
-def test_a_whole_run_is_projected_by_hand(clock, monkeypatch):
-    monkeypatch.setattr(measuring.time, "perf_counter", lambda: clock.now)
-    pack = clock.contender(0.25, validation_scores=clock.contender(30.0).step)
-    monkeypatch.setattr(Setting, "pack", lambda self, size, place: pack)
-    setting = replace(sine.LSTM, budget={"updates": 1000, "validate_every": 250})
-    projected = projection.project(setting, 8, bench())
-    assert (projected.ms_per_update, projected.validation_seconds) == (250.0, 30.0)
-    assert (projected.updates, projected.whole_updates, projected.validations) == (8, 1000, 6)
-    assert projected.hours == (1000 * 0.25 + 6 * 30) / 3600
-
-
-def test_a_table_leaves_out_what_nobody_measured():
-    rows = [{"learner": "a", "sampling": 0.125, "note": None}, {"learner": "b", "sampling": None, "note": None}]
-    shown = table("figures", rows)
-    assert [column.header for column in shown.columns] == ["learner", "sampling"]
-    assert [list(column.cells) for column in shown.columns] == [["a", "b"], ["12.5%", ""]]
+def test_a_table_is_markdown_and_leaves_out_what_nobody_measured():
+    rows = [
+        {"learner": "a|b", "sampling": 0.125, "ms_per_update": 1234.5, "note": None},
+        {"learner": "c", "sampling": None, "ms_per_update": 0.01234, "note": None},
+    ]
+    assert table("figures", rows).splitlines() == [
+        "### figures",
+        "",
+        "| learner | sampling | ms an update |",
+        "| ------- | -------: | -----------: |",
+        r"| a\|b    |   12.5 % |        1,234 |",
+        "| c       |          |       0.0123 |",
+    ]
 
 
 @pytest.mark.integration
@@ -212,30 +214,13 @@ def test_noise_has_the_classes_of_the_dataset(tmp_path):
 @pytest.fixture
 def small(monkeypatch):
     """Every section with tiny networks, tasks and data, in two rounds."""
-    whole = images.settings
-    tiny = {"base_widths": [4], "widths": [4], "cells": [2, 1], "passes": 2}
-
-    def shrunk(setting):
-        small = {key: tiny.get(key, value) for key, value in setting.hyperparameters.items()}
-        if small.get("backbone") == "conv4" and "base_widths" in small:
-            small["base_widths"] = []
-        return replace(setting, hyperparameters=small)
-
-    def settings(*arguments):
-        pairs = {"ways": 2, "shots": 1, "queries": 1, "test_queries": "shots"}
-        budget = {"updates": 100, "validate_every": 10, "validation_tasks": 4, "test_tasks": 4}
-        return [
-            replace(shrunk(setting), benchmark={**setting.benchmark, **pairs}, budget=budget)
-            for setting in whole(*arguments)
-        ]
-
-    lstm = shrunk(sine.LSTM)
-    monkeypatch.setattr(sine, "SETTINGS", [shrunk(setting) for setting in sine.SETTINGS])
+    whole, lstm = images.settings, sine.LSTM.shrunk()
+    monkeypatch.setattr(sine, "SETTINGS", [setting.shrunk() for setting in sine.SETTINGS])
     monkeypatch.setattr(sine, "PACKS", (1, 2))
-    monkeypatch.setattr(images, "settings", settings)
+    monkeypatch.setattr(images, "settings", lambda *arguments: [setting.shrunk() for setting in whole(*arguments)])
     monkeypatch.setattr(images, "OMNIGLOT_PACKS", (1, 2))
     monkeypatch.setattr(images, "CONV4_PACKS", (1,))
-    monkeypatch.setattr(images, "random_pixels", imported)
+    monkeypatch.setattr(images, "random_pixels", lambda name, data, images: imported(name, data))
     monkeypatch.setattr(growth, "POINTS", [(lstm, {"B": (1, 4), "T": (2, 3), "widths": ([4], [6])})])
     monkeypatch.setattr(growth, "RUNS", (1, 2))
     monkeypatch.setattr(measuring, "ROUNDS", 2)
@@ -251,7 +236,7 @@ def small(monkeypatch):
 @pytest.mark.usefixtures("small")
 def test_the_command_measures_every_section(tmp_path):
     file = tmp_path / "figures.json"
-    options = ["--json", str(file), "--seconds", "0.01", "--projection-updates", "2"]
+    options = ["--json", str(file), "--seconds", "0.01"]
     done = CliRunner().invoke(command.main, options, catch_exceptions=False)
     assert done.exit_code == 0, done.output
     document = json.loads(file.read_text())
@@ -281,7 +266,6 @@ def test_the_command_measures_every_section(tmp_path):
     for row in rows["sine"] + rows["omniglot"]:
         assert row["tasks_per_second"] > 0
         assert ("pack" in row["contender"]) == (row["sampling"] is not None) == (row["validation"] is not None)
-    assert rows["conv4"][-1]["updates"] == 2
     assert [(row["factor"], row["value"]) for row in rows["growth"]] == [
         ("R", "1"), ("R", "2"), ("B", "1"), ("B", "4"), ("T", "2"), ("T", "3"), ("widths", "4"), ("widths", "6"),
     ]  # fmt: skip

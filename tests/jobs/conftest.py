@@ -24,7 +24,7 @@ def trained_once(tmp_path_factory):
     folder = new_sweep(sweeps / "small", job("three_runs", **REALLY_TRAINED))
     coordinator = opened(folder)
     while (assignment := coordinator.next_pack()) is not None:
-        train_pack(assignment, coordinator, folder, cpus=1, gpus=0)
+        train_pack(assignment, coordinator, folder, resources=coordinator.job.resources)
     coordinator.close(flush_seconds=0)
     return folder
 

@@ -10,12 +10,15 @@ from pathlib import Path
 from typing import Any
 
 from jobs.jobfile.schema import Job
+from jobs.store.events import Event, Joined, Packed, Resumed, Sized, Started, read_events
+from jobs.store.header import Header
 from jobs.store.home import SweepFolder
-from jobs.store.state import Header, SweepState
+from jobs.store.state import SweepState
+from jobs.store.states import SweepKind
 from jobs.sweep.coordinator import Coordinator
+from jobs.sweep.messages import Assignment
 from oplstm.training.reports import Point, RunEnd
 from oplstm.training.run import RunConfig
-from tracking.journal.journal import Journal
 
 BUDGET = {"tasks": 40, "validate_every": 10, "validation_tasks": 2, "test_tasks": 2}
 
@@ -27,12 +30,12 @@ def job(space: str | None = "rates", **keys: Any) -> Job:
     return Job.model_validate(data | keys)
 
 
-def new_sweep(path: Path, of: Job, *, kind: str = "sweep") -> SweepFolder:
+def new_sweep(path: Path, of: Job, *, kind: SweepKind = SweepKind.SWEEP) -> SweepFolder:
     """The folder of a sweep that has not begun."""
     folder = SweepFolder(path)
     header = Header(
-        id=f"id-of-{path.name}", name=path.name, kind=kind, experiment="tests", job=of.model_dump(mode="json"),
-        tracking_uri=None, provenance={"version.oplstm": "0"}, created=0.0,
+        id=f"id-of-{path.name}", name=path.name, kind=kind, experiment="tests", job=of, measure=of.measure,
+        tracking_uri=None, provenance={"version.oplstm": "0"},
     )  # fmt: skip
     header.write(folder)
     return folder
@@ -44,13 +47,14 @@ def no_server() -> str:
 
 
 def opened(folder: SweepFolder) -> Coordinator:
-    """The sweep's coordinator, new or rebuilt, without a server to ship to."""
+    """The sweep's coordinator, new or rebuilt, without a server to ship to; who was asked to stop has done so."""
+    folder.stop_request.unlink(missing_ok=True)
     return Coordinator(folder, no_server)
 
 
-def loss(run: dict[str, Any], milestone: int) -> float:
+def loss(run: RunConfig, milestone: int) -> float:
     """Falls with the work done, faster for rates near 0.02; rises again above 0.04; diverges halfway above 0.25."""
-    rate, width = run["lr"], run["hyperparameters"]["widths"][0]
+    rate, width = run.lr, run.hyperparameters.widths[0]
     if rate > 0.25 and milestone >= 20:
         return math.nan
     speed = 0.05 / (1 + abs(math.log(rate / 0.02)))
@@ -58,7 +62,7 @@ def loss(run: dict[str, Any], milestone: int) -> float:
 
 
 def train(
-    coordinator: Coordinator, assignment: dict[str, Any], loss: Callable[..., float] = loss, measured: int = 2
+    coordinator: Coordinator, assignment: Assignment, loss: Callable[..., float] = loss, measured: int = 2
 ) -> None:
     """Train a pack from its beginning to its end, as if it had no checkpoint."""
     for _ in training(coordinator, assignment, loss, measured):
@@ -66,7 +70,7 @@ def train(
 
 
 def training(
-    coordinator: Coordinator, assignment: dict[str, Any], loss: Callable[..., float] = loss, measured: int = 2
+    coordinator: Coordinator, assignment: Assignment, loss: Callable[..., float] = loss, measured: int = 2
 ) -> Iterator[int]:
     """The same step by step: yields the pack's milestone after each exchange with the coordinator.
 
@@ -76,17 +80,16 @@ def training(
         loss: Of a run at a milestone of its own.
         measured: What a measurement of the pack's capacity would find.
     """
-    pack = assignment["pack"]
-    if assignment["capacity"] is None:
+    pack = assignment.pack
+    if assignment.measure is not None:
         coordinator.sized(pack, measured)
     started = coordinator.started(pack, {"oplstm.device": "cpu: test"})
     if started is None:
         return
-    given = dict(zip(started["names"], started["runs"], strict=True))
-    runs = {name: given[name] for name in started["initial"]}
+    runs = {one.name: one.run for one in started.runs if one.name in started.initial}
     joined, best = dict.fromkeys(runs, 0), dict.fromkeys(runs, math.inf)
     first = next(iter(runs.values()))
-    every, total, tasks = first["budget"]["validate_every"], first["budget"]["tasks"], first["meta_batch_size"]
+    every, total, tasks = first.budget.validate_every, first.budget.total, first.meta_batch_size
 
     def validate(names: Sequence[str], milestone: int) -> None:
         points = []
@@ -112,8 +115,8 @@ def training(
         )  # fmt: skip
         for name in through:
             del runs[name]
-        if runs and milestone and (room := started["capacity"] - len(runs)):
-            come = dict(coordinator.joins(pack, -(-milestone // tasks), room))
+        if runs and milestone and (room := started.capacity - len(runs)):
+            come = {one.name: one.run for one in coordinator.joins(pack, -(-milestone // tasks), room)}
             runs |= come
             joined |= dict.fromkeys(come, milestone)
             best |= dict.fromkeys(come, math.inf)
@@ -134,37 +137,39 @@ def finish(folder: SweepFolder) -> SweepState:
     coordinator = opened(folder)
     train_everything(coordinator)
     coordinator.close(flush_seconds=0)
-    return SweepState.of(folder)
+    return state_of(folder)
 
 
-OF_MLFLOW = ("kind", "op", "key", "step", "timestamp")
+def state_of(folder: SweepFolder) -> SweepState:
+    """What the sweep's journal says."""
+    return SweepState.of(folder, Header.read(folder))
 
 
-def decisions(folder: SweepFolder) -> list[dict[str, Any]]:
-    """The sweep's own records without the time and place at which they were written, oldest first.
+def events(folder: SweepFolder) -> list[Event]:
+    """All that the sweep's journal holds, oldest first."""
+    return [read.event for read in read_events(folder.journal)]
 
-    Those of points are MLflow's too; what is for MLflow alone, and names the sweep, is left out.
-    """
-    own = [record for record in Journal.read(folder.journal) if "event" in record]
-    kept = [record for record in own if record["event"] != "started"]
-    return [{name: value for name, value in record.items() if name not in ("time", *OF_MLFLOW)} for record in kept]
+
+def decisions(folder: SweepFolder) -> list[Event]:
+    """The same without when and where packs were begun and the sweep went on."""
+    return [event for event in events(folder) if not isinstance(event, Started | Resumed)]
 
 
 def signatures(state: SweepState) -> dict[str, set[Any]]:
     """The signatures in each pack."""
     found: dict[str, set[Any]] = {}
     for trial in state.trials.values():
-        found.setdefault(str(trial.pack), set()).add(RunConfig.from_dict(trial.run).signature)
+        found.setdefault(str(trial.pack), set()).add(trial.signature)
     return found
 
 
 def same_state(folder, coordinator):
     """Whether the journal says what the coordinator believes."""
-    written = SweepState.of(folder)
+    written = state_of(folder)
     known = coordinator.state
     return (written.trials, written.packs, written.exhausted) == (known.trials, known.packs, known.exhausted)
 
 
-def placed_by(record):
-    """Names of the trials that the record puts into a pack."""
-    return record["trials"] if record["event"] in ("packed", "sized", "joined") else []
+def placed_by(event: Event) -> tuple[str, ...]:
+    """Names of the trials that the event puts into a pack."""
+    return event.trials if isinstance(event, Packed | Sized | Joined) else ()

@@ -6,7 +6,8 @@ import warnings
 import optuna
 import pytest
 
-from search_spaces.spaces import SPACES, NotFinite, enumerate_grid, find_space
+from search_spaces.enumeration import NotFinite, enumerate_grid
+from search_spaces.spaces import SPACES, find_space
 
 pytestmark = pytest.mark.unit
 

@@ -1,5 +1,6 @@
 """An HTTP proxy in front of a real MLflow server that misbehaves on request."""
 
+import base64
 import http.client
 import threading
 import time
@@ -14,6 +15,7 @@ class FaultyProxy:
     Attributes:
         fault: Asked with "METHOD /path" before a request is forwarded. None forwards it; (status, content type, body)
             answers so without forwarding; "drop" closes the connection.
+        credentials: "user:password" that every request must bring, in the header of HTTP's basic authentication.
         after: Called with "METHOD /path" when the server has carried a request out and its answer is not yet passed on.
         seen: Every request so far.
     """
@@ -21,6 +23,8 @@ class FaultyProxy:
     def __init__(self, upstream: str, port: int = 0) -> None:
         self.fault: Callable[[str], tuple[int, str, bytes] | str | None] = lambda request: None
         self.after: Callable[[str], None] = lambda request: None
+        self.credentials: str | None = None
+        self._is_closed = False
         self.seen: list[str] = []
         host, upstream_port = urlsplit(upstream).hostname, urlsplit(upstream).port
         proxy = self
@@ -32,8 +36,12 @@ class FaultyProxy:
                 body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
                 request = f"{self.command} {urlsplit(self.path).path}"
                 proxy.seen.append(request)
+                expected = f"Basic {base64.b64encode((proxy.credentials or '').encode()).decode()}"
+                if proxy.credentials is not None and self.headers.get("Authorization") != expected:
+                    self.reply(401, "text/html", b"<html>who are you?</html>")
+                    return
                 fault = proxy.fault(request)
-                if fault == "drop":
+                if fault == "drop" or proxy._is_closed:  # clients keep their connections
                     self.close_connection = True
                     return
                 if isinstance(fault, tuple):
@@ -76,6 +84,7 @@ class FaultyProxy:
 
     def close(self) -> None:
         """Refuse connections from now on."""
+        self._is_closed = True
         self._server.shutdown()
         self._server.server_close()
 

@@ -11,15 +11,20 @@ from tracking.outbox import records
 START = 1_700_000_000.125
 
 
+def write(journal: Journal, *group: records.Record | dict[str, Any]) -> None:
+    """Append one group of records, those of a sweep's own as plain data."""
+    journal.append([record if isinstance(record, dict) else record.encode() for record in group])
+
+
 def write_sweep(path: Path, word: str, *, trials: int = 3, steps: int = 40) -> None:
     """Write a parent and its trials: params, tags, points, an artifact, a learning curve and ends."""
     (path.parent / "best.txt").write_text("weights of " + word)
     with Journal(path) as journal:
         for group in groups(word, trials=trials, steps=steps):
-            journal.append(group)
+            write(journal, *group)
 
 
-def groups(word: str, *, trials: int, steps: int) -> Iterator[list[dict[str, Any]]]:
+def groups(word: str, *, trials: int, steps: int) -> Iterator[list[records.Record | dict[str, Any]]]:
     sweep = f"{word}/sweep"
     yield [{"kind": "sweep"}, run(sweep, None, word, 0)]
     keys = [f"{word}/trial-{number:04d}" for number in range(trials)]
@@ -28,20 +33,20 @@ def groups(word: str, *, trials: int, steps: int) -> Iterator[list[dict[str, Any
     for step in range(steps):
         for number, key in enumerate(keys):
             metrics = {"val/loss": value(number, step), "tasks_seen": float(4 * step)}
-            yield [{"kind": "point"}, records.points(key, step=step, metrics=metrics, timestamp=START + step)]
+            yield [{"kind": "point"}, records.Points(key, step=step, metrics=metrics, timestamp=START + step)]
     for key in keys:
         curve = [{"update": step, "tasks_seen": 4 * step, "val/loss": 1 / (1 + step)} for step in range(3)]
         yield [
-            records.artifact(key, path="best.txt", folder="checkpoint"),
-            records.learning_curve(key, points=curve, metric="val/loss", title=key),
-            records.tags(key, {"oplstm.state": "complete"}),
-            records.end_run(key, status="FINISHED", end_time=START + 1000),
+            records.Artifact(key, path="best.txt", folder="checkpoint"),
+            records.LearningCurve(key, points=curve, metric="val/loss", title=key),
+            records.Tags(key, {"oplstm.state": "complete"}),
+            records.EndRun(key, status="FINISHED", end_time=START + 1000),
         ]
-    yield [records.end_run(sweep, status="FINISHED", end_time=START + 1001)]
+    yield [records.EndRun(sweep, status="FINISHED", end_time=START + 1001)]
 
 
-def run(key: str, parent: str | None, experiment: str, number: int) -> dict[str, Any]:
-    return records.create_run(
+def run(key: str, parent: str | None, experiment: str, number: int) -> records.CreateRun:
+    return records.CreateRun(
         key,
         name=key.rpartition("/")[2],
         parent_key=parent,

@@ -4,12 +4,13 @@ import fcntl
 import os
 import time
 from pathlib import Path
+from types import TracebackType
 
 from oplstm.errors import RequestError, WorkError
 
 
 class FileLock:
-    """Holds `<path>.lock` (flock); the kernel frees it when the process ends, however it ends.
+    """Holds `<path>.lock` (flock); the kernel frees it when the process ends, however it ends, or a `with` block does.
 
     Args:
         path: The file that the lock protects; it need not exist.
@@ -21,7 +22,7 @@ class FileLock:
     """
 
     def __init__(self, path: Path, *, patience: float = 0.5) -> None:
-        lock_path = lock_path_of(path)
+        lock_path = _lock_path_of(path)
         try:
             lock_path.parent.mkdir(parents=True, exist_ok=True)
             self._fd = os.open(lock_path, os.O_RDWR | os.O_CREAT, 0o644)
@@ -50,8 +51,16 @@ class FileLock:
             os.close(self._fd)
             self._fd = -1
 
+    def __enter__(self) -> "FileLock":
+        return self
 
-def lock_path_of(path: Path) -> Path:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.release()
+
+
+def _lock_path_of(path: Path) -> Path:
     """The lock file that stands beside `path`."""
     return path.with_name(path.name + ".lock")
 
@@ -59,7 +68,7 @@ def lock_path_of(path: Path) -> Path:
 def is_locked(path: Path) -> bool:
     """Whether a live process holds the lock of `path`."""
     try:
-        fd = os.open(lock_path_of(path), os.O_RDONLY)
+        fd = os.open(_lock_path_of(path), os.O_RDONLY)
     except FileNotFoundError:
         return False
     try:

@@ -9,29 +9,26 @@ import json
 import os
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Final
+from typing import Final
 
-from oplstm.durable import sync
-from oplstm.errors import RequestError, WorkError
-from tracking.journal.file_lock import FileLock, is_locked
+from oplstm.errors import WorkError
+from tracking.journal.file_lock import FileLock
+from tracking.journal.format import Json, JsonObject
+from tracking.journal.opening import open_for_appending
+from tracking.journal.reading import Line, read_lines
 
-__all__ = ["Journal", "check_header", "is_locked"]
-
-VERSION: Final = 1
-_HEADER: Final = json.dumps({"format": "oplstm-journal", "version": VERSION}).encode("ascii") + b"\n"
 _ENCODER: Final = json.JSONEncoder(allow_nan=False, separators=(",", ":"))
 _SYNC_SECONDS: Final = 0.5
-_BLOCK: Final = 1 << 16
 
 
 class Journal:
     """One process's hold on a journal file. Safe to use from several threads.
 
     Args:
-        path: The file; made, with its folders, if it is not there.
+        path: The file; made, with its folders, if it is not there. One of an older version is brought to today's.
 
     Raises:
         RequestError: Another process owns the journal, or the file is of another format or version.
@@ -42,8 +39,7 @@ class Journal:
         self.path = path
         self._lock = FileLock(path)
         try:
-            self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
-            _mend_tail(self._fd, path)
+            self._fd = open_for_appending(path)
             self._size = os.fstat(self._fd).st_size
         except OSError as error:
             self._lock.release()
@@ -54,18 +50,19 @@ class Journal:
         self._mutex = threading.Lock()
         self._dirty = threading.Event()
         self._closing = threading.Event()
-        self._broken: OSError | None = None
+        self._torn: OSError | None = None  # half a group stands at the end: another must not follow it
+        self._lost: OSError | None = None  # a sync failed, and a later one that succeeds would say nothing about it
         self._syncer = threading.Thread(target=self._sync_in_groups, name="journal-sync", daemon=True)
         self._syncer.start()
 
-    def append(self, records: Sequence[Mapping[str, Any]]) -> None:
+    def append(self, records: Sequence[JsonObject]) -> None:
         """Write `records` as one atomic group; it survives a kill at once and a power cut within a second.
 
         Each record gets "time" (unix seconds) unless it has one.
 
         Raises:
             ValueError: A float is not finite, or the journal is closed.
-            WorkError: The group could not be written; the file is as it was before.
+            WorkError: The group could not be written, and the file is as it was before; or an earlier one was lost.
         """
         if not records:
             return
@@ -75,8 +72,10 @@ class Journal:
         with self._mutex:
             if self._fd < 0:
                 raise ValueError(f"the journal {self.path} is closed")
-            if self._broken is not None:
-                raise _write_failed(self.path, self._broken)
+            if self._lost is not None:
+                raise _sync_failed(self.path, self._lost)
+            if self._torn is not None:
+                raise _write_failed(self.path, self._torn)
             try:
                 written = os.write(self._fd, line)
                 if written < len(line):  # a disk that fills up takes a part and reports it at the next write
@@ -91,15 +90,22 @@ class Journal:
             self._dirty.set()
 
     def sync(self) -> None:
-        """Return when all that was appended is on the disk."""
+        """Return when all that was appended is on the disk.
+
+        Raises:
+            WorkError: It is not, or something that was appended earlier is not.
+        """
         self._dirty.clear()
-        try:
-            os.fsync(self._fd)
-        except OSError as error:
-            raise _write_failed(self.path, error) from error
+        self._fsync()
+        if self._lost is not None:
+            raise _sync_failed(self.path, self._lost) from self._lost
 
     def close(self) -> None:
-        """Sync, and give up the file. Calling it again does nothing."""
+        """Sync, and give up the file. Calling it again does nothing.
+
+        Raises:
+            WorkError: As `sync`; the file is given up all the same.
+        """
         if self._closing.is_set():
             return
         self._closing.set()
@@ -125,105 +131,47 @@ class Journal:
         try:
             os.ftruncate(self._fd, size)
         except OSError as error:
-            self._broken = error  # another group must not follow half a one
+            self._torn = error
 
     def _sync_in_groups(self) -> None:
-        while not self._closing.is_set():
+        while self._lost is None:
             self._dirty.wait()
             if self._closing.wait(_SYNC_SECONDS):
                 return
             self._dirty.clear()
-            try:
-                os.fsync(self._fd)
-            except OSError as error:
-                self._broken = error
-                return
+            self._fsync()
+
+    def _fsync(self) -> None:
+        try:
+            os.fsync(self._fd)
+        except OSError as error:
+            self._lost = self._lost or error
 
     @staticmethod
-    def read(path: Path) -> Iterator[dict[str, Any]]:
-        """All records, oldest first, without taking the lock; a torn last line is left out.
+    def lines(path: Path) -> Iterator[Line]:
+        """All groups of records with their places, oldest first, without taking the lock.
 
         Raises:
             RequestError: There is no such file, or it is of another format or version.
             WorkError: A line before the last is damaged.
         """
-        try:
-            file = path.open("rb")
-        except OSError as error:
-            raise RequestError(f"cannot read the journal {path}: {error.strerror}") from error
-        with file:
-            header = file.readline()
-            if not header.endswith(b"\n"):
-                return
-            check_header(header, path)
-            for number, line in enumerate(file, start=2):
-                if not line.endswith(b"\n"):
-                    return
-                try:
-                    group = json.loads(line)
-                except ValueError:
-                    if file.read(1) == b"":
-                        return
-                    raise WorkError(f"{path}, line {number} is damaged: restore the file from a copy") from None
-                yield from group
+        return read_lines(path)
 
-
-def check_header(line: bytes, path: Path) -> None:
-    """Raise RequestError unless `line` is the header of a journal that this version reads."""
-    try:
-        header = json.loads(line)
-        known = header["format"] == "oplstm-journal"
-    except (ValueError, KeyError, TypeError):
-        known = False
-    if not known:
-        raise RequestError(f"{path} is not a journal: its first line is not the header of one")
-    if header.get("version") != VERSION:
-        raise RequestError(
-            f"{path} is a journal of version {header.get('version')}, this oplstm reads version {VERSION}: "
-            "use the oplstm that wrote it"
-        )
-
-
-def _mend_tail(fd: int, path: Path) -> None:
-    """Write or check the header, drop what a crash left half-written at the end."""
-    size = os.fstat(fd).st_size
-    head = os.pread(fd, _BLOCK, 0)
-    if b"\n" not in head:
-        if not _HEADER.startswith(head):
-            raise RequestError(f"{path} is not a journal: its first line is not the header of one")
-        os.ftruncate(fd, 0)
-        if os.write(fd, _HEADER) < len(_HEADER):
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-        os.fsync(fd)
-        sync(path.parent)
-        return
-    check_header(head[: head.index(b"\n") + 1], path)
-    header_end = head.index(b"\n") + 1
-    end = _end_of_last_line(fd, size, header_end)
-    while end > header_end:
-        start = _end_of_last_line(fd, end - 1, header_end)
-        try:
-            json.loads(os.pread(fd, end - start, start))
-            break
-        except ValueError:
-            end = start
-    if end < size:
-        os.ftruncate(fd, end)
-
-
-def _end_of_last_line(fd: int, before: int, floor: int) -> int:
-    """The offset just after the last newline in [floor, before), or `floor` when there is none."""
-    while before > floor:
-        start = max(floor, before - _BLOCK)
-        found = os.pread(fd, before - start, start).rfind(b"\n")
-        if found >= 0:
-            return start + found + 1
-        before = start
-    return floor
+    @staticmethod
+    def read(path: Path) -> Iterator[dict[str, Json]]:
+        """The records of all `lines`, with the same errors."""
+        return (record for line in read_lines(path) for record in line.records)
 
 
 def _write_failed(path: Path, error: OSError) -> WorkError:
     return WorkError(
         f"cannot write the journal {path}: {error.strerror}. "
         "Free some space or mend the disk, then resume: nothing before this point is lost"
+    )
+
+
+def _sync_failed(path: Path, error: OSError) -> WorkError:
+    return WorkError(
+        f"cannot write the journal {path}: {error.strerror}. "
+        "Mend the disk, then resume: what was written last may be lost"
     )

@@ -3,7 +3,9 @@
 import json
 import os
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
+
+from tracking.journal.format import JsonObject
 
 _CHUNK: Final = 1 << 22
 _MAX_RECORDS: Final = 10_000
@@ -32,7 +34,7 @@ class JournalTail:
             self._counted += sum(map(_track_count, lines))
             self._counted_to = end
 
-    def read(self, offset: int) -> tuple[list[dict[str, Any]], int, int]:
+    def read(self, offset: int) -> tuple[list[JsonObject], int, int]:
         """The next track records after `offset`, whole groups, on the disk for good.
 
         Returns:
@@ -40,7 +42,7 @@ class JournalTail:
         """
         # Shipped is for ever, so a power cut must not be able to take it from the journal.
         lines, _ = self._lines(offset, durable=True)
-        records: list[dict[str, Any]] = []
+        records: list[JsonObject] = []
         count = 0
         for line in lines:
             records.extend(_track_records(line))
@@ -79,9 +81,12 @@ def _track_count(line: bytes) -> int:
     return line.count(b'"kind":"track"')
 
 
-def _track_records(line: bytes) -> list[dict[str, Any]]:
+def _track_records(line: bytes) -> list[JsonObject]:
+    """Those of a line, among them the events of version 1 that are track records too; none of the header."""
     try:
         group = json.loads(line)
     except ValueError:
         return []  # the journal's reader reports the damage
-    return [record for record in group if record.get("kind") == "track"] if isinstance(group, list) else []  # header
+    if not isinstance(group, list):
+        return []
+    return [record for record in group if isinstance(record, dict) and record.get("kind") == "track"]

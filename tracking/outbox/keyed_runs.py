@@ -2,17 +2,19 @@
 
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
-from tracking.journal.cursor import Cursor
-from tracking.outbox.records import KEY_TAG, PARENT_TAG
-from tracking.results.views import prepare_experiment
-from tracking.server.client import is_final
+from tracking.outbox.cursor import Cursor
+from tracking.outbox.records import CreateRun
+from tracking.server.client import all_runs, is_final
+from tracking.server.experiments import prepare_experiment
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import RunInfo
 
+_KEY_TAG: Final = "oplstm.key"
+_PARENT_TAG: Final = "oplstm.parent"
 _TWIN_SECONDS: Final = 120.0  # a server slower than this is taken to have dropped the call
 
 
@@ -36,14 +38,14 @@ class KeyedRuns:
         """The run of `key`, if it was ensured before."""
         return self._ids.get(key)
 
-    def ensure(self, record: dict[str, Any]) -> None:
-        """Make the run of a create_run record, unless a run has its key."""
-        if record["key"] in self._ids:
+    def ensure(self, record: CreateRun) -> None:
+        """Make the run of the record, unless a run has its key."""
+        if record.key in self._ids:
             return
-        if (experiment := record["experiment"]) not in self._experiments:
-            self._experiments[experiment] = prepare_experiment(self._client, experiment)
-        experiment_id = self._experiments[experiment]
-        self._ids[record["key"]] = self._look_up(experiment_id, record["key"]) or self._create(experiment_id, record)
+        if record.experiment not in self._experiments:
+            self._experiments[record.experiment] = prepare_experiment(self._client, record.experiment)
+        experiment_id = self._experiments[record.experiment]
+        self._ids[record.key] = self._look_up(experiment_id, record.key) or self._create(experiment_id, record)
         self._save()
 
     def look_for_twins(self) -> None:
@@ -55,20 +57,20 @@ class KeyedRuns:
                 del self._doubtful[key]
                 self._save()
 
-    def _create(self, experiment_id: str, record: dict[str, Any]) -> str:
-        tags = {KEY_TAG: record["key"]}
-        if parent_key := record.get("parent_key"):
-            tags[PARENT_TAG] = parent_key
-            if parent := self._ids.get(parent_key):
+    def _create(self, experiment_id: str, record: CreateRun) -> str:
+        tags = {_KEY_TAG: record.key}
+        if record.parent_key is not None:
+            tags[_PARENT_TAG] = record.parent_key
+            if parent := self._ids.get(record.parent_key):
                 tags["mlflow.parentRunId"] = parent
-        start = round(record["start_time"] * 1000)
+        start = round(record.start_time * 1000)
         try:
-            run_id = self._client.create_run(experiment_id, start, tags, record["name"]).info.run_id
+            run_id = self._client.create_run(experiment_id, start, tags, record.name).info.run_id
             if not run_id:
                 raise ConnectionError("the server's answer to the creation of a run names no run")
         except Exception as error:
             if not is_final(error):
-                self._doubtful[record["key"]] = time.time() + _TWIN_SECONDS
+                self._doubtful[record.key] = time.time() + _TWIN_SECONDS
                 self._save()
             raise
         return str(run_id)
@@ -81,7 +83,7 @@ class KeyedRuns:
     def _search(self, experiment_id: str, key: str) -> "list[RunInfo]":
         from mlflow.entities import ViewType
 
-        wanted = f"tags.`{KEY_TAG}` = '{key}'"
+        wanted = f"tags.`{_KEY_TAG}` = '{key}'"
         found = self._client.search_runs([experiment_id], wanted, run_view_type=ViewType.ALL, max_results=10)
         return [run.info for run in found]
 
@@ -89,3 +91,18 @@ class KeyedRuns:
         for twin in self._search(self._client.get_run(run_id).info.experiment_id, key):
             if twin.run_id != run_id and twin.lifecycle_stage == "active":
                 self._client.delete_run(twin.run_id)
+
+
+def deleted_keys(client: "MlflowClient", runs: dict[str, str]) -> list[str]:
+    """Those of some runs, keys with their run ids, that a user has deleted, alone or with their experiment.
+
+    All are taken to be in the experiment of the last.
+
+    Raises:
+        Exception: The server does not know the last run, or gave no answer.
+    """
+    if not runs:
+        return []
+    last = client.get_run(next(reversed(runs.values())))
+    deleted = {run.info.run_id for run in all_runs(client, [last.info.experiment_id], deleted=True)}
+    return [key for key, run_id in runs.items() if run_id in deleted]

@@ -1,156 +1,226 @@
-"""The journal records that become MLflow runs, points, tags and artifacts. Pure functions.
+"""The journal records that become MLflow runs, points, tags and artifacts.
 
-Every record has `"kind": "track"`, an `"op"` and the `"key"` of its run. What MLflow would refuse for its form
-(length, characters, too long a text) is refused or cut here, before it is written.
+In a journal each has `"kind": "track"`, its `"op"` and the `"key"` of its run (`encode`; `decoding.decode` reads it).
+What MLflow would refuse for its form (length, characters, too long a text) is refused with a ValueError, or cut,
+when a record is made, before it is written.
 """
 
-import functools
 import math
-import re
 from collections.abc import Mapping, Sequence
-from typing import Any, Final, Literal
+from dataclasses import KW_ONLY, dataclass
+from typing import ClassVar, Final, Literal, get_args
 
-Record = dict[str, Any]
+from tracking.journal.format import Json
+from tracking.outbox.names import (
+    MAX_NAME,
+    MAX_PARAM,
+    MAX_TAG,
+    checked_experiment,
+    checked_key,
+    checked_name,
+    checked_place,
+    checked_time,
+    text,
+)
+
 Scalar = str | int | float | bool | None
 EndStatus = Literal["FINISHED", "FAILED", "KILLED"]
-
-KEY_TAG: Final = "oplstm.key"
-PARENT_TAG: Final = "oplstm.parent"
-MAX_PARAM: Final = 6000  # characters, MLflow's limit
-MAX_TAG: Final = 8000
-MAX_NAME: Final = 250
-
-_KEY = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/-]{0,199}")
-_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_./ :-]{0,249}")
+_END_STATUSES: Final = get_args(EndStatus)
 
 
-def create_run(
-    key: str,
-    *,
-    name: str,
-    parent_key: str | None,
-    experiment: str,
-    tags: Mapping[str, str],
-    params: Mapping[str, Scalar],
-    start_time: float,
-) -> Record:
+@dataclass(frozen=True, slots=True)
+class Record:
+    """What happens to one run.
+
+    Attributes:
+        key: Unique among all runs for all time; stored as the run's tag `oplstm.key`.
+    """
+
+    op: ClassVar[str]
+    key: str
+
+    def __post_init__(self) -> None:
+        checked_key(self.key)
+        self._check()
+
+    def encode(self) -> dict[str, Json]:
+        """The record as it stands in a journal."""
+        return {"kind": "track", "op": self.op, "key": self.key, **self._values()}
+
+    def _check(self) -> None:
+        pass
+
+    def _values(self) -> dict[str, Json]:
+        return {}
+
+
+@dataclass(frozen=True, slots=True)
+class CreateRun(Record):
     """A run comes into being; its parent, if it has one, was created before it.
 
-    Args:
-        key: Unique among all runs for all time; stored as the tag `oplstm.key`.
+    Attributes:
         name: What the user sees.
         parent_key: The key of the run that this one is a child of.
         experiment: Name of the MLflow experiment.
         tags: Their names and values.
-        params: Their names and values; logged once, they never change.
+        params: Their names and values, which become texts; logged once, they never change.
         start_time: Unix seconds.
-
-    Raises:
-        ValueError: A key or a name has characters that MLflow refuses.
     """
-    return {
-        **_record("create_run", key),
-        "name": name,
-        "parent_key": None if parent_key is None else _checked_key(parent_key),
-        "experiment": experiment,
-        "tags": _texts(tags, MAX_TAG),
-        "params": _texts(params, MAX_PARAM),
-        "start_time": start_time,
-    }
+
+    op = "create_run"
+    _: KW_ONLY
+    name: str
+    parent_key: str | None
+    experiment: str
+    tags: Mapping[str, str]
+    params: Mapping[str, Scalar]
+    start_time: float
+
+    def _check(self) -> None:
+        if self.parent_key is not None:
+            checked_key(self.parent_key)
+        checked_experiment(self.experiment)
+        checked_time(self.start_time)
+        object.__setattr__(self, "name", text(self.name, MAX_NAME))
+        object.__setattr__(self, "tags", _texts(self.tags, MAX_TAG))
+        object.__setattr__(self, "params", _texts(self.params, MAX_PARAM))
+
+    def _values(self) -> dict[str, Json]:
+        return {
+            "name": self.name,
+            "parent_key": self.parent_key,
+            "experiment": self.experiment,
+            "tags": self.tags,
+            "params": self.params,
+            "start_time": self.start_time,
+        }
 
 
-def points(key: str, *, step: int, metrics: Mapping[str, float], timestamp: float) -> Record:
+@dataclass(frozen=True, slots=True)
+class Points(Record):
     """Metric values of one meta-update.
 
-    Args:
-        key: The run's key.
+    Attributes:
         step: Number of meta-updates.
         metrics: By metric name; a value that is not finite is kept, and becomes nan in MLflow.
         timestamp: Unix seconds. It must never change: MLflow tells a repeated point by it.
-
-    Raises:
-        ValueError: A metric's name has characters that MLflow refuses.
     """
-    values = {_checked_name(name): _jsonable(float(value)) for name, value in metrics.items()}
-    return {**_record("points", key), "step": step, "metrics": values, "timestamp": timestamp}
+
+    op = "points"
+    _: KW_ONLY
+    step: int
+    metrics: Mapping[str, float]
+    timestamp: float
+
+    def _check(self) -> None:
+        checked_time(self.timestamp)
+        for name in self.metrics:
+            checked_name(name)
+        object.__setattr__(self, "metrics", _numbers(self.metrics))
+
+    def _values(self) -> dict[str, Json]:
+        return {
+            "step": self.step,
+            "metrics": _jsonable(self.metrics),
+            "timestamp": self.timestamp,
+        }
 
 
-def tags(key: str, tags: Mapping[str, str]) -> Record:
-    """Set tags; a tag that is there already gets the new value.
+@dataclass(frozen=True, slots=True)
+class Tags(Record):
+    """Set tags; a tag that is there already gets the new value."""
 
-    Raises:
-        ValueError: A tag's name has characters that MLflow refuses.
-    """
-    return {**_record("tags", key), "tags": _texts(tags, MAX_TAG)}
+    op = "tags"
+    tags: Mapping[str, str]
+
+    def _check(self) -> None:
+        object.__setattr__(self, "tags", _texts(self.tags, MAX_TAG))
+
+    def _values(self) -> dict[str, Json]:
+        return {"tags": self.tags}
 
 
-def artifact(key: str, *, path: str, folder: str) -> Record:
+@dataclass(frozen=True, slots=True)
+class Artifact(Record):
     """Upload a file, or what is in a directory.
 
-    Args:
-        key: The run's key.
-        path: Where it lies, relative to the journal's folder.
+    Attributes:
+        path: Where it lies, relative to the journal's folder, which it must not leave, links included.
         folder: Where it goes among the run's artifacts; "" is the top.
-
-    Raises:
-        ValueError: One of them is absolute or leads upwards.
     """
-    for place in (path, folder):
-        if place.startswith("/") or ".." in place.split("/"):
-            raise ValueError(f"an artifact's place must be relative and lead downwards, and is {place!r}")
-    return {**_record("artifact", key), "path": path, "folder": folder}
+
+    op = "artifact"
+    _: KW_ONLY
+    path: str
+    folder: str
+
+    def _check(self) -> None:
+        checked_place(self.path, top=False)
+        checked_place(self.folder, top=True)
+
+    def _values(self) -> dict[str, Json]:
+        return {"path": self.path, "folder": self.folder}
 
 
-def learning_curve(key: str, *, points: Sequence[Mapping[str, float]], metric: str, title: str) -> Record:
+@dataclass(frozen=True, slots=True)
+class LearningCurve(Record):
     """Draw the learning curve when it is shipped and upload it as `learning_curve.png`.
 
-    Args:
-        key: The run's key.
+    Attributes:
         points: What `tracking.results.figures.learning_curve` takes.
         metric: The validation metric that is drawn.
         title: Of the picture.
     """
-    rows = [{name: _jsonable(float(value)) for name, value in point.items()} for point in points]
-    return {**_record("learning_curve", key), "points": rows, "metric": metric, "title": title}
+
+    op = "learning_curve"
+    _: KW_ONLY
+    points: Sequence[Mapping[str, float]]
+    metric: str
+    title: str
+
+    def _check(self) -> None:
+        object.__setattr__(self, "points", tuple(map(_numbers, self.points)))
+
+    def _values(self) -> dict[str, Json]:
+        rows = [_jsonable(point) for point in self.points]
+        return {"points": rows, "metric": self.metric, "title": self.title}
 
 
-def end_run(key: str, *, status: EndStatus, end_time: float) -> Record:
+@dataclass(frozen=True, slots=True)
+class EndRun(Record):
     """The run has ended, at `end_time` in unix seconds."""
-    return {**_record("end_run", key), "status": status, "end_time": end_time}
+
+    op = "end_run"
+    _: KW_ONLY
+    status: EndStatus
+    end_time: float
+
+    def _check(self) -> None:
+        checked_time(self.end_time)
+        if self.status not in _END_STATUSES:
+            raise ValueError(f"a run ends as one of {', '.join(_END_STATUSES)}, not as {self.status!r}")
+
+    def _values(self) -> dict[str, Json]:
+        return {"status": self.status, "end_time": self.end_time}
 
 
-def reopen_run(key: str) -> Record:
+@dataclass(frozen=True, slots=True)
+class ReopenRun(Record):
     """The run, which had ended, goes on."""
-    return _record("reopen_run", key)
 
-
-def _record(op: str, key: str) -> Record:
-    return {"kind": "track", "op": op, "key": _checked_key(key)}
-
-
-@functools.lru_cache(maxsize=4096)
-def _checked_key(key: str) -> str:
-    if not _KEY.fullmatch(key):
-        raise ValueError(f"a run's key must be up to 200 letters, digits and ._:/- and is {key!r}")
-    return key
-
-
-@functools.lru_cache(maxsize=4096)
-def _checked_name(name: str) -> str:
-    if not _NAME.fullmatch(name):
-        raise ValueError(f"a name must be up to {MAX_NAME} letters, digits, spaces and _./:- and is {name!r}")
-    return name
+    op = "reopen_run"
 
 
 def _texts(values: Mapping[str, Scalar], limit: int) -> dict[str, str]:
-    return {_checked_name(name): _cut(str(value), limit) for name, value in values.items()}
+    return {checked_name(name): text(value, limit) for name, value in values.items()}
 
 
-def _cut(text: str, limit: int) -> str:
-    # PostgreSQL stores no NUL, and a lone surrogate is not UTF-8: the server would answer 500 for ever
-    text = text.replace("\0", "").encode("utf-8", "replace").decode("utf-8")
-    return text if len(text) <= limit else text[: limit - 3] + "..."
+def _numbers(values: Mapping[str, float]) -> dict[str, float]:
+    try:
+        return {name: float(value) for name, value in values.items()}  # a journal holds nan and inf as text
+    except (TypeError, ValueError, OverflowError):
+        raise ValueError(f"not all values are numbers: {dict(values)!r}") from None
 
 
-def _jsonable(value: float) -> float | str:
-    return value if math.isfinite(value) else str(value)
+def _jsonable(values: Mapping[str, float]) -> dict[str, float | str]:
+    return {name: value if math.isfinite(value) else str(value) for name, value in values.items()}

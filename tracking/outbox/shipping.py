@@ -1,19 +1,26 @@
 """Turns journal records into MLflow calls, such that shipping a record twice is the same as shipping it once."""
 
-import tempfile
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from tracking.journal.cursor import Cursor
+from tracking.journal.format import JsonObject
 from tracking.outbox.batches import batches, log_batch
-from tracking.outbox.entities import Entity, Record, complaint, entities
+from tracking.outbox.cursor import Upload
+from tracking.outbox.decoding import decode
+from tracking.outbox.entities import Entity, entities
 from tracking.outbox.keyed_runs import KeyedRuns
-from tracking.server.client import error_code, is_final, is_missing, one_line
+from tracking.outbox.records import Artifact, CreateRun, EndRun, LearningCurve, Record, ReopenRun
+from tracking.outbox.refusals import Refusal
+from tracking.outbox.uploads import upload
+from tracking.server.client import is_final, is_missing, one_line
+from tracking.server.inside import CannotUpload
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
+
+_NO_RUN = "its run was never created"
 
 
 class RunVanished(Exception):
@@ -29,30 +36,28 @@ class Shipper:
 
     Args:
         client: Of the server.
+        runs: On it.
         folder: Where the journal lies; artifact paths are relative to it.
-        cursor: Its runs and doubtful keys are kept up to date.
-        save: Called after each change of these.
-        refuse: Called with what the server will never take, and why.
+        refuse: Called with what the server will never take.
         closing: Once it is set no further call is made.
     """
 
     def __init__(
         self,
         client: "MlflowClient",
+        runs: KeyedRuns,
         *,
         folder: Path,
-        cursor: Cursor,
-        save: Callable[[], None],
-        refuse: Callable[[Mapping[str, Any], str], None],
+        refuse: Callable[[Refusal], None],
         closing: threading.Event,
     ) -> None:
         self._client = client
         self._folder = folder
-        self._runs = KeyedRuns(client, cursor, save)
+        self._runs = runs
         self._refuse = refuse
         self._closing = closing
 
-    def ship(self, records: Sequence[Record]) -> list[Record]:
+    def ship(self, records: Sequence[JsonObject]) -> list[Upload]:
         """Ship everything but uploads, and return the uploads, each once.
 
         Raises:
@@ -61,32 +66,31 @@ class Shipper:
             Exception: A temporary failure: ship the same records again later.
         """
         waiting: dict[str, list[Entity]] = {}
-        uploads: dict[tuple[str, ...], Record] = {}
-        for record in records:
+        uploads: dict[tuple[str, ...], Upload] = {}
+        for data in records:
             self._check_open()
-            if reason := complaint(record):
-                self._refuse(record, reason)
+            try:
+                record = decode(data)
+            except ValueError as error:
+                key, op = (str(data.get(name, ""))[:200] for name in ("key", "op"))
+                self._refuse(Refusal(key, op, one_line(error)))
                 continue
-            key, op = record["key"], record["op"]
-            if op == "create_run":
-                self._ensure(record)
-            elif op in ("end_run", "reopen_run"):
-                self._log(key, waiting.pop(key, []))
-                self._set_status(key, record)
-            elif op == "artifact":
-                uploads[key, op, record["path"], record["folder"]] = record
-            elif op == "learning_curve":
-                uploads[key, op] = record
-            waiting.setdefault(key, []).extend(entities(record))
+            match record:
+                case CreateRun():
+                    self._ensure(record)
+                case EndRun() | ReopenRun():
+                    self._log(record.key, waiting.pop(record.key, []))
+                    self._set_status(record)
+                case Artifact():
+                    uploads[record.key, record.op, record.path, record.folder] = record
+                case LearningCurve():
+                    uploads[record.key, record.op] = record
+            waiting.setdefault(record.key, []).extend(entities(record))
         for key, items in waiting.items():
             self._log(key, items)
         return list(uploads.values())
 
-    def look_for_twins(self) -> None:
-        """See `KeyedRuns.look_for_twins`."""
-        self._runs.look_for_twins()
-
-    def upload(self, record: Record) -> None:
+    def upload(self, record: Upload) -> None:
         """Upload an artifact or a learning curve.
 
         Raises:
@@ -94,74 +98,55 @@ class Shipper:
             Exception: A temporary failure: upload it again later.
         """
         self._check_open()
-        run_id = self._runs.find(record["key"])
+        run_id = self._runs.find(record.key)
         if run_id is None:
-            self._refuse(record, "its run was never created")
+            self._refuse_record(record, _NO_RUN)
             return
         try:
-            if record["op"] == "learning_curve":
-                self._upload_curve(run_id, record)
-                return
-            path, folder = self._folder / record["path"], record["folder"] or None
-            if path.is_dir():
-                self._client.log_artifacts(run_id, str(path), folder)
-            elif path.exists():
-                self._client.log_artifact(run_id, str(path), folder)
-            else:
-                self._refuse(record, f"there is no file {path}")
+            upload(self._client, run_id, record, folder=self._folder)
         except Exception as error:
-            if not is_final(error) and not is_missing(error):
+            if not (isinstance(error, CannotUpload) or is_final(error) or is_missing(error)):
                 raise
-            self._refuse(record, one_line(error))
+            self._refuse_record(record, one_line(error))
 
     def _check_open(self) -> None:
         if self._closing.is_set():
             raise Closed
 
-    def _ensure(self, record: Record) -> None:
+    def _refuse_record(self, record: Record, reason: str) -> None:
+        self._refuse(Refusal(record.key, record.op, reason))
+
+    def _ensure(self, record: CreateRun) -> None:
         try:
             self._runs.ensure(record)
         except Exception as error:
             if not is_final(error):
                 raise
-            self._refuse(record, one_line(error))
+            self._refuse_record(record, one_line(error))
 
-    def _upload_curve(self, run_id: str, record: Record) -> None:
-        from tracking.results.figures import learning_curve  # takes a second to import
-
-        try:
-            png = learning_curve(record["points"], record["metric"], record["title"])
-        except Exception as error:
-            self._refuse(record, f"cannot be drawn: {type(error).__name__} {one_line(error)}")
-            return
-        with tempfile.TemporaryDirectory() as folder:
-            picture = Path(folder) / "learning_curve.png"
-            picture.write_bytes(png)
-            self._client.log_artifact(run_id, str(picture))
-
-    def _set_status(self, key: str, record: Record) -> None:
-        run_id = self._runs.find(key)
+    def _set_status(self, record: EndRun | ReopenRun) -> None:
+        run_id = self._runs.find(record.key)
         if run_id is None:
-            self._refuse(record, "its run was never created")
+            self._refuse_record(record, _NO_RUN)
             return
         try:
-            if record["op"] == "reopen_run":
-                self._client.update_run(run_id, status="RUNNING")
+            if isinstance(record, EndRun):
+                self._client.set_terminated(run_id, record.status, round(record.end_time * 1000))
             else:
-                self._client.set_terminated(run_id, record["status"], round(record["end_time"] * 1000))
+                self._client.update_run(run_id, status="RUNNING")
         except Exception as error:
             if is_missing(error):
-                raise RunVanished(key) from error
+                raise RunVanished(record.key) from error
             if not is_final(error):
                 raise
-            self._refuse(record, one_line(error))
+            self._refuse_record(record, one_line(error))
 
     def _log(self, key: str, items: Sequence[Entity]) -> None:
         if not items:
             return
         run_id = self._runs.find(key)
         if run_id is None:
-            self._refuse({"key": key, "count": len(items)}, "its run was never created")
+            self._refuse(Refusal(key, "values", _NO_RUN, count=len(items)))
             return
         for batch in batches(items):
             self._send(key, run_id, batch)
@@ -176,12 +161,11 @@ class Shipper:
                 raise RunVanished(key) from error
             if not is_final(error):
                 raise
-            if len(items) == 1:
+            if self._is_deleted(run_id):
+                self._refuse(Refusal(key, "values", f"run {run_id} was deleted in MLflow", count=len(items)))
+            elif len(items) == 1:
                 item = items[0]
-                entity = {"key": key, item.kind: item.name, "value": item.value, "step": item.step}
-                self._refuse(entity, one_line(error))
-            elif self._is_deleted(run_id):
-                self._refuse({"key": key, "count": len(items)}, f"{error_code(error)}: run {run_id} was deleted")
+                self._refuse(Refusal(key, item.kind, f"{item.kind} {item.name}: {one_line(error)}"))
             else:
                 middle = len(items) // 2
                 self._send(key, run_id, items[:middle])

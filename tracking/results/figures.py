@@ -52,9 +52,9 @@ def learning_curve(points: Sequence[Mapping[str, Any]], metric: str, title: str)
     upper: Axes = panels[0]
     lower: Axes = panels[1]
     _draw_line(lower, updates, training, color=_TRAINING, name="train/loss", marker=None)
-    _draw_band(upper, updates, validation, width)
+    _draw_band(upper, updates, validation, width=width)
     _draw_line(upper, updates, validation, color=_VALIDATION, name=metric, marker="o")
-    _mark_best(upper, updates, validation, metric)
+    _mark_best(upper, updates, validation, metric=metric)
     for axes in {id(axes): axes for axes in panels}.values():
         _dress(axes)
     for axes, values in ((upper, validation), (lower, training)):
@@ -90,7 +90,9 @@ def _draw_line(
         axes.plot(x[there], y[there], color=color, label=_label(name), marker=marker, markersize=3.5, linewidth=1.6)
 
 
-def _draw_band(axes: "Axes", x: "NDArray[np.float64]", y: "NDArray[np.float64]", width: "NDArray[np.float64]") -> None:
+def _draw_band(
+    axes: "Axes", x: "NDArray[np.float64]", y: "NDArray[np.float64]", *, width: "NDArray[np.float64]"
+) -> None:
     there = np.isfinite(x) & np.isfinite(y) & np.isfinite(width)
     if there.any():
         low = y - width
@@ -100,7 +102,7 @@ def _draw_band(axes: "Axes", x: "NDArray[np.float64]", y: "NDArray[np.float64]",
         )
 
 
-def _mark_best(axes: "Axes", x: "NDArray[np.float64]", y: "NDArray[np.float64]", metric: str) -> None:
+def _mark_best(axes: "Axes", x: "NDArray[np.float64]", y: "NDArray[np.float64]", *, metric: str) -> None:
     there = np.isfinite(x) & np.isfinite(y)
     if not there.any():
         return

@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final, Literal
 
+Better = Literal["lower", "higher"] | None
+
 
 @dataclass(frozen=True, slots=True)
 class Metric:
@@ -19,192 +21,122 @@ class Metric:
 
     name: str
     unit: str
-    better: Literal["lower", "higher"] | None
+    better: Better
     meaning: str
     source: str
 
 
-_LOSS: Final = "mean over tasks of the query loss: squared error for regression, cross-entropy for classification"
+_QUERY_LOSS: Final = "mean over tasks of the query loss: squared error for regression, cross-entropy for classification"
+_RIGHT: Final = "mean over tasks of the share of queries that are right"
 _SECTION_5: Final = "paper, Section 5"
+_FIGURE_6: Final = "paper, Section 5.4 and Figure 6"
+_OURS: Final = "oplstm"
 
-_COMPARISONS: Final[tuple[tuple[str, str, Literal["lower", "higher"]], ...]] = (
-    ("cosine", "", "higher"),
-    ("euclidean", "", "lower"),
-)
+
+def _loss(name: str, meaning: str, source: str) -> Metric:
+    return Metric(name=name, unit="loss", better="lower", meaning=meaning, source=source)
+
+
+def _accuracy(name: str, meaning: str, source: str) -> Metric:
+    return Metric(name=name, unit="fraction", better="higher", meaning=meaning, source=source)
+
+
+def _interval(name: str, meaning: str, source: str) -> Metric:
+    return Metric(name=name, unit="as the value", better="lower", meaning=meaning, source=source)
+
+
+def _score(name: str, meaning: str) -> Metric:
+    return Metric(name=name, unit="as the value", better=None, meaning=meaning, source=_OURS)
+
+
+def _number(name: str, *, unit: str, meaning: str, better: Better = None, source: str = _OURS) -> Metric:
+    return Metric(name=name, unit=unit, better=better, meaning=meaning, source=source)
+
+
+def _similarity(which: str, whose: str) -> tuple[Metric, Metric]:
+    of = f"of OP-LSTM's last-layer update and {whose}, mean over the first 100 meta-validation tasks"
+    name = f"similarity/{which}"
+    return (
+        _number(f"{name}_cosine", unit="", better="higher", meaning=f"cosine similarity {of}", source=_FIGURE_6),
+        _number(f"{name}_euclidean", unit="", better="lower", meaning=f"euclidean distance {of}", source=_FIGURE_6),
+    )
+
 
 _ENTRIES: Final = (
-    Metric(
-        "train/loss",
-        "loss",
-        "lower",
-        "query loss of the training tasks, mean since the point before",
-        "paper, Algorithm 1",
-    ),
-    Metric(
+    _loss("train/loss", "query loss of the training tasks, mean since the point before", "paper, Algorithm 1"),
+    _number(
         "train/tasks_per_second",
-        "tasks/s",
-        "higher",
-        "training tasks by seconds of training, validation left out",
-        "oplstm",
+        unit="tasks/s",
+        better="higher",
+        meaning="training tasks by seconds of training, validation left out",
     ),
-    Metric("tasks_seen", "tasks", None, "training tasks so far: meta-updates times the meta-batch size", "oplstm"),
-    Metric("val/loss", "loss", "lower", f"meta-validation: {_LOSS}", _SECTION_5),
-    Metric(
-        "val/accuracy",
-        "fraction",
-        "higher",
-        "meta-validation: mean over tasks of the share of queries that are right",
-        _SECTION_5,
-    ),
-    Metric(
-        "val/ci95",
-        "as the value",
-        "lower",
-        "half-width of the 95% interval over meta-validation tasks: 1.96 s / sqrt(n)",
-        _SECTION_5,
-    ),
-    Metric(
-        "val/best",
-        "as the value",
-        None,
-        "best meta-validation value so far; its weights are kept (nan is never best)",
-        "oplstm",
-    ),
-    Metric("test/loss", "loss", "lower", f"meta-test with the kept weights: {_LOSS}", _SECTION_5),
-    Metric(
-        "test/accuracy",
-        "fraction",
-        "higher",
-        "meta-test with the kept weights: mean over tasks of the share of queries that are right",
-        _SECTION_5,
-    ),
-    Metric(
-        "test/ci95",
-        "as the value",
-        "lower",
-        "half-width of the 95% interval over meta-test tasks: 1.96 s / sqrt(n)",
-        _SECTION_5,
-    ),
-    *(
-        Metric(
-            f"similarity/{which}_{how}",
-            unit,
-            better,
-            f"{how} {'similarity' if how == 'cosine' else 'distance'} of OP-LSTM's last-layer update and {whose}, mean "
-            "over the first 100 meta-validation tasks",
-            "paper, Section 5.4 and Figure 6",
-        )
-        for which, whose in (("gd", "that of T gradient steps with rate 0.01"), ("proto", "that to the prototypes"))
-        for how, unit, better in _COMPARISONS
-    ),
-    Metric(
+    _number("tasks_seen", unit="tasks", meaning="training tasks so far: meta-updates times the meta-batch size"),
+    _loss("val/loss", f"meta-validation: {_QUERY_LOSS}", _SECTION_5),
+    _accuracy("val/accuracy", f"meta-validation: {_RIGHT}", _SECTION_5),
+    _interval("val/ci95", "half-width of the 95% interval over meta-validation tasks: 1.96 s / sqrt(n)", _SECTION_5),
+    _score("val/best", "best meta-validation value so far; its weights are kept (nan is never best)"),
+    _loss("test/loss", f"meta-test with the kept weights: {_QUERY_LOSS}", _SECTION_5),
+    _accuracy("test/accuracy", f"meta-test with the kept weights: {_RIGHT}", _SECTION_5),
+    _interval("test/ci95", "half-width of the 95% interval over meta-test tasks: 1.96 s / sqrt(n)", _SECTION_5),
+    *_similarity("gd", "that of T gradient steps with rate 0.01"),
+    *_similarity("proto", "that to the prototypes"),
+    _number(
         "permutation/variance",
-        "squared output",
-        "lower",
-        "variance of predictions over 8 orders of the support set, mean over the first 100 meta-validation tasks",
-        "paper, Eq. 9",
+        unit="squared output",
+        better="lower",
+        meaning="variance of predictions over 8 orders of the support set, mean over the first 100 meta-validation "
+        "tasks",
+        source="paper, Eq. 9",
     ),
-    Metric(
+    _number(
         "diverged",
-        "0 or 1",
-        "lower",
-        "1 when the loss or a weight became nan or infinite and the run was frozen",
-        "oplstm",
+        unit="0 or 1",
+        better="lower",
+        meaning="1 when the loss or a weight became nan or infinite and the run was frozen",
     ),
-    Metric(
+    _score(
         "promote/score_a",
-        "as the value",
-        None,
         "promotion: best weights on the fresh validation tasks (block A) that the winner is picked on",
-        "oplstm",
     ),
-    Metric(
-        "promote/score_b",
-        "as the value",
-        None,
-        "promotion: the winner on validation tasks (block B) that nothing was picked on",
-        "oplstm",
-    ),
-    Metric(
-        "promote/ci95_a",
-        "as the value",
-        "lower",
-        "half-width of the 95% interval of promote/score_a over tasks",
-        "oplstm",
-    ),
-    Metric(
-        "promote/ci95_b",
-        "as the value",
-        "lower",
-        "half-width of the 95% interval of promote/score_b over tasks",
-        "oplstm",
-    ),
-    Metric(
-        "final/test_loss",
-        "loss",
-        "lower",
-        "final run: test loss, mean over the test tasks of all seeds pooled",
-        "paper, Table 1",
-    ),
-    Metric(
+    _score("promote/score_b", "promotion: the winner on validation tasks (block B) that nothing was picked on"),
+    _interval("promote/ci95_a", "half-width of the 95% interval of promote/score_a over tasks", _OURS),
+    _interval("promote/ci95_b", "half-width of the 95% interval of promote/score_b over tasks", _OURS),
+    _loss("final/test_loss", "final run: test loss, mean over the test tasks of all seeds pooled", "paper, Table 1"),
+    _accuracy(
         "final/test_accuracy",
-        "fraction",
-        "higher",
         "final run: test accuracy, mean over the test tasks of all seeds pooled",
         "paper, Tables 2-4",
     ),
-    Metric(
+    _interval(
         "final/ci95_tasks",
-        "as the value",
-        "lower",
         "half-width of the 95% interval over all test tasks pooled: 1.96 s / sqrt(n); the paper's",
         "paper, Tables 1-4",
     ),
-    Metric(
+    _interval(
         "final/ci95_seeds",
-        "as the value",
-        "lower",
         "half-width of the 95% interval over seeds: t(n-1) s / sqrt(n) on the seed means",
         "paper, Figure 5",
     ),
-    Metric(
+    _loss(
         "cross/<dataset>/loss",
-        "loss",
-        "lower",
-        f"as test/loss, on the test classes of another dataset: {_LOSS}",
+        f"as test/loss, on the test classes of another dataset: {_QUERY_LOSS}",
         "paper, Section 5.3",
     ),
-    Metric(
+    _accuracy(
         "cross/<dataset>/accuracy",
-        "fraction",
-        "higher",
         "as test/accuracy, on the test classes of another dataset, with as many queries as in meta-training",
         "paper, Table 4",
     ),
-    Metric("cross/<dataset>/ci95", "as the value", "lower", "as test/ci95, for the other dataset", "paper, Table 4"),
-    Metric(
+    _interval("cross/<dataset>/ci95", "as test/ci95, for the other dataset", "paper, Table 4"),
+    _accuracy(
         "final/cross/<dataset>/accuracy",
-        "fraction",
-        "higher",
         "final run: cross/<dataset>/accuracy, mean over the tasks of all seeds pooled",
         "paper, Table 4",
     ),
-    Metric(
-        "final/cross/<dataset>/ci95_tasks",
-        "as the value",
-        "lower",
-        "as final/ci95_tasks, for the other dataset",
-        "paper, Table 4",
-    ),
-    Metric(
-        "final/cross/<dataset>/ci95_seeds",
-        "as the value",
-        "lower",
-        "as final/ci95_seeds, for the other dataset",
-        "oplstm",
-    ),
-    Metric("final/seeds", "runs", None, "number of seeds that ended well", "oplstm"),
-    Metric("final/tasks", "tasks", None, "number of test tasks pooled", "oplstm"),
+    _interval("final/cross/<dataset>/ci95_tasks", "as final/ci95_tasks, for the other dataset", "paper, Table 4"),
+    _interval("final/cross/<dataset>/ci95_seeds", "as final/ci95_seeds, for the other dataset", _OURS),
+    _number("final/seeds", unit="runs", meaning="number of seeds that ended well"),
+    _number("final/tasks", unit="tasks", meaning="number of test tasks pooled"),
 )
 
 METRICS: Final[Mapping[str, Metric]] = {entry.name: entry for entry in _ENTRIES}

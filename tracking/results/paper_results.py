@@ -38,91 +38,97 @@ class PaperCell:
     benchmark: str = "sine"
     across: str | None = None
 
+    @property
+    def task(self) -> str:
+        """Such as "5-shot", "cub 1-shot" or "cub -> miniimagenet 1-shot"."""
+        where = [] if self.benchmark in ("sine", "omniglot") else [self.benchmark]
+        where += [] if self.across is None else ["->", self.across]
+        return " ".join([*where, f"{self.shots}-shot"])
 
-def _row(
-    method: str, learner: str, mode: str, *, params: int, config: str, cells: dict[int, tuple[float, float]]
-) -> tuple[PaperCell, ...]:
-    source = f"Table 1; {_SOURCE}"
+
+_Cells = dict[tuple[str, str | None, int], tuple[float, float]]
+"""Mean and half-width by what was trained on, what was tested on instead, and shots."""
+
+
+def _row(table: int, method: str, learner: str, *, params: int, config: str, cells: _Cells) -> tuple[PaperCell, ...]:
+    """One method's cells of a table."""
     return tuple(
-        PaperCell(method, learner, mode, shots, value, ci95, params, config, source)
-        for shots, (value, ci95) in cells.items()
+        PaperCell(
+            method=method,
+            learner=learner,
+            mode="batched" if learner == "lstm" else "",
+            shots=shots,
+            value=value,
+            ci95=ci95,
+            params=params,
+            config=config,
+            source=f"Table {table}; {_SOURCE}",
+            benchmark=benchmark,
+            across=across,
+        )
+        for (benchmark, across, shots), (value, ci95) in cells.items()
     )
+
+
+def _cells(benchmark: str, shots: dict[int, tuple[float, float]], across: str | None = None) -> _Cells:
+    return {(benchmark, across, count): cell for count, cell in shots.items()}
+
+
+def _percent(cells: _Cells) -> _Cells:
+    return {where: (value / 100, ci95 / 100) for where, (value, ci95) in cells.items()}
+
+
+def _omniglot(shots: dict[int, tuple[float, float]]) -> _Cells:
+    return _percent(_cells("omniglot", shots))
 
 
 SINE_TABLE_1: Final[tuple[PaperCell, ...]] = (
     *_row(
-        "LSTM",
-        "lstm",
-        "batched",
-        params=20_201,
-        config="2 layers of 40, T = 4, meta-batch 4, learning rate .004674",
-        cells={5: (0.0406, 0.0023), 10: (0.0141, 0.0007), 20: (0.0065, 0.0002)},
+        1, "LSTM", "lstm", params=20_201, config="2 layers of 40, T = 4, meta-batch 4, learning rate .004674",
+        cells=_cells("sine", {5: (0.0406, 0.0023), 10: (0.0141, 0.0007), 20: (0.0065, 0.0002)}),
     ),
     *_row(
-        "MAML",
-        "maml",
-        "",
-        params=17_018,
+        1, "MAML", "maml", params=17_018,
         config="91-91-91, second order, T = 14, meta-batch 2, learning rate .003294, inner learning rate .003769",
-        cells={5: (0.1765, 0.0094), 10: (0.0329, 0.0030), 20: (0.0049, 0.0005)},
+        cells=_cells("sine", {5: (0.1765, 0.0094), 10: (0.0329, 0.0030), 20: (0.0049, 0.0005)}),
     ),
     *_row(
-        "OP-LSTM",
-        "op_lstm",
-        "",
-        params=18_107,
+        1, "OP-LSTM", "op_lstm", params=18_107,
         config="91-91-91, cells 5-5-1, T = 9, meta-batch 1, learning rate .001045, gamma starts at .025",
-        cells={5: (0.1054, 0.0090), 10: (0.0076, 0.0007), 20: (0.0027, 0.0002)},
-    ),
-)
-
-
-_Percent = tuple[float, float]
-_Cells = dict[tuple[str, str | None, int], _Percent]
-
-
-def _accuracies(
-    table: int, method: str, learner: str, params: int, config: str, cells: _Cells
-) -> tuple[PaperCell, ...]:
-    """One method's cells, by what it was trained on, what it was tested on instead, and shots; given in percent."""
-    mode = "batched" if learner == "lstm" else ""
-    return tuple(
-        PaperCell(
-            method, learner, mode, shots, value / 100, ci95 / 100, params, config, f"Table {table}; {_SOURCE}",
-            benchmark, across,
-        )
-        for (benchmark, across, shots), (value, ci95) in cells.items()
-    )  # fmt: skip
-
-
-def _within(*, mini: dict[int, _Percent], cub: dict[int, _Percent]) -> _Cells:
-    found: _Cells = {("miniimagenet", None, shots): cell for shots, cell in mini.items()}
-    return found | {("cub", None, shots): cell for shots, cell in cub.items()}
-
-
-def _across(*, to_cub: dict[int, _Percent], to_mini: dict[int, _Percent]) -> _Cells:
-    found: _Cells = {("miniimagenet", "cub", shots): cell for shots, cell in to_cub.items()}
-    return found | {("cub", "miniimagenet", shots): cell for shots, cell in to_mini.items()}
-
-
-OMNIGLOT_TABLE_2: Final[tuple[PaperCell, ...]] = (
-    *_accuracies(
-        2, "MAML", "maml", 247_621, "second order, meta-batch 32, T = 1, inner learning rate .4, rate 3.125e-5",
-        {("omniglot", None, 1): (84.1, 0.92), ("omniglot", None, 5): (93.5, 0.32)},
-    ),
-    *_accuracies(
-        2, "ProtoNet", "protonet", 247_296, "meta-batch 4, learning rate 2.5e-4",
-        {("omniglot", None, 1): (83.6, 0.88), ("omniglot", None, 5): (93.4, 0.29)},
-    ),
-    *_accuracies(
-        2, "LSTM", "lstm", 13_530_097, "1024-600-400-200-92, T = 3, meta-batch 12, learning rate 8.33e-5",
-        {("omniglot", None, 1): (72.6, 0.94), ("omniglot", None, 5): (84.8, 0.46)},
-    ),
-    *_accuracies(
-        2, "OP-LSTM", "op_lstm", 248_525, "cells 5-5-1, T = 1, meta-batch 4, learning rate 2.5e-4, no gamma",
-        {("omniglot", None, 1): (84.3, 0.87), ("omniglot", None, 5): (91.8, 0.32)},
+        cells=_cells("sine", {5: (0.1054, 0.0090), 10: (0.0076, 0.0007), 20: (0.0027, 0.0002)}),
     ),
 )  # fmt: skip
+
+OMNIGLOT_TABLE_2: Final[tuple[PaperCell, ...]] = (
+    *_row(
+        2, "MAML", "maml", params=247_621,
+        config="second order, meta-batch 32, T = 1, inner learning rate .4, rate 3.125e-5",
+        cells=_omniglot({1: (84.1, 0.92), 5: (93.5, 0.32)}),
+    ),
+    *_row(
+        2, "ProtoNet", "protonet", params=247_296, config="meta-batch 4, learning rate 2.5e-4",
+        cells=_omniglot({1: (83.6, 0.88), 5: (93.4, 0.29)}),
+    ),
+    *_row(
+        2, "LSTM", "lstm", params=13_530_097,
+        config="1024-600-400-200-92, T = 3, meta-batch 12, learning rate 8.33e-5",
+        cells=_omniglot({1: (72.6, 0.94), 5: (84.8, 0.46)}),
+    ),
+    *_row(
+        2, "OP-LSTM", "op_lstm", params=248_525,
+        config="cells 5-5-1, T = 1, meta-batch 4, learning rate 2.5e-4, no gamma",
+        cells=_omniglot({1: (84.3, 0.87), 5: (91.8, 0.32)}),
+    ),
+)  # fmt: skip
+
+
+def _within(*, mini: dict[int, tuple[float, float]], cub: dict[int, tuple[float, float]]) -> _Cells:
+    return _percent(_cells("miniimagenet", mini) | _cells("cub", cub))
+
+
+def _across(*, to_cub: dict[int, tuple[float, float]], to_mini: dict[int, tuple[float, float]]) -> _Cells:
+    return _percent(_cells("miniimagenet", to_cub, "cub") | _cells("cub", to_mini, "miniimagenet"))
+
 
 _CONV4_ROWS: Final = (
     ("MAML", "maml", 121_093, "T = 5, 10 at test, inner learning rate .01, clip 10",
@@ -148,10 +154,10 @@ _CONV4_ROWS: Final = (
 WITHIN_TABLE_3: Final[tuple[PaperCell, ...]] = tuple(
     cell
     for method, learner, params, config, within, _ in _CONV4_ROWS
-    for cell in _accuracies(3, method, learner, params, config, within)
+    for cell in _row(3, method, learner, params=params, config=config, cells=within)
 )
 ACROSS_TABLE_4: Final[tuple[PaperCell, ...]] = tuple(
     cell
     for method, learner, params, config, _, across in _CONV4_ROWS
-    for cell in _accuracies(4, method, learner, params, config, across)
+    for cell in _row(4, method, learner, params=params, config=config, cells=across)
 )

@@ -8,12 +8,18 @@ from typing import TYPE_CHECKING, Final
 
 from oplstm.errors import WorkError
 from tracking.server.client import connect, error_code, one_line
+from tracking.server.inside import CannotUpload, checked_artifact
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 _FOLDER: Final = "registered_model"
-_PACKAGES: Final = ("oplstm", "torch", "numpy", "safetensors")
+_PACKAGES: Final = ("torch", "numpy", "safetensors")
+_LOADER: Final = "tracking.registered_model"
+_NEEDS: Final = (
+    "Loading this model needs oplstm, which is in no package index: install it from its source, or put its folder "
+    "on PYTHONPATH. The packages in requirements.txt are what oplstm needs for it."
+)
 
 
 def register_model(
@@ -35,10 +41,14 @@ def register_model(
         The version.
 
     Raises:
-        WorkError: The server did not take it, or there is no model.
+        WorkError: The server did not take it, or there is no model, or a link in it leads out of the folder it is in.
     """
     if not model_dir.is_dir():
         raise WorkError(f"there is no model at {model_dir}")
+    try:
+        checked_artifact(model_dir.parent, model_dir.name)
+    except CannotUpload as error:
+        raise WorkError(f"the model {name} is not registered: {error}") from error
     client = connect(uri)
     try:
         number = _known_version(client, name, run_id) or _new_version(client, run_id, model_dir, name)
@@ -63,9 +73,11 @@ def _new_version(client: "MlflowClient", run_id: str, model_dir: Path, name: str
         path = Path(folder) / _FOLDER
         pyfunc.save_model(
             str(path),
-            loader_module="tracking.registered_model",
+            loader_module=_LOADER,
             data_path=str(model_dir),
-            pip_requirements=_requirements(),  # else MLflow loads the model to find them, for a minute
+            # else MLflow loads the model to find them, for a minute
+            pip_requirements=[f"{package}=={_installed(package)}" for package in _PACKAGES],
+            metadata={"oplstm": _installed("oplstm"), "needs": _NEEDS},
         )
         client.log_artifacts(run_id, str(path), _FOLDER)
     try:
@@ -74,14 +86,12 @@ def _new_version(client: "MlflowClient", run_id: str, model_dir: Path, name: str
         if error_code(error) != "RESOURCE_ALREADY_EXISTS":
             raise
     source = f"{client.get_run(run_id).info.artifact_uri}/{_FOLDER}"
-    return str(client.create_model_version(name, source, run_id, await_creation_for=0).version)
+    made = client.create_model_version(name, source, run_id, description=_NEEDS, await_creation_for=0)
+    return str(made.version)
 
 
-def _requirements() -> list[str]:
-    found = []
-    for package in _PACKAGES:
-        try:
-            found.append(f"{package}=={version(package).partition('+')[0]}")
-        except PackageNotFoundError:
-            continue  # oplstm run from a checkout
-    return found
+def _installed(package: str) -> str:
+    try:
+        return version(package).partition("+")[0]
+    except PackageNotFoundError:
+        return "not installed"  # oplstm run from a checkout

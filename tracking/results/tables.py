@@ -1,18 +1,17 @@
 """The paper's tables with our results beside its cells, made from the final runs that MLflow holds."""
 
-import io
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
 from tracking.results.paper_results import ACROSS_TABLE_4, OMNIGLOT_TABLE_2, SINE_TABLE_1, WITHIN_TABLE_3, PaperCell
+from tracking.server.client import all_runs
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import Run
 
-_NOT_RUN: Final = "not run"
 _ACCURACY: Final = "Accuracy"
 _PAGE: Final = 1000
 
@@ -47,6 +46,11 @@ class Cell:
     paper: PaperCell
     ours: Result | None
 
+    @property
+    def name(self) -> str:
+        """Such as "OP-LSTM 5-shot"."""
+        return f"{self.paper.method} {self.paper.task}"
+
 
 @dataclass(frozen=True, slots=True)
 class Table:
@@ -57,34 +61,14 @@ class Table:
     metric: str
     cells: tuple[Cell, ...]
 
+    @property
+    def not_run(self) -> list[str]:
+        """Names of the cells that we have nothing for."""
+        return [cell.name for cell in self.cells if cell.ours is None]
+
     def to_dict(self) -> dict[str, Any]:
         """Plain data; a cell that was not run has `"ours": null` and is listed under "not_run"."""
-        return asdict(self) | {"not_run": [_name(cell) for cell in self.cells if cell.ours is None]}
-
-    def to_text(self, width: int = 118) -> str:
-        """The table as text of at most `width` columns."""
-        from rich.console import Console
-        from rich.table import Table as RichTable
-
-        grid = RichTable(title=f"Table {self.number}: {self.title}", title_justify="left")
-        grid.add_column("method")
-        for heading in ("tasks", "paper", "ours", "± seeds", "seeds"):
-            grid.add_column(heading, justify="right")
-        grid.add_column("final run", overflow="fold")
-        previous = ""
-        for cell in self.cells:
-            if previous and cell.paper.method != previous:
-                grid.add_section()
-            grid.add_row(*_columns(cell, first=cell.paper.method != previous))
-            previous = cell.paper.method
-        text = io.StringIO()
-        console = Console(file=text, width=width, color_system=None, highlight=False)
-        console.print(grid)
-        console.print(f"{self.metric}. ± is half of the 95% interval: over all test tasks pooled, and over seeds.")
-        missing = [_name(cell) for cell in self.cells if cell.ours is None]
-        if missing:
-            console.print(f"Not run: {', '.join(missing)}.")
-        return text.getvalue().rstrip()
+        return asdict(self) | {"not_run": self.not_run}
 
 
 TABLES: Final[dict[int, tuple[str, str, tuple[PaperCell, ...]]]] = {
@@ -128,15 +112,7 @@ def _final_runs(client: "MlflowClient", benchmark: str, experiment_ids: Sequence
     if experiment_ids is None:
         experiment_ids = [experiment.experiment_id for experiment in client.search_experiments(max_results=_PAGE)]
     wanted = f"tags.`oplstm.kind` = 'final' AND tags.`oplstm.benchmark` = '{benchmark}'"
-    token: str | None = None
-    while True:
-        page = client.search_runs(
-            list(experiment_ids), wanted, max_results=_PAGE, order_by=["attributes.start_time DESC"], page_token=token
-        )
-        yield from page
-        token = page.token
-        if not token:
-            return
+    return all_runs(client, experiment_ids, wanted, order_by=["attributes.start_time DESC"])
 
 
 def _result(run: "Run", paper: PaperCell) -> Result | None:
@@ -161,27 +137,3 @@ def _result(run: "Run", paper: PaperCell) -> Result | None:
         run_id=run.info.run_id,
         date=datetime.fromtimestamp(run.info.start_time / 1000, UTC).strftime("%Y-%m-%d %H:%M"),
     )
-
-
-def _name(cell: Cell) -> str:
-    return f"{cell.paper.method} {_task(cell.paper)}"
-
-
-def _task(paper: PaperCell) -> str:
-    """Such as "5-shot", "cub 1-shot" or "cub -> miniimagenet 1-shot"."""
-    where = [] if paper.benchmark in ("sine", "omniglot") else [paper.benchmark]
-    where += [] if paper.across is None else ["->", paper.across]
-    return " ".join([*where, f"{paper.shots}-shot"])
-
-
-def _columns(cell: Cell, *, first: bool) -> tuple[str, ...]:
-    paper, ours = cell.paper, cell.ours
-    left = (paper.method if first else "", _task(paper), _interval(paper.value, paper.ci95))
-    if ours is None:
-        return (*left, _NOT_RUN, "", "", "")
-    seeds = "" if ours.ci95_seeds is None else f"{ours.ci95_seeds:.4f}"
-    return (*left, _interval(ours.value, ours.ci95_tasks), seeds, str(ours.seeds), ours.run_name)
-
-
-def _interval(value: float, half: float | None) -> str:
-    return f"{value:.4f}" if half is None else f"{value:.4f} ± {half:.4f}"

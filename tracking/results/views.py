@@ -1,4 +1,4 @@
-"""Links into the MLflow UI that show something, and experiments that the UI shows as what they are.
+"""Links into the MLflow UI that show something.
 
 MLflow 3's own views hide metric columns, and a bare link to an experiment opens an overview of language-model
 traces. Two things of its UI mend that: the URL parameter `workflowType`, and shared views, whose state (filter,
@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote, urlencode
 
-from tracking.server.client import error_code, is_final
+from tracking.server.client import error_code, is_final, without_credentials
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -22,34 +22,6 @@ _FIRST_COLUMNS: Final = ("val/loss", "val/accuracy")
 _LAST_COLUMNS: Final = ("val/ci95", "train/loss", "tasks_seen")
 _MAX_PARAM_COLUMNS: Final = 10
 _COLUMN_WIDTH: Final = 96  # pixels
-_EXPERIMENT_TAGS: Final = {
-    "mlflow.experimentKind": "custom_model_development",
-    "mlflow.note.content": (
-        "Few-shot meta-learning runs of oplstm. A sweep is a run whose children are its trials; "
-        "`val/best` is what trials are compared by. Metrics are described in docs/metrics.md."
-    ),
-}
-
-
-def prepare_experiment(client: "MlflowClient", name: str) -> str:
-    """The id of the experiment `name`, which is made, or brought back from the bin, if need be."""
-    experiment = client.get_experiment_by_name(name)
-    if experiment is None:
-        try:
-            experiment_id = str(client.create_experiment(name, tags=_EXPERIMENT_TAGS))
-        except Exception as error:
-            if error_code(error) != "RESOURCE_ALREADY_EXISTS":
-                raise
-            experiment = client.get_experiment_by_name(name)  # made by another process just now
-            if experiment is None:
-                raise
-    if experiment is not None:
-        if experiment.lifecycle_stage == "deleted":
-            client.restore_experiment(experiment.experiment_id)
-        experiment_id = str(experiment.experiment_id)
-    if not experiment_id:
-        raise ConnectionError(f"the server's answer about experiment {name!r} names no experiment")
-    return experiment_id
 
 
 def sweep_url(base_uri: str, experiment_id: str, *, sweep_key: str, metric: str, ascending: bool) -> str:
@@ -109,14 +81,9 @@ def share_sweep_view(
     return _experiment_url(base_uri, experiment_id, {"viewStateShareKey": key})
 
 
-def run_url(base_uri: str, experiment_id: str, run_id: str) -> str:
-    """Link to one run."""
-    return f"{base_uri.rstrip('/')}/#/experiments/{experiment_id}/runs/{run_id}?{urlencode(_TRAINING)}"
-
-
 def _experiment_url(base_uri: str, experiment_id: str, query: dict[str, str]) -> str:
     text = urlencode(query | _TRAINING, quote_via=quote, safe="")
-    return f"{base_uri.rstrip('/')}/#/experiments/{experiment_id}/runs?{text}"
+    return f"{without_credentials(base_uri).rstrip('/')}/#/experiments/{experiment_id}/runs?{text}"
 
 
 def _facets(sweep_key: str, metric: str, *, ascending: bool) -> dict[str, Any]:

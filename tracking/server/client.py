@@ -1,11 +1,14 @@
 """How this project talks to an MLflow server: the client, its patience, and which refusals are final."""
 
 import os
+import re
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Final
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
+    from mlflow.entities import Run
 
 # A call must fail in seconds (MLflow's own patience is about 4 minutes), and stdout belongs to the command line.
 _DEFAULTS: Final = {
@@ -15,20 +18,74 @@ _DEFAULTS: Final = {
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
 }
+USERNAME: Final = "MLFLOW_TRACKING_USERNAME"
+PASSWORD: Final = "MLFLOW_TRACKING_PASSWORD"  # noqa: S105 (a variable's name)
 
 # Everything else is taken to be temporary: a proxy's 404, 401 and 403 (mended by the right password), 408, 429, 5xx.
 # BAD_REQUEST is not here: MLflow's client makes it out of any 400, such as one of a proxy.
 _FINAL: Final = frozenset({"INVALID_PARAMETER_VALUE", "MALFORMED_REQUEST", "INVALID_STATE", "RESOURCE_ALREADY_EXISTS"})
+_MAX_LINE: Final = 300
+_PAGE: Final = 1000
 
 
 def connect(uri: str) -> "MlflowClient":
-    """A client for `uri` that gives up on a dead server in seconds; environment variables the user set win."""
+    """A client for `uri` that gives up on a dead server in seconds; environment variables the user set win.
+
+    A user name and password in `uri` go into MLflow's environment variables for them, where they are used by every
+    call of this process and stand in no error text.
+    """
     for name, value in _DEFAULTS.items():
         os.environ.setdefault(name, value)
     bypass_proxy(uri)
+    parts = urlsplit(uri)
+    if parts.username and parts.password:
+        os.environ[USERNAME], os.environ[PASSWORD] = unquote(parts.username), unquote(parts.password)
+        uri = without_credentials(uri)
     from mlflow import MlflowClient  # takes seconds to import
 
     return MlflowClient(tracking_uri=uri, registry_uri=uri)
+
+
+def all_runs(
+    client: "MlflowClient",
+    experiment_ids: Sequence[str],
+    wanted: str = "",
+    *,
+    order_by: Sequence[str] = (),
+    deleted: bool = False,
+) -> "Iterator[Run]":
+    """The runs of some experiments, however many.
+
+    Args:
+        client: Of the server.
+        experiment_ids: Theirs.
+        wanted: MLflow's filter; nothing that a person wrote stands in it unchecked.
+        order_by: MLflow's order.
+        deleted: Whether to look among the deleted ones instead.
+    """
+    from mlflow.entities import ViewType
+
+    view = ViewType.DELETED_ONLY if deleted else ViewType.ACTIVE_ONLY
+    token: str | None = None
+    while True:
+        page = client.search_runs(
+            list(experiment_ids),
+            wanted,
+            run_view_type=view,
+            max_results=_PAGE,
+            order_by=list(order_by),
+            page_token=token,
+        )
+        yield from page
+        token = page.token
+        if not token:
+            return
+
+
+def without_credentials(uri: str) -> str:
+    """The address as it may be shown or stored: without the user name and password that it may hold."""
+    scheme, mark, rest = uri.partition("://")
+    return f"{scheme}{mark}{rest.rpartition('@')[2]}" if mark else uri.rpartition("@")[2]
 
 
 def bypass_proxy(uri: str) -> None:
@@ -55,6 +112,7 @@ def is_missing(error: Exception) -> bool:
 
 
 def one_line(error: BaseException) -> str:
-    """The error as one line of at most 300 characters."""
+    """The error as one line of at most 300 characters, without the credentials of an address that it names."""
     text = " ".join(str(error).split()) or type(error).__name__
-    return text if len(text) <= 300 else text[:297] + "..."
+    text = re.sub(r"://\S*@", "://", text)
+    return text if len(text) <= _MAX_LINE else text[: _MAX_LINE - 3] + "..."

@@ -14,6 +14,8 @@ import psutil
 
 _LOG_TAIL_LINES: Final = 12
 _EXEC_SECONDS: Final = 1.0
+_TERM_SECONDS: Final = 10.0
+_KILL_SECONDS: Final = 5.0
 
 
 def launch(folder: Path, port: int) -> "subprocess.Popen[bytes]":
@@ -87,7 +89,7 @@ def group_listens(pid: int, port: int) -> bool:
 
 def end_group(pid: int) -> None:
     """Ask the group that `pid` leads to end, and after 10 s make it; returns when it is gone."""
-    for sent, patience in ((signal.SIGTERM, 10.0), (signal.SIGKILL, 5.0)):
+    for sent, patience in ((signal.SIGTERM, _TERM_SECONDS), (signal.SIGKILL, _KILL_SECONDS)):
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(pid, sent)
         deadline = time.monotonic() + patience

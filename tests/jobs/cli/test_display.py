@@ -1,49 +1,50 @@
-"""What a person sees."""
+"""What a person sees: the bar of long work, tables, and lines about plans, results and endings."""
 
+import dataclasses
 import io
 import math
 
 import pytest
 from rich.console import Console
 
-from jobs.cli import display
+from jobs.cli.display import progress, tables
+from jobs.cli.display.plan import plan_lines
+from jobs.cli.display.results import ending_lines, interval, result_lines
+from jobs.operations.plan import Plan
+from jobs.operations.status import Damaged, Status, TrialStatus
 from jobs.promotion.selection import Choice, Leader
-from jobs.store.final import FinalResult, Score
 from jobs.store.intervals import Interval
+from jobs.store.scores import FinalResult, Score
+from jobs.store.states import SweepKind, TrialState
+from jobs.sweep.messages import Progress
 from oplstm.errors import RequestError, WorkError
-
-pytestmark = pytest.mark.unit
 
 
 @pytest.fixture
 def seen(monkeypatch):
-    """What is written to stderr."""
+    """What is written to stderr and in tables."""
     written = io.StringIO()
-    monkeypatch.setattr(display, "stderr", Console(file=written, width=120))
+    monkeypatch.setattr(progress, "stderr", Console(file=written, width=160))
+    monkeypatch.setattr(tables, "stdout", Console(file=written, width=160))
     return written
 
 
-def shown(table):
-    written = io.StringIO()
-    Console(file=written, width=160).print(table)
-    return written.getvalue()
-
-
-PROGRESS = {
-    "fraction": 1.5,
-    "trials": 3,
-    "asked": 2,
-    "exhausted": False,
-    "counts": {"complete": 1, "diverged": 1, "running": 1},
-    "best": 0.12345,
-    "leader": "trial-0000",
-    "waiting_records": 7,
-    "tracking_error": None,
-}
+PROGRESS = Progress(
+    fraction=1.5,
+    limit=3,
+    asked=2,
+    exhausted=False,
+    counts={TrialState.COMPLETE: 1, TrialState.DIVERGED: 1, TrialState.RUNNING: 1},
+    best=0.12345,
+    leader="trial-0000",
+    waiting_records=7,
+    tracking_error=None,
+    failure=None,
+)
 
 
 def test_the_bar_counts_runs_and_names_the_best(seen):
-    with display.progress_bar("[demo]") as show:
+    with progress.progress_bar("[demo]") as show:
         show(PROGRESS)
     assert "[demo]" in seen.getvalue()
     assert "50%" in seen.getvalue()
@@ -51,24 +52,34 @@ def test_the_bar_counts_runs_and_names_the_best(seen):
 
 
 def test_an_exhausted_space_ends_the_bar_early_and_a_waiting_server_is_said(seen):
-    with display.progress_bar("demo") as show:
-        show(PROGRESS | {"exhausted": True, "fraction": 2.0, "best": None, "tracking_error": "refused"})
+    last = {"exhausted": True, "fraction": 2.0, "best": None, "tracking_error": "refused"}
+    with progress.progress_bar("demo") as show:
+        show(dataclasses.replace(PROGRESS, **last))
     assert "100%" in seen.getvalue()
     assert "2/2 runs, 1 diverged, MLflow waits (7 records)" in seen.getvalue()
 
 
 def test_no_bar_stays_behind_when_nothing_was_started(seen):
-    with pytest.raises(RequestError), display.progress_bar("demo"):
+    with pytest.raises(RequestError), progress.progress_bar("demo"):
         raise RequestError("wrong")
     assert "starting" not in seen.getvalue()
-    with pytest.raises(WorkError), display.progress_bar("demo"):
+    with pytest.raises(WorkError), progress.progress_bar("demo"):
         raise WorkError("broken")
     assert "starting" in seen.getvalue()
 
 
+def test_a_plan_in_words():
+    lines = plan_lines(Plan(trials=6, signatures=2, packs=3, pack_sizes=None, cpu_hours=0.5, disk_bytes=3 << 20))
+    assert [line.split() for line in lines[:3]] == [["trials", "6"], ["signatures", "2"], ["packs", "3"]]
+    assert "about 30 min" in lines[3]
+    assert lines[4].endswith("about 3.0 MiB")
+    for hours, words in ((0.01, "36 s"), (3.0, "3.0 h"), (None, "unknown")):
+        assert words in plan_lines(Plan(1, 1, 1, None, hours, 0))[3]
+
+
 def test_intervals():
-    assert display.interval(Interval(0.04061, 0.00231)) == "0.0406 ± 0.0023"
-    assert display.interval(Interval(0.5, math.nan)) == "0.5000"
+    assert interval(Interval(0.04061, 0.00231)) == "0.0406 ± 0.0023"
+    assert interval(Interval(0.5, math.nan)) == "0.5000"
 
 
 def loss(*score):
@@ -76,26 +87,97 @@ def loss(*score):
 
 
 def test_a_result_says_which_claim_each_interval_makes():
-    lines = display.result_lines("demo-final", loss(0.0406, 0.0023, 0.0249, (0.0298, 0.0496, 0.0425)))
+    lines = result_lines("demo-final", loss(0.0406, 0.0023, 0.0249, (0.0298, 0.0496, 0.0425)))
     assert lines == [
         "demo-final: test MSE 0.0406",
         "  ± 0.0023 (95% over all test tasks pooled: about these trained weights)",
         "  ± 0.0249 (95% over 3 seeds: about the configuration)",
         "  seeds: 0.0298  0.0496  0.0425",
     ]
-    assert len(display.result_lines("one", loss(0.04, 0.002, math.nan, (0.04,)))) == 3
+    assert len(result_lines("one", loss(0.04, 0.002, math.nan, (0.04,)))) == 3
 
 
-def test_a_choice_shows_what_was_picked_and_what_was_tied():
+def test_a_choice_shows_what_was_picked_and_what_was_tied(seen):
     one = Interval(0.1, 0.01)
     leaders = tuple(Leader(f"trial-{number:04d}", one, one, tied=True, score_a=one) for number in range(2))
-    text = shown(display.choice_table(Choice("trial-0001", leaders, Interval(0.2, 0.02))))
-    rows = [line for line in text.splitlines() if "trial-" in line]
+    tables.show_choice(Choice("trial-0001", leaders, Interval(0.2, 0.02)))
+    rows = [line for line in seen.getvalue().splitlines() if "trial-" in line]
     assert ["tied" in rows[0], "picked" in rows[1]] == [True, True]
-    assert "trial-0001 on block B, which picked nothing: 0.2000 ± 0.0200" in " ".join(text.split())
+    assert "trial-0001 on block B, which picked nothing: 0.2000 ± 0.0200" in " ".join(seen.getvalue().split())
 
 
-def test_parameters_are_shown_as_they_are():
-    params = {"kind": "[red]", "lr": 0.1234567}
-    trial = {"name": "trial-0000", "state": "complete", "fraction": 1.0, "best": 0.5, "params": params, "note": ""}
-    assert "kind=[red]  lr=0.1235" in shown(display.trials_table([trial]))
+TRIAL = TrialStatus(
+    name="trial-0000",
+    state=TrialState.COMPLETE,
+    fraction=1.0,
+    best=0.5,
+    params={"kind": "[red]", "lr": 0.1234567},
+    note="",
+    placed=True,
+)
+SWEEP = Status(
+    name="s",
+    kind=SweepKind.SWEEP,
+    state="complete",
+    counts={TrialState.COMPLETE: 1},
+    best=0.5,
+    leader="trial-0000",
+    promoted=None,
+    folder="/home/sweeps/s",
+    trials=(TRIAL,),
+)
+
+
+def test_parameters_are_shown_as_they_are(seen):
+    tables.show_trials([TRIAL])
+    assert "kind=[red]  lr=0.1235" in seen.getvalue()
+
+
+def test_a_damaged_sweep_stands_among_the_others_with_its_problem_below(seen):
+    tables.show_statuses([SWEEP, Damaged("[b]", "no header of [a] sweep")])
+    *table, problem = seen.getvalue().splitlines()
+    cells = [[cell.strip() for cell in line.strip("│").split("│")] for line in table if line.startswith("│")]
+    assert cells == [
+        ["s", "sweep", "complete", "1 complete", "0.5000", "trial-0000"],
+        ["[b]", "", "damaged", "", "", ""],
+    ]
+    assert problem == "[b]: no header of [a] sweep"
+
+
+LOST = dataclasses.replace(TRIAL, name="trial-0001", state=TrialState.FAILED, note="it died")
+ENDINGS = {
+    "complete": (
+        {},
+        "s complete: 1 complete, best validation 0.5000 (trial-0000)",
+        "look at it with: oplstm ui; promote the best with: oplstm promote s",
+    ),
+    "a training": ({"kind": SweepKind.TRAIN}, "s complete: 1 complete, best validation 0.5000 (trial-0000)"),
+    "stopped": (
+        {"state": "stopped", "counts": {TrialState.STOPPED: 1}, "best": None, "leader": None},
+        "s stopped: 1 stopped",
+        "go on with: oplstm resume s",
+    ),
+    "incomplete": (
+        {"state": "incomplete", "trials": (TRIAL, LOST)},
+        "s incomplete: 1 complete, best validation 0.5000 (trial-0000)",
+        "trial-0001 was lost: it died",
+        "why: /home/sweeps/s/tune.log; what is left can be promoted",
+    ),
+    "nothing completed": (
+        {"counts": {TrialState.DIVERGED: 2}, "best": None, "leader": None},
+        "s complete: 2 diverged",
+        "no run completed; oplstm status s says why",
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", ENDINGS)
+def test_an_ending_says_what_became_of_it_and_what_to_do_next(kind):
+    changes, *lines = ENDINGS[kind]
+    assert ending_lines(dataclasses.replace(SWEEP, **changes), None) == lines
+
+
+def test_the_ending_of_a_final_run_has_its_result():
+    result = loss(0.04, 0.002, math.nan, (0.04,))
+    _, *rest = ending_lines(dataclasses.replace(SWEEP, kind=SweepKind.FINAL), result)
+    assert rest == result_lines("s", result)

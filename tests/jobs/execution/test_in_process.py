@@ -2,13 +2,14 @@
 
 import pytest
 
-from jobs.execution.in_process import _done, run_locally
-from jobs.store.state import SweepState, Trial
+from jobs.execution.in_process import _done, run_in_process
+from jobs.store.states import TrialState
+from jobs.store.trial import Trial
 from jobs.sweep.proposals import Proposals
+from oplstm.episodes.measure import LOSS
 from oplstm.errors import WorkError
-from tests.jobs.formula_training import job, new_sweep, no_server, opened
+from tests.jobs.formula_training import job, new_sweep, no_server, opened, state_of
 from tracking.journal.file_lock import is_locked
-from tracking.outbox.outbox import Outbox
 
 pytestmark = [pytest.mark.unit, pytest.mark.usefixtures("no_waiting_for_the_disk", "no_waiting_for_the_server")]
 
@@ -17,20 +18,15 @@ JOB = job(
 )
 
 
-@pytest.fixture
-def no_waiting_for_the_server(monkeypatch):
-    monkeypatch.setattr(Outbox, "flush", lambda self, timeout: self.pending())
-
-
 def test_every_pack_is_trained_and_progress_reaches_the_number_of_trials(tmp_path, monkeypatch):
     monkeypatch.setattr("jobs.execution.in_process.TICK_SECONDS", 0.0)
     folder, shown = new_sweep(tmp_path / "s", JOB), []
-    last, waiting = run_locally(folder, no_server, shown.append)
-    state = SweepState.of(folder)
+    last, waiting = run_in_process(folder, no_server, shown.append)
+    state = state_of(folder)
     assert state.finished
-    assert state.counts() == last["counts"] == {"complete": 3}
+    assert state.counts() == last.counts == {"complete": 3}
     assert waiting > 10
-    fractions = [progress["fraction"] for progress in shown]
+    fractions = [progress.fraction for progress in shown]
     assert fractions == sorted(fractions)
     assert fractions[0] == pytest.approx(0.25 * len([t for t in state.trials.values() if t.pack == "pack-0000"]))
     assert fractions[-1] == 3
@@ -39,7 +35,7 @@ def test_every_pack_is_trained_and_progress_reaches_the_number_of_trials(tmp_pat
 
 
 def test_a_run_that_joined_late_has_done_less():
-    trial = Trial(0, {}, Proposals(JOB).ask().run.to_dict(), state="running")
+    trial = Trial(0, {}, Proposals(JOB).ask().run.to_dict(), LOSS, state=TrialState.RUNNING)
     assert _done(trial, 3) == 0.75
     trial.joined = 2
     assert [_done(trial, update) for update in (2, 3, 9)] == [0.0, 0.25, 1.0]
@@ -51,12 +47,13 @@ def test_a_stop_ends_it_and_the_next_goes_on(tmp_path):
     def stop(progress):
         folder.stop_request.touch()
 
-    last, _ = run_locally(folder, no_server, stop)
-    assert not SweepState.of(folder).finished
-    assert not last["exhausted"] or last["counts"].keys() != {"complete"}
-    last, _ = run_locally(folder, no_server, lambda progress: None)
-    assert last["counts"] == {"complete": 3}
-    assert SweepState.of(folder).finished
+    last, _ = run_in_process(folder, no_server, stop)
+    assert not state_of(folder).finished
+    assert not last.exhausted or last.counts.keys() != {"complete"}
+    folder.stop_request.unlink()
+    last, _ = run_in_process(folder, no_server, lambda progress: None)
+    assert last.counts == {"complete": 3}
+    assert state_of(folder).finished
 
 
 def test_a_failure_lets_go_of_the_journal_and_can_be_resumed(tmp_path, monkeypatch):
@@ -64,12 +61,12 @@ def test_a_failure_lets_go_of_the_journal_and_can_be_resumed(tmp_path, monkeypat
     with monkeypatch.context() as patch:
         patch.setattr("oplstm.training.loop.save_pack", full_disk)
         with pytest.raises(WorkError, match="no space"):
-            run_locally(folder, no_server, lambda progress: None)
+            run_in_process(folder, no_server, lambda progress: None)
     assert not is_locked(folder.journal)
     coordinator = opened(folder)
     coordinator.close(flush_seconds=0)
-    last, _ = run_locally(folder, no_server, lambda progress: None)
-    assert last["counts"] == {"complete": 3}
+    last, _ = run_in_process(folder, no_server, lambda progress: None)
+    assert last.counts == {"complete": 3}
 
 
 def full_disk(*arguments):

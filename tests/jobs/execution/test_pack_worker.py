@@ -7,15 +7,15 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from jobs.execution.pack_worker import PackListener, require_local_gpu, train_pack
+from jobs.execution import devices
+from jobs.execution.pack_worker import PackListener, train_pack
 from jobs.jobfile.sections import Resources
+from jobs.store.events import Sized
 from jobs.store.home import SweepFolder
-from jobs.store.state import SweepState
-from jobs.sweep import pack_sizes
 from jobs.sweep.coordinator import Coordinator
 from oplstm.errors import RequestError
 from oplstm.training import loop
-from tests.jobs.formula_training import decisions, job, new_sweep, opened
+from tests.jobs.formula_training import decisions, job, new_sweep, opened, state_of
 
 pytestmark = [pytest.mark.unit, pytest.mark.usefixtures("no_waiting_for_the_disk")]
 
@@ -40,7 +40,7 @@ def run(folder, tick=None):
     coordinator = opened(folder)
     try:
         while (assignment := coordinator.next_pack()) is not None:
-            train_pack(assignment, coordinator, folder, cpus=1, gpus=0, tick=tick)
+            train_pack(assignment, coordinator, folder, resources=coordinator.job.resources, tick=tick)
     except Killed:  # a killed process ends nothing, and lets go of everything
         coordinator._outbox.close()
         coordinator._journal.close()
@@ -50,10 +50,10 @@ def run(folder, tick=None):
 
 def results(folder):
     """Decisions and metrics but for the speed, and the bits of every model and score."""
-    assert SweepState.of(folder).finished
+    assert state_of(folder).finished
     told = decisions(folder)
-    for record in told:
-        record.get("metrics", {}).pop("train/tasks_per_second", None)
+    for event in told:
+        getattr(event, "metrics", {}).pop("train/tasks_per_second", None)
     files = sorted(folder.trials.glob("*/*.safetensors"))
     return told, {
         f"{file.parent.name}/{file.name}": {name: tensor.numpy().tobytes() for name, tensor in load_file(file).items()}
@@ -69,7 +69,7 @@ def never_killed(request, tmp_path_factory, no_waiting_for_the_disk):
 
 
 def test_the_sweep_has_all_ends(never_killed):
-    state = SweepState.of(never_killed)
+    state = state_of(never_killed)
     assert state.counts() == {"complete": 1, "pruned": 1, "diverged": 1}
     third = 4 if never_killed.name == "joined" else None
     assert [trial.joined for trial in state.trials.values()] == [None, None, third]
@@ -110,7 +110,7 @@ def test_killed_there_and_resumed_is_never_killed(owner, name, before, count, ne
         patch.setattr(owner, name, dying)
         run(folder)
     assert len(calls) == count
-    assert not SweepState.of(folder).finished
+    assert not state_of(folder).finished
     run(folder)
     assert results(folder) == results(never_killed)
 
@@ -121,7 +121,7 @@ def test_a_pack_that_lost_its_checkpoints_begins_anew_and_is_never_killed(never_
     with monkeypatch.context() as patch:
         patch.setattr(loop, "save_model", after(loop.save_model, 2))
         run(folder)
-    assert not SweepState.of(folder).finished
+    assert not state_of(folder).finished
     shutil.rmtree(folder.pack("pack-0000"))
     sizes = []
     run(folder, lambda update, runs: sizes.append(runs))
@@ -149,14 +149,14 @@ def test_a_pack_is_measured_once_and_a_resumed_sweep_keeps_what_was_found(tmp_pa
     with monkeypatch.context() as patch:
         patch.setattr(loop, "save_model", dies)
         run(folder)
-    [sized] = [record for record in decisions(folder) if record["event"] == "sized"]
-    assert sized["capacity"] in (1, 2, 4)
+    [sized] = [event for event in decisions(folder) if isinstance(event, Sized)]
+    assert sized.capacity in (1, 2, 4)
     [entry] = json.loads((tmp_path / "pack-sizes.json").read_text())["sizes"].values()
-    assert entry == {"size": sized["capacity"], "limit": 3}
-    monkeypatch.setattr(pack_sizes, "probe", dies)
+    assert entry == {"size": sized.capacity, "limit": 3}
+    monkeypatch.setattr(devices, "probe", dies)
     for each in (folder, again):
         run(each)
-    assert SweepState.of(folder).counts() == {"complete": 1, "pruned": 1, "diverged": 1}
+    assert state_of(folder).counts() == {"complete": 1, "pruned": 1, "diverged": 1}
     assert results(again) == results(folder)
 
 
@@ -190,7 +190,7 @@ def assignment(tmp_path):
     folder = new_sweep(tmp_path / "s", job("three_rates", sampler={"name": "grid"}, budget=JOB.budget))
     coordinator = opened(folder)
     given = coordinator.next_pack()
-    started = coordinator.started(given["pack"], {})
+    started = coordinator.started(given.pack, {})
     coordinator.close(flush_seconds=0)
     return folder, given, started
 
@@ -199,36 +199,36 @@ def test_checkpoints_go_when_a_pack_has_ended_and_stay_when_it_was_stopped(assig
     folder, given, started = assignment
     calls = Calls(started)
     folder.stop_request.touch()
-    train_pack(given, calls, folder, cpus=1, gpus=0)
+    train_pack(given, calls, folder, resources=Resources())
     assert [end.state for end in calls.ends] == ["stopped"]
-    assert list(folder.pack(given["pack"]).glob("update-*"))
+    assert list(folder.pack(given.pack).glob("update-*"))
     folder.stop_request.unlink()
-    train_pack(given, calls, folder, cpus=1, gpus=0)
+    train_pack(given, calls, folder, resources=Resources())
     assert [end.state for end in calls.ends] == ["stopped", "complete"]
-    assert not folder.pack(given["pack"]).exists()
+    assert not folder.pack(given.pack).exists()
 
 
 def test_a_pack_with_nothing_left_is_not_trained(assignment):
     folder, given, _ = assignment
-    folder.pack(given["pack"]).mkdir(parents=True)
+    folder.pack(given.pack).mkdir(parents=True)
     calls = Calls()
-    train_pack(given, calls, folder, cpus=1, gpus=0)
+    train_pack(given, calls, folder, resources=Resources())
     assert calls.ends == []
     assert not folder.trials.exists()
-    assert not folder.pack(given["pack"]).exists()
+    assert not folder.pack(given.pack).exists()
 
 
 def test_a_machine_without_the_home_says_so(assignment):
     folder, given, _ = assignment
     with pytest.raises(RequestError, match=r"is not visible on .*: OPLSTM_HOME must be shared storage"):
-        train_pack(given, Calls(), SweepFolder(folder.path / "elsewhere"), cpus=1, gpus=0)
+        train_pack(given, Calls(), SweepFolder(folder.path / "elsewhere"), resources=Resources())
 
 
 def test_threads_and_device_are_those_of_the_job(assignment, monkeypatch):
     folder, given, started = assignment
     calls, threads = Calls(started), []
     monkeypatch.setattr(torch, "set_num_threads", threads.append)
-    train_pack(given, calls, folder, cpus=3, gpus=0.5, gpu_ids="1")
+    train_pack(given, calls, folder, resources=Resources(cpus=3, gpus=0.5), gpu_ids="1")
     assert threads == [3]
     assert calls.device["oplstm.gpu_ids"] == "1"
 
@@ -237,21 +237,12 @@ def test_a_stop_is_looked_for_twice_a_second(tmp_path, monkeypatch):
     now, folder = [100.0], new_sweep(tmp_path / "s", job())
     monkeypatch.setattr("time.monotonic", lambda: now[0])
     ticks = []
-    listener = PackListener(Calls(), "pack-0000", folder, lambda update, runs: ticks.append((update, runs)))
+    listener = PackListener(Calls(), "pack-0000", folder=folder, tick=lambda *told: ticks.append(told))
     assert not listener.should_stop()
     folder.stop_request.touch()
     assert not listener.should_stop()
     now[0] += 0.6
     assert listener.should_stop()
     listener.on_progress(3, 2)
-    PackListener(Calls(), "pack-0000", folder).on_progress(3, 2)
+    PackListener(Calls(), "pack-0000", folder=folder).on_progress(3, 2)
     assert ticks == [(3, 2)]
-
-
-def test_a_gpu_that_this_machine_lacks_is_an_error(monkeypatch):
-    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
-    require_local_gpu(0)
-    require_local_gpu(0.5)
-    require_local_gpu(1)
-    with pytest.raises(RequestError, match=r"resources.gpus: 2 asked for, this machine has 1; use --set gpus=0"):
-        require_local_gpu(2)

@@ -50,7 +50,15 @@ class Done:
         return json.loads(self.out)
 
     def ok(self) -> "Done":
-        assert self.code == 0, f"exit code {self.code}\n{self.err}\n{self.out}"
+        """It has done what was asked for."""
+        return self._with(0)
+
+    def incomplete(self) -> "Done":
+        """It has reported work that was stopped, lost runs or completed none."""
+        return self._with(1)
+
+    def _with(self, code: int) -> "Done":
+        assert self.code == code, f"exit code {self.code}\n{self.err}\n{self.out}"
         return self
 
 

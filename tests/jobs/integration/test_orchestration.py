@@ -10,17 +10,17 @@ from types import SimpleNamespace
 import psutil
 import pytest
 
-from tests.benchmark import orchestration, shares, tracking_cost
 from tests.benchmark.measuring import Bench
+from tests.benchmark.orchestration import commands, shares, tracking_cost
 from tracking.server.embedded import Server
 
 pytestmark = pytest.mark.integration
 
 
 def test_the_seconds_are_those_of_a_command_that_succeeds(tmp_path):
-    assert orchestration.seconds_of(["jobs"], tmp_path) > 0
+    assert commands.seconds_of(["jobs"], tmp_path) > 0
     with pytest.raises(subprocess.CalledProcessError):
-        orchestration.seconds_of(["plan", "no-such-job"], tmp_path)
+        commands.seconds_of(["plan", "no-such-job"], tmp_path)
 
 
 @pytest.mark.usefixtures("ray_address")
@@ -47,12 +47,13 @@ def test_tracking_costs_something_and_everything_arrives(monkeypatch):
 def test_the_processor_time_of_a_server_is_that_of_all_its_processes(server: Server):
     own = psutil.Process(server.pid)
     alone = sum(own.cpu_times()[:2])
-    assert 0 < alone < tracking_cost._cpu_seconds(server)
+    assert 0 < alone < tracking_cost.cpu_seconds(server)
 
 
 def test_shares_of_a_real_training_are_parts_of_it(monkeypatch):
     monkeypatch.setattr(shares, "PACKS", (1, 2))
-    monkeypatch.setattr(shares, "BUDGET", {"tasks": 400, "validate_every": 100, "validation_tasks": 20})
+    few = {"tasks": 400, "validate_every": 100, "validation_tasks": 20, "test_tasks": 0}
+    monkeypatch.setattr(shares, "BUDGET", few)
     [(_, rows)] = shares.sections(Bench(seconds=0.1, progress=lambda text: None))
     assert [row["runs"] for row in rows] == [1, 2]
     for row in rows:

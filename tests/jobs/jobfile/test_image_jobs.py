@@ -2,13 +2,11 @@
 
 import pytest
 
-from jobs.jobfile.schema import shipped_jobs
 from oplstm.training.device import Device
-from tests.jobs.jobfile.test_jobfile import ON_SINE, trains_its_first
+from tests.jobs.jobfile.jobs_that_ship import ON_IMAGES, trains_its_first
 from tests.oplstm.episodes.datasets.made_up import imported
 
 TINY = ("ways=2", "shots=1", "train_shots=1", "queries=1", "meta_batch_size=2")
-ON_IMAGES = sorted(set(shipped_jobs()) - set(ON_SINE))
 
 
 @pytest.fixture(scope="module")

@@ -6,15 +6,13 @@ from types import SimpleNamespace
 
 import pytest
 
-from jobs.cli.display import plan_lines
-from jobs.jobfile.schema import load_job
-from jobs.operations.plan import PROBE_UPDATES, Plan, disk_bytes, make_plan
+from jobs.cli.display.plan import plan_lines
+from jobs.jobfile.reading import load_job
+from jobs.operations.plan import PROBE_UPDATES, make_plan
 from jobs.sweep import proposals
-from jobs.sweep.proposals import Proposals
-from oplstm.training.pack import Pack
 from tests.jobs.formula_training import finish, job, new_sweep, signatures
 
-pytestmark = [pytest.mark.unit, pytest.mark.usefixtures("no_waiting_for_the_disk")]
+pytestmark = pytest.mark.usefixtures("no_waiting_for_the_disk")
 
 ONE = {"lr": 0.1, "meta_batch_size": 1}
 GRID = {"sampler": {"name": "grid"}, "trials": None}
@@ -65,19 +63,3 @@ def test_time_is_that_of_a_few_updates_times_all_of_them(monkeypatch):
     monkeypatch.setattr("jobs.operations.plan.time", SimpleNamespace(perf_counter=lambda: next(seconds)))
     plan = make_plan(job("rates", trials=7, budget={"updates": 600, "validate_every": 1}), Path())
     assert plan.cpu_hours == pytest.approx(7 * 600 * (1 / PROBE_UPDATES) / 3600)
-
-
-def test_disk_grows_with_the_trials():
-    of = job("rates", trials=4)
-    numbers = Pack([Proposals(of).ask().run], ["one"]).layout.size + of.budget["validation_tasks"]
-    assert disk_bytes(of) > 4 * 4 * numbers
-    assert disk_bytes(job("rates", trials=40)) == 10 * disk_bytes(of)
-
-
-def test_a_plan_in_words():
-    lines = plan_lines(Plan(trials=6, signatures=2, packs=3, pack_sizes=None, cpu_hours=0.5, disk_bytes=3 << 20))
-    assert [line.split() for line in lines[:3]] == [["trials", "6"], ["signatures", "2"], ["packs", "3"]]
-    assert "about 30 min" in lines[3]
-    assert lines[4].endswith("about 3.0 MiB")
-    for hours, words in ((0.01, "36 s"), (3.0, "3.0 h"), (None, "unknown")):
-        assert words in plan_lines(Plan(1, 1, 1, None, hours, 0))[3]

@@ -1,19 +1,24 @@
-"""`oplstm status`: what the journals say, of sweeps that run, have stopped or have ended."""
+"""`oplstm status`: what the journals say, of sweeps that run, have stopped, have ended or are damaged."""
+
+import json
 
 import pytest
 
-from jobs.operations.status import all_status, sweep_status
+from jobs.operations.status import Damaged, all_status, sweep_status
+from jobs.store.events import Promoted, encode
 from jobs.store.home import Home
+from jobs.store.intervals import StatedInterval
 from oplstm.training.reports import Point, RunEnd
 from tests.jobs.formula_training import finish, job, new_sweep, opened, train, training
 from tracking.journal.journal import Journal
 
-pytestmark = [pytest.mark.unit, pytest.mark.usefixtures("no_waiting_for_the_disk")]
+pytestmark = pytest.mark.usefixtures("no_waiting_for_the_disk")
 
 
 def test_a_sweep_that_has_not_begun(oplstm_home):
     folder = new_sweep(oplstm_home / "sweeps" / "s", job())
-    assert sweep_status(folder, trials=True) == {
+    status = sweep_status(folder)
+    assert status.to_json(trials=True) == {
         "name": "s",
         "kind": "sweep",
         "state": "stopped",
@@ -22,8 +27,9 @@ def test_a_sweep_that_has_not_begun(oplstm_home):
         "leader": None,
         "promoted": None,
         "folder": str(folder.path),
-        "trials": [],
+        "trials": (),
     }
+    assert "trials" not in status.to_json(trials=False)
 
 
 def test_running_then_stopped_then_complete(oplstm_home):
@@ -32,15 +38,15 @@ def test_running_then_stopped_then_complete(oplstm_home):
     train(coordinator, coordinator.next_pack())
     steps = training(coordinator, coordinator.next_pack())
     next(steps), next(steps)
-    assert sweep_status(folder)["state"] == "running"
-    assert sweep_status(folder)["counts"] == {"complete": 1, "running": 1}
+    assert sweep_status(folder).state == "running"
+    assert sweep_status(folder).counts == {"complete": 1, "running": 1}
     coordinator.on_ends([RunEnd("trial-0001", "stopped", 5, 5, {"val/best": 0.5})])
     coordinator.close(flush_seconds=0)
-    status = sweep_status(folder, trials=True)
-    assert (status["state"], status["counts"]) == ("stopped", {"complete": 1, "stopped": 1})
-    assert {trial["name"]: trial["fraction"] for trial in status["trials"]} == {"trial-0000": 1.0, "trial-0001": 0.25}
+    status = sweep_status(folder)
+    assert (status.state, status.counts) == ("stopped", {"complete": 1, "stopped": 1})
+    assert {trial.name: trial.fraction for trial in status.trials} == {"trial-0000": 1.0, "trial-0001": 0.25}
     finish(folder)
-    assert sweep_status(folder)["state"] == "complete"
+    assert sweep_status(folder).state == "complete"
 
 
 def test_trials_are_ranked_by_their_best_validation(oplstm_home):
@@ -51,45 +57,99 @@ def test_trials_are_ranked_by_their_best_validation(oplstm_home):
         if value is not None:
             train(coordinator, assignment, lambda run, milestone, value=value: value)
     coordinator.close(flush_seconds=0)
-    status = sweep_status(folder, trials=True)
-    assert [(trial["name"], trial["best"]) for trial in status["trials"]] == [
+    status = sweep_status(folder)
+    assert [(trial.name, trial.best) for trial in status.trials] == [
         ("trial-0001", 0.1),
         ("trial-0003", 0.3),
         ("trial-0000", 0.4),
         ("trial-0002", None),
     ]
-    assert (status["leader"], status["best"]) == ("trial-0001", 0.1)
+    assert (status.leader, status.best) == ("trial-0001", 0.1)
 
 
-def test_what_diverged_or_failed_never_leads(oplstm_home):
+def test_what_diverged_or_failed_never_leads_and_what_failed_was_lost(oplstm_home):
     folder = new_sweep(oplstm_home / "sweeps" / "s", job("rates", trials=3))
     coordinator = opened(folder)
     for state in ("diverged", "failed", "complete"):
-        [name] = coordinator.next_pack()["names"]
-        steps = {"diverged": 0.1, "failed": 0.2, "complete": 0.9}[state]
-        coordinator.on_points(points_at(name, steps))
+        [name] = coordinator.next_pack().trials
+        best = {"diverged": 0.1, "failed": 0.2, "complete": 0.9}[state]
+        coordinator.on_points([Point(name, 5, 10, {"val/loss": best, "val/best": best})])
+        assert not sweep_status(folder).has_result
         if state == "failed":
             coordinator.pack_failed(coordinator.state.by_name[name].pack, "it died")
         else:
-            coordinator.on_ends([RunEnd(name, state, 5, 5, {"val/best": steps}, "a note")])
+            coordinator.on_ends([RunEnd(name, state, 5, 5, {"val/best": best}, "a note")])
+    coordinator.next_pack()
     coordinator.close(flush_seconds=0)
-    status = sweep_status(folder, trials=True)
-    assert (status["leader"], status["best"]) == ("trial-0002", 0.9)
-    assert [trial["note"] for trial in status["trials"]] == ["a note", "it died", "a note"]
+    status = sweep_status(folder)
+    assert (status.leader, status.best) == ("trial-0002", 0.9)
+    assert [trial.note for trial in status.trials] == ["a note", "it died", "a note"]
+    assert (status.state, status.has_result) == ("incomplete", True)
+    assert [trial.name for trial in status.lost] == ["trial-0001"]
 
 
-def points_at(name, value):
-    return [Point(name, 5, 10, {"val/loss": value, "val/best": value})]
+def test_a_run_that_never_came_into_a_pack_was_not_lost(oplstm_home):
+    """A point that turned out to be impossible: nobody's work is missing."""
+    folder = new_sweep(oplstm_home / "sweeps" / "s", job("rates", trials=1))
+    run = {"budget": {"tasks": 40, "updates": None}}
+    with Journal(folder.journal) as journal:
+        for event in (
+            {"event": "asked", "trial": 0, "params": {}, "run": run},
+            {"event": "ended", "trial": "trial-0000", "state": "failed", "update": 0, "best_update": 0, "metrics": {}},
+            {"event": "finished"},
+        ):
+            journal.append([{"kind": "sweep", **event}])
+    status = sweep_status(folder)
+    assert (status.state, status.lost, status.has_result) == ("complete", (), False)
 
 
 def test_all_sweeps_and_what_was_promoted(small_sweep):
     new_sweep(Home().sweeps / "second", job())
-    assert sweep_status(small_sweep)["promoted"] is None
+    assert sweep_status(small_sweep).promoted is None
     with Journal(small_sweep.journal) as journal:
-        journal.append([{"kind": "sweep", "event": "promoted", "picked": "trial-0001"}])
+        journal.append([encode(Promoted(picked="trial-0001", score_b=StatedInterval(0.1, None), leaders=()))])
     rows = all_status(Home())
-    assert {row["name"]: (row["state"], row["promoted"]) for row in rows} == {
+    assert {row.name: (row.state, row.promoted) for row in rows} == {
         "small": ("complete", "trial-0001"),
         "second": ("stopped", None),
     }
-    assert rows[0]["counts"] == {"complete": 3}
+    assert rows[0].counts == {"complete": 3}
+
+
+def cut(text):
+    return text[: len(text) // 2]
+
+
+def other_version(text):
+    return json.dumps(json.loads(text) | {"version": 99})
+
+
+def without_a_job(text):
+    return json.dumps({key: value for key, value in json.loads(text).items() if key != "job"})
+
+
+def without_what_was_asked(text):
+    return "".join(line for line in text.splitlines(keepends=True) if '"asked"' not in line)
+
+
+DAMAGES = {
+    "a header that is cut": ("sweep.json", cut, "sweep.json is no header of a sweep"),
+    "a header of another version": ("sweep.json", other_version, "sweep.json has format version 99"),
+    "a header without a job": ("sweep.json", without_a_job, "sweep.json is damaged: job: Field required"),
+    "a journal without an event": ("journal.jsonl", without_what_was_asked, "it names 'trial-0000', which no line"),
+    "another journal": ("journal.jsonl", lambda text: "nonsense\n" + text, "journal.jsonl"),
+}
+
+
+@pytest.mark.parametrize("kind", DAMAGES)
+def test_a_damaged_sweep_is_one_line_and_hides_no_other(kind, small_sweep):
+    new_sweep(Home().sweeps / "second", job())
+    name, damage, wanted = DAMAGES[kind]
+    path = small_sweep.path / name
+    path.write_text(damage(path.read_text()))
+    damaged, sound = sorted(all_status(Home()), key=lambda row: row.name == "second")
+    assert isinstance(damaged, Damaged)
+    assert wanted in damaged.problem
+    assert "\n" not in damaged.problem
+    assert damaged.to_json() == {"name": "small", "state": "damaged", "problem": damaged.problem}
+    assert (sound.name, sound.state) == ("second", "stopped")

@@ -10,13 +10,16 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from jobs.operations import launch
+from jobs.operations.promote import select
 from jobs.promotion import selection
 from jobs.promotion.selection import Candidate, candidates, choose, rescore_with
+from jobs.store.events import Ended, encode
 from jobs.store.state import SweepState
+from jobs.store.states import TrialState
 from oplstm.episodes.measure import LOSS
 from oplstm.episodes.split import Split
 from oplstm.errors import RequestError
+from tests.jobs.formula_training import events, state_of
 from tracking.journal.journal import Journal
 
 pytestmark = pytest.mark.unit
@@ -89,7 +92,7 @@ def test_a_single_validation_task_ties_everything():
     found = [Candidate("trial-0000", 0, np.array([0.1])), Candidate("trial-0001", 1, np.array([0.9]))]
     choice = choose(found, rescores(t0=0.5, t1=0.2), LOSS, leaders=5)
     assert choice.picked == "trial-0001"
-    json.dumps(choice.to_dict(), allow_nan=False)
+    json.dumps(encode(choice.event()), allow_nan=False)
 
 
 def test_a_difference_is_judged_on_common_tasks():
@@ -98,29 +101,39 @@ def test_a_difference_is_judged_on_common_tasks():
     assert len(choose(found, rescores(t0=1.0), LOSS, leaders=5).leaders) == 1
 
 
-def test_the_choice_as_plain_data():
+def test_the_choice_as_an_event():
     found = [candidate(0, 0.0), candidate(1, 0.001)]
-    data = choose(found, rescores(t0=0.5, t1=0.3), LOSS, leaders=5).to_dict()
-    assert data["picked"] == "trial-0001"
-    assert [set(leader) for leader in data["leaders"]] == [{"trial", "validation", "behind", "tied", "score_a"}] * 2
-    assert data["leaders"][1]["score_a"]["mean"] == pytest.approx(0.3)
+    choice = choose(found, rescores(t0=0.5, t1=0.3), LOSS, leaders=5)
+    event = choice.event()
+    assert (event.picked, event.score_b) == ("trial-0001", choice.score_b.stated())
+    assert [leader.trial for leader in event.leaders] == ["trial-0000", "trial-0001"]
+    for told, leader in zip(event.leaders, choice.leaders, strict=True):
+        intervals = (leader.validation.stated(), leader.behind.stated(), leader.score_a.stated())
+        assert (told.validation, told.behind, told.score_a) == intervals
+        assert told.tied is leader.tied
+    assert event.leaders[1].score_a.mean == pytest.approx(0.3)
+
+
+def at_the_end(folder, metric):
+    """A metric of every trial, as its end told it."""
+    return {event.trial: event.metrics[metric] for event in events(folder) if isinstance(event, Ended)}
 
 
 def test_candidates_are_the_completed_trials_best_validation_first(small_sweep):
-    state = SweepState.of(small_sweep)
+    state = state_of(small_sweep)
     found = candidates(small_sweep, state, LOSS)
-    means = {trial.name: trial.metrics["val/best"] for trial in state.trials.values()}
+    means = at_the_end(small_sweep, "val/best")
     assert [candidate.name for candidate in found] == sorted(means, key=means.get)
     for candidate_ in found:
         assert candidate_.values.shape == (30,)
         assert candidate_.values.mean() == pytest.approx(means[candidate_.name], rel=1e-12)
-    state.by_name[found[0].name].state = "pruned"
+    state.by_name[found[0].name].state = TrialState.PRUNED
     assert [candidate.name for candidate in candidates(small_sweep, state, LOSS)] == [c.name for c in found[1:]]
 
 
 def test_a_sweep_without_a_completed_trial_is_refused(small_sweep):
     with pytest.raises(RequestError, match="small has no completed trial to promote; see oplstm status small"):
-        candidates(small_sweep, SweepState(), LOSS)
+        candidates(small_sweep, SweepState(LOSS), LOSS)
 
 
 def test_rescoring_is_on_fresh_tasks_of_the_sweeps_seed(small_sweep):
@@ -152,24 +165,24 @@ def with_other_test_values(folder, garbage):
 
 @pytest.mark.parametrize("garbage", [False, True])
 def test_altering_stored_test_values_never_changes_what_is_picked(garbage, small_sweep):
-    before = launch.select(small_sweep)
-    assert SweepState.of(small_sweep).by_name[before.picked].metrics["test/loss"] > 0
+    before = select(small_sweep)
+    assert at_the_end(small_sweep, "test/loss")[before.picked] > 0
     with_other_test_values(small_sweep, garbage)
-    assert SweepState.of(small_sweep).by_name[before.picked].metrics["test/loss"] < 0
-    assert launch.select(small_sweep) == before
+    assert at_the_end(small_sweep, "test/loss")[before.picked] < 0
+    assert select(small_sweep) == before
     for trial in small_sweep.trials.iterdir():
         (trial / "test.safetensors").unlink()
-    assert launch.select(small_sweep) == before
+    assert select(small_sweep) == before
 
 
 def test_altering_validation_values_does_change_it(small_sweep):
     """The test above can fail: the same alteration of validation losses changes the choice."""
-    before = launch.select(small_sweep)
+    before = select(small_sweep)
     for trial in small_sweep.trials.iterdir():
         losses = load_file(trial / "validation.safetensors")["values"]
         better = losses * 0 if trial.name != before.picked else losses + 100
         save_file({"values": better}, trial / "validation.safetensors")
-    assert launch.select(small_sweep).picked != before.picked
+    assert select(small_sweep).picked != before.picked
 
 
 def test_the_selecting_code_has_no_way_to_a_test_score():
@@ -182,12 +195,13 @@ def test_the_selecting_code_has_no_way_to_a_test_score():
         if str(node.module).startswith(("oplstm", "jobs"))
     }
     assert imported == {
+        "jobs.store.events.LeaderScores",
+        "jobs.store.events.Promoted",
         "jobs.store.home.SweepFolder",
         "jobs.store.intervals.Interval",
         "jobs.store.intervals.Values",
-        "jobs.store.intervals.mean_over_tasks",
-        "jobs.store.intervals.paired_difference",
         "jobs.store.state.SweepState",
+        "jobs.store.states.TrialState",
         "oplstm.episodes.measure.Measure",
         "oplstm.episodes.split.Split",
         "oplstm.errors.RequestError",
@@ -206,7 +220,7 @@ def test_the_promotion_settings_of_the_job_are_used(small_sweep):
     for leaders in (1, 2, 3):
         header["job"]["promotion"] = {"leaders": leaders, "tasks": 10 * leaders}
         small_sweep.header.write_text(json.dumps(header))
-        choice = launch.select(small_sweep)
+        choice = select(small_sweep)
         assert len(choice.leaders) == leaders
         scores = rescore_with(small_sweep, LOSS, seed=0, tasks=10 * leaders)(choice.picked, B)
         assert choice.score_b.mean == scores.mean()
@@ -216,4 +230,4 @@ def test_only_a_sweep_can_be_promoted(small_sweep):
     data = json.loads(small_sweep.header.read_text()) | {"kind": "final"}
     small_sweep.header.write_text(json.dumps(data))
     with pytest.raises(RequestError, match="small is a final run; promote takes a sweep"):
-        launch.select(small_sweep)
+        select(small_sweep)

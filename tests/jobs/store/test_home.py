@@ -6,8 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from jobs.store.home import Home, SweepFolder
-from jobs.store.state import Header
+from jobs.store.home import Home
 from oplstm.errors import RequestError
 from tests.jobs.formula_training import job, new_sweep
 
@@ -66,18 +65,6 @@ def test_sweeps_are_listed_oldest_first(oplstm_home):
         folder = new_sweep(oplstm_home / "sweeps" / name, job())
         os.utime(folder.header, (1000 + age, 1000 + age))
     assert [folder.name for folder in Home().all_sweeps()] == ["c", "a", "b"]
-
-
-def test_a_header_comes_back_as_it_was_and_appears_whole(tmp_path):
-    folder = new_sweep(tmp_path / "s", job())
-    header = Header.read(folder)
-    assert header.job == job().model_dump(mode="json")
-    assert [path.name for path in folder.path.iterdir()] == ["sweep.json"]
-    again = SweepFolder(tmp_path / "again")
-    header.write(again)
-    assert Header.read(again) == header
-    with pytest.raises(FileExistsError):
-        header.write(again)
 
 
 def test_a_writable_home_is_made_and_left_empty(tmp_path):

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from jobs.store import provenance as module
-from jobs.store.provenance import device_tags, digests, provenance
+from jobs.store.provenance import digests, provenance
 from oplstm.episodes.split import Split
 from oplstm.episodes.streams import TaskStream
 from oplstm.training.run import RunConfig
@@ -65,11 +65,11 @@ def test_a_tasks_digest_is_that_of_the_very_tasks():
 def elsewhere(tmp_path, monkeypatch):
     """A git repository that stands in for the one the code lies in."""
     commands = [["init", "-q"], ["config", "user.email", "a@b"], ["config", "user.name", "n"]]
-    (tmp_path / "jobs").mkdir()
-    (tmp_path / "jobs" / "provenance.py").write_text("")
+    (tmp_path / "jobs" / "store").mkdir(parents=True)
+    (tmp_path / "jobs" / "store" / "provenance.py").write_text("")
     for command in [*commands, ["add", "."], ["commit", "-qm", "first"]]:
         subprocess.run(["git", "-C", str(tmp_path), *command], check=True)
-    monkeypatch.setattr(module, "__file__", str(tmp_path / "jobs" / "provenance.py"))
+    monkeypatch.setattr(module, "__file__", str(tmp_path / "jobs" / "store" / "provenance.py"))
     provenance.cache_clear()
     yield tmp_path
     provenance.cache_clear()
@@ -95,12 +95,3 @@ def test_versions_are_those_that_run():
     assert tags["version.torch"] == torch.__version__.partition("+")[0] or tags["version.torch"] == torch.__version__
     assert {"version.python", "version.oplstm", "version.ray", "version.mlflow", "version.optuna"} <= set(tags)
     assert all(isinstance(value, str) and value for value in tags.values())
-
-
-def test_device_tags(monkeypatch):
-    tags = device_tags(torch.device("cpu"), "3")
-    assert tags["oplstm.device"].startswith("cpu: ")
-    assert (tags["oplstm.gpu_ids"], tags["oplstm.threads"]) == ("3", str(torch.get_num_threads()))
-    assert device_tags(torch.device("cpu"))["oplstm.gpu_ids"] == "none"
-    monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: "A GPU")
-    assert device_tags(torch.device("cuda"))["oplstm.device"] == "cuda: A GPU"

@@ -5,28 +5,28 @@ import random
 
 import pytest
 
-from jobs.store.state import ENDED, SweepState
+from jobs.store.events import Asked, Ended, Packed, Started, Validated
+from jobs.store.names import pack_name, trial_name
+from jobs.store.state import SweepState
+from jobs.store.states import ENDED, OUT, TrialState
+from oplstm.episodes.measure import ACCURACY, LOSS
 
 pytestmark = pytest.mark.unit
 
 RUN = {"benchmark": {"name": "sine"}, "budget": {"tasks": 40, "updates": None}}
 
 
-def sweep(event, **values):
-    return {"kind": "sweep", "event": event, **values}
-
-
 def random_story(dice, trials=40):
-    """Records of a sweep in which everything happens: packs, points that get worse, stops, ends of every kind."""
-    yield from (sweep("asked", trial=number, params={}, run=RUN) for number in range(trials))
-    names, packs, running = [f"trial-{number:04d}" for number in range(trials)], 0, {}
+    """Events of a sweep in which everything happens: packs, points that get worse, stops, ends of every kind."""
+    yield from (Asked(trial=number, params={}, run=RUN) for number in range(trials))
+    names, packs, running = [trial_name(number) for number in range(trials)], 0, {}
     dice.shuffle(names)
     while names or running:
         if names and dice.random() < 0.3:
             placed = [names.pop() for _ in range(min(len(names), dice.randint(1, 3)))]
-            yield sweep("packed", pack=f"pack-{packs}", trials=placed)
+            yield Packed(pack=pack_name(packs), trials=tuple(placed))
             if dice.random() < 0.8:
-                yield sweep("started", pack=f"pack-{packs}", device={})
+                yield Started(pack=pack_name(packs), device={})
             running |= dict.fromkeys(placed, 0)
             packs += 1
         elif running:
@@ -34,29 +34,50 @@ def random_story(dice, trials=40):
             if dice.random() < 0.7:
                 running[name] += 1
                 best = {} if dice.random() < 0.2 else {"val/best": dice.choice([0.1, 0.2, 0.3, 0.4])}
-                yield sweep("point", trial=name, update=running[name], milestone=min(40, running[name]), prune=False,
-                            metrics=best)  # fmt: skip
+                yield Validated(
+                    trial=name, update=running[name], milestone=min(40, running[name]), metrics=best, prune=False
+                )
             else:
-                state = dice.choice([*ENDED, "stopped"])
-                if state != "stopped":
+                state = dice.choice([*ENDED, TrialState.STOPPED])
+                if state is not TrialState.STOPPED:
                     del running[name]
-                yield sweep("ended", trial=name, state=state, note="", metrics={}, best_update=0)
+                yield Ended(trial=name, state=state, update=1, best_update=0, metrics={})
 
 
 @pytest.mark.parametrize("seed", range(10))
-def test_at_every_record(seed):
-    state = SweepState()
-    for record in random_story(random.Random(seed)):
-        state.apply(record)
+def test_at_every_event(seed):
+    measure, begun = (LOSS, ACCURACY)[seed % 2], set()
+    state = SweepState(measure)
+    for event in random_story(random.Random(seed)):
+        state.apply(event)
+        if isinstance(event, Started):
+            begun.add(event.pack)
         trials = list(state.trials.values())
-        scored = [t for t in trials if t.best is not None and t.state not in ("diverged", "failed")]
-        assert state.leader() is min(scored, key=lambda trial: trial.cost, default=None)
+        scored = [trial for trial in trials if trial.best is not None and trial.state not in OUT]
+        assert state.leader() is min(scored, key=lambda trial: measure.cost(trial.best), default=None)
         assert state.counts() == {s: n for s in {t.state for t in trials} if (n := sum(t.state == s for t in trials))}
         assert state.ended == sum(trial.state in ENDED for trial in trials)
         assert math.isclose(state.fraction, sum(trial.fraction for trial in trials))
-        assert list(state.waiting.values()) == [trial for trial in trials if trial.state == "waiting"]
+        assert list(state.waiting.values()) == [trial for trial in trials if trial.state is TrialState.WAITING]
         for pack in state.packs.values():
             assert pack.unended() == [trial for trial in pack.trials if trial.state not in ENDED]
         unended = [pack for pack in state.packs.values() if pack.unended()]
-        assert state.running_packs == [pack for pack in unended if pack.begun]
-        assert state.resting_packs == [pack for pack in unended if not pack.begun]
+        assert state.running_packs == [pack for pack in unended if pack.name in begun]
+        assert state.resting_packs == [pack for pack in unended if pack.name not in begun]
+
+
+@pytest.mark.parametrize("measure", [LOSS, ACCURACY])
+def test_the_leader_after_an_end_is_known_before_it(measure):
+    fallen = 0
+    for seed in range(20):
+        state = SweepState(measure)
+        for event in random_story(random.Random(seed)):
+            if not isinstance(event, Ended):
+                state.apply(event)
+                continue
+            before, foreseen = state.leader(), state.leader_after(event)
+            assert state.leader() is before, "to foresee an end changes nothing"
+            state.apply(event)
+            assert state.leader() is foreseen
+            fallen += before is not foreseen
+    assert fallen > 10, "stories in which no leader falls show nothing"

@@ -5,8 +5,11 @@ import shutil
 
 import pytest
 
-from jobs.store.state import ENDED
+from jobs.store.events import Ended, Joined, Promoted, Sized, Validated
+from jobs.store.home import SweepFolder
+from jobs.store.states import TrialState
 from oplstm.training.reports import RunEnd
+from tests.conftest import ROOT
 from tests.jobs.formula_training import (
     decisions,
     finish,
@@ -57,16 +60,25 @@ def whole_stories(tmp_path_factory):
 @pytest.mark.parametrize("name", STORIES)
 def test_the_stories_prune(name, whole_stories):
     _, decided = whole_stories[name]
-    assert any(record["prune"] for record in decided if record["event"] == "point")
-    assert any(record["state"] == "complete" for record in decided if record["event"] == "ended")
+    assert any(event.prune for event in decided if isinstance(event, Validated))
+    assert any(event.state is TrialState.COMPLETE for event in decided if isinstance(event, Ended))
 
 
 @pytest.mark.parametrize("name", IN_PACKS)
 def test_in_the_stories_of_packs_runs_come_in_later(name, whole_stories):
     _, decided = whole_stories[name]
-    assert any(record["trials"] for record in decided if record["event"] == "joined")
+    assert any(event.trials for event in decided if isinstance(event, Joined))
     if STORIES[name].resources.pack == "auto":
-        assert any(record["trials"] for record in decided if record["event"] == "sized")
+        assert any(event.trials for event in decided if isinstance(event, Sized))
+
+
+def copy_of(folder, path, journal):
+    """The sweep with another journal."""
+    copy = SweepFolder(path / folder.name)
+    copy.path.mkdir(parents=True)
+    shutil.copy(folder.header, copy.header)
+    copy.journal.write_bytes(journal)
+    return copy
 
 
 @pytest.mark.parametrize("name", STORIES)
@@ -76,13 +88,27 @@ def test_killed_anywhere_and_rebuilt_is_never_killed(name, whole_stories, tmp_pa
     lines = folder.journal.read_bytes().splitlines(keepends=True)
     cuts = range(len(lines) + 1)
     for cut in cuts if name in IN_PACKS[:3] else random.Random(name).sample(cuts, 8):
-        copy = type(folder)(tmp_path / str(cut) / "s")
-        copy.path.mkdir(parents=True)
-        shutil.copy(folder.header, copy.header)
         torn = b"" if cut == len(lines) else lines[cut][: len(lines[cut]) // 2]
-        copy.journal.write_bytes(b"".join(lines[:cut]) + torn)
+        copy = copy_of(folder, tmp_path / str(cut), b"".join(lines[:cut]) + torn)
         finish(copy)
         assert decisions(copy) == decided, f"cut after {cut} of {len(lines)} groups"
+
+
+def test_a_sweep_of_version_1_goes_on_as_it_did_then(tmp_path):
+    """Cut anywhere after its proposals were made; it was stopped once, and promoted when it had ended."""
+    folder = SweepFolder(ROOT / "tests" / "jobs" / "store" / "version_1")
+    lines = folder.journal.read_bytes().splitlines(keepends=True)
+    asked = next(number for number, line in enumerate(lines, start=1) if b'"exhausted"' in line)
+    for cut in range(asked, len(lines)):
+        copy = copy_of(folder, tmp_path / str(cut), b"".join(lines[:cut]))
+        finish(copy)
+        assert story(copy) == story(folder), f"cut after {cut} of {len(lines)} groups"
+
+
+def story(folder):
+    """Decisions, without stops and promotion."""
+    told = [event for event in decisions(folder) if not isinstance(event, Promoted)]
+    return [event for event in told if not (isinstance(event, Ended) and event.state is TrialState.STOPPED)]
 
 
 def test_decisions_are_the_same_after_every_rebuild(whole_stories, tmp_path):
@@ -113,7 +139,7 @@ def test_whatever_happens_no_trial_is_lost_or_doubled(seed, tmp_path):
         elif action in ("go on", "restart", "fail") and busy:
             assignment, steps = busy.pop(chance.randrange(len(busy)))
             if action == "fail" and chance.random() < 0.3:
-                coordinator.pack_failed(assignment["pack"], "failed: it died")
+                coordinator.pack_failed(assignment.pack, "failed: it died")
             elif action == "restart":
                 busy.append((assignment, training(coordinator, assignment)))
             elif action == "fail" or next(steps, None) is not None:
@@ -122,14 +148,14 @@ def test_whatever_happens_no_trial_is_lost_or_doubled(seed, tmp_path):
             if action == "stop":
                 folder.stop_request.touch()
                 for assignment, _ in busy:
-                    coordinator.on_ends([RunEnd(name, "stopped", 1, 1, {}) for name in assignment["names"]])
+                    coordinator.on_ends([RunEnd(name, "stopped", 1, 1, {}) for name in assignment.trials])
                 assert coordinator.next_pack() is None
             coordinator.close(flush_seconds=0)
             coordinator, busy = opened(folder), []
         assert same_state(folder, coordinator)
         for trial in coordinator.state.trials.values():
             assert ended.get(trial.name, trial.state) == trial.state, "an end never changes"
-            if trial.state in ENDED:
+            if trial.state.ended:
                 ended[trial.name] = trial.state
     coordinator.close(flush_seconds=0)
     state = finish(folder)
@@ -140,7 +166,7 @@ def test_whatever_happens_no_trial_is_lost_or_doubled(seed, tmp_path):
     for trial in state.trials.values():
         updates = [told["update"] for told in trial.points]
         assert updates == sorted(set(updates))
-    assert {name for record in decisions(folder) for name in placed_by(record)} == set(state.by_name)
+    assert {name for event in decisions(folder) for name in placed_by(event)} == set(state.by_name)
     assert sorted(trial.name for pack in state.packs.values() for trial in pack.trials) == sorted(state.by_name)
-    ends = [r["trial"] for r in decisions(folder) if r["event"] == "ended" and r["state"] != "stopped"]
+    ends = [event.trial for event in decisions(folder) if isinstance(event, Ended) and event.state.ended]
     assert sorted(ends) == sorted(state.by_name)

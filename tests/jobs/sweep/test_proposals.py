@@ -6,7 +6,9 @@ import math
 import optuna
 import pytest
 
-from jobs.jobfile.schema import load_job
+from jobs.jobfile.reading import load_job
+from jobs.jobfile.resolving import run_data
+from jobs.store.states import ENDED, TrialState
 from jobs.sweep.proposals import Proposals
 from tests.jobs.formula_training import job
 
@@ -54,7 +56,9 @@ def test_an_adaptive_sampler_does_not_repeat_itself_either():
     proposals, found = Proposals(job("six_cells", trials=100, sampler={"name": "TPESampler"})), []
     while (proposal := proposals.ask()) is not None:
         found.append(proposal)
-        proposals.tell(proposal.number, "complete", proposal.run.lr)  # so that it wants the smallest rate again
+        proposals.tell(
+            proposal.number, TrialState.COMPLETE, proposal.run.lr
+        )  # so that it wants the smallest rate again
     assert len(found) == len(set(cells(found))) == 6
 
 
@@ -106,7 +110,7 @@ def test_trials_share_their_evaluation_tasks_and_final_runs_draw_their_own():
 
 
 def end(proposals, proposal):
-    states = ("complete", "complete", "pruned", "diverged", "failed")
+    states = (TrialState.COMPLETE, *ENDED)
     proposals.report(proposal.number, math.log(proposal.run.lr), 1)
     proposals.tell(proposal.number, states[proposal.number % 5], math.log(proposal.run.lr))
 
@@ -170,9 +174,9 @@ def test_the_study_file_is_optunas_view_and_is_made_anew(tmp_path):
     proposals = Proposals(job("rates"), file, name="mine")
     first = proposals.ask()
     proposals.report(first.number, 3.0, 10)
-    proposals.tell(first.number, "complete", 2.5)
+    proposals.tell(first.number, TrialState.COMPLETE, 2.5)
     second = proposals.ask()
-    proposals.tell(second.number, "diverged", math.inf)
+    proposals.tell(second.number, TrialState.DIVERGED, math.inf)
     storage = optuna.storages.JournalStorage(optuna.storages.journal.JournalFileBackend(str(file)))
     study = optuna.load_study(study_name="mine", storage=storage)
     assert [(trial.state.name, trial.params) for trial in study.trials] == [
@@ -192,7 +196,7 @@ def test_a_study_in_a_file_proposes_what_one_in_memory_does(sampler, tmp_path):
 
 def test_what_a_run_has_beside_its_learner_is_fixed_or_searched_over():
     job = load_job("sine-lstm", ["grad_clip=10", "precision=bf16"])
-    data = job.run_data(job.fixed | {"lr": 0.1, "meta_batch_size": 2})
+    data = run_data(job, job.fixed | {"lr": 0.1, "meta_batch_size": 2})
     beside = {key: data[key] for key in ("grad_clip", "precision", "lr", "meta_batch_size")}
     assert beside == {"grad_clip": 10, "precision": "bf16", "lr": 0.1, "meta_batch_size": 2}
     assert not {"grad_clip", "precision"} & set(data["hyperparameters"])

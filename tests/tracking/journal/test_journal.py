@@ -13,7 +13,9 @@ import pytest
 
 from oplstm.errors import RequestError, WorkError
 from tests.conftest import ROOT
-from tracking.journal.journal import Journal, is_locked
+from tracking.journal import opening
+from tracking.journal.file_lock import is_locked
+from tracking.journal.journal import Journal
 
 pytestmark = pytest.mark.unit
 
@@ -96,10 +98,10 @@ def test_damage_before_the_end_is_reported_with_its_line(journal_path: Path) -> 
         for number in range(3):
             journal.append([{"n": number}])
     lines = journal_path.read_bytes().splitlines(keepends=True)
-    lines[2] = lines[2][:5] + b"\n"
-    journal_path.write_bytes(b"".join(lines))
-    with pytest.raises(WorkError, match=r"journal\.jsonl, line 3 is damaged"):
-        read(journal_path)
+    for damage in (lines[2][:5] + b"\n", b'{"n":1}\n', b"[1]\n", b"7\n"):
+        journal_path.write_bytes(b"".join([*lines[:2], damage, *lines[3:]]))
+        with pytest.raises(WorkError, match=r"journal\.jsonl, line 3 is damaged"):
+            read(journal_path)
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
@@ -112,7 +114,9 @@ def test_values_that_are_not_finite_are_refused_and_nothing_is_written(journal_p
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        ('{"format": "oplstm-journal", "version": 2}\n', "version 2"),
+        ('{"format": "oplstm-journal", "version": 3}\n', "version 3, this oplstm reads versions 1 to 2"),
+        ('{"format": "oplstm-journal", "version": "1"}\n', "version 1, "),
+        ('{"format": "oplstm-journal"}\n', "version None"),
         ('{"format": "something"}\n', "not a journal"),
         ("hello", "not a journal"),
     ],
@@ -123,11 +127,60 @@ def test_another_file_is_refused_and_left_alone(journal_path: Path, content: str
         Journal(journal_path)
     assert journal_path.read_text() == content
     assert not is_locked(journal_path)
+    if content.endswith("\n"):
+        with pytest.raises(RequestError, match=said):
+            read(journal_path)
 
 
 def test_version_1_files_are_read() -> None:
     kinds = [record["kind"] for record in Journal.read(Path(__file__).parent / "journal_v1.jsonl")]
     assert kinds == ["sweep", "track", "track"]
+
+
+def test_a_version_1_file_is_brought_to_version_2_when_it_is_written(journal_path: Path) -> None:
+    old = (Path(__file__).parent / "journal_v1.jsonl").read_bytes()
+    journal_path.write_bytes(old + b'[{"torn')
+    known = list(Journal.read(journal_path))
+    assert journal_path.read_bytes().startswith(old), "reading changes nothing"
+    with Journal(journal_path) as journal:
+        header, rest = journal_path.read_bytes().split(b"\n", 1)
+        assert header == b'{"format": "oplstm-journal", "version": 2}'
+        assert rest == old.split(b"\n", 1)[1]
+        journal.append([{"n": 0}])
+    assert read(journal_path)[:-1] == known and read(journal_path)[-1]["n"] == 0
+    before = journal_path.read_bytes()
+    with Journal(journal_path):
+        pass
+    assert journal_path.read_bytes() == before
+
+
+def test_the_new_header_is_on_the_disk_before_anything_is_written(
+    journal_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    journal_path.write_bytes((Path(__file__).parent / "journal_v1.jsonl").read_bytes())
+    done: list[str] = []
+    for name in ("pwrite", "fsync"):
+        real = getattr(os, name)
+        monkeypatch.setattr(opening.os, name, lambda *a, name=name, real=real: (done.append(name), real(*a))[1])
+    with Journal(journal_path):
+        assert done[-2:] == ["pwrite", "fsync"]
+
+
+def test_a_header_of_version_1_that_is_torn_is_begun_anew(journal_path: Path) -> None:
+    journal_path.write_text('{"format": "oplstm-journal", "version": 1}')
+    with Journal(journal_path) as journal:
+        journal.append([{"n": 0}])
+    assert journal_path.read_bytes().startswith(b'{"format": "oplstm-journal", "version": 2}\n')
+    assert [record["n"] for record in read(journal_path)] == [0]
+
+
+def test_every_group_comes_with_the_number_of_its_line(journal_path: Path) -> None:
+    with Journal(journal_path) as journal:
+        for number in range(3):
+            journal.append([{"n": number}] * (number + 1))
+    lines = list(Journal.lines(journal_path))
+    assert [(line.number, len(line.records)) for line in lines] == [(2, 1), (3, 2), (4, 3)]
+    assert [record["n"] for line in lines for record in line.records] == [0, 1, 1, 2, 2, 2]
 
 
 def test_a_second_owner_is_told_who_the_first_is(journal_path: Path) -> None:
@@ -231,6 +284,44 @@ def test_half_a_group_that_cannot_be_taken_back_is_the_last(
     assert [record["n"] for record in read(journal_path)] == [0, 3]
 
 
+@pytest.mark.parametrize("end", ["close", "sync", "append"])
+def test_a_sync_in_the_background_that_failed_is_not_forgotten(
+    journal_path: Path, monkeypatch: pytest.MonkeyPatch, end: str
+) -> None:
+    """The kernel reports a failed write once: the syncs that follow succeed, and the data is not on the disk."""
+    journal = Journal(journal_path)
+    failed = threading.Event()
+
+    def fail(descriptor: int) -> None:
+        failed.set()
+        raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr(os, "fsync", fail)
+    journal.append([{"n": 0}])
+    assert failed.wait(5)
+    journal._syncer.join(5)
+    monkeypatch.undo()
+    does = {"close": journal.close, "sync": journal.sync, "append": lambda: journal.append([{"n": 1}])}
+    with pytest.raises(WorkError, match=r"Input/output error.*may be lost"):
+        does[end]()
+    if end != "close":
+        with pytest.raises(WorkError, match=r"Input/output error.*may be lost"):
+            journal.close()
+    assert not is_locked(journal_path)
+
+
+def test_a_sync_that_failed_fails_again(journal_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    journal = Journal(journal_path)
+    journal.append([{"n": 0}])
+    monkeypatch.setattr(os, "fsync", lambda _: (_ for _ in ()).throw(OSError(5, "Input/output error")))
+    with pytest.raises(WorkError, match="Input/output error"):
+        journal.sync()
+    monkeypatch.undo()
+    for again in (journal.sync, journal.close):
+        with pytest.raises(WorkError, match="Input/output error"):
+            again()
+
+
 def test_a_place_that_cannot_be_written_is_said_in_one_line(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(WorkError, match="cannot write") as caught:
@@ -281,5 +372,5 @@ def test_the_file_is_json_lines(journal_path: Path) -> None:
     with Journal(journal_path) as journal:
         journal.append([{"n": 0}, {"n": 1}])
     header, group = map(json.loads, journal_path.read_text().splitlines())
-    assert header == {"format": "oplstm-journal", "version": 1}
+    assert header == {"format": "oplstm-journal", "version": 2}
     assert [record["n"] for record in group] == [0, 1]

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.tracking.sweep_records import write
 from tracking.journal import tail as journal_tail
 from tracking.journal.journal import Journal
 from tracking.journal.tail import JournalTail
@@ -21,8 +22,8 @@ def test_what_is_counted_is_what_is_read(journal_path: Path, tags: dict[str, str
     with Journal(journal_path) as journal:
         for step in range(3):
             told = {"kind": "sweep", "note": '"kind":"track"'}
-            point = records.points("run", step=step, metrics={"val/loss": 1.0}, timestamp=0.0)
-            journal.append([told, point, records.tags("run", tags)])
+            point = records.Points("run", step=step, metrics={"val/loss": 1.0}, timestamp=0.0)
+            write(journal, told, point, records.Tags("run", tags))
     found, end, count = JournalTail(journal_path, 0, 0).read(0)
     assert [record["op"] for record in found] == ["points", "tags"] * 3
     assert tail.count() == count == counted
@@ -31,7 +32,7 @@ def test_what_is_counted_is_what_is_read(journal_path: Path, tags: dict[str, str
 
 def test_much_that_is_left_does_not_wait(journal_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with Journal(journal_path) as journal:
-        journal.append([records.tags("run", {"note": "x" * 4000})])
+        write(journal, records.Tags("run", {"note": "x" * 4000}))
     tail = JournalTail(journal_path, 0, 0)
     assert tail.is_through(0)
     monkeypatch.setattr(journal_tail, "_CHUNK", 8000)

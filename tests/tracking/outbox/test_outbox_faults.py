@@ -11,7 +11,7 @@ import pytest
 
 from tests.tracking.conftest import Rest
 from tests.tracking.faulty_proxy import FaultyProxy, answer_json, wait_until
-from tests.tracking.sweep_records import START, check_sweep, groups, run, write_sweep
+from tests.tracking.sweep_records import START, check_sweep, groups, run, write, write_sweep
 from tracking.journal.journal import Journal
 from tracking.outbox import records
 from tracking.outbox.outbox import Outbox
@@ -58,7 +58,7 @@ def test_no_temporary_fault_loses_or_doubles_anything(
         outbox.flush(1)
         proxy.fault = lambda request: fault
         with Journal(journal_path) as journal:
-            journal.append([records.tags(f"{unique}/sweep", {"late": "yes"})])
+            write(journal, records.Tags(f"{unique}/sweep", {"late": "yes"}))
         assert outbox.flush(0.5) > 0
         wait_until(lambda: outbox.last_error)
         assert "\n" not in str(outbox.last_error)
@@ -78,10 +78,10 @@ def test_a_dead_server_delays_no_append_and_everything_arrives_when_it_is_back(
     key = f"{unique}/run"
     with Journal(journal_path) as journal, Outbox(journal_path, gone.uri) as outbox:
         slowest = 0.0
-        journal.append([run(key, None, unique, 0)])
+        write(journal, run(key, None, unique, 0))
         for step in range(400):
             started = time.monotonic()
-            journal.append([records.points(key, step=step, metrics={"val/loss": 1.0}, timestamp=START + step)])
+            write(journal, records.Points(key, step=step, metrics={"val/loss": 1.0}, timestamp=START + step))
             slowest = max(slowest, time.monotonic() - started)
             time.sleep(0.002)
         assert slowest < 0.2
@@ -230,7 +230,7 @@ def test_kill_9_at_random_while_the_sweep_goes_on(
         pid = start_shipping(journal_path, proxy.uri)
         with Journal(journal_path) as journal:
             for group in to_come[number * len(to_come) // rounds : (number + 1) * len(to_come) // rounds]:
-                journal.append(group)
+                write(journal, *group)
         time.sleep(dice.uniform(0.05, 0.9))
         kill(pid)
     with Outbox(journal_path, proxy.uri) as outbox:

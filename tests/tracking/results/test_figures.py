@@ -1,6 +1,7 @@
 """Learning curves: they are drawn from whatever points there are, and show what they should."""
 
 import io
+import json
 import math
 from typing import Any
 
@@ -10,6 +11,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from tracking.outbox import records
+from tracking.outbox.decoding import decode
 from tracking.results import figures
 
 pytestmark = pytest.mark.unit
@@ -90,6 +92,8 @@ def test_any_points_can_be_drawn(points: list[dict[str, Any]]) -> None:
 
 def test_points_that_came_through_the_journal_can_be_drawn(drawn: list[Figure]) -> None:
     points = [*POINTS[:5], {"update": 2500, "val/loss": math.nan, "train/loss": math.inf}]
-    record = records.learning_curve("k", points=points, metric="val/loss", title="")
-    figures.learning_curve(record["points"], record["metric"], record["title"])
+    told = records.LearningCurve("k", points=points, metric="val/loss", title="").encode()
+    record = decode(json.loads(json.dumps(told, allow_nan=False)))
+    assert isinstance(record, records.LearningCurve)
+    figures.learning_curve(record.points, record.metric, record.title)
     assert drawn[0].axes[0].get_lines()[-1].get_xdata()[0] == 2000

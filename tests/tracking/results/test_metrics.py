@@ -15,7 +15,7 @@ def test_names_are_unique_and_can_be_logged() -> None:
     assert len(METRICS) == len(re.findall(r"^\| `", markdown(), flags=re.MULTILINE))
     for name, metric in METRICS.items():
         assert name == metric.name
-        records.points("k", step=0, metrics={name.replace("<dataset>", "cub"): 0.0}, timestamp=0.0)
+        records.Points("k", step=0, metrics={name.replace("<dataset>", "cub"): 0.0}, timestamp=0.0)
         assert metric.meaning and metric.source and "|" not in metric.meaning
 
 

@@ -78,6 +78,10 @@ def test_a_run_is_registered_once_and_can_be_loaded(
     assert not [name for name in files if name.endswith((".pkl", ".pickle", ".pt", ".py"))]
     assert "loader_module: tracking.registered_model" in (local / "MLmodel").read_text()
     assert "pickle" not in (local / "MLmodel").read_text()
+    required = (local / "requirements.txt").read_text()
+    assert "oplstm" not in required and "oplstm==" not in (local / "conda.yaml").read_text()
+    assert all(f"{package}==" in required for package in ("torch", "numpy", "safetensors"))
+    assert "PYTHONPATH" in (local / "MLmodel").read_text() and "PYTHONPATH" in version["description"]
 
     asked: list[Path] = []
     stand_in = SimpleNamespace(load_model=lambda folder: (asked.append(folder), MeanModel())[1])
@@ -85,6 +89,15 @@ def test_a_run_is_registered_once_and_can_be_loaded(
     loaded = pyfunc.load_model(f"models:/{unique}@champion")
     assert loaded.predict(TASK) == [[14.0], [24.0], [34.0]]
     assert (asked[0] / "run.json").read_text() == "{}"
+
+
+@pytest.mark.unit
+def test_nothing_outside_the_trials_is_registered(tmp_path: Path, model_dir: Path) -> None:
+    secret = tmp_path.parent / "secret.txt"
+    secret.write_text("hunter2")
+    (model_dir / "more.json").symlink_to(secret)
+    with pytest.raises(WorkError, match=r"more\.json leads out of"):
+        register_model("http://127.0.0.1:1", run_id="f" * 32, model_dir=model_dir, name="n", tags={})
 
 
 @pytest.mark.integration

@@ -1,4 +1,4 @@
-"""The embedded server: one a home, private, found again, gone when stopped; and what is said of other addresses."""
+"""The embedded server: one a home, private, found again, gone when stopped, whatever signal comes when."""
 
 import json
 import os
@@ -16,16 +16,17 @@ import psutil
 import pytest
 
 from oplstm.errors import RequestError, WorkError
-from tests.tracking.conftest import Rest
-from tests.tracking.faulty_proxy import FaultyProxy
-from tracking.server.embedded import Server, check_reachable, ensure_server
+from tests.conftest import ROOT
+from tests.tracking.faulty_proxy import wait_until
+from tracking.server.embedded import Server, end_unused_server, ensure_server, running_server
 from tracking.server.process import group_exists
+from tracking.server.record import ServerRecord
 
 
 @pytest.mark.integration
 def test_a_second_caller_gets_the_same_server_and_does_not_stop_it(server: Server) -> None:
     again = ensure_server(server.folder.parent)
-    assert (again.uri, again.pid, again.owned) == (server.uri, server.pid, False)
+    assert (again.uri, again.pid) == (server.uri, server.pid)
     again.stop()
     assert server.is_ready()
     record = json.loads((server.folder / "server.json").read_text())
@@ -63,27 +64,28 @@ def test_its_life(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         thread.start()
     for thread in threads:
         thread.join()
-    assert sorted(server.owned for server in found) == [False, True]
     assert len({server.pid for server in found}) == 1
-    first = next(server for server in found if server.owned)
+    first = found[0]
     waits: list[float] = []
     first.wait_ready(on_wait=waits.append)
     assert waits
-    check_reachable(first.uri)
+    assert first.is_ready()
     for server in found:
         server.stop()
+    for server in found:
+        if server._process is not None:
+            server._process.wait()
     assert not group_exists(first.pid) and not (home / "mlflow" / "server.json").exists()
     first.stop()
-    first._process.wait()  # type: ignore[union-attr]
 
     second = ensure_server(home)
-    assert second.owned
+    assert second.pid != first.pid
     os.kill(second.pid, signal.SIGKILL)
     second._process.wait()  # type: ignore[union-attr]
     third = ensure_server(home)
     try:
         second.stop()
-        assert third.owned and third.pid != second.pid and third.is_ready()
+        assert third.pid != second.pid and third.is_ready()
         assert third.uri == second.uri
         assert not group_exists(second.pid)
     finally:
@@ -117,7 +119,7 @@ def test_a_process_that_took_over_the_number_is_not_ours(tmp_path: Path, monkeyp
         (tmp_path / "mlflow").mkdir()
         (tmp_path / "mlflow" / "server.json").write_text(json.dumps(record))
         server = ensure_server(tmp_path, wait=False)
-        assert server.owned and stranger.poll() is None and started[0] != port
+        assert server.pid != stranger.pid and stranger.poll() is None and started[0] != port
         server.stop()
         stranger.kill()
         stranger.wait()
@@ -132,12 +134,13 @@ def test_the_last_user_ends_it_whoever_started_it(tmp_path: Path, monkeypatch: p
     record = tmp_path / "mlflow" / "server.json"  # the clock is set, or the machine was asleep
     record.write_text(json.dumps(json.loads(record.read_text()) | {"started": time.time() + 7}))
     second, third = (ensure_server(tmp_path, wait=False) for _ in range(2))
-    assert [server.owned for server in (starter, second, third)] == [True, False, False]
+    assert {server.pid for server in (starter, second, third)} == {starter.pid}
     for server in (starter, starter, second):
         server.stop()
         assert group_exists(starter.pid)
     third.stop()
     assert not group_exists(starter.pid)
+    assert not record.exists()
     starter._process.wait()  # type: ignore[union-attr]
 
 
@@ -148,52 +151,129 @@ def test_a_damaged_record_is_no_server(tmp_path: Path, monkeypatch: pytest.Monke
     (tmp_path / "mlflow").mkdir()
     (tmp_path / "mlflow" / "server.json").write_text(left)
     server = ensure_server(tmp_path, wait=False)
-    assert server.owned
+    assert group_exists(server.pid)
     server.stop()
 
 
 @pytest.mark.unit
+def test_a_record_names_no_process_that_must_not_be_ended(tmp_path: Path) -> None:
+    record = ServerRecord(pid=1234, port=5000, started=1.5)
+    record.save(tmp_path)
+    assert ServerRecord.load(tmp_path) == record
+    said = (tmp_path / "server.json").read_text()
+    for pid in ("0", "1", "-5", "1e999", "null"):
+        (tmp_path / "server.json").write_text(said.replace("1234", pid))
+        assert ServerRecord.load(tmp_path) is None, pid
+    for port in ("0", "65536", "-1"):
+        (tmp_path / "server.json").write_text(said.replace("5000", port))
+        assert ServerRecord.load(tmp_path) is None, port
+
+
+@pytest.mark.unit
+def test_a_folder_that_cannot_be_written_is_said_in_one_line(tmp_path: Path) -> None:
+    (tmp_path / "mlflow").write_text("a file")
+    with pytest.raises(WorkError, match=r"the MLflow server cannot start in .*mlflow: Not a directory"):
+        ensure_server(tmp_path, wait=False)
+
+
+USER = """
+import os, signal, subprocess, sys, time
+from pathlib import Path
+from tracking.server import embedded, process
+home, moment = Path(sys.argv[1]), sys.argv[2]
+waits = "time.sleep(60)" if moment != "stubborn" else "signal.signal(signal.SIGTERM, signal.SIG_IGN); time.sleep(60)"
+code = "import signal, sys, time; print(flush=True); " + waits
+
+def launch(folder, port):
+    command = [sys.executable, "-c", code, f"sqlite:///{folder / 'mlflow.db'}"]
+    server = subprocess.Popen(command, start_new_session=True, stdout=subprocess.PIPE)
+    server.stdout.readline()
+    print(server.pid, flush=True)
+    if moment == "launching":
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(0.5)
+    return server
+
+embedded.launch = launch
+process._TERM_SECONDS = 1.5
+try:
+    with embedded.running_server(home, wait=False) as server:
+        print("serving", flush=True)
+        time.sleep(60)
+except KeyboardInterrupt:
+    print("interrupted", flush=True)
+"""
+
+
+def user(home: Path, moment: str) -> "subprocess.Popen[str]":
+    """A process that uses a server, which only looks like one from outside."""
+    command = [sys.executable, "-c", USER, str(home), moment]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT)
+
+
+@pytest.mark.unit
 @pytest.mark.parametrize(
-    ("uri", "said"),
+    ("moment", "signals"),
     [
-        ("localhost:5000", "http://localhost:5000"),
-        ("mlruns", "http://mlruns"),
-        ("", "should look like http://localhost:5000"),
-        ("http://", "should look like http://localhost:5000"),
-        ("http://host:port", "should look like http://localhost:5000"),
-        ("file:///data/mlruns", "--backend-store-uri file:///data/mlruns"),
-        ("sqlite:///mlflow.db", "--backend-store-uri sqlite:///mlflow.db"),
-        ("postgresql://user@host/db", "only http:// and https:// servers"),
+        ("serving", [signal.SIGTERM]),
+        ("serving", [signal.SIGHUP]),
+        ("stubborn", [signal.SIGTERM, signal.SIGTERM, signal.SIGINT, signal.SIGHUP]),
+        ("launching", []),
     ],
 )
-def test_addresses_that_are_refused_unseen(uri: str, said: str) -> None:
-    with pytest.raises(RequestError) as caught:
-        check_reachable(uri)
-    assert said in str(caught.value) and "\n" not in str(caught.value)
+def test_no_signal_leaves_it_behind(tmp_path: Path, moment: str, signals: list[signal.Signals]) -> None:
+    with user(tmp_path, moment) as process:
+        assert process.stdout is not None
+        pid = int(process.stdout.readline())
+        if signals:
+            assert process.stdout.readline() == "serving\n"
+        for number in signals:
+            process.send_signal(number)
+            time.sleep(0.3)
+        process.wait(10)
+        assert process.stdout.read() == "interrupted\n"
+    assert not group_exists(pid)
+    assert not (tmp_path / "mlflow" / "server.json").exists()
 
 
-@pytest.mark.integration
-def test_what_is_found_at_an_address(rest: Rest) -> None:
-    check_reachable(rest.uri)
-    check_reachable(rest.uri + "/")
-    proxy = FaultyProxy(rest.uri)
-    for fault, said in (
-        ("drop", "no MLflow server answers there"),
-        ((200, "text/html", b"<html>hello</html>"), "no MLflow server answers there"),
-        ((200, "text/plain", b"OK"), "does not answer as an MLflow server does"),
-    ):
-        proxy.fault = lambda request, fault=fault: fault  # type: ignore[misc]
-        with pytest.raises(RequestError, match=said):
-            check_reachable(proxy.uri)
-    proxy.close()
-    with pytest.raises(RequestError, match="no MLflow server answers there"):
-        check_reachable(proxy.uri)
+@pytest.mark.unit
+def test_what_a_killed_user_left_behind_can_be_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert not end_unused_server(tmp_path)
+    with user(tmp_path, "serving") as process:
+        assert process.stdout is not None
+        pid = int(process.stdout.readline())
+        process.stdout.readline()
+        assert not end_unused_server(tmp_path), "it is in use"
+        process.kill()
+    assert group_exists(pid)
+    monkeypatch.setattr("tracking.server.embedded.launch", lambda folder, _: pretend(folder))
+    with running_server(tmp_path, wait=False) as server:
+        assert server.pid == pid
+        assert not end_unused_server(tmp_path), "it is in use again"
+    assert not group_exists(pid)
+    with user(tmp_path, "serving") as process:
+        assert process.stdout is not None
+        pid = int(process.stdout.readline())
+        process.stdout.readline()
+        process.kill()
+    assert end_unused_server(tmp_path)
+    assert not group_exists(pid) and not (tmp_path / "mlflow" / "server.json").exists()
+    assert not end_unused_server(tmp_path)
 
 
-@pytest.mark.integration
-def test_a_silent_address_is_given_up_in_time() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as silent:
-        started = time.monotonic()
-        with pytest.raises(RequestError, match=r"no answer in 1 s|no MLflow server answers"):
-            check_reachable(f"http://127.0.0.1:{silent.getsockname()[1]}", timeout=1)
-        assert time.monotonic() - started < 8  # the first call imports MLflow
+@pytest.mark.unit
+def test_a_server_that_died_is_revived_at_its_address_and_ended_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tracking.server.embedded.launch", lambda folder, _: pretend(folder))
+    monkeypatch.setattr(Server, "is_ready", Server._is_alive)
+    with running_server(tmp_path) as server:
+        first, uri = server.pid, server.uri
+        server.revive()
+        assert server.pid == first, "it lives"
+        os.kill(first, signal.SIGKILL)
+        wait_until(lambda: not server.is_ready())
+        server.revive()
+        assert (server.pid != first, server.uri) == (True, uri)
+        assert group_exists(server.pid) and not group_exists(first)
+    assert not group_exists(server.pid)

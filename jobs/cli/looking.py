@@ -1,0 +1,96 @@
+"""The verbs that look: ``status``, ``table``, ``ui``, ``doctor``."""
+
+import dataclasses
+import json
+import sys
+import webbrowser
+
+import click
+
+from jobs.cli.output import as_json, report, tracking_uri
+from oplstm.errors import RequestError
+
+
+@click.command()
+@click.argument("name", required=False)
+@as_json
+def status(name: str | None, json_: bool) -> None:
+    """Show all sweeps, or every trial of NAME."""
+    from jobs.cli.display.tables import show_statuses, show_trials
+    from jobs.operations.status import Status, all_status, sweep_status
+    from jobs.store.home import Home
+
+    home = Home()
+    if name is None:
+        found = all_status(home)
+        rows = [one.to_json(trials=False) if isinstance(one, Status) else one.to_json() for one in found]
+        report(rows, lambda: show_statuses(found), as_json=json_)
+        return
+    one = sweep_status(home.sweep(name))
+
+    def show() -> None:
+        show_statuses([one])
+        show_trials(one.trials)
+
+    report(one.to_json(trials=True), show, as_json=json_)
+
+
+@click.command()
+@click.argument("number", type=click.IntRange(1, 4))
+@tracking_uri
+@as_json
+def table(number: int, tracking_uri: str | None, json_: bool) -> None:
+    """Print a table of the paper, ours beside its cells, from tracked final runs."""
+    from jobs.cli.display.paper_table import paper_table_text
+    from jobs.operations.tracking_server import chosen_uri, tracking_server
+    from jobs.store.home import Home
+    from tracking.results.tables import paper_table
+    from tracking.server.client import connect
+
+    with tracking_server(Home(), chosen_uri(tracking_uri), wait=True) as uri:
+        made = paper_table(connect(uri), number)
+    report(made.to_dict(), lambda: click.echo(paper_table_text(made)), as_json=json_)
+
+
+@click.command()
+@click.option("--port", type=click.IntRange(1, 65535), help="Of a new server.")
+@click.option("--no-browser", is_flag=True, help="Only print the address.")
+@tracking_uri
+@as_json
+def ui(port: int | None, no_browser: bool, tracking_uri: str | None, json_: bool) -> None:
+    """Open the MLflow UI on the newest sweep; Ctrl-C ends it."""
+    from jobs.operations.tracking_server import chosen_uri
+    from jobs.operations.ui import serve
+    from jobs.store.home import Home
+
+    def announce(url: str) -> None:
+        click.echo(json.dumps({"url": url}) if json_ else f"MLflow UI: {url}\nCtrl-C ends it")
+        if not no_browser:
+            webbrowser.open(url)
+
+    serve(Home(), chosen_uri(tracking_uri), port=port, announce=announce)
+
+
+@click.command()
+@click.argument("name", required=False)
+@click.option("--rebuild", is_flag=True, help="Ship the whole journal of NAME again, for an MLflow that lost it.")
+@tracking_uri
+@as_json
+def doctor(name: str | None, rebuild: bool, tracking_uri: str | None, json_: bool) -> None:
+    """Check this machine; with NAME, ship what waits for MLflow."""
+    from jobs.operations.doctor import examine, ship
+    from jobs.operations.tracking_server import chosen_uri
+    from jobs.store.home import Home
+
+    if name is not None:
+        shipped = ship(Home(), name, uri=chosen_uri(tracking_uri), rebuild=rebuild)
+        text = f"{name}: {shipped} records shipped"
+        report({"name": name, "shipped": shipped}, lambda: click.echo(text), as_json=json_)
+        return
+    if rebuild:
+        raise RequestError("--rebuild needs the NAME of a sweep")
+    checks = examine(Home())
+    lines = [f"{'ok  ' if check.ok else 'LOOK'}  {check.check}: {check.found}" for check in checks]
+    report([dataclasses.asdict(check) for check in checks], lambda: click.echo("\n".join(lines)), as_json=json_)
+    if not all(check.ok for check in checks):
+        sys.exit(1)

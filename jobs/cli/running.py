@@ -1,0 +1,137 @@
+"""The verbs that run work: ``train``, ``sweep``, ``resume``, ``stop``."""
+
+import contextlib
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from jobs.cli.interrupt import stop_on_interrupt
+from jobs.cli.output import as_json, quiet_libraries, ray_address, report, settings, tracking_uri
+from oplstm.errors import RequestError
+
+if TYPE_CHECKING:
+    from jobs.operations.running import Outcome
+    from jobs.operations.status import Status
+    from jobs.store.home import Home
+    from jobs.sweep.messages import OnProgress
+
+
+@click.command()
+@click.argument("job")
+@click.option("--name", help="Of this training; by default the job's.")
+@settings
+@tracking_uri
+@as_json
+def train(job: str, name: str | None, overrides: tuple[str, ...], tracking_uri: str | None, json_: bool) -> None:
+    """Train one configuration of JOB here, without Ray: its fixed values and its first enqueued point."""
+    from jobs.jobfile.reading import load_job
+    from jobs.jobfile.resolving import single_configuration
+    from jobs.operations.start import NewSweep, start_here
+    from jobs.operations.tracking_server import chosen_uri
+    from jobs.store.home import Home
+    from jobs.store.states import SweepKind
+
+    quiet_libraries()
+    loaded, stem, home = single_configuration(load_job(job, overrides)), Path(job).stem, Home()
+    name = name or home.free_name(f"{stem}-train")
+    new = NewSweep(loaded, name, SweepKind.TRAIN, experiment=stem, tracking_uri=chosen_uri(tracking_uri))
+    run(home, name, lambda show: start_here(home, new, progress=show), as_json=json_)
+
+
+@click.command()
+@click.argument("job")
+@click.option("--name", help="Of the sweep; by default the job's.")
+@click.option("--trials", type=int, metavar="K", help="Trials at most.")
+@settings
+@tracking_uri
+@ray_address
+@as_json
+def sweep(
+    job: str,
+    name: str | None,
+    trials: int | None,
+    overrides: tuple[str, ...],
+    tracking_uri: str | None,
+    ray_address: str | None,
+    json_: bool,
+) -> None:
+    """Run the sweep of JOB on Ray Tune, tracked in MLflow."""
+    from jobs.jobfile.reading import load_job
+    from jobs.operations.start import NewSweep, start_on_ray
+    from jobs.operations.tracking_server import chosen_uri
+    from jobs.store.home import Home
+    from jobs.store.states import SweepKind
+
+    quiet_libraries()
+    loaded, stem, home = load_job(job, overrides, trials=trials), Path(job).stem, Home()
+    if loaded.space is None:
+        raise RequestError(f"{job} has no space to sweep; oplstm train {job} trains its one configuration")
+    new = NewSweep(loaded, name or stem, SweepKind.SWEEP, experiment=stem, tracking_uri=chosen_uri(tracking_uri))
+    run(home, new.name, lambda show: start_on_ray(home, new, ray_address=ray_address, progress=show), as_json=json_)
+
+
+@click.command()
+@click.argument("name")
+@click.option("--trust", is_flag=True, help="Take a space of your own as it is now, changed or moved.")
+@tracking_uri
+@ray_address
+@as_json
+def resume(name: str, trust: bool, tracking_uri: str | None, ray_address: str | None, json_: bool) -> None:
+    """Go on with NAME, which was stopped or killed, as if it never had been."""
+    from jobs.operations import control
+    from jobs.operations.tracking_server import chosen_uri
+    from jobs.store.home import Home
+
+    quiet_libraries()
+    home = Home()
+    uri = chosen_uri(tracking_uri)
+
+    def work(show: "OnProgress") -> "Outcome":
+        return control.resume(home, name, progress=show, uri=uri, ray_address=ray_address, trust=trust)
+
+    run(home, name, work, as_json=json_)
+
+
+@click.command()
+@click.argument("name")
+@as_json
+def stop(name: str, json_: bool) -> None:
+    """Ask NAME to checkpoint and stop; resume goes on with it."""
+    from jobs.operations import control
+    from jobs.store.home import Home
+
+    control.stop(Home(), name)
+    text = f"{name} stopped; oplstm resume {name} goes on"
+    report({"name": name, "state": "stopped"}, lambda: click.echo(text), as_json=json_)
+
+
+def run(home: "Home", name: str, work: "Callable[[OnProgress], Outcome]", *, as_json: bool) -> None:
+    """Do long work behind a progress bar and report how it ended; exits with 1 unless it is complete."""
+    from jobs.cli.display.progress import progress_bar
+    from jobs.cli.display.results import ending_lines
+    from jobs.operations.running import forget_stop_request
+    from jobs.operations.status import sweep_status
+
+    forget_stop_request(home.sweep_folder(name))
+    stop_on_interrupt(home, name)
+    # Ray writes about processes that die to stdout, which belongs to the report.
+    with contextlib.redirect_stdout(sys.stderr), progress_bar(name) as show:
+        outcome = work(show)
+    status = sweep_status(outcome.folder)
+    data = {**status.to_json(trials=True), "records_waiting": outcome.waiting}
+    if outcome.result is not None:
+        data["result"] = outcome.result.to_json()
+    report(data, lambda: click.echo("\n".join(ending_lines(status, outcome.result))), as_json=as_json)
+    if outcome.waiting:
+        click.echo(f"{outcome.waiting} records wait for MLflow: oplstm doctor {name} ships them", err=True)
+    if not is_done(status, outcome):
+        sys.exit(1)
+
+
+def is_done(status: "Status", outcome: "Outcome") -> bool:
+    """Whether the work asked for is complete: a final run has a result, anything else a run that completed."""
+    has_result = outcome.result is not None if status.kind == "final" else status.has_result
+    return status.state == "complete" and has_result

@@ -1,0 +1,79 @@
+"""What a pack trains on: choosing the device, saying what it is, measuring how many runs it can hold."""
+
+import hashlib
+import platform
+from importlib.metadata import version
+from pathlib import Path
+
+import torch
+
+from jobs.jobfile.sections import Resources
+from jobs.store.pack_sizes import PackSizes
+from jobs.sweep.packing import weight
+from oplstm.errors import RequestError
+from oplstm.training.device import Device
+from oplstm.training.machine.pack_size import LARGEST, probe
+from oplstm.training.run import RunConfig
+
+
+def choose_device(gpus: float) -> torch.device:
+    """CUDA if a GPU was asked for and CUDA is there; logical GPUs of a cluster without any compute on the CPU."""
+    return torch.device("cuda" if gpus > 0 and torch.cuda.is_available() else "cpu")
+
+
+def require_local_gpu(gpus: float) -> None:
+    """See that this machine has the GPU that a job asks for.
+
+    Raises:
+        RequestError: It has none.
+    """
+    if gpus > torch.cuda.device_count():
+        raise RequestError(
+            f"resources.gpus: {gpus:g} asked for, this machine has {torch.cuda.device_count()}; use --set gpus=0"
+        )
+
+
+def device_tags(device: torch.device, gpu_ids: str = "") -> dict[str, str]:
+    """What a pack trains on."""
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else platform.processor() or platform.machine()
+    return {
+        "oplstm.device": f"{device.type}: {name}",
+        "oplstm.threads": str(torch.get_num_threads()),
+        "oplstm.gpu_ids": gpu_ids or "none",
+        "oplstm.host": platform.node(),
+    }
+
+
+def size_key(run: RunConfig, device: torch.device, resources: Resources) -> str:
+    """What a pack size depends on: the device and the share of it, the signature, T, B and the versions."""
+    shape = (run.signature, weight(run), version("oplstm"), torch.__version__)
+    digest = hashlib.sha256(repr(shape).encode()).hexdigest()[:16]
+    if device.type == "cuda":
+        return f"{torch.cuda.get_device_name(device)}, {min(resources.gpus, 1.0):g} GPU, {digest}"
+    return f"{_cpu_name()}, {resources.cpus} threads, {digest}"
+
+
+def _cpu_name() -> str:
+    try:
+        return Path("/proc/cpuinfo").read_text().partition("model name\t: ")[2].splitlines()[0]
+    except (OSError, IndexError):
+        return platform.processor() or platform.machine()
+
+
+def measured_size(path: Path, run: RunConfig, device: Device, *, limit: int, resources: Resources) -> int:
+    """The remembered size of packs of runs like ``run``, or else the measured one, which is remembered.
+
+    Args:
+        path: Where sizes are remembered.
+        run: The heaviest of those that may share the pack.
+        device: Where to measure.
+        limit: There is no use for more runs.
+        resources: What a pack gets.
+    """
+    sizes, key = PackSizes(path), size_key(run, device.device, resources)
+    limit = min(limit, LARGEST)
+    size = sizes.find(key, limit)
+    if size is None:
+        size = probe(run, device, limit, gpu_share=min(resources.gpus, 1.0))
+        sizes.remember(key, size, limit)
+    return size

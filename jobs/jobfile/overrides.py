@@ -1,0 +1,79 @@
+"""``--set key=value``: replacing values of a job file from the command line."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import fields
+from typing import Any
+
+import yaml
+
+from jobs.jobfile.places import Place
+from jobs.jobfile.resolving import RUN_LEVEL
+from jobs.jobfile.schema import Job
+from jobs.jobfile.sections import Resources
+from oplstm.configuration import Problems, unknown_key
+from oplstm.episodes.registry import BENCHMARKS
+from oplstm.learners.registry import LEARNERS
+from oplstm.training.budget import Budget
+
+
+def apply_overrides(data: dict[str, Any], overrides: Sequence[str], problems: Problems) -> dict[Place, str]:
+    """Set ``key=value`` texts in the data of a job file, in place.
+
+    Args:
+        data: Of the job file, not checked yet.
+        overrides: As given on the command line.
+        problems: Takes what is wrong with them.
+
+    Returns:
+        The text by the path that it set.
+    """
+    paths: dict[Place, str] = {}
+    for text in overrides:
+        key, equals, value = text.partition("=")
+        place = _override_path(key.strip(), data)
+        try:
+            parsed = yaml.safe_load(value)
+        except yaml.YAMLError:
+            equals = ""
+        if not equals or place is None:
+            known = [*Job.model_fields, *_short_keys(data)]
+            message = unknown_key(key, known) if equals else f"must be key=value, with a value in YAML, got {text!r}"
+            problems.add(("--set",), message)
+            paths[("--set",)] = "command line"
+            continue
+        section = data
+        for part in place[:-1]:
+            if not isinstance(section.get(part), dict):
+                section[part] = {}
+            section = section[part]
+        if place[0] in ("budget",) and place[-1] in ("tasks", "updates"):
+            section.pop("updates" if place[-1] == "tasks" else "tasks", None)
+        section[place[-1]] = parsed
+        paths[place] = f"--set {text}"
+    return paths
+
+
+def _short_keys(data: Mapping[str, Any]) -> dict[str, str]:
+    """Keys that ``--set`` takes without their section, with the section."""
+    section = data.get("benchmark")
+    named = section.get("name") if isinstance(section, dict) else None
+    keys = {name: "fixed" for name in (*RUN_LEVEL, "convention")}
+    for learner in _named(data.get("learner"), LEARNERS):
+        keys |= {f.name: "fixed" for f in fields(learner.config_class)}
+    keys |= {name: "resources" for name in Resources.model_fields}
+    keys |= {f.name: "budget" for f in fields(Budget)}
+    return keys | {f.name: "benchmark" for benchmark in _named(named, BENCHMARKS) for f in fields(benchmark)}
+
+
+def _named(name: Any, known: Mapping[str, Any]) -> list[Any]:
+    """The one of that name; all of them where there is none, which is an error of its own."""
+    return [known[name]] if isinstance(name, str) and name in known else list(known.values())
+
+
+def _override_path(key: str, data: Mapping[str, Any]) -> Place | None:
+    if "." in key:
+        return tuple(key.split("."))
+    if key in Job.model_fields:
+        return (key,)
+    section = _short_keys(data).get(key)
+    return None if section is None else (section, key)

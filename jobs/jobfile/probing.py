@@ -1,0 +1,142 @@
+"""Whether what a job names exists, and what its space really produces: checked before any work."""
+
+import contextlib
+import itertools
+import json
+import warnings
+from collections.abc import Iterable
+from typing import Any
+
+import optuna
+from optuna.trial import BaseTrial, FixedTrial
+
+from jobs.jobfile.places import Place
+from jobs.jobfile.resolving import RUN_LEVEL, Suggested, final_budget, run_data, suggest
+from jobs.jobfile.schema import Job
+from oplstm.configuration import Problems, build, unknown_key
+from oplstm.errors import one_line
+from oplstm.training.budget import Budget
+from oplstm.training.run import build_run
+from search_spaces.enumeration import NotFinite, enumerate_grid, random_cells
+from search_spaces.samplers import make_pruner, make_sampler
+from search_spaces.spaces import find_space
+
+PROBED_CONFIGURATIONS = 64
+"""Configurations of the space that are built and checked before a job starts."""
+REHEARSED_PROPOSALS = 3
+LARGEST_GRID = 20_000
+"""Cells of a grid that a job may leave uncounted; to go through them takes a second."""
+
+
+def check_content(job: Job, problems: Problems) -> None:
+    """Names, options, and the configurations that the space produces."""
+    for make, place in (
+        (lambda: make_sampler(job.sampler.name, job.sampler.options, seed=0, trial=0), "sampler"),
+        (lambda: make_pruner(job.pruner.name, job.pruner.options, patience=job.pruner.patience), "pruner"),
+        (lambda: find_space(job.space) if job.space else None, "space"),
+    ):
+        try:
+            make()
+        except ValueError as error:
+            problems.add(place, str(error))
+    final = None
+    if build(Budget, job.budget, Problems()) is not None:
+        final = build(Budget, final_budget(job), problems.below("final").below("budget"))
+    if final is not None and not final.test_tasks:
+        problems.add(("final", "budget", "test_tasks"), "must be >= 1: a final run is tested")
+    for section, gpus in (("resources", job.resources.gpus), ("final", job.final.gpus)):
+        if gpus > 1 and gpus != int(gpus):
+            problems.add((section, "gpus"), f"must be a whole number, or a fraction below 1, got {gpus:g}")
+    if job.enqueue and job.space is None:
+        problems.add("enqueue", "needs a space")
+    reported: set[Place] = set()  # the first of many configurations speaks for the others
+    for suggested in [{**job.fixed}] if job.space is None else _probe(job, problems):
+        found = Problems()
+        build_run(run_data(job, suggested), found)
+        new = [(path, message) for path, message in found.found if path not in reported]
+        problems.found += [_place_in_job(job, path, message) for path, message in new]
+        reported |= {path for path, _ in new}
+
+
+def _place_in_job(job: Job, path: Place, message: str) -> tuple[Place, str]:
+    """Where the job says what ``build_run`` complained about."""
+    name = path[-1]
+    if path[0] not in ("hyperparameters", *RUN_LEVEL):
+        return path, message
+    if name in job.fixed or job.space is None:
+        return ("fixed", name), message
+    return ("space",), f"{job.space} gives {name}: {message}"
+
+
+def _probe(job: Job, problems: Problems) -> list[Suggested]:
+    """Some configurations of the space, the enqueued ones among them."""
+    try:
+        space = find_space(str(job.space))
+    except ValueError:
+        return [{"lr": 1.0, "meta_batch_size": 1, **job.fixed}]
+    probed: list[Suggested] = []
+    try:
+        for index, params in enumerate(job.enqueue):
+            probed += _enqueued(job, index, params, problems)
+        if job.is_grid:
+            cells = random_cells(space, PROBED_CONFIGURATIONS)
+            probed += _suggested(job, (FixedTrial(cell) for cell in cells))
+            counted = itertools.islice(enumerate_grid(space), LARGEST_GRID + 1) if job.trials is None else ()
+            if sum(1 for _ in counted) > LARGEST_GRID:
+                problems.add("trials", f"is required: the grid of {job.space} has more than {LARGEST_GRID:,} cells")
+        else:
+            study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
+            probed += _suggested(job, (study.ask() for _ in range(PROBED_CONFIGURATIONS)))
+            _rehearse(job, problems)
+    except NotFinite as error:
+        problems.add(("sampler", "name"), f"grid cannot enumerate {job.space}: {error}")
+    except Exception as error:
+        hint = "for an infeasible point it must be optuna.TrialPruned"
+        problems.add("space", f"{job.space} raises {one_line(error)}; {hint}")
+    return probed
+
+
+def _suggested(job: Job, trials: Iterable[BaseTrial]) -> list[Suggested]:
+    """The space's configurations, after seeing that their parameters survive the journal; infeasible ones left out.
+
+    Raises:
+        Exception: What the space raised.
+    """
+    found = []
+    for trial in trials:
+        with contextlib.suppress(optuna.TrialPruned):
+            suggested = suggest(job, trial)
+            if json.loads(json.dumps(trial.params)) != trial.params:
+                raise TypeError(f"choices must be text, numbers, lists, true, false or null, got {trial.params!r}")
+            found.append(suggested)
+    return found
+
+
+def _rehearse(job: Job, problems: Problems) -> None:
+    """Let the sampler propose: some find out only then that an option is of the wrong type or a package missing."""
+    study = optuna.create_study()
+    try:
+        for number in range(REHEARSED_PROPOSALS):
+            study.sampler = make_sampler(job.sampler.name, job.sampler.options, seed=job.seed, trial=number)
+            trial = study.ask()
+            suggest(job, trial)
+            study.tell(trial, float(number))
+    except Exception as error:
+        if not any(path == ("sampler",) for path, _ in problems.found):
+            problems.add("sampler", f"{job.sampler.name} cannot propose from {job.space}: {one_line(error)}")
+
+
+def _enqueued(job: Job, index: int, params: dict[str, Any], problems: Problems) -> list[Suggested]:
+    """The configuration of one ``enqueue`` entry, or nothing after recording what is wrong with it."""
+    place = ("enqueue", str(index))
+    trial = FixedTrial(params)
+    try:
+        with warnings.catch_warnings(action="error"):
+            suggested = suggest(job, trial)
+    except (ValueError, UserWarning) as error:
+        problems.add(place, " ".join(str(error).partition(" Please set it")[0].split()))
+        return []
+    unknown = [name for name in params if name not in trial.params]
+    for name in unknown:
+        problems.add((*place, name), unknown_key(name, trial.params))
+    return [] if unknown else [suggested]

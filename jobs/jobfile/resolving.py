@@ -1,0 +1,94 @@
+"""From a job to the runs that it means: configurations, seeds, the budget of the final run."""
+
+from collections.abc import Mapping
+from dataclasses import fields, replace
+from typing import Any
+
+import numpy as np
+from optuna.trial import FixedTrial
+
+from jobs.jobfile.schema import Job
+from jobs.jobfile.sections import Pruner, Sampler
+from oplstm.episodes.registry import BENCHMARKS
+from oplstm.errors import RequestError
+from oplstm.training.run import RunConfig
+from search_spaces.spaces import find_space
+
+RUN_LEVEL = ("lr", "meta_batch_size", "grad_clip", "precision")
+"""Hyperparameters of a run that no learner owns."""
+
+Suggested = Mapping[str, Any]
+"""What a space returns: hyperparameters by name, of whatever types the learner's own configuration has."""
+
+
+def suggest(job: Job, trial: Any) -> Suggested:
+    """The space's configuration for ``trial`` (any of Optuna's), overridden by ``fixed``.
+
+    Raises:
+        TypeError: The space returned something else than a dictionary.
+        Exception: Whatever the space raises.
+    """
+    suggested = find_space(job.space)(trial) if job.space else {}
+    if not isinstance(suggested, dict):
+        raise TypeError(f"a space must return a dictionary of hyperparameters, got {suggested!r}")
+    return {**suggested, **job.fixed}
+
+
+def run_data(job: Job, suggested: Suggested) -> dict[str, Any]:
+    """Plain data of the run of a configuration, as that of trial 0; ``build_run`` checks it."""
+    name = str(job.benchmark.get("name"))
+    of_tasks = {field.name for field in fields(BENCHMARKS[name])} if name in BENCHMARKS else set()
+    own = {*RUN_LEVEL, *of_tasks}
+    return {
+        "learner": job.learner,
+        "hyperparameters": {key: value for key, value in suggested.items() if key not in own},
+        "benchmark": {**job.benchmark, **{key: value for key, value in suggested.items() if key in of_tasks}},
+        "budget": job.budget,
+        "seed": derived_seed(job.seed, 0),
+        "evaluation_seed": job.seed,
+        **{key: suggested[key] for key in RUN_LEVEL if key in suggested},
+    }
+
+
+def build_trial_run(job: Job, suggested: Suggested) -> RunConfig:
+    """The run of a checked job's configuration, as that of trial 0.
+
+    Raises:
+        ValueError: The space gave an impossible configuration.
+    """
+    return RunConfig.from_dict(run_data(job, suggested))
+
+
+def numbered(job: Job, run: RunConfig, number: int, *, final: bool) -> RunConfig:
+    """The same run as that of trial ``number``: a trial's number decides its seeds."""
+    seed = derived_seed(job.seed, number, final=final)
+    return replace(run, seed=seed, evaluation_seed=seed if final else job.seed, final=final)
+
+
+def derived_seed(seed: int, number: int, *, final: bool = False) -> int:
+    """The seed of trial ``number``: independent for every (seed, number, kind of run)."""
+    return int(np.random.SeedSequence([seed, number, int(final)]).generate_state(1)[0] >> 1)
+
+
+def final_budget(job: Job) -> dict[str, Any]:
+    """The budget of the final run: the sweep's, with the keys of ``final.budget`` replaced."""
+    budget = dict(job.budget)
+    if {"tasks", "updates"} & set(job.final.budget):
+        budget = {key: value for key, value in budget.items() if key not in ("tasks", "updates")}
+    return budget | job.final.budget
+
+
+def single_configuration(job: Job) -> Job:
+    """The job without its space: its first enqueued point, or its fixed values alone.
+
+    Raises:
+        RequestError: It has a space and no enqueued point.
+    """
+    if job.space is None:
+        return job
+    if not job.enqueue:
+        raise RequestError("this job has a space and no enqueued point: train needs one configuration, "
+                           "so add one under enqueue, or use sweep")  # fmt: skip
+    suggested = suggest(job, FixedTrial(job.enqueue[0]))
+    alone: dict[str, object] = {"space": None, "enqueue": [], "fixed": suggested}
+    return job.model_copy(update=alone | {"pruner": Pruner(), "sampler": Sampler()})

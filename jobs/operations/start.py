@@ -1,0 +1,140 @@
+"""Starting a sweep on Ray Tune, and trainings and final runs in this process."""
+
+import contextlib
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from jobs.execution.devices import require_local_gpu
+from jobs.execution.in_process import run_in_process
+from jobs.jobfile.schema import Job
+from jobs.jobfile.sections import Resources
+from jobs.operations.requirements import check_data, disk_bytes
+from jobs.operations.running import Outcome, owned
+from jobs.operations.tracking_server import tracking_server
+from jobs.store.header import Header
+from jobs.store.home import Home, SweepFolder
+from jobs.store.provenance import provenance
+from jobs.store.scores import final_result
+from jobs.store.servers import KnownServers
+from jobs.store.space_source import SpaceSource
+from jobs.store.state import SweepState
+from jobs.store.states import SweepKind
+from jobs.sweep.messages import OnProgress
+from tracking.server.client import without_credentials
+
+
+@dataclass(frozen=True)
+class NewSweep:
+    """What is to be started.
+
+    Attributes:
+        job: Its job, checked.
+        name: Of its folder.
+        kind: What it is.
+        experiment: Name of the MLflow experiment.
+        tracking_uri: Of the MLflow server; None for the embedded one.
+        of: For a final run, the id of the sweep whose winner it trains.
+    """
+
+    job: Job
+    name: str
+    kind: SweepKind
+    experiment: str
+    tracking_uri: str | None = None
+    of: str | None = None
+
+    def check(self, home: Home) -> SweepFolder:
+        """The folder that it will have, after seeing that its data are there, its name is free and its disk has room.
+
+        Raises:
+            RequestError: Something of that is not so.
+        """
+        SpaceSource.of(self.job.space)
+        check_data(self.job, home.data)
+        home.check_writable(disk_bytes(self.job))
+        return home.new_sweep(self.name)
+
+    def create(self, folder: SweepFolder) -> None:
+        """Make its folder."""
+        uri = None if self.tracking_uri is None else without_credentials(self.tracking_uri)
+        if uri is not None:
+            KnownServers(folder.home).add(uri)
+        Header(
+            id=uuid.uuid4().hex,
+            name=self.name,
+            kind=self.kind,
+            experiment=self.experiment,
+            job=self.job,
+            measure=self.job.measure,
+            tracking_uri=uri,
+            provenance=provenance(),
+            of=self.of,
+            space_source=SpaceSource.of(self.job.space),
+        ).write(folder)
+
+
+@contextlib.contextmanager
+def cluster_and_server(home: Home, uri: str | None, ray_address: str | None, resources: Resources) -> Iterator[str]:
+    """A Ray cluster on which packs have room, and the URI to track to, in here.
+
+    Raises:
+        RequestError: One of them does not answer, or the cluster lacks what a pack needs.
+    """
+    from jobs.execution import cluster  # Ray takes seconds to import
+
+    cluster.check_answers(ray_address)
+    with tracking_server(home, uri) as tracking_uri, cluster.connected(ray_address, resources):
+        yield tracking_uri
+
+
+def start_on_ray(home: Home, new: NewSweep, *, ray_address: str | None, progress: OnProgress) -> Outcome:
+    """Run a new sweep on Ray Tune.
+
+    Args:
+        home: Where.
+        new: The sweep.
+        ray_address: Of a cluster; None starts a local Ray.
+        progress: Shows it.
+
+    Raises:
+        RequestError: The cluster lacks what the job asks for, a server does not answer, or the name is taken.
+        WorkError: The sweep failed.
+    """
+    folder = new.check(home)
+    with cluster_and_server(home, new.tracking_uri, ray_address, new.job.resources) as tracking_uri:
+        new.create(folder)
+        with owned(folder):
+            return run_on_cluster(folder, tracking_uri, progress)
+
+
+def run_on_cluster(folder: SweepFolder, tracking_uri: str, progress: OnProgress) -> Outcome:
+    """Run a sweep on the connected cluster until it has ended or stopped."""
+    from jobs.execution.on_ray import run_on_ray
+
+    resources = Header.read(folder).job.resources
+    last, waiting = run_on_ray(folder, resources, tracking_uri=tracking_uri, on_progress=progress)
+    return Outcome(folder, last, waiting)
+
+
+def start_here(home: Home, new: NewSweep, *, progress: OnProgress) -> Outcome:
+    """Run a new training or final run in this process.
+
+    Raises:
+        RequestError: A GPU is asked for that is not there, a server does not answer, or the name is taken.
+        WorkError: It failed.
+    """
+    require_local_gpu(new.job.resources.gpus)
+    folder = new.check(home)
+    with tracking_server(home, new.tracking_uri) as tracking_uri:
+        new.create(folder)
+        with owned(folder):
+            return run_here(folder, tracking_uri, progress)
+
+
+def run_here(folder: SweepFolder, tracking_uri: str, progress: OnProgress) -> Outcome:
+    """Run a training or final run in this process until it has ended or stopped."""
+    last, waiting = run_in_process(folder, tracking_uri, progress)
+    header = Header.read(folder)
+    final = header.kind is SweepKind.FINAL
+    return Outcome(folder, last, waiting, final_result(folder, SweepState.of(folder, header)) if final else None)

@@ -1,0 +1,110 @@
+"""What a sweep is: ``sweep.json``, written once, when its folder is made."""
+
+import json
+from dataclasses import asdict, dataclass
+from typing import Annotated, Final, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
+
+from jobs.jobfile.schema import Job
+from jobs.store.home import SweepFolder
+from jobs.store.names import SWEEP_NAME
+from jobs.store.space_source import SpaceSource
+from jobs.store.states import SweepKind
+from oplstm.durable import write_file
+from oplstm.episodes.measure import MEASURES, Measure
+from oplstm.errors import RequestError
+
+VERSION: Final = 2
+READ: Final = (1, 2)
+"""Versions that are read: 1 has no measure."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Header:
+    """What a sweep is.
+
+    Attributes:
+        id: Unique among all sweeps for all time.
+        name: The user's.
+        kind: What the folder holds.
+        experiment: Name of the MLflow experiment.
+        job: Its job.
+        measure: What its trials are compared by.
+        tracking_uri: Of the MLflow server; None for the embedded one.
+        provenance: Git commit, versions and so on, at its creation.
+        of: For a final run, the id of the sweep whose winner it trains.
+        space_source: Where the job's space came from, if it is the user's own.
+    """
+
+    id: str
+    name: str
+    kind: SweepKind
+    experiment: str
+    job: Job
+    measure: Measure
+    tracking_uri: str | None
+    provenance: dict[str, str]
+    of: str | None = None
+    space_source: SpaceSource | None = None
+
+    def write(self, folder: SweepFolder) -> None:
+        """Make the folder and its header.
+
+        Raises:
+            RequestError: The folder is there already.
+            OSError: It cannot be written.
+        """
+        try:
+            folder.path.mkdir(parents=True)
+        except FileExistsError:
+            raise RequestError(f"name {self.name!r} is taken ({folder.path}); use another --name") from None
+        data = {**self.__dict__, "job": self.job.model_dump(mode="json"), "measure": self.measure.name}
+        data["space_source"] = None if self.space_source is None else asdict(self.space_source)
+        write_file(folder.header, json.dumps({"version": VERSION, **data}, indent=1))
+
+    @staticmethod
+    def read(folder: SweepFolder) -> "Header":
+        """The header of an existing sweep.
+
+        Raises:
+            RequestError: It cannot be read, or was written by another version.
+        """
+        path = folder.header
+        try:
+            data = json.loads(path.read_text(encoding="utf-8"))
+            version = data["version"]
+        except (OSError, ValueError, TypeError, KeyError) as error:
+            raise RequestError(f"{path} is no header of a sweep: {type(error).__name__}: {error}") from error
+        if type(version) is not int or version not in READ:
+            raise RequestError(f"{path} has format version {version}, this oplstm reads {READ[0]} to {READ[-1]}")
+        try:
+            stored = _Stored.model_validate(data)
+            if version == 1:
+                stored = stored.model_copy(update={"measure": stored.job.measure.name})
+            measure = MEASURES[str(stored.measure)]
+        except ValidationError as error:
+            first = error.errors(include_url=False)[0]
+            place, found = ".".join(str(part) for part in first["loc"]), str(first["input"])[:80]
+            raise RequestError(f"{path} is damaged: {place}: {first['msg']}, got {found!r}") from error
+        except KeyError as error:
+            raise RequestError(f"{path} is damaged: unknown benchmark or measure {error}") from error
+        values = {name: getattr(stored, name) for name in _Stored.model_fields if name != "measure"}
+        return Header(**values, measure=measure)
+
+
+class _Stored(BaseModel):
+    """What the file holds; version 1 has neither measure nor source of the space."""
+
+    model_config = ConfigDict(strict=True)
+
+    id: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}\z")]
+    name: Annotated[str, StringConstraints(pattern=rf"^{SWEEP_NAME.pattern}\z")]
+    kind: Annotated[SweepKind, Field(strict=False)]
+    experiment: Annotated[str, StringConstraints(min_length=1, max_length=250)]
+    job: Job
+    measure: Literal["loss", "accuracy"] | None = None
+    tracking_uri: str | None
+    provenance: dict[str, str]
+    of: str | None
+    space_source: SpaceSource | None = None

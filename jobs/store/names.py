@@ -1,0 +1,24 @@
+"""Names of what lies in a home. They become paths, so each is checked where it enters, from a file or a user."""
+
+import re
+from typing import Annotated, Final
+
+from pydantic import StringConstraints
+
+SWEEP_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,79}")
+
+TrialName = Annotated[str, StringConstraints(pattern=r"^trial-[0-9]{4,9}\z")]
+"""Such as ``trial-0003``: of a trial's folder and, behind the sweep's, of its MLflow run."""
+
+PackName = Annotated[str, StringConstraints(pattern=r"^pack-[0-9]{4,9}\z")]
+"""Such as ``pack-0001``: of the folder of a pack's checkpoints."""
+
+
+def trial_name(number: int) -> str:
+    """The name of a trial."""
+    return f"trial-{number:04d}"
+
+
+def pack_name(number: int) -> str:
+    """The name of a pack."""
+    return f"pack-{number:04d}"

@@ -1,0 +1,54 @@
+"""Pack sizes that were measured on a device, remembered in ``$OPLSTM_HOME/pack-sizes.json``."""
+
+import contextlib
+import json
+from pathlib import Path
+
+from oplstm.durable import write_file
+from oplstm.errors import RequestError, WorkError
+from tracking.journal.file_lock import FileLock
+
+VERSION = 1
+LOCK_SECONDS = 5.0
+
+
+class PackSizes:
+    """The file. One that is broken or of another version counts as empty and is written anew.
+
+    Args:
+        path: It need not exist.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def find(self, key: str, limit: int) -> int | None:
+        """The size remembered for a key; None if there is none, or larger packs were of no use then and are now."""
+        entry = self._read().get(key)
+        if entry is None or (entry["size"] >= entry["limit"] and limit > entry["limit"]):
+            return None
+        return entry["size"]
+
+    def remember(self, key: str, size: int, limit: int) -> None:
+        """Add an entry. Where that cannot be written, the next one measures again."""
+        try:
+            lock = FileLock(self._path, patience=LOCK_SECONDS)
+        except (RequestError, WorkError):
+            return
+        try:
+            sizes = self._read() | {key: {"size": size, "limit": limit}}
+            with contextlib.suppress(OSError):
+                write_file(self._path, json.dumps({"version": VERSION, "sizes": sizes}, indent=1) + "\n")
+        finally:
+            lock.release()
+
+    def _read(self) -> dict[str, dict[str, int]]:
+        try:
+            data = json.loads(self._path.read_text())
+            sizes: dict[str, dict[str, int]] = data["sizes"] if data["version"] == VERSION else {}
+            for entry in sizes.values():
+                if not all(type(entry[name]) is int and entry[name] >= 1 for name in ("size", "limit")):
+                    return {}
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+            return {}
+        return sizes

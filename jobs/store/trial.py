@@ -1,0 +1,133 @@
+"""Trials and packs of a sweep, as its events have left them."""
+
+import math
+from collections.abc import Hashable
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from jobs.store.events import Params, RunData
+from jobs.store.names import trial_name
+from jobs.store.states import TrialState
+from oplstm.episodes.measure import Measure
+
+if TYPE_CHECKING:
+    from oplstm.training.run import RunConfig
+
+
+@dataclass
+class Trial:
+    """One configuration and what became of it.
+
+    Attributes:
+        number: Optuna's trial number.
+        params: The point of the space.
+        run: The run that it means; empty where the space made none of the point.
+        measure: What trials are compared by.
+        state: Where it is.
+        pack: Where it is trained.
+        joined: The pack's update at which it came in; None for before the first.
+        points: Its meta-validation points: metrics by name, and ``update``.
+        updates: Those of its points.
+        milestone: Of the last one.
+        pruned_at: Updates whose points were answered with prune.
+        best_update: Update of the best weights.
+        note: One line for a person.
+    """
+
+    number: int
+    params: Params
+    run: RunData
+    measure: Measure
+    state: TrialState = TrialState.WAITING
+    pack: str | None = None
+    joined: int | None = None
+    points: list[dict[str, float]] = field(default_factory=list)
+    updates: set[int] = field(default_factory=set)
+    milestone: int = 0
+    pruned_at: set[int] = field(default_factory=set)
+    best_update: int = 0
+    note: str = ""
+
+    @property
+    def name(self) -> str:
+        """Name of the trial's run and folder."""
+        return trial_name(self.number)
+
+    @cached_property
+    def config(self) -> "RunConfig":
+        """The run, built."""
+        from oplstm.training.run import RunConfig  # imports torch, which a sweep's status is read without
+
+        return RunConfig.from_dict(self.run)
+
+    @cached_property
+    def signature(self) -> Hashable:
+        """What it must have in common with others to share a pack."""
+        return self.config.signature
+
+    @property
+    def best(self) -> float | None:
+        """Best validation value so far."""
+        return next((point["val/best"] for point in reversed(self.points) if "val/best" in point), None)
+
+    @property
+    def cost(self) -> float:
+        """``best`` such that less is better; inf before the first point."""
+        if self.best is None or math.isnan(self.best):
+            return math.inf
+        return self.measure.cost(self.best)
+
+    @property
+    def total(self) -> int:
+        """The budget in its own unit."""
+        budget = self.run["budget"]
+        return int(budget["tasks"] or budget["updates"])
+
+    @property
+    def fraction(self) -> float:
+        """How much of its work is done."""
+        return 1.0 if self.state.ended else self.milestone / self.total
+
+
+@dataclass
+class PackState:
+    """A pack and what was decided about it.
+
+    Attributes:
+        name: Of the pack and the folder of its checkpoints.
+        trials: All that ever trained in it, in the order in which they came.
+        capacity: Runs that it can hold, once that was measured.
+        joins: Names of the trials that came in, by the pack's update; empty where none was to.
+        device: What it trains on, as tags.
+    """
+
+    name: str
+    trials: list[Trial] = field(default_factory=list)
+    capacity: int | None = None
+    joins: dict[int, tuple[str, ...]] = field(default_factory=dict)
+    device: dict[str, str] = field(default_factory=dict)
+    _unended: dict[int, Trial] = field(default_factory=dict, repr=False)
+
+    def add(self, trial: Trial) -> None:
+        """A trial comes into it."""
+        self.trials.append(trial)
+        self._unended[trial.number] = trial
+
+    def remove(self, trial: Trial) -> None:
+        """A trial leaves it before it has begun."""
+        self.trials.remove(trial)
+        del self._unended[trial.number]
+
+    def end(self, trial: Trial) -> None:
+        """One of its trials has ended."""
+        self._unended.pop(trial.number, None)
+
+    def unended(self) -> list[Trial]:
+        """Its trials that are still to be trained."""
+        return list(self._unended.values())
+
+    @property
+    def initial(self) -> list[Trial]:
+        """The trials that are in it from the beginning."""
+        return [trial for trial in self.trials if trial.joined is None]

@@ -1,0 +1,99 @@
+"""What the coordinator and those who train for it say to each other.
+
+These stand here and not beside the workers because the coordinator, on a lower floor, makes them.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from jobs.store.states import TrialState
+from oplstm.training.run import RunConfig
+
+
+@dataclass(frozen=True)
+class NamedRun:
+    """A run of a pack.
+
+    Attributes:
+        name: Of its trial.
+        run: Its configuration.
+    """
+
+    name: str
+    run: RunConfig
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """A question to a worker: how many runs can a pack hold?
+
+    Attributes:
+        like: The heaviest of the runs that may come into it.
+        limit: There is no use for more.
+    """
+
+    like: RunConfig
+    limit: int
+
+
+@dataclass(frozen=True)
+class Assignment:
+    """A pack to train.
+
+    Attributes:
+        pack: Its name.
+        trials: Names of its trials so far.
+        measure: What to find out first, and to answer with ``sized``; None where its capacity is known.
+    """
+
+    pack: str
+    trials: tuple[str, ...]
+    measure: Measurement | None = None
+
+
+@dataclass(frozen=True)
+class StartedPack:
+    """A pack whose training begins.
+
+    Attributes:
+        runs: All that were ever in it.
+        initial: Names of those with which it begins.
+        capacity: Runs that it can hold.
+    """
+
+    runs: tuple[NamedRun, ...]
+    initial: tuple[str, ...]
+    capacity: int | None
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a sweep is.
+
+    Attributes:
+        fraction: The work that is done, in trials.
+        limit: Trials at most; None for every cell of a grid.
+        asked: Trials so far.
+        exhausted: Whether there will be no more.
+        counts: Trials by state.
+        best: The best validation value so far.
+        leader: Name of the trial that has it.
+        waiting_records: Records that MLflow does not have yet.
+        tracking_error: What keeps them waiting.
+        failure: Why the work cannot go on.
+    """
+
+    fraction: float
+    limit: int | None
+    asked: int
+    exhausted: bool
+    counts: Mapping[TrialState, int]
+    best: float | None
+    leader: str | None
+    waiting_records: int
+    tracking_error: str | None
+    failure: str | None
+
+
+OnProgress = Callable[[Progress], None]
+"""Called about twice a second."""

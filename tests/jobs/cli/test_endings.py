@@ -1,0 +1,172 @@
+"""How the verbs that run work end: they always report, and exit with 0 only where the work is complete."""
+
+import contextlib
+import json
+import math
+import shutil
+import signal
+
+import pytest
+
+from jobs.operations.running import Outcome
+from jobs.store.events import Finished, encode
+from jobs.store.scores import FinalResult, Score
+from jobs.store.states import SweepKind
+from tests.jobs.cli.verbs import run
+from tests.jobs.formula_training import job, new_sweep, opened, train, train_everything
+from tracking.journal.journal import Journal
+
+pytestmark = pytest.mark.usefixtures("no_waiting_for_the_disk")
+
+VERBS = {
+    "train": ["train", "sine-lstm", "--name", "s"],
+    "sweep": ["sweep", "demo", "--name", "s"],
+    "resume": ["resume", "s"],
+}
+
+
+def stopped(coordinator):
+    train(coordinator, coordinator.next_pack())
+    coordinator.folder.stop_request.touch()
+    assert coordinator.next_pack() is None
+
+
+def one_lost(coordinator):
+    train(coordinator, coordinator.next_pack())
+    coordinator.pack_failed(coordinator.next_pack().pack, "its process died")
+    train_everything(coordinator)
+
+
+def all_lost(coordinator):
+    while (assignment := coordinator.next_pack()) is not None:
+        coordinator.pack_failed(assignment.pack, "its process died")
+
+
+def one_complete(coordinator):
+    train(coordinator, coordinator.next_pack())
+    diverge(coordinator)
+
+
+def diverge(coordinator):
+    while (assignment := coordinator.next_pack()) is not None:
+        train(coordinator, assignment, lambda run, milestone: math.nan if milestone else 1.0)
+
+
+ENDINGS = {  # what happens, the exit code, the state, and what a person is told to do next
+    "complete": (train_everything, 0, "complete", "promote the best with: oplstm promote s"),
+    "one complete, others diverged": (one_complete, 0, "complete", "promote the best with: oplstm promote s"),
+    "all diverged": (diverge, 1, "complete", "no run completed"),
+    "stopped": (stopped, 1, "stopped", "go on with: oplstm resume s"),
+    "one lost": (one_lost, 1, "incomplete", "trial-0001 was lost: its process died"),
+    "all lost": (all_lost, 1, "incomplete", "trial-0002 was lost: its process died"),
+}
+
+
+@pytest.fixture
+def work_becomes(home, monkeypatch):
+    """Makes the sweep `s` by what happens in it, and has the verbs run that instead of their work."""
+
+    def prepare(happens, **outcome):
+        coordinator = opened(new_sweep(home / "sweeps" / "s", job("rates", trials=3)))
+        happens(coordinator)
+        made = Outcome(coordinator.folder, coordinator.progress(), **{"waiting": 0, **outcome})
+        coordinator.close(flush_seconds=0)
+
+        def work(*_, progress, **__):
+            progress(made.progress)
+            print("Ray says something")
+            return made
+
+        for place in ("start.start_here", "start.start_on_ray", "control.resume"):
+            monkeypatch.setattr(f"jobs.operations.{place}", work)
+
+    return prepare
+
+
+@pytest.mark.parametrize("ending", ENDINGS)
+@pytest.mark.parametrize("verb", VERBS)
+def test_the_exit_code_says_whether_the_work_is_complete(verb, ending, work_becomes):
+    happens, code, state, advice = ENDINGS[ending]
+    work_becomes(happens)
+    data = run(*VERBS[verb], "--json")
+    report = json.loads(data.stdout)
+    assert (data.exit_code, report["name"], report["state"]) == (code, "s", state)
+    assert (report["records_waiting"], len(report["trials"])) == (0, sum(report["counts"].values()))
+    words = run(*VERBS[verb])
+    assert words.exit_code == code
+    assert words.stdout.startswith(f"s {state}: ")
+    assert advice in words.stdout
+    assert "Ray says something" in words.stderr
+
+
+def test_records_that_wait_are_said_and_do_no_harm_to_a_sweep_that_is_complete(work_becomes):
+    work_becomes(train_everything, waiting=7)
+    for more in ([], ["--json"]):
+        result = run("sweep", "demo", "--name", "s", *more)
+        assert result.exit_code == 0
+        assert "7 records wait for MLflow: oplstm doctor s ships them" in result.stderr
+    assert json.loads(result.stdout)["records_waiting"] == 7
+
+
+RESULT = FinalResult("loss", Score(0.04, 0.002, 0.02, (0.03, 0.05)), {})
+
+
+@pytest.fixture
+def final_run(home, trained_once, monkeypatch):
+    """The sweep `small` at home; its final run ends with a result, or without one, or is stopped with a signal."""
+    shutil.copytree(trained_once.path, home / "sweeps" / "small")
+    (home / "sweeps" / "small-final").mkdir()  # an earlier one
+
+    def prepare(result, *, ends=True):
+        def start_final(at, folder, choice, *, name, seeds, uri, progress):
+            assert (folder.name, seeds, uri) == ("small", 2, None)
+            of = new_sweep(at.sweeps / name, job(), kind=SweepKind.FINAL)
+            if ends:
+                with Journal(of.journal) as journal:
+                    journal.append([encode(Finished())])
+            else:
+                signal.raise_signal(signal.SIGTERM)
+                assert of.stop_request.exists()
+            return Outcome(of, None, waiting=0, result=result)
+
+        monkeypatch.setattr("jobs.operations.promote.start_final", start_final)
+        monkeypatch.setattr("jobs.promotion.registration.register", lambda folder, choice, uri: f"at-{uri}:1")
+        monkeypatch.setattr(
+            "jobs.operations.tracking_server.tracking_server", lambda *_, **__: contextlib.nullcontext("uri")
+        )
+
+    return prepare
+
+
+def test_a_promotion_ends_with_its_final_result(final_run):
+    final_run(RESULT)
+    done = run("promote", "small", "--seeds", 2, "--json")
+    report = json.loads(done.stdout)
+    assert (done.exit_code, report["registered"], report["final"]) == (0, "at-uri:1", "small-final-2")
+    assert report["result"] == RESULT.to_json()
+    assert report["picked"] in {leader["trial"] for leader in report["leaders"]}
+    words = run("promote", "small", "--seeds", 2)
+    assert words.exit_code == 0
+    registered, ended, *result = words.stdout.partition("registered")[2].splitlines()
+    assert (registered, ended) == (" at-uri:1 in the MLflow Model Registry", "small-final-3 complete: ")
+    assert result[0] == "small-final-3: test MSE 0.0400"
+
+
+def test_a_promotion_whose_final_run_has_ended_without_a_result_fails_and_does_not_say_resume(final_run):
+    final_run(None)
+    done = run("promote", "small", "--seeds", 2)
+    assert done.exit_code == 1
+    why = "a seed did not complete, so there is no result; oplstm status small-final-2 says why"
+    assert done.stdout.endswith(f"small-final-2 complete: \n{why}\n")
+
+
+@pytest.mark.parametrize("more", [[], ["--json"]])
+def test_a_promotion_whose_final_run_stops_says_so_and_fails(more, final_run):
+    final_run(None, ends=False)
+    done = run("promote", "small", "--seeds", 2, *more)
+    assert done.exit_code == 1
+    if more:
+        report = json.loads(done.stdout)
+        assert (report["final"], report["state"], report["result"]) == ("small-final-2", "stopped", None)
+    else:
+        assert done.stdout.endswith("small-final-2 stopped: \ngo on with: oplstm resume small-final-2\n")

@@ -1,0 +1,20 @@
+"""Ctrl-C and SIGTERM while work runs."""
+
+import signal
+
+import pytest
+
+from jobs.cli.interrupt import stop_on_interrupt
+from jobs.store.home import Home
+from tests.jobs.formula_training import job, new_sweep
+
+
+def test_the_first_interrupt_asks_the_sweep_to_stop_and_the_second_ends_the_process(home):
+    stop_on_interrupt(Home(), "s")
+    with pytest.raises(KeyboardInterrupt):  # nothing is there to stop
+        signal.raise_signal(signal.SIGINT)
+    folder = new_sweep(home / "sweeps" / "s", job())
+    signal.raise_signal(signal.SIGTERM)
+    assert folder.stop_request.exists()
+    with pytest.raises(KeyboardInterrupt):
+        signal.raise_signal(signal.SIGINT)

@@ -1,0 +1,46 @@
+"""The jobs that ship, by their benchmark, and what trains the first trials of one, shortened."""
+
+import torch
+import yaml
+
+from jobs.jobfile.reading import load_job
+from jobs.jobfile.shipped import shipped_jobs
+from oplstm.training.loop import Trainer
+from oplstm.training.pack import Pack
+from tests.jobs.jobfile.job_texts import ask_some
+
+ON_SINE = [name for name, text in shipped_jobs().items() if yaml.safe_load(text)["benchmark"]["name"] == "sine"]
+ON_IMAGES = sorted(set(shipped_jobs()) - set(ON_SINE))
+SHORT = ("updates=3", "validate_every=2", "validation_tasks=4", "test_tasks=4")
+
+
+class Ends:
+    """Listens to a pack and keeps what it hears."""
+
+    def __init__(self):
+        self.points, self.ends = [], []
+
+    def on_points(self, points):
+        self.points += points
+        return []
+
+    def on_ends(self, ends):
+        self.ends += ends
+
+    def on_progress(self, update, runs):
+        pass
+
+    def should_stop(self):
+        return False
+
+
+def trains_its_first(name, configurations, tmp_path, device, settings=()):
+    job = load_job(name, [*SHORT, *settings])
+    for number, proposal in enumerate(ask_some(job, configurations)):
+        heard, folder = Ends(), tmp_path / str(number)
+        pack = Pack([proposal.run], ["run"], device)
+        Trainer(pack, heard, folder / "pack", folder / "trials").train()
+        assert [point.update for point in heard.points] == [0, 2]
+        [end] = heard.ends
+        assert (end.state, end.update) == ("complete", 3)
+        assert torch.tensor(list(end.metrics.values())).isfinite().all()

@@ -1,0 +1,243 @@
+"""What a sweep's journal may hold: each event as version 1 wrote it, and an error that names the line for all else."""
+
+import json
+from pathlib import Path
+from typing import get_args
+
+import pytest
+
+from jobs.store.events import (
+    Asked,
+    Ended,
+    Event,
+    Exhausted,
+    Finished,
+    Joined,
+    LeaderScores,
+    Packed,
+    Promoted,
+    Refused,
+    Resumed,
+    Sized,
+    Started,
+    Validated,
+    decode,
+    encode,
+    read_events,
+)
+from jobs.store.header import Header
+from jobs.store.home import SweepFolder
+from jobs.store.intervals import StatedInterval
+from jobs.store.state import SweepState
+from jobs.store.states import TrialState
+from oplstm.episodes.measure import LOSS
+from oplstm.errors import WorkError
+from tracking.journal.journal import Journal
+
+pytestmark = pytest.mark.unit
+
+VERSION_1 = SweepFolder(Path(__file__).parent / "version_1")
+"""A whole sweep as the oplstm before these events wrote it, which was stopped once and promoted.
+
+Its losses are those of formula_training.py, so that it can be told anew from anywhere.
+"""
+
+SCORE = StatedInterval(0.25, None)
+LEADER = LeaderScores(trial="trial-0003", validation=SCORE, behind=SCORE, tied=True, score_a=SCORE)
+EVENTS = [
+    (
+        Asked(trial=3, params={"hidden": 2}, draws=1, run={"lr": 0.1}),
+        '{"event": "asked", "trial": 3, "params": {"hidden": 2}, "draws": 1, "run": {"lr": 0.1}}',
+    ),
+    (
+        Refused(trial=4, params={"hidden": 0}, draws=2, state=TrialState.PRUNED, reason="infeasible"),
+        '{"event": "refused", "trial": 4, "params": {"hidden": 0}, "draws": 2, "state": "pruned", '
+        '"reason": "infeasible"}',
+    ),
+    (Exhausted(), '{"event": "exhausted"}'),
+    (
+        Packed(pack="pack-0001", trials=("trial-0003", "trial-0004")),
+        '{"event": "packed", "pack": "pack-0001", "trials": ["trial-0003", "trial-0004"]}',
+    ),
+    (
+        Sized(pack="pack-0001", capacity=4, trials=()),
+        '{"event": "sized", "pack": "pack-0001", "capacity": 4, "trials": []}',
+    ),
+    (
+        Joined(pack="pack-0001", update=10, trials=("trial-0005",)),
+        '{"event": "joined", "pack": "pack-0001", "update": 10, "trials": ["trial-0005"]}',
+    ),
+    (
+        Started(pack="pack-0001", device={"oplstm.device": "cpu: x"}),
+        '{"event": "started", "pack": "pack-0001", "device": {"oplstm.device": "cpu: x"}}',
+    ),
+    (
+        Validated(trial="trial-0003", update=5, milestone=10, metrics={"val/loss": 0.5}, prune=True),
+        '{"event": "point", "trial": "trial-0003", "update": 5, "milestone": 10, "metrics": {"val/loss": 0.5}, '
+        '"prune": true}',
+    ),
+    (
+        Ended(
+            trial="trial-0003", state=TrialState.DIVERGED, update=20, best_update=1, metrics={"val/best": 1.5}, note="!"
+        ),
+        '{"event": "ended", "trial": "trial-0003", "state": "diverged", "update": 20, "best_update": 1, '
+        '"metrics": {"val/best": 1.5}, "note": "!"}',
+    ),
+    (
+        Resumed(provenance={"version.torch": "2.13.0"}),
+        '{"event": "resumed", "provenance": {"version.torch": "2.13.0"}}',
+    ),
+    (Finished(), '{"event": "finished"}'),
+    (
+        Promoted(picked="trial-0003", score_b=SCORE, leaders=(LEADER,)),
+        '{"event": "promoted", "picked": "trial-0003", "score_b": {"mean": 0.25, "half_width": null}, "leaders": '
+        '[{"trial": "trial-0003", "validation": {"mean": 0.25, "half_width": null}, '
+        '"behind": {"mean": 0.25, "half_width": null}, "tied": true, "score_a": {"mean": 0.25, "half_width": null}}]}',
+    ),
+]
+RECORDS = {type(event): json.loads(text) for event, text in EVENTS}
+
+
+def test_every_event_is_here():
+    assert set(RECORDS) == set(get_args(Event))
+
+
+@pytest.mark.parametrize(("event", "text"), EVENTS)
+def test_an_event_has_its_json_and_comes_back(event, text):
+    record = {"kind": "sweep"} | json.loads(text)
+    assert json.loads(json.dumps(encode(event), allow_nan=False)) == record
+    assert decode(record | {"time": 1795801813.5}) == event
+
+
+def test_a_point_of_version_1_is_one_record_with_that_of_mlflow():
+    record = {"kind": "track", "op": "points", "key": "id/trial-0003", "step": 5, "timestamp": 0.5, "time": 0.5}
+    event, text = next((event, text) for event, text in EVENTS if isinstance(event, Validated))
+    assert decode(record | json.loads(text)) == event
+
+
+def test_a_whole_journal_of_version_1_is_read():
+    state = SweepState.of(VERSION_1, Header.read(VERSION_1))
+    assert state.finished
+    assert state.exhausted
+    assert state.counts() == {"complete": 3, "pruned": 2, "diverged": 1}
+    assert state.leader().name == state.promoted == "trial-0002"
+    assert state.leader().best == 0.8421395691654711
+    assert [(pack.capacity, len(pack.trials)) for pack in state.packs.values()] == [(2, 3), (2, 2), (2, 1)]
+    assert state.packs["pack-0000"].joins == {10: ("trial-0002",)}
+    assert [sorted(trial.pruned_at) for trial in state.trials.values()] == [[], [], [], [5], [5], []]
+    assert state.trials[2].points[-1] == {"update": 20, "val/loss": 1.4963471737351257, "val/best": 0.8421395691654711}
+
+
+def replay(path, take):
+    for read in read_events(path):
+        take(read.event)
+
+
+def in_journal(path, *groups):
+    """A journal with these groups of records, one a line, from line 2."""
+    with Journal(path / "journal.jsonl") as journal:
+        for group in groups:
+            journal.append(group)
+    return journal.path
+
+
+def test_what_mlflow_alone_is_told_is_passed_over(tmp_path):
+    told = []
+    replay(tmp_path / "none.jsonl", told.append)
+    tracked = {"kind": "track", "op": "tags", "key": "id", "tags": {}}
+    replay(in_journal(tmp_path, [tracked], [tracked, encode(Exhausted()), tracked]), told.append)
+    assert told == [Exhausted()]
+
+
+def with_changed(event, **changes):
+    return RECORDS[event] | changes
+
+
+def without(event, key):
+    return {name: value for name, value in RECORDS[event].items() if name != key}
+
+
+DAMAGED = [
+    ({"event": "exploded"}, "unknown event 'exploded'"),
+    ({"event": None}, "unknown event None"),
+    ({"event": ["asked"]}, "unknown event ['asked']"),
+    *((without(event, key), f"{record['event']}.{key}: Field required")
+      for event, record in RECORDS.items() for key in record if key not in ("event", "draws", "note")),
+    (with_changed(Asked, trial="3"), "asked.trial: Input should be a valid integer, got '3'"),
+    (with_changed(Asked, trial=True), "asked.trial: "),
+    (with_changed(Asked, trial=-1), "asked.trial: "),
+    (with_changed(Asked, run=[]), "asked.run: "),
+    (with_changed(Asked, params=None), "asked.params: "),
+    (with_changed(Packed, trials="trial-0003"), "packed.trials: "),
+    (with_changed(Sized, capacity=0), "sized.capacity: "),
+    (with_changed(Joined, update=1.5), "joined.update: "),
+    (with_changed(Started, device={"oplstm.threads": 1}), "started.device.oplstm.threads: "),
+    (with_changed(Validated, trial=3), "point.trial: "),
+    (with_changed(Validated, prune=0), "point.prune: "),
+    (with_changed(Validated, metrics={"val/loss": "0.5"}), "point.metrics.val/loss: "),
+    (with_changed(Validated, metrics=[0.5]), "point.metrics: "),
+    (with_changed(Ended, state="exploded"), "ended.state: "),
+    (with_changed(Ended, note=None), "ended.note: "),
+    (with_changed(Promoted, score_b=0.5), "promoted.score_b: "),
+    (with_changed(Promoted, leaders={}), "promoted.leaders: "),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("record", "problem"), DAMAGED)
+def test_what_is_no_event_is_an_error_that_names_the_line(record, problem, tmp_path):
+    path = in_journal(tmp_path, [encode(Exhausted())], [encode(Exhausted()), record], [encode(Finished())])
+    told = []
+    with pytest.raises(WorkError) as caught:
+        replay(path, told.append)
+    assert str(caught.value).startswith(f"{path}, line 3: {problem}")
+    assert str(caught.value).endswith("restore it from a copy, or use the version that wrote it")
+    assert told == [Exhausted()] * 2
+
+
+NAMES = ["../../victim", "/etc", "", ".", "{}-0001/..", "{}-0001/", "{}-0001\n", " {}-0001", "{}-1", "{}-1000000000",
+         "{}-\u0660\u0660\u0660\u0661"]  # fmt: skip
+
+
+def naming(pack, trial):
+    """One record for each place in which a name may stand."""
+    yield from (with_changed(event, pack=pack) for event in (Packed, Sized, Joined, Started))
+    yield from (with_changed(event, trials=["trial-0004", trial]) for event in (Packed, Sized, Joined))
+    yield from (with_changed(event, trial=trial) for event in (Validated, Ended))
+    yield with_changed(Promoted, picked=trial)
+    yield with_changed(Promoted, leaders=[RECORDS[Promoted]["leaders"][0] | {"trial": trial}])
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_no_name_leads_out_of_the_sweeps_folder(name, tmp_path):
+    for number, record in enumerate(naming(name.format("pack"), name.format("trial"))):
+        path = in_journal(tmp_path / str(number), [record])
+        with pytest.raises(WorkError) as caught:
+            replay(path, lambda event: pytest.fail(f"{event} was taken"))
+        assert str(caught.value).startswith(f"{path}, line 2: {record['event']}.")
+
+
+def test_good_names_are_taken_wherever_one_may_stand(tmp_path):
+    for digits in ("0001", "123456789"):
+        told = []
+        records = list(naming(f"pack-{digits}", f"trial-{digits}"))
+        replay(in_journal(tmp_path / digits, records), told.append)
+        assert len(told) == len(records)
+
+
+UNASKED = [
+    ("trial-0001", Packed(pack="pack-0000", trials=("trial-0001",))),
+    ("pack-0000", Sized(pack="pack-0000", capacity=2, trials=())),
+    ("pack-0000", Joined(pack="pack-0000", update=1, trials=())),
+    ("pack-0000", Started(pack="pack-0000", device={})),
+    ("trial-0001", Validated(trial="trial-0001", update=0, milestone=0, metrics={}, prune=False)),
+    ("trial-0001", Ended(trial="trial-0001", state=TrialState.PRUNED, update=0, best_update=0, metrics={})),
+    ("trial-0001", Promoted(picked="trial-0001", score_b=SCORE, leaders=())),
+]
+
+
+@pytest.mark.parametrize(("name", "event"), UNASKED)
+def test_what_was_never_made_cannot_be_named(name, event, tmp_path):
+    path = in_journal(tmp_path, [encode(Asked(trial=0, params={}, run={}))], [encode(event)])
+    with pytest.raises(WorkError) as caught:
+        list(SweepState(LOSS).replay(path))
+    assert str(caught.value).startswith(f"{path}, line 3: it names '{name}', which no line before it made")

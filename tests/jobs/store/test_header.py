@@ -1,0 +1,114 @@
+"""What a sweep is: written once, read in both versions, and one clear error for everything else."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from jobs.store.header import Header
+from jobs.store.home import SweepFolder
+from jobs.store.states import SweepKind
+from oplstm.episodes.measure import ACCURACY, LOSS
+from oplstm.errors import RequestError
+from tests.jobs.formula_training import job, new_sweep, opened
+
+pytestmark = pytest.mark.unit
+
+VERSION_1 = SweepFolder(Path(__file__).parent / "version_1")
+"""As test_events.py reads it."""
+
+AWAY = "away"
+
+
+def test_a_header_comes_back_as_it_was_and_appears_whole(tmp_path):
+    of = job("rates", benchmark={"name": "omniglot"}, description="α", final={"gpus": 0.5})
+    header = Header(
+        id="1f", name="s", kind=SweepKind.FINAL, experiment="e", job=of, measure=of.measure, tracking_uri="http://h:1",
+        provenance={"version.oplstm": "0"}, of="2f",
+    )  # fmt: skip
+    folder = SweepFolder(tmp_path / "deep" / "s")
+    header.write(folder)
+    assert Header.read(folder) == header
+    assert header.measure is ACCURACY
+    assert [path.name for path in folder.path.iterdir()] == ["sweep.json"]
+
+
+def test_a_folder_that_is_there_is_not_written_to(tmp_path):
+    header = Header.read(new_sweep(tmp_path / "mine", job()))
+    for taken in ("mine", "empty"):
+        (tmp_path / taken).mkdir(exist_ok=True)
+        before = [(path, path.read_bytes()) for path in (tmp_path / taken).iterdir()]
+        with pytest.raises(RequestError, match=r"name 'mine' is taken \(.*\); use another --name"):
+            header.write(SweepFolder(tmp_path / taken))
+        assert [(path, path.read_bytes()) for path in (tmp_path / taken).iterdir()] == before
+
+
+def test_a_header_of_version_1_has_the_measure_of_its_benchmark(tmp_path):
+    data = json.loads(VERSION_1.header.read_text())
+    assert (data["version"], "measure" in data) == (1, False)
+    of = job("six_cells", trials=None, sampler={"name": "grid"}, resources={"pack": "auto"},
+             pruner={"name": "MedianPruner", "options": {"n_startup_trials": 1}, "patience": None})  # fmt: skip
+    assert Header.read(VERSION_1) == Header(
+        id="id-of-old", name="old", kind=SweepKind.SWEEP, experiment="tests", job=of, measure=LOSS, tracking_uri=None,
+        provenance={"version.oplstm": "0"},
+    )  # fmt: skip
+    folder = SweepFolder(tmp_path)
+    data["job"]["benchmark"] = {"name": "omniglot"}
+    folder.header.write_text(json.dumps(data))
+    assert Header.read(folder).measure is ACCURACY
+
+
+def test_the_measure_of_version_2_is_read_without_the_benchmark(tmp_path):
+    folder = new_sweep(tmp_path / "s", job())
+    changed(folder, measure="accuracy")
+    assert Header.read(folder).measure is ACCURACY
+
+
+def changed(folder, **keys):
+    data = json.loads(folder.header.read_text()) | keys
+    folder.header.write_text(json.dumps({key: value for key, value in data.items() if value != AWAY}))
+
+
+def test_a_header_of_a_later_version_is_refused(tmp_path):
+    folder = new_sweep(tmp_path / "s", job())
+    changed(folder, version=3)
+    for look in (Header.read, opened):
+        with pytest.raises(RequestError) as caught:
+            look(folder)
+        assert str(caught.value) == f"{folder.header} has format version 3, this oplstm reads 1 to 2"
+
+
+DAMAGED = [
+    *({key: AWAY} for key in ("id", "name", "kind", "experiment", "job", "measure", "provenance", "of")),
+    *({"version": 1, key: AWAY} for key in ("id", "job", "of")),
+    {"kind": "explosion"},
+    {"measure": "explosion"},
+    {"job": None},
+    {"job": []},
+    {"job": {"learner": "lstm"}},
+    {"job": job().model_dump(mode="json") | {"trials": 0}},
+    {"version": 1, "job": job().model_dump(mode="json") | {"benchmark": {"name": "explosion"}}},
+]
+
+
+@pytest.mark.parametrize("keys", DAMAGED)
+def test_a_damaged_header_is_one_clear_error(keys, tmp_path):
+    folder = new_sweep(tmp_path / "s", job())
+    changed(folder, **keys)
+    with pytest.raises(RequestError) as caught:
+        Header.read(folder)
+    [problem] = caught.value.problems
+    assert problem.startswith(f"{folder.header} is damaged: ")
+    assert len(problem.splitlines()) == 1
+
+
+@pytest.mark.parametrize("text", [None, "", "{", "[]", "3", "null", '{"id": "1f"}', "\udcff"])
+def test_what_is_no_header_is_one_clear_error(text, tmp_path):
+    folder = SweepFolder(tmp_path)
+    if text is not None:
+        folder.header.write_bytes(text.encode(errors="surrogateescape"))
+    with pytest.raises(RequestError) as caught:
+        Header.read(folder)
+    [problem] = caught.value.problems
+    assert problem.startswith(f"{folder.header} is no header of a sweep: ")
+    assert len(problem.splitlines()) == 1

@@ -1,0 +1,74 @@
+"""The cursor: what it holds comes back, and what it cannot have held is not believed."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tracking.outbox.cursor import Cursor
+from tracking.outbox.records import Artifact, LearningCurve
+
+pytestmark = pytest.mark.unit
+
+OLD: dict[str, Any] = {
+    "version": 1,
+    "offset": 1234,
+    "records": 56,
+    "runs": {"s1/trial-0000": "0123456789abcdef0123456789abcdef"},
+    "doubtful": {"s1/trial-0001": 1764000000.5},
+    "deferred": [
+        {"kind": "track", "op": "artifact", "key": "s1/trial-0000", "path": "trials/trial-0000", "folder": "model",
+         "time": 1764000001.5},
+        {"kind": "track", "op": "learning_curve", "key": "s1/trial-0000", "points": [{"update": 1.0, "a": "nan"}],
+         "metric": "val/loss", "title": "t"},
+    ],
+}  # fmt: skip
+"""As version 0.1.0 wrote it."""
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "journal.jsonl.shipped"
+
+
+def test_it_comes_back(path: Path) -> None:
+    cursor = Cursor(7, 3, {"a": "f" * 32}, {"b": 1.5}, [Artifact("a", path="x", folder="")], ["a"])
+    cursor.save(path)
+    assert Cursor.load(path) == cursor
+    assert json.loads(path.read_text())["version"] == 2
+
+
+def test_version_1_is_read(path: Path) -> None:
+    path.write_text(json.dumps(OLD))
+    cursor = Cursor.load(path)
+    assert (cursor.offset, cursor.records, cursor.runs, cursor.deleted) == (1234, 56, OLD["runs"], [])
+    assert cursor.doubtful == OLD["doubtful"]
+    artifact, curve = cursor.deferred
+    assert artifact == Artifact("s1/trial-0000", path="trials/trial-0000", folder="model")
+    assert isinstance(curve, LearningCurve) and str(curve.points[0]["a"]) == "nan"
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"version": 3},
+        {"offset": -1},
+        {"offset": "7"},
+        {"records": None},
+        {"runs": {"it's": "f" * 32}},
+        {"runs": {"a": "f' OR 1"}},
+        {"runs": {"a": 7}},
+        {"runs": []},
+        {"doubtful": {"a' OR 'b": 1.0}},
+        {"doubtful": {"a": "soon"}},
+        {"deferred": [{"kind": "track", "op": "artifact", "key": "a", "path": "/etc/hostname", "folder": ""}]},
+        {"deferred": [{"kind": "track", "op": "artifact", "key": "a", "path": "../x", "folder": ""}]},
+        {"deferred": [{"kind": "track", "op": "reopen_run", "key": "a"}]},
+        {"deferred": [7]},
+        {"deleted": ["it's"]},
+    ],
+)
+def test_what_cannot_be_ours_means_to_ship_anew(path: Path, change: dict[str, Any]) -> None:
+    path.write_text(json.dumps(OLD | change))
+    assert Cursor.load(path) == Cursor()

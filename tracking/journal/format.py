@@ -1,0 +1,63 @@
+"""The form of a journal file: a header, then one group of records a line.
+
+Version 1 held a validation point and its MLflow record as one record, with the "kind" of the second and the "event"
+of the first; since version 2 they are two records of one group. A file that was begun by version 1 and went on under
+version 2 has lines of both.
+"""
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Final, TypeAlias
+
+from oplstm.errors import RequestError
+
+Json: TypeAlias = "bool | int | float | str | Sequence[Json] | Mapping[str, Json] | None"
+JsonObject: TypeAlias = Mapping[str, Json]
+
+VERSION: Final = 2
+_READ: Final = (1, 2)
+_FORMAT: Final = "oplstm-journal"
+
+
+def header(version: int = VERSION) -> bytes:
+    """The first line of a journal."""
+    return json.dumps({"format": _FORMAT, "version": version}).encode("ascii") + b"\n"
+
+
+def begins_header(text: bytes) -> bool:
+    """Whether this is what a crash can have left of the first line."""
+    return any(header(version).startswith(text) for version in _READ)
+
+
+def checked_version(line: bytes, path: Path) -> int:
+    """The version that the first line names.
+
+    Raises:
+        RequestError: It is not the header of a journal, or of a version that cannot be read.
+    """
+    try:
+        found = json.loads(line)
+        known = found["format"] == _FORMAT
+    except (ValueError, KeyError, TypeError):
+        known = False
+    if not known:
+        raise not_a_journal(path)
+    version = found.get("version")
+    if version not in _READ:
+        raise RequestError(
+            f"{path} is a journal of version {version}, this oplstm reads versions {_READ[0]} to {_READ[-1]}: "
+            "use the oplstm that wrote it"
+        )
+    return int(version)
+
+
+def upgraded(line: bytes) -> bytes:
+    """The header of version 1 as one of today's, in as many bytes."""
+    return re.sub(rb'("version"\s*:\s*)1\b', rb"\g<1>%d" % VERSION, line)
+
+
+def not_a_journal(path: Path) -> RequestError:
+    """What to raise for a file that is something else."""
+    return RequestError(f"{path} is not a journal: its first line is not the header of one")
