@@ -1,4 +1,4 @@
-"""Validation, selection, test and the ends of runs (DESIGN section 6)."""
+"""Validation, selection, test and the ends of runs."""
 
 import dataclasses
 import math
