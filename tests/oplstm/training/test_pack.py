@@ -11,7 +11,6 @@ from oplstm.training.device import Device
 from oplstm.training.pack import Pack
 from tests.oplstm.training.runs import LEARNERS, next_tasks, run
 
-pytestmark = pytest.mark.unit
 DOUBLE = Device(dtype=torch.float64)
 RATES = (1e-4, 3e-4, 1e-3, 2e-3, 3e-3, 5e-3, 7e-3, 1e-2)
 
