@@ -107,4 +107,4 @@ class _Stored(BaseModel):
     tracking_uri: str | None
     provenance: dict[str, str]
     of: str | None
-    space_source: Annotated[SpaceSource | None, Field(strict=False)] = None
+    space_source: SpaceSource | None = None
