@@ -6,12 +6,12 @@ import sys
 import click
 
 from jobs.cli.interrupt import stop_on_interrupt
-from jobs.cli.output import as_json, quiet_libraries, report, tracking_uri
+from jobs.cli.output import as_json, quiet_libraries, report, say, tracking_uri
 
 
 @click.command()
 @click.argument("name")
-@click.option("--seeds", type=click.IntRange(min=1), help="Of the final run; by default the job's.")
+@click.option("--seeds", type=click.IntRange(1, 1000), help="Of the final run; by default the job's.")
 @click.option("--dry-run", is_flag=True, help="Only say what would be picked.")
 @tracking_uri
 @as_json
@@ -51,6 +51,6 @@ def promote(name: str, seeds: int | None, dry_run: bool, tracking_uri: str | Non
     result = outcome.result
     data |= {"final": final, "result": None if result is None else result.to_json()}
     lines = [f"{final} stopped; go on with: oplstm resume {final}"] if result is None else result_lines(final, result)
-    report(data, lambda: click.echo("\n".join(lines)), as_json=json_)
+    report(data, lambda: say(*lines), as_json=json_)
     if result is None:
         sys.exit(1)
