@@ -6,7 +6,7 @@ import tempfile
 from pathlib import Path
 
 from jobs.store.names import SWEEP_NAME
-from oplstm.errors import RequestError
+from oplstm.errors import RequestError, message
 
 MINIMUM_FREE_BYTES = 64 << 20
 PACK_SIZES = "pack-sizes.json"
@@ -128,7 +128,7 @@ class Home:
                 file.write(b"\0" * 4096)
         except OSError as error:
             raise RequestError(
-                f"cannot write to {self.path}: {error.strerror}; set OPLSTM_HOME to a folder that you can write"
+                f"cannot write to {self.path}: {error.strerror or message(error)}; set OPLSTM_HOME to a folder that you can write"
             ) from error
         free, needed = shutil.disk_usage(there).free, max(needed_bytes, MINIMUM_FREE_BYTES)
         if free < needed:

@@ -8,7 +8,8 @@ import pytest
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.trial import FixedTrial
 
-from search_spaces.spaces import SPACES, enumerate_grid
+from search_spaces.enumeration import enumerate_grid
+from search_spaces.spaces import SPACES
 
 pytestmark = pytest.mark.unit
 
