@@ -6,13 +6,13 @@ import sys
 import click
 
 from jobs.cli.interrupt import stop_on_interrupt
-from jobs.cli.output import as_json, quiet_libraries, report, tracking_uri
+from jobs.cli.output import as_json, quiet_libraries, report, say, tracking_uri
 from jobs.cli.running import is_done
 
 
 @click.command()
 @click.argument("name")
-@click.option("--seeds", type=click.IntRange(min=1), help="Of the final run; by default the job's.")
+@click.option("--seeds", type=click.IntRange(1, 1000), help="Of the final run; by default the job's.")
 @click.option("--dry-run", is_flag=True, help="Only say what would be picked.")
 @tracking_uri
 @as_json
@@ -52,6 +52,6 @@ def promote(name: str, seeds: int | None, dry_run: bool, tracking_uri: str | Non
             outcome = start_final(home, folder, choice, name=final, seeds=seeds, uri=server, progress=show)
     status, result = sweep_status(outcome.folder), outcome.result
     data |= {"final": final, "state": status.state, "result": None if result is None else result.to_json()}
-    report(data, lambda: click.echo("\n".join(ending_lines(status, result))), as_json=json_)
+    report(data, lambda: say(*ending_lines(status, result)), as_json=json_)
     if not is_done(status, outcome):
         sys.exit(1)

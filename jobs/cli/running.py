@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from jobs.cli.interrupt import stop_on_interrupt
-from jobs.cli.output import as_json, quiet_libraries, ray_address, report, settings, tracking_uri
+from jobs.cli.output import as_json, quiet_libraries, ray_address, report, say, settings, tracking_uri
 from oplstm.errors import RequestError
 
 if TYPE_CHECKING:
@@ -124,7 +124,7 @@ def run(home: "Home", name: str, work: "Callable[[OnProgress], Outcome]", *, as_
     data = {**status.to_json(trials=True), "records_waiting": outcome.waiting}
     if outcome.result is not None:
         data["result"] = outcome.result.to_json()
-    report(data, lambda: click.echo("\n".join(ending_lines(status, outcome.result))), as_json=as_json)
+    report(data, lambda: say(*ending_lines(status, outcome.result)), as_json=as_json)
     if outcome.waiting:
         click.echo(f"{outcome.waiting} records wait for MLflow: oplstm doctor {name} ships them", err=True)
     if not is_done(status, outcome):

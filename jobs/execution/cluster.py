@@ -51,7 +51,7 @@ def _connect(address: str | None) -> None:
                 logging_level=logging.ERROR,
             )
         except (ConnectionError, RuntimeError, ValueError) as error:
-            first_line = str(error).strip().splitlines()[0]
+            first_line = next(iter(str(error).strip().splitlines()), type(error).__name__)
             raise RequestError(f"cannot connect to Ray at {address or 'this machine'}: {first_line}") from error
 
 

@@ -97,8 +97,9 @@ class PackTrainable(tune.Trainable):
 
 
 def reason_of(error: BaseException) -> str:
-    """What went wrong in the process where it did, as one line without Ray's traceback."""
-    return str(getattr(error, "cause", None) or error).strip().splitlines()[-1]
+    """What went wrong where it did, as one line without Ray's traceback; the error's type where it says nothing."""
+    cause = getattr(error, "cause", None) or error
+    return next(reversed(str(cause).strip().splitlines()), type(cause).__name__)
 
 
 class PackSearcher(Searcher):
