@@ -73,11 +73,23 @@ def mapping(value: Any, key: str, problems: Problems) -> dict[str, Any]:
     return {}
 
 
-def build(cls: type[C], values: Mapping[str, Any], problems: Problems) -> C | None:
+def build(
+    cls: type[C],
+    values: Mapping[str, Any],
+    problems: Problems,
+    *,
+    further: Mapping[str, Mapping[str, Any]] | None = None,
+) -> C | None:
     """An instance of ``cls`` from ``values``, or None after recording every problem.
 
     The key ``convention`` (``paper``, the default, or ``authors``) sets the defaults of all the options in which the
     paper and its published code differ; keys given beside it win.
+
+    Args:
+        cls: What to build.
+        values: Its fields by name.
+        problems: Where to record them.
+        further: What conventions set beside ``cls.conventions`` where the instance is used, by convention.
     """
     before = len(problems.found)
     values = dict(values)
@@ -87,7 +99,7 @@ def build(cls: type[C], values: Mapping[str, Any], problems: Problems) -> C | No
         convention = "paper"
     fields = {f.name: f for f in dataclasses.fields(cls)}
     hints = _type_hints(cls)
-    built = dict(cls.conventions[convention])
+    built = {**cls.conventions[convention], **(further or {}).get(convention, {})}
     for key, value in values.items():
         if key not in fields:
             problems.add(key, unknown_key(name_of(key), fields))

@@ -127,9 +127,8 @@ class Home:
             with tempfile.TemporaryFile(dir=there) as file:
                 file.write(b"\0" * 4096)
         except OSError as error:
-            raise RequestError(
-                f"cannot write to {self.path}: {error.strerror or message(error)}; set OPLSTM_HOME to a folder that you can write"
-            ) from error
+            mend = "set OPLSTM_HOME to a folder that you can write"
+            raise RequestError(f"cannot write to {self.path}: {error.strerror or message(error)}; {mend}") from error
         free, needed = shutil.disk_usage(there).free, max(needed_bytes, MINIMUM_FREE_BYTES)
         if free < needed:
             raise RequestError(

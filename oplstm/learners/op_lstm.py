@@ -55,6 +55,8 @@ class OPLSTMConfig:
             the node's standard deviation over the support set (authors).
         output_bias: A ``vector``, one for each output, or one ``shared`` by all (authors, on Conv-4).
         update_bias: Update the biases by the same rule, as the weights of a constant input 1. The paper does not.
+        bias_normalised: Whether that rule normalises them too; otherwise they move by gamma times the mean message,
+            and no norm counts them (authors).
         second_order: Backpropagate through the activations and messages that enter the LSTMs.
         loss_on: Train on the query loss of the ``last`` pass, or on the mean over ``every`` pass.
     """
@@ -74,6 +76,7 @@ class OPLSTMConfig:
     rescaled_messages: bool = False
     output_bias: Literal["vector", "shared"] = "vector"
     update_bias: bool = False
+    bias_normalised: bool = True
     second_order: bool = True
     loss_on: Literal["last", "every"] = "last"
 
@@ -88,6 +91,7 @@ class OPLSTMConfig:
             "output_activation": "raw",
             "normed_value": "linear",
             "rescaled_messages": True,
+            "bias_normalised": False,
         },
     }
 
@@ -194,6 +198,7 @@ class OPLSTM(Learner[OPLSTMConfig, Adaptation, Layers]):
             gamma=params["gamma"],
             normalisation=config.normalisation,
             update_bias=config.update_bias,
+            normalise_bias=config.bias_normalised,
         )
         return Adaptation(x, fast, states, messages)
 

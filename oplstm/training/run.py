@@ -5,7 +5,7 @@ import hashlib
 import json
 from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from oplstm.configuration import Problems, build, convert, mapping, unknown_key
 from oplstm.episodes.registry import BENCHMARKS
@@ -16,6 +16,8 @@ from oplstm.limits import over
 from oplstm.nets.precision import Precision
 from oplstm.training.budget import Budget
 from oplstm.training.run_size import check_size
+
+MetaGradient = Literal["mean", "sum"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,6 +35,7 @@ class RunConfig:
         evaluation_seed: Of the validation and test tasks: the sweep's for trials, the run's own for final runs.
         final: Whether this is a final run, whose tasks are disjoint from all that selection used.
         grad_clip: Clamp every number of the meta-gradient to [-grad_clip, grad_clip]; None does not.
+        meta_gradient: Of the tasks of a meta-batch: the ``mean``, or the ``sum``, which Adam's epsilon sees less of.
         precision: Of the products in the networks; see ``oplstm.nets.precision``.
     """
 
@@ -46,6 +49,7 @@ class RunConfig:
     evaluation_seed: int
     final: bool = False
     grad_clip: float | None = None
+    meta_gradient: MetaGradient = "mean"
     precision: Precision = "float32"
 
     @property
@@ -71,6 +75,7 @@ class RunConfig:
             "lr": self.lr,
             "meta_batch_size": self.meta_batch_size,
             "grad_clip": self.grad_clip,
+            "meta_gradient": self.meta_gradient,
             "precision": self.precision,
             **dataclasses.asdict(self.hyperparameters),
         }
@@ -102,19 +107,18 @@ def build_run(data: Mapping[str, Any], problems: Problems) -> RunConfig | None:
     for key in data:
         if key not in RUN_KEYS:
             problems.add(str(key), unknown_key(name_of(key), RUN_KEYS))
-    hyperparameters = benchmark = None
+    hyperparameters = None
+    of_benchmark = Problems(problems.prefix)
+    benchmark = _build_benchmark(data, of_benchmark)
     learner = data.get("learner")
     if isinstance(learner, str) and learner in LEARNERS:
         given = mapping(data.get("hyperparameters"), "hyperparameters", problems)
-        hyperparameters = build(LEARNERS[learner].config_class, given, problems.below("hyperparameters"))
+        method = LEARNERS[learner]
+        further = {} if benchmark is None else method.conventions_on(benchmark)
+        hyperparameters = build(method.config_class, given, problems.below("hyperparameters"), further=further)
     else:
         problems.add("learner", unknown_key(name_of(learner), LEARNERS))
-    given = mapping(data.get("benchmark"), "benchmark", problems)
-    name = given.pop("name", None)
-    if isinstance(name, str) and name in BENCHMARKS:
-        benchmark = build(BENCHMARKS[name], given, problems.below("benchmark"))
-    else:
-        problems.add(("benchmark", "name"), unknown_key(name_of(name), BENCHMARKS))
+    problems.found += of_benchmark.found
     budget = build(Budget, mapping(data.get("budget"), "budget", problems), problems.below("budget"))
     values = {key: _plain(data, key, problems) for key in _PLAIN}
     if hyperparameters is not None and benchmark is not None:
@@ -139,6 +143,16 @@ def build_run(data: Mapping[str, Any], problems: Problems) -> RunConfig | None:
     )
 
 
+def _build_benchmark(data: Mapping[str, Any], problems: Problems) -> Any:
+    """The benchmark of a run, or None after recording every problem."""
+    given = mapping(data.get("benchmark"), "benchmark", problems)
+    name = given.pop("name", None)
+    if isinstance(name, str) and name in BENCHMARKS:
+        return build(BENCHMARKS[name], given, problems.below("benchmark"))
+    problems.add(("benchmark", "name"), unknown_key(name_of(name), BENCHMARKS))
+    return None
+
+
 _REQUIRED: Any = object()
 _PLAIN: dict[str, tuple[Any, float | None, Any]] = {
     "meta_batch_size": (int, 1, _REQUIRED),
@@ -147,6 +161,7 @@ _PLAIN: dict[str, tuple[Any, float | None, Any]] = {
     "evaluation_seed": (int, 0, _REQUIRED),
     "final": (bool, 0, False),
     "grad_clip": (float | None, 0, None),
+    "meta_gradient": (MetaGradient, None, "mean"),
     "precision": (Precision, None, "float32"),
 }
 """Type, lower bound (exclusive for real numbers), if any, and default of a run's own values."""

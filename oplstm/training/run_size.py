@@ -3,20 +3,20 @@
 import dataclasses
 import functools
 import math
-from typing import Any, Final
-
-import torch
+from typing import TYPE_CHECKING, Any, Final
 
 from oplstm.configuration import Problems
-from oplstm.episodes.benchmark import Benchmark
 from oplstm.learners.registry import LEARNERS
 from oplstm.limits import MOST_PARAMETERS
+
+if TYPE_CHECKING:
+    from oplstm.episodes.benchmark import Benchmark
 
 WIDTHS: Final = ("widths", "base_widths", "cells")
 """Hyperparameters that decide the size, by the names that learners give them."""
 
 
-def check_size(learner: str, hyperparameters: Any, benchmark: Benchmark, problems: Problems) -> None:
+def check_size(learner: str, hyperparameters: Any, benchmark: "Benchmark", problems: Problems) -> None:
     """Record that a run has more parameters than a run may have, at the hyperparameter that makes it so.
 
     Args:
@@ -31,7 +31,7 @@ def check_size(learner: str, hyperparameters: Any, benchmark: Benchmark, problem
         problems.add(widest, f"the run would have {count:,} parameters, and may have {MOST_PARAMETERS:,}")
 
 
-def counted_parameters(learner: str, hyperparameters: Any, benchmark: Benchmark) -> int | None:
+def counted_parameters(learner: str, hyperparameters: Any, benchmark: "Benchmark") -> int | None:
     """Trained parameters of a run, counted without memory for them.
 
     None for a learner without widths, whose size is given by that of its tasks, and for one whose ``init`` needs the
@@ -50,6 +50,8 @@ def _widths(hyperparameters: Any) -> list[str]:
 
 @functools.lru_cache(maxsize=4096)
 def _counted(learner: str, hyperparameters: Any, shape: Any) -> int | None:
+    import torch  # a run is described without it
+
     try:
         with torch.device("meta"):
             params = LEARNERS[learner](hyperparameters, shape).init(hyperparameters, torch.Generator("cpu"))

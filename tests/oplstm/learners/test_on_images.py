@@ -48,6 +48,11 @@ def test_the_lstm_as_a_classifier_equals_the_reference(convention, support, k):
     check(PlainLSTM, learner, random_params(learner, 2), random_classes(WAYS, k, 2))
 
 
+def test_the_lstm_as_a_classifier_with_its_support_losses_equals_the_reference():
+    learner = lstm(loss_on="last_and_support", pool_cell=False)
+    check(PlainLSTM, learner, random_params(learner, 2), random_classes(WAYS, 2, 2))
+
+
 @pytest.mark.parametrize("support", ["batched", "sequential"])
 def test_the_lstm_on_conv4_equals_the_reference(support):
     learner = lstm(PICTURE, support=support, backbone="conv4")
@@ -70,6 +75,8 @@ def test_op_lstm_with_batch_norm_equals_the_reference(
         second_order=second_order,
         normalisation="none" if second_order else "layer",
         message="current",
+        update_bias=second_order,
+        bias_normalised=batch_norm,
     )
     check(ClassifyingOuterProductLSTM, learner, random_params(learner, 2), random_classes(WAYS, 1, 2))
 
