@@ -20,11 +20,11 @@ class Trainer:
     tested and let go when it is due.
 
     Args:
-        pack: Freshly made; a checkpoint in ``folder`` replaces its state.
+        pack: Freshly made, of the runs of the checkpoint in ``folder``, which replaces its state (see
+            ``runs_of_checkpoint``); without one, of those to begin with.
         listener: Receives points and ends.
         folder: Where the pack's checkpoints lie.
         run_folder: Parent of one folder a run (by name), for its best weights and scores.
-        initial: Names of the runs to begin with; the others of the pack joined it once, and will again. None: all.
         capacity: Runs that the pack can hold: where ended runs leave room, the listener is asked for others. None: it
             is not asked.
     """
@@ -36,7 +36,6 @@ class Trainer:
         folder: Path,
         run_folder: Path,
         *,
-        initial: Sequence[str] | None = None,
         capacity: int | None = None,
     ) -> None:
         self._pack, self._listener, self._folder, self._run_folder = pack, listener, folder, run_folder
@@ -46,8 +45,6 @@ class Trainer:
         self._last = {size: pack.budget.update_count(size) for size in sizes}
         counters = load_pack(folder, pack)
         self._resumed = counters is not None
-        if counters is None and initial is not None:
-            pack.keep([row for row, name in enumerate(pack.names) if name in initial])
         counters = counters or {}
         self._elapsed: float = counters.get("elapsed", 0.0)
         self._began: dict[str, float] = counters.get("began", dict.fromkeys(pack.names, 0.0))

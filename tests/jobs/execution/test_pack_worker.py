@@ -7,7 +7,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from jobs.execution import devices
+from jobs.execution import devices, pack_worker
 from jobs.execution.pack_worker import PackListener, train_pack
 from jobs.jobfile.sections import Resources
 from jobs.store.events import Sized
@@ -15,6 +15,7 @@ from jobs.store.home import SweepFolder
 from jobs.sweep.coordinator import Coordinator
 from oplstm.errors import RequestError
 from oplstm.training import loop
+from oplstm.training.pack import Pack
 from tests.jobs.formula_training import decisions, job, new_sweep, opened, state_of
 
 pytestmark = [pytest.mark.unit, pytest.mark.usefixtures("no_waiting_for_the_disk")]
@@ -127,6 +128,25 @@ def test_a_pack_that_lost_its_checkpoints_begins_anew_and_is_never_killed(never_
     run(folder, lambda update, runs: sizes.append(runs))
     assert results(folder) == results(never_killed)
     assert max(sizes) == JOBS[never_killed.name].resources.pack
+
+
+@pytest.mark.parametrize("lost", [False, True])
+def test_no_more_runs_are_built_than_a_pack_goes_on_or_begins_with(lost, never_killed, tmp_path, monkeypatch):
+    """Killed when one of its three runs was left, and resumed from its checkpoint or, where that was lost, anew."""
+    folder = new_sweep(tmp_path / never_killed.name, JOBS[never_killed.name])
+    with monkeypatch.context() as patch:
+        patch.setattr(loop, "save_pack", after(loop.save_pack, 5))
+        run(folder)
+    [checkpoint, _] = sorted(folder.pack("pack-0000").iterdir(), reverse=True)
+    left = json.loads((checkpoint / "pack.json").read_text())["names"]
+    if lost:
+        shutil.rmtree(folder.pack("pack-0000"))
+    built = []
+    monkeypatch.setattr(pack_worker, "Pack", lambda runs, *others: built.append(len(runs)) or Pack(runs, *others))
+    run(folder)
+    assert built == [JOBS[never_killed.name].resources.pack if lost else len(left)]
+    assert len(left) < 3
+    assert results(folder) == results(never_killed)
 
 
 def after(real, count):
