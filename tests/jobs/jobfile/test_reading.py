@@ -168,7 +168,7 @@ def test_sections_of_the_wrong_shape_do_not_hide_the_other_errors():
         ("learner: [lstm\n", "job.yaml: not valid YAML: while parsing a flow sequence"),
         ("a: 1\n---\nb: 2\n", "job.yaml: not valid YAML: expected a single document"),
         ("? [a]\n: 1\n", "job.yaml: not valid YAML: while constructing a mapping"),
-        ("a: !!python/object:os.system x\n", "job.yaml: not valid YAML: 'python/object:os.system' is no type of a job file"),
+        ("a: !!python/object:os.system x\n", "job.yaml: not valid YAML: 'python/object:os.system' is no type"),
         ("a: \x00\n", "job.yaml: not valid YAML: unacceptable character"),
         ("enqueue: &self [*self]\n", "job.yaml: not valid YAML: a value is part of itself (line 1, column 10)"),
     ],
