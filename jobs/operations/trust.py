@@ -3,10 +3,10 @@
 from optuna.trial import FixedTrial
 
 from jobs.jobfile.resolving import build_trial_run, numbered, suggest
+from jobs.jobfile.space_source import check_source
 from jobs.store.header import Header
 from jobs.store.home import Home
 from jobs.store.servers import KnownServers
-from jobs.store.space_source import check_source
 from jobs.store.state import SweepState
 from jobs.store.states import SweepKind
 from oplstm.errors import RequestError, one_line
