@@ -1,10 +1,11 @@
 """Users' own spaces, ``package.module:function``: which names are such, and where their code lies. Runs none of it."""
 
+import contextlib
 import os
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
-from importlib.machinery import ModuleSpec
+from importlib.machinery import ModuleSpec, PathFinder
 from pathlib import Path
 
 
@@ -45,16 +46,21 @@ def sources_of(name: str) -> Sources | None:
     for count in range(1, len(parts) + 1):
         if (count > 1 and path is None) or (spec := _found(".".join(parts[:count]), path)) is None:
             return None
-        path = spec.submodule_search_locations
+        path = None if spec.submodule_search_locations is None else list(spec.submodule_search_locations)
         files.append(Path(spec.origin).absolute() if spec.origin is not None and spec.has_location else None)
     *packages, module = files
     return None if module is None else Sources(tuple(file for file in packages if file is not None), module)
 
 
 def _found(name: str, path: Sequence[str] | None) -> ModuleSpec | None:
+    """What an import finds, without the packages around it being imported first."""
     for finder in sys.meta_path:
         find = getattr(finder, "find_spec", None)
-        found: ModuleSpec | None = None if find is None else find(name, path)
+        # Within a folder by the last part of the name: for a namespace in another, PathFinder wants the other imported.
+        asked = name.rpartition(".")[2] if finder is PathFinder and path is not None else name
+        found: ModuleSpec | None = None
+        with contextlib.suppress(KeyError):  # of other finders that ask PathFinder
+            found = None if find is None else find(asked, path)
         if found is not None:
             return found
     return None

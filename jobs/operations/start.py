@@ -59,7 +59,7 @@ class NewSweep:
         """Make its folder."""
         uri = None if self.tracking_uri is None else without_credentials(self.tracking_uri)
         if uri is not None:
-            KnownServers(folder.home).add(uri)
+            KnownServers().add(uri)
         Header(
             id=uuid.uuid4().hex,
             name=self.name,

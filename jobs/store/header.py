@@ -104,10 +104,10 @@ class _Stored(BaseModel):
     id: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}\z")]
     name: Annotated[str, StringConstraints(pattern=rf"^{SWEEP_NAME.pattern}\z")]
     kind: Annotated[SweepKind, Field(strict=False)]
-    experiment: Annotated[str, StringConstraints(min_length=1, max_length=250)]
+    experiment: Annotated[str, StringConstraints(pattern=r"^[^\x00-\x1f\x7f]{1,250}\z")]
     job: Job
     measure: Literal["loss", "accuracy"] | None = None
-    tracking_uri: str | None
+    tracking_uri: Annotated[str, StringConstraints(pattern=r"^[^\x00-\x20\x7f]{1,2000}\z")] | None
     provenance: dict[str, str]
     of: str | None
     space_source: SpaceSource | None = None
