@@ -43,7 +43,7 @@ def promote(name: str, seeds: int | None, dry_run: bool, tracking_uri: str | Non
     home.check_writable()
     final = home.free_name(f"{name}-final")
     stop_on_interrupt(home, final)
-    server = server_of(home, Header.read(folder), chosen_uri(tracking_uri))
+    server = server_of(Header.read(folder), chosen_uri(tracking_uri))
     with tracking_server(home, server, wait=True) as uri:
         data["registered"] = register(folder, choice, uri)
         if not json_:

@@ -14,13 +14,15 @@ from jobs.jobfile.places import Place
 from jobs.jobfile.rehearsing import rehearse_pruner, rehearse_sampler
 from jobs.jobfile.resolving import RUN_LEVEL, Suggested, final_budget, run_data, suggest
 from jobs.jobfile.schema import Job
+from jobs.jobfile.space_source import check_outside_homes
 from oplstm.configuration import Problems, build, unknown_key
-from oplstm.errors import message, one_line, shown
+from oplstm.errors import RequestError, message, one_line, shown
 from oplstm.training.budget import Budget
 from oplstm.training.run import build_run
 from search_spaces.enumeration import NotFinite, enumerate_grid, random_cells
+from search_spaces.own import is_own
 from search_spaces.samplers import make_pruner, make_sampler
-from search_spaces.spaces import find_space
+from search_spaces.spaces import Space, find_space
 
 PROBED_CONFIGURATIONS = 64
 """Configurations of the space that are built and checked before a job starts."""
@@ -34,7 +36,7 @@ def check_content(job: Job, problems: Problems) -> None:
     for make, place in (
         (lambda: make_sampler(job.sampler.name, job.sampler.options, seed=0, trial=0), "sampler"),
         (lambda: make_pruner(job.pruner.name, job.pruner.options, patience=job.pruner.patience), "pruner"),
-        (lambda: find_space(job.space) if job.space else None, "space"),
+        (lambda: _space(job.space) if job.space else None, "space"),
     ):
         try:
             make()
@@ -77,7 +79,7 @@ def _place_in_job(job: Job, suggested: Suggested, path: Place, text: str) -> tup
 def _probe(job: Job, problems: Problems) -> list[Suggested]:
     """Some configurations of the space, the enqueued ones among them."""
     try:
-        space = find_space(str(job.space))
+        space = _space(str(job.space))
     except ValueError:
         return [{"lr": 1.0, "meta_batch_size": 1, **job.fixed}]
     probed: list[Suggested] = []
@@ -100,6 +102,16 @@ def _probe(job: Job, problems: Problems) -> list[Suggested]:
         hint = "for an infeasible point it must be optuna.TrialPruned"
         problems.add("space", f"{job.space} raises {one_line(error)}; {hint}")
     return probed
+
+
+def _space(name: str) -> Space:
+    """The space; ValueError where there is none, or where its code lies among results, which are data."""
+    if is_own(name):
+        try:
+            check_outside_homes(name)
+        except RequestError as error:
+            raise ValueError(str(error)) from error
+    return find_space(name)
 
 
 def _suggested(job: Job, trials: Iterable[BaseTrial]) -> list[Suggested]:

@@ -101,9 +101,14 @@ class Coordinator:
     def _take_again(self, event: Event) -> None:
         """Put the study where an event of the journal left it."""
         match event:
-            case Asked() | Refused():
+            case Asked():
                 self._proposals.replay(event.params, event.draws)
-                self._refused_in_a_row = self._refused_in_a_row + 1 if isinstance(event, Refused) else 0
+                self._refused_in_a_row = 0
+            case Refused():
+                if not isinstance(self._proposals.replay(event.params, event.draws), Impossible):
+                    # the user has mended the space since: what was failed once remains it
+                    self._proposals.tell(event.trial, event.state, self.header.measure.worst)
+                self._refused_in_a_row += 1
             case Validated():
                 value = event.metrics.get(self._value, math.nan)
                 self._decide(self.state.by_name[event.trial], value, event.milestone)
@@ -190,7 +195,7 @@ class Coordinator:
         )
         self._write(event, tracked=tracked.refused(self.header, event, self._provenance, time.time()))
         self._refused_in_a_row += 1
-        if self._refused_in_a_row >= REFUSED_IN_A_ROW:
+        if self._refused_in_a_row % REFUSED_IN_A_ROW == 0:  # and who resumes gets as many again
             self.give_up(f"{REFUSED_IN_A_ROW} points of {self.job.space} in a row gave no run; the last {point.reason}")
 
     def sized(self, name: str, capacity: int) -> None:
