@@ -127,8 +127,9 @@ class Home:
             with tempfile.TemporaryFile(dir=there) as file:
                 file.write(b"\0" * 4096)
         except OSError as error:
+            why = error.strerror or message(error)
             raise RequestError(
-                f"cannot write to {self.path}: {error.strerror or message(error)}; set OPLSTM_HOME to a folder that you can write"
+                f"cannot write to {self.path}: {why}; set OPLSTM_HOME to a folder that you can write"
             ) from error
         free, needed = shutil.disk_usage(there).free, max(needed_bytes, MINIMUM_FREE_BYTES)
         if free < needed:
