@@ -123,10 +123,11 @@ def build(
     if missing:
         return None
     instance = cls(**built)
-    reported = {path for path, _ in problems.found[before:]}
-    checked = Problems(problems.prefix)
+    reported = problems.found[before:]
+    checked = Problems(problems.prefix, list(reported))
     instance.check(checked)
-    problems.found += [entry for entry in checked.found if entry[0] not in reported]
+    known = {path for path, _ in reported}
+    problems.found += [entry for entry in checked.found[len(reported) :] if entry[0] not in known]
     return instance if len(problems.found) == before else None
 
 

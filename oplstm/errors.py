@@ -44,7 +44,7 @@ def shown(value: Any) -> str:
         # of something long its beginning is enough: the whole may take longer to write down than there is time
         text = repr(value[:LONGEST_VALUE] if isinstance(value, str | bytes | list | tuple) else value)
     except Exception:  # a number of 5,000 digits, a class of the user's
-        text = f"a {type(value).__name__} that cannot be shown"
+        text = f"a value of type {type(value).__name__} that cannot be shown"
     return shortened(text, LONGEST_VALUE)
 
 

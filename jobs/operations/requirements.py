@@ -8,8 +8,8 @@ from pathlib import Path
 import torch
 
 from jobs.jobfile.schema import Job
+from jobs.jobfile.space_source import SpaceSource
 from jobs.store.home import Home
-from jobs.store.space_source import SpaceSource
 from jobs.sweep.proposals import Proposal, proposed
 from oplstm.configuration import Problems, build
 from oplstm.episodes.registry import BENCHMARKS

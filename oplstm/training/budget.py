@@ -36,7 +36,7 @@ class Budget:
 
     def check(self, problems: Problems) -> None:
         """Record every impossible value."""
-        if (self.tasks is None) == (self.updates is None):
+        if (self.tasks is None) == (self.updates is None) and not (problems.has("tasks") or problems.has("updates")):
             problems.add("tasks", "exactly one of tasks and updates must be given: a budget names its unit")
         positive(problems, self, "tasks", "updates", "validate_every", "validation_tasks", "max_hours")
         for name in self.analyses:
