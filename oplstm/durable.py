@@ -21,7 +21,7 @@ def write_file(path: Path, content: bytes | str, *, mode: int = 0o644) -> None:
     data = content.encode() if isinstance(content, str) else content
     draft = draft_beside(path)
     try:
-        descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode)
+        descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, mode)
         with open(descriptor, "wb") as file:
             file.write(data)
             file.flush()

@@ -1,9 +1,11 @@
 """Users' own spaces, ``package.module:function``: which names are such, and where their code lies. Runs none of it."""
 
-import importlib.machinery
+import contextlib
 import os
 import sys
 from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib.machinery import ModuleSpec, PathFinder
 from pathlib import Path
 
 
@@ -18,18 +20,47 @@ def look_in_working_directory() -> None:
         sys.path.append(os.getcwd())
 
 
-def source_of(name: str) -> Path | None:
-    """The file that defines a user's own space, found without running any of it; None where there is none."""
+@dataclass(frozen=True)
+class Sources:
+    """The files that an import of a user's own space runs, links in their paths as they are.
+
+    Attributes:
+        packages: The packages that the module is in, outermost first; one without ``__init__.py`` runs nothing.
+        module: The module.
+    """
+
+    packages: tuple[Path, ...]
+    module: Path
+
+
+def sources_of(name: str) -> Sources | None:
+    """Where the code of a user's own space lies, found as an import finds it and without running any of it.
+
+    Returns:
+        The files, or None where an import would find no module, or one that has no file.
+    """
     look_in_working_directory()
     path: Sequence[str] | None = None
-    found: Path | None = None
+    files: list[Path | None] = []
     parts = name.partition(":")[0].split(".")
     for count in range(1, len(parts) + 1):
-        spec = importlib.machinery.PathFinder.find_spec(".".join(parts[:count]), path)
-        if spec is None:
+        if (count > 1 and path is None) or (spec := _found(".".join(parts[:count]), path)) is None:
             return None
-        path = spec.submodule_search_locations
-        found = Path(spec.origin).resolve() if spec.origin is not None and spec.has_location else None
-        if path is None and count < len(parts):
-            return None
-    return found
+        path = None if spec.submodule_search_locations is None else list(spec.submodule_search_locations)
+        files.append(Path(spec.origin).absolute() if spec.origin is not None and spec.has_location else None)
+    *packages, module = files
+    return None if module is None else Sources(tuple(file for file in packages if file is not None), module)
+
+
+def _found(name: str, path: Sequence[str] | None) -> ModuleSpec | None:
+    """What an import finds, without the packages around it being imported first."""
+    for finder in sys.meta_path:
+        find = getattr(finder, "find_spec", None)
+        # Within a folder by the last part of the name: for a namespace in another, PathFinder wants the other imported.
+        asked = name.rpartition(".")[2] if finder is PathFinder and path is not None else name
+        found: ModuleSpec | None = None
+        with contextlib.suppress(KeyError):  # of other finders that ask PathFinder
+            found = None if find is None else find(asked, path)
+        if found is not None:
+            return found
+    return None

@@ -11,13 +11,20 @@ from optuna.pruners import BasePruner, NopPruner, PatientPruner
 from optuna.samplers import BaseSampler, QMCSampler
 
 from oplstm.configuration import unknown_key
+from oplstm.errors import message, shown
 from search_spaces.names import GRID
 
+_REPEATS = "loses or repeats points when several trials run at once: name grid, which runs each cell once"
 _INSTEAD = {
-    "BruteForceSampler": "grid, which runs each cell once",
-    "GridSampler": "grid, which runs each cell once",
-    "PartialFixedSampler": "another one, and give the values that do not vary under fixed",
+    "BruteForceSampler": _REPEATS,
+    "GridSampler": _REPEATS,
+    "PartialFixedSampler": "wraps a sampler: name that one, and give the values that do not vary under fixed",
+    "PatientPruner": "wraps a pruner: name that one, and give patience beside it",
 }
+_LARGEST_OPTION = {BaseSampler: 100_000, BasePruner: 1_000_000_000}
+"""Whole numbers among the options: of a sampler they count points, of a pruner steps, in the budget's unit."""
+_LARGEST_EXPONENT = 100
+_EXPONENTS = ("min_early_stopping_rate",)
 _SAMPLERS = {
     name: cls
     for name, cls in vars(optuna.samplers).items()
@@ -29,7 +36,7 @@ _SAMPLERS = {
 _PRUNERS = {
     name: cls
     for name, cls in vars(optuna.pruners).items()
-    if inspect.isclass(cls) and issubclass(cls, BasePruner) and name not in ("BasePruner", "PatientPruner")
+    if inspect.isclass(cls) and issubclass(cls, BasePruner) and not inspect.isabstract(cls) and name not in _INSTEAD
 }
 _ADAPTIVE_NEVER = {"RandomSampler", "QMCSampler", GRID}
 
@@ -56,7 +63,7 @@ def make_sampler(name: str, options: Mapping[str, Any], *, seed: int, trial: int
     if _takes_seed(cls):
         base = given.get("seed", seed)
         if type(base) is not int or base < 0:
-            raise ValueError(f"seed must be a whole number >= 0, got {base!r}")
+            raise ValueError(f"seed must be a whole number >= 0, got {shown(base)}")
         given["seed"] = base if issubclass(cls, QMCSampler) else (base * 1_000_003 + trial) % 2**32
     return _make(cls, given)  # type: ignore[no-any-return]
 
@@ -83,14 +90,30 @@ def make_pruner(name: str | None, options: Mapping[str, Any], *, patience: int |
 
 def _find(name: str, known: Mapping[str, type], also: Sequence[str] = ()) -> type:
     if name in _INSTEAD:
-        raise ValueError(f"{name} loses or repeats points when several trials run at once: name {_INSTEAD[name]}")
+        raise ValueError(f"{name} {_INSTEAD[name]}")
     if name not in known:
         raise ValueError(unknown_key(name, [*known, *also]))
     return known[name]
 
 
 def _make(cls: type, options: Mapping[str, Any]) -> Any:
-    try:
-        return cls(**options)
-    except (TypeError, ValueError) as error:
-        raise ValueError(f"{cls.__name__} does not take these options: {error}") from error
+    if (problem := _problem(cls, options)) is None:
+        try:
+            return cls(**options)
+        except Exception as error:
+            problem = message(error)
+    raise ValueError(f"{cls.__name__} does not take these options: {problem}")
+
+
+def _problem(cls: type, options: Mapping[str, Any]) -> str | None:
+    """What is wrong with the options that shows before anything is made of them."""
+    known = inspect.signature(cls).parameters
+    most = next(most for base, most in _LARGEST_OPTION.items() if issubclass(cls, base))
+    for name, value in options.items():
+        if name not in known:
+            return unknown_key(name, known)
+        limit = _LARGEST_EXPONENT if name in _EXPONENTS else most
+        if isinstance(value, int | float) and abs(value) > limit and name != "seed":
+            return f"{name} must be <= {limit}, got {shown(value)}"
+    missing = [name for name, one in known.items() if one.default is one.empty and name not in options]
+    return f"{missing[0]} is required" if missing else None

@@ -59,6 +59,14 @@ def pytest_terminal_summary(terminalreporter, config):
             terminalreporter.write_line(f"tier {tier}: {_tests[tier]} tests in {seconds:.1f} s{over}")
 
 
+@pytest.fixture(scope="session", autouse=True)
+def own_configuration(tmp_path_factory):
+    """The servers that tests name are remembered in no user's configuration."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CONFIG_HOME", str(tmp_path_factory.mktemp("configuration")))
+        yield
+
+
 @pytest.fixture(scope="session")
 def root() -> Path:
     """The repository."""

@@ -50,7 +50,7 @@ def resume(
         if state.finished:
             raise RequestError(f"{name} has ended; nothing is left to resume")
         check_space(header, state, trust=trust)
-        server = server_of(home, header, uri)
+        server = server_of(header, uri)
         home.check_writable()
         if header.kind is SweepKind.SWEEP:
             with start.cluster_and_server(home, server, ray_address, header.job.resources) as tracking_uri:

@@ -93,7 +93,7 @@ def ship(home: Home, name: str, *, uri: str | None = None, rebuild: bool = False
     if is_running(folder):
         raise RequestError(f"{name} is running and ships by itself")
     folder.check_links()
-    server = server_of(home, Header.read(folder), uri)
+    server = server_of(Header.read(folder), uri)
     if rebuild:
         Path(f"{folder.journal}.shipped").unlink(missing_ok=True)
     with (

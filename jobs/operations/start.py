@@ -9,6 +9,7 @@ from jobs.execution.devices import require_local_gpu
 from jobs.execution.in_process import run_in_process
 from jobs.jobfile.schema import Job
 from jobs.jobfile.sections import Resources
+from jobs.jobfile.space_source import SpaceSource, check_working_directory
 from jobs.operations.requirements import check_data, disk_bytes
 from jobs.operations.running import Outcome, owned
 from jobs.operations.tracking_server import tracking_server
@@ -17,7 +18,6 @@ from jobs.store.home import Home, SweepFolder
 from jobs.store.provenance import provenance
 from jobs.store.scores import final_result
 from jobs.store.servers import KnownServers
-from jobs.store.space_source import SpaceSource
 from jobs.store.state import SweepState
 from jobs.store.states import SweepKind
 from jobs.sweep.messages import OnProgress
@@ -59,7 +59,7 @@ class NewSweep:
         """Make its folder."""
         uri = None if self.tracking_uri is None else without_credentials(self.tracking_uri)
         if uri is not None:
-            KnownServers(folder.home).add(uri)
+            KnownServers().add(uri)
         Header(
             id=uuid.uuid4().hex,
             name=self.name,
@@ -79,10 +79,12 @@ def cluster_and_server(home: Home, uri: str | None, ray_address: str | None, res
     """A Ray cluster on which packs have room, and the URI to track to, in here.
 
     Raises:
-        RequestError: One of them does not answer, or the cluster lacks what a pack needs.
+        RequestError: One of them does not answer, the cluster lacks what a pack needs, or this was called from within
+            a folder of results.
     """
     from jobs.execution import cluster  # Ray takes seconds to import
 
+    check_working_directory()
     cluster.check_answers(ray_address)
     with tracking_server(home, uri) as tracking_uri, cluster.connected(ray_address, resources):
         yield tracking_uri

@@ -3,15 +3,15 @@
 from optuna.trial import FixedTrial
 
 from jobs.jobfile.resolving import build_trial_run, numbered, suggest
+from jobs.jobfile.space_source import check_source
 from jobs.store.header import Header
-from jobs.store.home import Home
 from jobs.store.servers import KnownServers
-from jobs.store.space_source import check_source
 from jobs.store.state import SweepState
 from jobs.store.states import SweepKind
 from oplstm.errors import RequestError, one_line
 from oplstm.training.run import RunConfig
 from search_spaces.own import is_own
+from search_spaces.spaces import find_space
 from tracking.server.client import without_credentials
 
 
@@ -31,10 +31,15 @@ def check_space(header: Header, state: SweepState, *, trust: bool) -> None:
         return
     if not trust:
         check_source(job.space, header.space_source, name=header.name)
+    try:
+        find_space(job.space)
+    except ValueError as error:
+        raise RequestError(f"{header.name} cannot go on: {error}") from error
     for trial in state.trials.values():
         if not trial.run:
             continue
         try:
+            before = RunConfig.from_dict(trial.run)
             again = numbered(job, build_trial_run(job, suggest(job, FixedTrial(trial.params))), trial.number,
                              final=header.kind is SweepKind.FINAL)  # fmt: skip
         except Exception as error:  # a space is the user's code
@@ -42,33 +47,32 @@ def check_space(header: Header, state: SweepState, *, trust: bool) -> None:
                 f"space {job.space!r} no longer gives {trial.name} {trial.params}: {one_line(error)}; {header.name} "
                 "can go on only with the space that it was made with"
             ) from error
-        if again != RunConfig.from_dict(trial.run):
+        if again != before:
             raise RequestError(
                 f"space {job.space!r} now gives another run for {trial.name} {trial.params}; {header.name} can go on "
                 "only with the space that it was made with"
             )
 
 
-def server_of(home: Home, header: Header, chosen: str | None) -> str | None:
+def server_of(header: Header, chosen: str | None) -> str | None:
     """The URI of the server that a sweep tracks to, with credentials if they were given; None for the embedded one.
 
     Args:
-        home: Where the sweep is.
         header: Of the sweep.
         chosen: Named by option or environment.
 
     Raises:
-        RequestError: The sweep tracks to a server that nobody named in this home.
+        RequestError: The sweep tracks to a server that this user never named.
     """
-    wanted = header.tracking_uri
-    if wanted is None:
+    if header.tracking_uri is None:
         return None
+    wanted = without_credentials(header.tracking_uri)
     if chosen is not None and without_credentials(chosen) == wanted:
-        KnownServers(home.path).add(wanted)
+        KnownServers().add(wanted)
         return chosen
-    if wanted not in KnownServers(home.path):
+    if wanted not in KnownServers():
         raise RequestError(
             f"{header.name} tracks to {wanted}, which was never named here; if it is a server of yours, add "
             f"--tracking-uri {wanted}"
         )
-    return wanted
+    return header.tracking_uri

@@ -12,12 +12,15 @@ from typing import Annotated, Any, Final, Literal
 from pydantic import AfterValidator, Field, StrictBool, StrictFloat, StrictInt, StrictStr, TypeAdapter, ValidationError
 
 from jobs.store.intervals import StatedInterval
-from jobs.store.names import PackName, TrialName
+from jobs.store.names import MOST_TRIALS, PackName, TrialName
 from jobs.store.states import TrialState
 from oplstm.errors import WorkError
 from tracking.journal.journal import Journal
 
-RunData = dict[str, Any]
+MOST_DRAWS: Final = 50
+"""Times that the sampler is asked for one configuration."""
+
+RunData = Annotated[dict[str, Any], AfterValidator(lambda run: _run(run))]
 """A run as ``RunConfig.to_dict`` writes it and ``RunConfig.from_dict`` checks it."""
 
 Params = dict[str, Any]
@@ -26,7 +29,9 @@ Params = dict[str, Any]
 EndState = Annotated[TrialState, AfterValidator(lambda state: _end(state))]
 TrialNames = tuple[TrialName, ...]
 Metrics = dict[str, Annotated[StrictFloat, Field(allow_inf_nan=False)]]
-Count = Annotated[StrictInt, Field(ge=0)]
+Count = Annotated[StrictInt, Field(ge=0, lt=2**53)]
+Number = Annotated[StrictInt, Field(ge=0, le=MOST_TRIALS)]
+Draws = Annotated[StrictInt, Field(ge=0, le=MOST_DRAWS)]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,9 +46,9 @@ class Asked:
     """
 
     event: Literal["asked"] = "asked"
-    trial: Count
+    trial: Number
     params: Params
-    draws: Count = 0
+    draws: Draws = 0
     run: RunData
 
 
@@ -60,10 +65,10 @@ class Refused:
     """
 
     event: Literal["refused"] = "refused"
-    trial: Count
+    trial: Number
     params: Params
-    draws: Count
-    state: EndState
+    draws: Draws
+    state: Annotated[TrialState, AfterValidator(lambda state: _no_work(state))]
     reason: StrictStr
 
 
@@ -98,6 +103,16 @@ class Joined:
     """Trials come into a running pack at its ``update``; none do, where that has to be remembered."""
 
     event: Literal["joined"] = "joined"
+    pack: PackName
+    update: Count
+    trials: TrialNames
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Expired:
+    """The hours of trials are over at an update of their pack, and they end there."""
+
+    event: Literal["expired"] = "expired"
     pack: PackName
     update: Count
     trials: TrialNames
@@ -191,7 +206,19 @@ class Promoted:
 
 
 Event = (
-    Asked | Refused | Exhausted | Packed | Sized | Joined | Started | Validated | Ended | Resumed | Finished | Promoted
+    Asked
+    | Refused
+    | Exhausted
+    | Packed
+    | Sized
+    | Joined
+    | Expired
+    | Started
+    | Validated
+    | Ended
+    | Resumed
+    | Finished
+    | Promoted
 )
 
 
@@ -210,6 +237,23 @@ def _end(state: TrialState) -> TrialState:
     if not (state.ended or state is TrialState.STOPPED):
         raise ValueError("is no end")
     return state
+
+
+def _no_work(state: TrialState) -> TrialState:
+    if state not in (TrialState.FAILED, TrialState.PRUNED):
+        raise ValueError("is no end of a trial that did not begin")
+    return state
+
+
+def _run(run: dict[str, Any]) -> dict[str, Any]:
+    """Its shape, as far as a sweep's status is read from it, without torch."""
+    budget = run.get("budget")
+    if not isinstance(run.get("benchmark"), dict) or not isinstance(budget, dict):
+        raise ValueError("is no run: it wants a benchmark and a budget")
+    total = budget.get("tasks") or budget.get("updates")
+    if type(total) is not int or not 1 <= total < 2**53:
+        raise ValueError("is no run: its budget wants tasks or updates")
+    return run
 
 
 def encode(event: Event) -> dict[str, Any]:

@@ -7,9 +7,9 @@ from typing import Annotated, Final, Literal
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
 from jobs.jobfile.schema import Job
+from jobs.jobfile.space_source import SpaceSource
 from jobs.store.home import SweepFolder
 from jobs.store.names import SWEEP_NAME
-from jobs.store.space_source import SpaceSource
 from jobs.store.states import SweepKind
 from oplstm.durable import write_file
 from oplstm.episodes.measure import MEASURES, Measure
@@ -68,13 +68,14 @@ class Header:
         """The header of an existing sweep.
 
         Raises:
-            RequestError: It cannot be read, or was written by another version.
+            RequestError: It cannot be read, is no plain file, was written by another version, or is another sweep's.
         """
         path = folder.header
+        folder.check_record()
         try:
             data = json.loads(path.read_text(encoding="utf-8"))
             version = data["version"]
-        except (OSError, ValueError, TypeError, KeyError) as error:
+        except (OSError, ValueError, TypeError, KeyError, RecursionError) as error:
             raise RequestError(f"{path} is no header of a sweep: {type(error).__name__}: {error}") from error
         if type(version) is not int or version not in READ:
             raise RequestError(f"{path} has format version {version}, this oplstm reads {READ[0]} to {READ[-1]}")
@@ -89,6 +90,8 @@ class Header:
             raise RequestError(f"{path} is damaged: {place}: {first['msg']}, got {found!r}") from error
         except KeyError as error:
             raise RequestError(f"{path} is damaged: unknown benchmark or measure {error}") from error
+        if stored.name != folder.name:
+            raise RequestError(f"{path} is of sweep {stored.name!r}: give its folder that name again")
         values = {name: getattr(stored, name) for name in _Stored.model_fields if name != "measure"}
         return Header(**values, measure=measure)
 
@@ -101,10 +104,10 @@ class _Stored(BaseModel):
     id: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}\z")]
     name: Annotated[str, StringConstraints(pattern=rf"^{SWEEP_NAME.pattern}\z")]
     kind: Annotated[SweepKind, Field(strict=False)]
-    experiment: Annotated[str, StringConstraints(min_length=1, max_length=250)]
+    experiment: Annotated[str, StringConstraints(pattern=r"^[^\x00-\x1f\x7f]{1,250}\z")]
     job: Job
     measure: Literal["loss", "accuracy"] | None = None
-    tracking_uri: str | None
+    tracking_uri: Annotated[str, StringConstraints(pattern=r"^[^\x00-\x20\x7f]{1,2000}\z")] | None
     provenance: dict[str, str]
     of: str | None
     space_source: SpaceSource | None = None

@@ -2,11 +2,12 @@
 
 import os
 import shutil
+import stat
 import tempfile
 from pathlib import Path
 
 from jobs.store.names import SWEEP_NAME
-from oplstm.errors import RequestError
+from oplstm.errors import RequestError, message
 
 MINIMUM_FREE_BYTES = 64 << 20
 PACK_SIZES = "pack-sizes.json"
@@ -68,17 +69,27 @@ class SweepFolder:
         return self.home / PACK_SIZES
 
     def check_links(self) -> None:
-        """See that no symbolic link leads out of the folder, before anything in it is written or uploaded.
+        """See that the folder holds folders and plain files alone, before anything in it is written or uploaded.
 
         Raises:
-            RequestError: One does.
+            RequestError: It holds a symbolic link, which may lead anywhere, or a pipe, which would be waited for.
         """
-        inside = self.path.resolve()
+        check_plain(self.path, folder=True)
         for where, folders, files in os.walk(self.path):
-            for name in (*folders, *files):
-                path = Path(where, name)
-                if path.is_symlink() and not path.resolve().is_relative_to(inside):
-                    raise RequestError(f"{path} is a symbolic link that leads out of the sweep's folder: remove it")
+            for name in folders:
+                check_plain(Path(where, name), folder=True)
+            for name in files:
+                check_plain(Path(where, name))
+
+    def check_record(self) -> None:
+        """The same of what is read to know what the sweep is.
+
+        Raises:
+            RequestError: As for ``check_links``.
+        """
+        check_plain(self.path, folder=True)
+        check_plain(self.header)
+        check_plain(self.journal)
 
     def pack(self, name: str) -> Path:
         """The checkpoints of a pack."""
@@ -114,21 +125,23 @@ class Home:
         """What was measured about packs."""
         return self.path / PACK_SIZES
 
-    def check_writable(self, needed_bytes: int = 0) -> None:
-        """Make the folder and see that it can hold ``needed_bytes``.
+    def check_writable(self, needed_bytes: int = 0, *, make: bool = True) -> None:
+        """Make the folder, unless told not to, and see that it can hold ``needed_bytes``.
 
         Raises:
             RequestError: It cannot be written, or the disk is too full.
         """
+        check_plain(self.sweeps, folder=True)
         try:
-            self.sweeps.mkdir(parents=True, exist_ok=True)
-            with tempfile.TemporaryFile(dir=self.sweeps) as file:
+            if make:
+                self.sweeps.mkdir(parents=True, exist_ok=True)
+            there = next(folder for folder in (self.sweeps, *self.sweeps.parents) if folder.exists())
+            with tempfile.TemporaryFile(dir=there) as file:
                 file.write(b"\0" * 4096)
         except OSError as error:
-            raise RequestError(
-                f"cannot write to {self.path}: {error.strerror}; set OPLSTM_HOME to a folder that you can write"
-            ) from error
-        free, needed = shutil.disk_usage(self.sweeps).free, max(needed_bytes, MINIMUM_FREE_BYTES)
+            mend = "set OPLSTM_HOME to a folder that you can write"
+            raise RequestError(f"cannot write to {self.path}: {error.strerror or message(error)}; {mend}") from error
+        free, needed = shutil.disk_usage(there).free, max(needed_bytes, MINIMUM_FREE_BYTES)
         if free < needed:
             raise RequestError(
                 f"{self.path} has {free >> 20} MiB free and this needs about {needed >> 20} MiB; "
@@ -136,7 +149,16 @@ class Home:
             )
 
     def sweep_folder(self, name: str) -> SweepFolder:
-        """The folder that a sweep of this name has or would have."""
+        """The folder that a sweep of this name has or would have.
+
+        Raises:
+            RequestError: The name cannot be a folder's.
+        """
+        if not SWEEP_NAME.fullmatch(name):
+            raise RequestError(
+                f"name {name!r} must be letters, digits, '.', '_' or '-', start with a letter or digit "
+                "and have at most 80 characters"
+            )
         return SweepFolder(self.sweeps / name)
 
     def new_sweep(self, name: str) -> SweepFolder:
@@ -145,20 +167,15 @@ class Home:
         Raises:
             RequestError: The name is taken or cannot be a folder's.
         """
-        if not SWEEP_NAME.fullmatch(name):
-            raise RequestError(
-                f"name {name!r} must be letters, digits, '.', '_' or '-', start with a letter or digit "
-                "and have at most 80 characters"
-            )
-        folder = SweepFolder(self.sweeps / name)
-        if folder.path.exists():
+        folder = self.sweep_folder(name)
+        if os.path.lexists(folder.path):
             raise RequestError(f"name {name!r} is taken ({folder.path}); use resume, or another --name")
         return folder
 
     def free_name(self, stem: str) -> str:
         """``stem``, or ``stem-2``, ``stem-3`` ... if it is taken."""
         name, count = stem, 1
-        while (self.sweeps / name).exists():
+        while os.path.lexists(self.sweeps / name):
             count += 1
             name = f"{stem}-{count}"
         return name
@@ -173,13 +190,33 @@ class Home:
         if SWEEP_NAME.fullmatch(name) is None or not folder.header.is_file():
             known = ", ".join(s.name for s in self.all_sweeps()) or "none yet"
             raise RequestError(f"no sweep named {name!r} in {self.path} (there: {known})")
-        for path in (folder.path, folder.header, folder.journal):
-            if path.is_symlink():
-                raise RequestError(f"{path} is a symbolic link: move the folder itself into {self.sweeps}")
+        check_plain(self.sweeps, folder=True)
+        folder.check_record()
         return folder
 
     def all_sweeps(self) -> list[SweepFolder]:
-        """Every sweep, oldest first."""
+        """Every sweep, oldest first, whatever state its files are in.
+
+        Raises:
+            RequestError: The folder of sweeps is a link.
+        """
+        check_plain(self.sweeps, folder=True)
         paths = (path.parent for path in self.sweeps.glob("*/sweep.json"))
-        found = [SweepFolder(path) for path in paths if SWEEP_NAME.fullmatch(path.name) and not path.is_symlink()]
-        return sorted(found, key=lambda folder: folder.header.stat().st_mtime)
+        found = [SweepFolder(path) for path in paths if SWEEP_NAME.fullmatch(path.name)]
+        return sorted(found, key=lambda folder: folder.header.lstat().st_mtime)
+
+
+def check_plain(path: Path, *, folder: bool = False) -> None:
+    """See that a path is a plain file, or a folder, if it is there: no symbolic link, pipe or device.
+
+    Raises:
+        RequestError: It is something else.
+    """
+    try:
+        mode = path.lstat().st_mode
+    except (FileNotFoundError, NotADirectoryError):
+        return
+    if stat.S_ISLNK(mode):
+        raise RequestError(f"{path} is a symbolic link, and none is followed among results: put there what it means")
+    if not (stat.S_ISDIR(mode) if folder else stat.S_ISREG(mode)):
+        raise RequestError(f"{path} is no {'folder' if folder else 'plain file'}: remove it")

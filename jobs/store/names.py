@@ -7,6 +7,8 @@ from pydantic import StringConstraints
 
 SWEEP_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,79}")
 
+MOST_TRIALS: Final = 10**9 - 1
+
 TrialName = Annotated[str, StringConstraints(pattern=r"^trial-[0-9]{4,9}\z")]
 """Such as ``trial-0003``: of a trial's folder and, behind the sweep's, of its MLflow run."""
 

@@ -1,6 +1,8 @@
-"""The MLflow servers that the user of a home has named: a sweep's folder alone cannot have records sent anywhere."""
+"""The MLflow servers that this user has named: a folder of results alone cannot have records sent anywhere."""
 
+import contextlib
 import json
+import os
 from pathlib import Path
 from typing import Final
 
@@ -10,14 +12,15 @@ VERSION: Final = 1
 
 
 class KnownServers:
-    """The file ``$OPLSTM_HOME/servers.json``; one that cannot be read counts as empty.
+    """The file ``servers.json`` in the user's configuration; one that cannot be read counts as empty.
 
-    Args:
-        home: The home's folder.
+    It is in no home: a home may come from somebody else, as a whole. Where the user has no folder for configuration
+    that can be written, nothing is remembered, and a server is named each time.
     """
 
-    def __init__(self, home: Path) -> None:
-        self._path = home / "servers.json"
+    def __init__(self) -> None:
+        base = os.environ.get("XDG_CONFIG_HOME") or os.path.join(os.path.expanduser("~"), ".config")
+        self._path = Path(base) / "oplstm" / "servers.json" if os.path.isabs(base) else None
 
     def __contains__(self, uri: str) -> bool:
         return uri in self._read()
@@ -25,10 +28,15 @@ class KnownServers:
     def add(self, uri: str) -> None:
         """Remember a server that the user named; its URI holds no credentials."""
         known = self._read()
-        if uri not in known:
+        if uri in known or self._path is None:
+            return
+        with contextlib.suppress(OSError):
+            self._path.parent.mkdir(parents=True, exist_ok=True)
             write_file(self._path, json.dumps({"version": VERSION, "servers": [*known, uri]}, indent=1) + "\n")
 
     def _read(self) -> list[str]:
+        if self._path is None:
+            return []
         try:
             data = json.loads(self._path.read_text(encoding="utf-8"))
             found = data["servers"] if data["version"] == VERSION else []

@@ -11,6 +11,7 @@ from jobs.store.events import (
     Ended,
     Event,
     Exhausted,
+    Expired,
     Finished,
     Joined,
     Packed,
@@ -25,6 +26,7 @@ from jobs.store.events import (
 )
 from jobs.store.header import Header
 from jobs.store.home import SweepFolder
+from jobs.store.names import pack_name, trial_name
 from jobs.store.states import ENDED, OUT, TrialState
 from jobs.store.trial import PackState, Trial
 from oplstm.episodes.measure import Measure
@@ -91,10 +93,17 @@ class SweepState:
                 self.apply(read.event)
             except KeyError as error:
                 raise damaged(journal, read.line, f"it names {error}, which no line before it made") from error
+            except ValueError as error:
+                raise damaged(journal, read.line, str(error)) from error
             yield read.event
 
     def apply(self, event: Event) -> None:
-        """Take in one event."""
+        """Take in one event.
+
+        Raises:
+            KeyError: It names a trial or a pack that there is not; the argument is the name.
+            ValueError: It cannot follow what was taken in before; nothing was taken in.
+        """
         match event:
             case Asked():
                 self._ask(event)
@@ -103,17 +112,27 @@ class SweepState:
             case Exhausted():
                 self.exhausted = True
             case Packed():
+                if event.pack != pack_name(len(self.packs)) or not event.trials:
+                    raise ValueError(f"it makes {event.pack} of {len(event.trials)} trials, after {len(self.packs)}")
+                self._check_free(event.trials)
                 pack = self.packs[event.pack] = self._resting[event.pack] = PackState(event.pack)
                 self._put(pack, event.trials)
             case Sized():
                 pack = self.packs[event.pack]
+                self._check_free(event.trials)
                 pack.capacity = event.capacity
                 self._put(pack, event.trials)
                 self._begin(pack)
             case Joined():
                 pack = self.packs[event.pack]
+                self._check_free(event.trials)
                 pack.joins[event.update] = event.trials
+                pack.reach(event.update)
                 self._put(pack, event.trials, event.update)
+            case Expired():
+                pack = self.packs[event.pack]
+                pack.expired[event.update] = tuple(self.by_name[name].name for name in event.trials)
+                pack.reach(event.update)
             case Started():
                 pack = self.packs[event.pack]
                 pack.device = event.device
@@ -133,13 +152,35 @@ class SweepState:
             case _:
                 assert_never(event)
 
+    def _check_free(self, names: Sequence[str]) -> None:
+        """See that trials can come into a pack: they wait, or are in one that no process has begun."""
+        for name in names:
+            trial = self.by_name[name]
+            if trial.state.ended or not (trial.pack is None or trial.pack in self._resting):
+                raise ValueError(f"it puts {name} into a pack, which is {trial.state} already")
+        if len(set(names)) < len(names):
+            raise ValueError("it puts a trial into a pack twice")
+
+    def _check_next(self, number: int) -> None:
+        if number != len(self.trials):
+            raise ValueError(f"it makes {trial_name(number)} after {len(self.trials)} trials")
+
+    def _in_pack(self, name: str) -> Trial:
+        """A trial of which something is told that happens in a pack only."""
+        trial = self.by_name[name]
+        if trial.state.ended or trial.pack is None:
+            raise ValueError(f"{name} goes on in it, which is {trial.state}")
+        return trial
+
     def _ask(self, event: Asked) -> None:
+        self._check_next(event.trial)
         trial = Trial(event.trial, event.params, event.run, self._measure)
         self.trials[trial.number] = self.by_name[trial.name] = self._waiting[trial.number] = trial
         self._ungrouped.append(trial)
         self._counts[trial.state] += 1
 
     def _refuse(self, event: Refused) -> None:
+        self._check_next(event.trial)
         trial = Trial(event.trial, event.params, {}, self._measure, state=event.state, note=event.reason)
         self.trials[trial.number] = self.by_name[trial.name] = trial
         self._counts[trial.state] += 1
@@ -167,19 +208,26 @@ class SweepState:
         self._running[pack.name] = pack
 
     def _validate(self, event: Validated) -> None:
-        trial = self.by_name[event.trial]
+        trial = self._in_pack(event.trial)
         trial.points.append({"update": event.update, **event.metrics})
         trial.updates.add(event.update)
         trial.milestone = event.milestone
         if event.prune:
             trial.pruned_at.add(event.update)
+        self._reach(trial, event.update)
         if trial.best is not None:
             heapq.heappush(self._ranking, (trial.cost, trial.number))
 
+    def _reach(self, trial: Trial, update: int) -> None:
+        """A trial has made so many updates of its own."""
+        if trial.pack is not None:
+            self.packs[trial.pack].reach((trial.joined or 0) + update)
+
     def _end(self, event: Ended) -> None:
-        trial = self.by_name[event.trial]
+        trial = self._in_pack(event.trial)
         self._set(trial, event.state)
         trial.note, trial.best_update = event.note, event.best_update
+        self._reach(trial, event.update)
         if trial.state.ended and trial.pack is not None:
             pack = self.packs[trial.pack]
             pack.end(trial)

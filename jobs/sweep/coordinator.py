@@ -14,6 +14,7 @@ from jobs.store.events import (
     Ended,
     Event,
     Exhausted,
+    Expired,
     Finished,
     Joined,
     Packed,
@@ -37,6 +38,7 @@ from jobs.sweep.messages import Assignment, NamedRun, Progress, StartedPack
 from jobs.sweep.packing import PackPolicy, candidates
 from jobs.sweep.proposals import Impossible, Proposals
 from oplstm.errors import WorkError
+from oplstm.training.hours import Expiries
 from oplstm.training.reports import Point, RunEnd
 from search_spaces.samplers import is_adaptive
 from tracking.journal.journal import Journal
@@ -99,9 +101,14 @@ class Coordinator:
     def _take_again(self, event: Event) -> None:
         """Put the study where an event of the journal left it."""
         match event:
-            case Asked() | Refused():
+            case Asked():
                 self._proposals.replay(event.params, event.draws)
-                self._refused_in_a_row = self._refused_in_a_row + 1 if isinstance(event, Refused) else 0
+                self._refused_in_a_row = 0
+            case Refused():
+                if not isinstance(self._proposals.replay(event.params, event.draws), Impossible):
+                    # the user has mended the space since: what was failed once remains it
+                    self._proposals.tell(event.trial, event.state, self.header.measure.worst)
+                self._refused_in_a_row += 1
             case Validated():
                 value = event.metrics.get(self._value, math.nan)
                 self._decide(self.state.by_name[event.trial], value, event.milestone)
@@ -188,7 +195,7 @@ class Coordinator:
         )
         self._write(event, tracked=tracked.refused(self.header, event, self._provenance, time.time()))
         self._refused_in_a_row += 1
-        if self._refused_in_a_row >= REFUSED_IN_A_ROW:
+        if self._refused_in_a_row % REFUSED_IN_A_ROW == 0:  # and who resumes gets as many again
             self.give_up(f"{REFUSED_IN_A_ROW} points of {self.job.space} in a row gave no run; the last {point.reason}")
 
     def sized(self, name: str, capacity: int) -> None:
@@ -225,8 +232,13 @@ class Coordinator:
             return None
         placed = tracked.placed(self.header, pack, pack.unended(), device)
         self._write(Started(pack=name, device=device), tracked=placed)
-        runs = tuple(_named(trial) for trial in pack.trials)
-        return StartedPack(runs, _names(pack.initial), self._packing.capacity(pack))
+        runs, expiries = tuple(_named(trial) for trial in pack.trials), Expiries(dict(pack.expired), pack.reached)
+        return StartedPack(runs, _names(pack.initial), self._packing.capacity(pack), expiries)
+
+    def expired(self, name: str, update: int, trials: Sequence[str]) -> None:
+        """The hours of trials are over at an update of their pack, where they end. A repeat changes nothing."""
+        if update not in self.state.packs[name].expired:
+            self._write(Expired(pack=name, update=update, trials=tuple(trials)))
 
     def on_points(self, points: Sequence[Point]) -> list[str]:
         """Record validation points; returns the names of the runs to prune. Answers a repeat as it did before."""

@@ -12,7 +12,7 @@ from optuna.trial import BaseTrial, FixedTrial, Trial, TrialState
 
 from jobs.jobfile.resolving import build_trial_run, numbered, suggest
 from jobs.jobfile.schema import Job
-from jobs.store.events import Params
+from jobs.store.events import MOST_DRAWS, Params
 from jobs.store.states import TrialState as State
 from jobs.store.study_file import StudyFile, StudyStorage
 from oplstm.errors import one_line
@@ -21,7 +21,7 @@ from search_spaces.enumeration import NotFinite, enumerate_grid
 from search_spaces.samplers import make_pruner, make_sampler
 from search_spaces.spaces import find_space
 
-REPEATS_BEFORE_ENUMERATING = 50
+REPEATS_BEFORE_ENUMERATING = MOST_DRAWS
 
 
 @dataclass(frozen=True)

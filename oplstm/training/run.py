@@ -9,10 +9,13 @@ from typing import Any, Literal
 
 from oplstm.configuration import Problems, build, convert, mapping, unknown_key
 from oplstm.episodes.registry import BENCHMARKS
+from oplstm.errors import name_of, shown
 from oplstm.learners.registry import LEARNERS
 from oplstm.learners.signature import signature
+from oplstm.limits import over
 from oplstm.nets.precision import Precision
 from oplstm.training.budget import Budget
+from oplstm.training.run_size import check_size
 
 MetaGradient = Literal["mean", "sum"]
 
@@ -103,7 +106,7 @@ def build_run(data: Mapping[str, Any], problems: Problems) -> RunConfig | None:
     before = len(problems.found)
     for key in data:
         if key not in RUN_KEYS:
-            problems.add(str(key), unknown_key(str(key), RUN_KEYS))
+            problems.add(str(key), unknown_key(name_of(key), RUN_KEYS))
     hyperparameters = None
     of_benchmark = Problems(problems.prefix)
     benchmark = _build_benchmark(data, of_benchmark)
@@ -114,7 +117,7 @@ def build_run(data: Mapping[str, Any], problems: Problems) -> RunConfig | None:
         further = {} if benchmark is None else method.conventions_on(benchmark)
         hyperparameters = build(method.config_class, given, problems.below("hyperparameters"), further=further)
     else:
-        problems.add("learner", unknown_key(str(learner), LEARNERS))
+        problems.add("learner", unknown_key(name_of(learner), LEARNERS))
     problems.found += of_benchmark.found
     budget = build(Budget, mapping(data.get("budget"), "budget", problems), problems.below("budget"))
     values = {key: _plain(data, key, problems) for key in _PLAIN}
@@ -127,6 +130,8 @@ def build_run(data: Mapping[str, Any], problems: Problems) -> RunConfig | None:
                 problems.add(("budget", "analyses"), message)
         if getattr(benchmark, "train_ways", None) and not LEARNERS[str(learner)].any_way:
             problems.add(("benchmark", "train_ways"), f"{learner} has one output a class: leave it out")
+    if len(problems.found) == before and hyperparameters is not None and benchmark is not None:
+        check_size(str(learner), hyperparameters, benchmark, problems.below("hyperparameters"))
     if len(problems.found) > before or hyperparameters is None or benchmark is None or budget is None:
         return None
     return RunConfig(
@@ -144,7 +149,7 @@ def _build_benchmark(data: Mapping[str, Any], problems: Problems) -> Any:
     name = given.pop("name", None)
     if isinstance(name, str) and name in BENCHMARKS:
         return build(BENCHMARKS[name], given, problems.below("benchmark"))
-    problems.add(("benchmark", "name"), unknown_key(str(name), BENCHMARKS))
+    problems.add(("benchmark", "name"), unknown_key(name_of(name), BENCHMARKS))
     return None
 
 
@@ -174,8 +179,12 @@ def _plain(data: Mapping[str, Any], key: str, problems: Problems) -> Any:
         return None
     if value is None or low is None:
         return value
-    if value < low or (isinstance(value, float) and value == 0):
-        problems.add(key, f"must be {'>' if isinstance(value, float) else '>='} {low:g}, got {value:g}")
+    if (problem := over(key, value)) is not None and "seed" not in key:
+        problems.add(key, problem)
+    elif isinstance(value, float) and value <= low:
+        problems.add(key, f"must be > {low:g}, got {value:g}")
+    elif value < low:
+        problems.add(key, f"must be >= {low:g}, got {shown(value)}")
     elif "seed" in key and value >= 2**63:
         problems.add(key, f"must be below 2^63, got {value}")
     return value

@@ -5,8 +5,11 @@ import os
 import time
 from pathlib import Path
 from types import TracebackType
+from typing import Final
 
 from oplstm.errors import RequestError, WorkError
+
+_PLAIN: Final = os.O_NOFOLLOW | os.O_NONBLOCK  # a link would have another file written; a pipe would be waited for
 
 
 class FileLock:
@@ -25,7 +28,7 @@ class FileLock:
         lock_path = _lock_path_of(path)
         try:
             lock_path.parent.mkdir(parents=True, exist_ok=True)
-            self._fd = os.open(lock_path, os.O_RDWR | os.O_CREAT, 0o644)
+            self._fd = os.open(lock_path, os.O_RDWR | os.O_CREAT | _PLAIN, 0o644)
         except OSError as error:
             raise WorkError(f"cannot write {lock_path}: {error.strerror}") from error
         deadline = time.monotonic() + patience
@@ -68,7 +71,7 @@ def _lock_path_of(path: Path) -> Path:
 def is_locked(path: Path) -> bool:
     """Whether a live process holds the lock of `path`."""
     try:
-        fd = os.open(_lock_path_of(path), os.O_RDONLY)
+        fd = os.open(_lock_path_of(path), os.O_RDONLY | _PLAIN)
     except FileNotFoundError:
         return False
     try:

@@ -40,7 +40,7 @@ def checked_version(line: bytes, path: Path) -> int:
     try:
         found = json.loads(line)
         known = found["format"] == _FORMAT
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         known = False
     if not known:
         raise not_a_journal(path)

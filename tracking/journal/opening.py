@@ -70,7 +70,7 @@ def _drop_torn_end(descriptor: int, floor: int) -> None:
         try:
             json.loads(os.pread(descriptor, end - start, start))
             break
-        except ValueError:
+        except (ValueError, RecursionError):
             end = start
     if end < size:
         os.ftruncate(descriptor, end)

@@ -43,7 +43,7 @@ def read_lines(path: Path) -> Iterator[Line]:
                 return
             try:
                 group = json.loads(line)
-            except ValueError:
+            except (ValueError, RecursionError):
                 if file.read(1) == b"":
                     return
                 raise _damaged(path, number) from None

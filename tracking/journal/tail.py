@@ -85,7 +85,7 @@ def _track_records(line: bytes) -> list[JsonObject]:
     """Those of a line, among them the events of version 1 that are track records too; none of the header."""
     try:
         group = json.loads(line)
-    except ValueError:
+    except (ValueError, RecursionError):
         return []  # the journal's reader reports the damage
     if not isinstance(group, list):
         return []

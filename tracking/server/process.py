@@ -19,7 +19,10 @@ _KILL_SECONDS: Final = 5.0
 
 
 def launch(folder: Path, port: int) -> "subprocess.Popen[bytes]":
-    """Start `mlflow server` in a process group of its own; its database, artifacts and log are in `folder`."""
+    """Start `mlflow server` in a process group of its own; its database, artifacts and log are in `folder`.
+
+    It works elsewhere: Python and uvicorn look for modules where they work, and what lies in a home is data.
+    """
     command = [
         *(sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1"),
         *("--backend-store-uri", f"sqlite:///{folder / 'mlflow.db'}", "--serve-artifacts"),
@@ -30,10 +33,11 @@ def launch(folder: Path, port: int) -> "subprocess.Popen[bytes]":
     # A user's MLFLOW_ variables, such as a backend store, are meant for another server.
     environment = {name: value for name, value in os.environ.items() if not name.startswith("MLFLOW_")}
     environment |= {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "MLFLOW_DISABLE_TELEMETRY": "true"}
+    environment["PYTHONSAFEPATH"] = "1"
     with (folder / "server.log").open("ab") as log:
         return subprocess.Popen(
             command,
-            cwd=folder,
+            cwd=os.sep,
             env=environment,
             stdin=subprocess.DEVNULL,
             stdout=log,

@@ -91,11 +91,9 @@ def test_what_diverged_or_failed_never_leads_and_what_failed_was_lost(oplstm_hom
 def test_a_run_that_never_came_into_a_pack_was_not_lost(oplstm_home):
     """A point that turned out to be impossible: nobody's work is missing."""
     folder = new_sweep(oplstm_home / "sweeps" / "s", job("rates", trials=1))
-    run = {"budget": {"tasks": 40, "updates": None}}
     with Journal(folder.journal) as journal:
         for event in (
-            {"event": "asked", "trial": 0, "params": {}, "run": run},
-            {"event": "ended", "trial": "trial-0000", "state": "failed", "update": 0, "best_update": 0, "metrics": {}},
+            {"event": "refused", "trial": 0, "params": {}, "draws": 1, "state": "failed", "reason": "failed: no"},
             {"event": "finished"},
         ):
             journal.append([{"kind": "sweep", **event}])

@@ -11,6 +11,7 @@ from jobs.store.events import (
     Ended,
     Event,
     Exhausted,
+    Expired,
     Finished,
     Joined,
     LeaderScores,
@@ -36,18 +37,19 @@ from tracking.journal.journal import Journal
 
 pytestmark = pytest.mark.unit
 
-VERSION_1 = SweepFolder(Path(__file__).parent / "version_1")
+VERSION_1 = SweepFolder(Path(__file__).parent / "version_1" / "old")
 """A whole sweep as the oplstm before these events wrote it, which was stopped once and promoted.
 
 Its losses are those of formula_training.py, so that it can be told anew from anywhere.
 """
 
+RUN = {"benchmark": {"name": "sine"}, "budget": {"tasks": None, "updates": 4}}
 SCORE = StatedInterval(0.25, None)
 LEADER = LeaderScores(trial="trial-0003", validation=SCORE, behind=SCORE, tied=True, score_a=SCORE)
 EVENTS = [
     (
-        Asked(trial=3, params={"hidden": 2}, draws=1, run={"lr": 0.1}),
-        '{"event": "asked", "trial": 3, "params": {"hidden": 2}, "draws": 1, "run": {"lr": 0.1}}',
+        Asked(trial=3, params={"hidden": 2}, draws=1, run=RUN),
+        '{"event": "asked", "trial": 3, "params": {"hidden": 2}, "draws": 1, "run": ' + json.dumps(RUN) + "}",
     ),
     (
         Refused(trial=4, params={"hidden": 0}, draws=2, state=TrialState.PRUNED, reason="infeasible"),
@@ -66,6 +68,10 @@ EVENTS = [
     (
         Joined(pack="pack-0001", update=10, trials=("trial-0005",)),
         '{"event": "joined", "pack": "pack-0001", "update": 10, "trials": ["trial-0005"]}',
+    ),
+    (
+        Expired(pack="pack-0001", update=7, trials=("trial-0003", "trial-0005")),
+        '{"event": "expired", "pack": "pack-0001", "update": 7, "trials": ["trial-0003", "trial-0005"]}',
     ),
     (
         Started(pack="pack-0001", device={"oplstm.device": "cpu: x"}),
@@ -194,14 +200,21 @@ def test_what_is_no_event_is_an_error_that_names_the_line(record, problem, tmp_p
     assert told == [Exhausted()] * 2
 
 
+def test_only_a_trial_that_was_made_can_be_out_of_time(tmp_path):
+    expired = Expired(pack="pack-0000", update=1, trials=("trial-0001",))
+    path = in_journal(tmp_path, [encode(Packed(pack="pack-0000", trials=()))], [encode(expired)])
+    with pytest.raises(WorkError, match="line 3: it names 'trial-0001', which no line before it made"):
+        list(SweepState(LOSS).replay(path))
+
+
 NAMES = ["../../victim", "/etc", "", ".", "{}-0001/..", "{}-0001/", "{}-0001\n", " {}-0001", "{}-1", "{}-1000000000",
          "{}-\u0660\u0660\u0660\u0661"]  # fmt: skip
 
 
 def naming(pack, trial):
     """One record for each place in which a name may stand."""
-    yield from (with_changed(event, pack=pack) for event in (Packed, Sized, Joined, Started))
-    yield from (with_changed(event, trials=["trial-0004", trial]) for event in (Packed, Sized, Joined))
+    yield from (with_changed(event, pack=pack) for event in (Packed, Sized, Joined, Expired, Started))
+    yield from (with_changed(event, trials=["trial-0004", trial]) for event in (Packed, Sized, Joined, Expired))
     yield from (with_changed(event, trial=trial) for event in (Validated, Ended))
     yield with_changed(Promoted, picked=trial)
     yield with_changed(Promoted, leaders=[RECORDS[Promoted]["leaders"][0] | {"trial": trial}])
@@ -228,6 +241,7 @@ UNASKED = [
     ("trial-0001", Packed(pack="pack-0000", trials=("trial-0001",))),
     ("pack-0000", Sized(pack="pack-0000", capacity=2, trials=())),
     ("pack-0000", Joined(pack="pack-0000", update=1, trials=())),
+    ("pack-0000", Expired(pack="pack-0000", update=1, trials=())),
     ("pack-0000", Started(pack="pack-0000", device={})),
     ("trial-0001", Validated(trial="trial-0001", update=0, milestone=0, metrics={}, prune=False)),
     ("trial-0001", Ended(trial="trial-0001", state=TrialState.PRUNED, update=0, best_update=0, metrics={})),
@@ -237,7 +251,97 @@ UNASKED = [
 
 @pytest.mark.parametrize(("name", "event"), UNASKED)
 def test_what_was_never_made_cannot_be_named(name, event, tmp_path):
-    path = in_journal(tmp_path, [encode(Asked(trial=0, params={}, run={}))], [encode(event)])
+    path = in_journal(tmp_path, [encode(Asked(trial=0, params={}, run=RUN))], [encode(event)])
     with pytest.raises(WorkError) as caught:
         list(SweepState(LOSS).replay(path))
     assert str(caught.value).startswith(f"{path}, line 3: it names '{name}', which no line before it made")
+
+
+PACKED = Packed(pack="pack-0000", trials=("trial-0000",))
+STARTED = Started(pack="pack-0000", device={})
+ENDED = Ended(trial="trial-0000", state=TrialState.FAILED, update=0, best_update=0, metrics={})
+POINT = Validated(trial="trial-0000", update=1, milestone=10, metrics={}, prune=False)
+CANNOT_FOLLOW = [
+    ((), Asked(trial=0, params={}, run=RUN), "it makes trial-0000 after 1 trials"),
+    ((), Asked(trial=2, params={}, run=RUN), "it makes trial-0002 after 1 trials"),
+    ((), Refused(trial=0, params={}, draws=1, state=TrialState.FAILED, reason="no"), "it makes trial-0000 after 1"),
+    ((), Packed(pack="pack-0000", trials=()), "it makes pack-0000 of 0 trials, after 0"),
+    ((), Packed(pack="pack-0001", trials=("trial-0000",)), "it makes pack-0001 of 1 trials, after 0"),
+    ((), Packed(pack="pack-0000", trials=("trial-0000", "trial-0000")), "it puts a trial into a pack twice"),
+    ((), ENDED, "trial-0000 goes on in it, which is waiting"),
+    ((), POINT, "trial-0000 goes on in it, which is waiting"),
+    ((PACKED,), PACKED, "it makes pack-0000 of 1 trials, after 1"),
+    ((PACKED, STARTED), Packed(pack="pack-0001", trials=("trial-0000",)), "it puts trial-0000 into a pack, which is r"),
+    ((PACKED, STARTED), Joined(pack="pack-0000", update=1, trials=("trial-0000",)), "it puts trial-0000 into a pack"),
+    ((PACKED, STARTED), Sized(pack="pack-0000", capacity=1, trials=("trial-0000",)), "it puts trial-0000 into a pack"),
+    ((PACKED, ENDED), ENDED, "trial-0000 goes on in it, which is failed"),
+    ((PACKED, ENDED), POINT, "trial-0000 goes on in it, which is failed"),
+]
+
+
+@pytest.mark.parametrize(("before", "event", "problem"), CANNOT_FOLLOW)
+def test_what_cannot_follow_is_said_with_its_line(before, event, problem, tmp_path):
+    asked = Asked(trial=0, params={}, run=RUN)
+    path = in_journal(tmp_path, *([encode(one)] for one in (asked, *before, event)))
+    with pytest.raises(WorkError) as caught:
+        list(SweepState(LOSS).replay(path))
+    assert str(caught.value).startswith(f"{path}, line {len(before) + 3}: {problem}")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"run": {}},
+        {"run": {"benchmark": {}, "budget": {}}},
+        {"run": {"benchmark": "sine", "budget": {"updates": 4}}},
+        *({"run": RUN | {"budget": {"updates": total}}} for total in (0, -1, 2.5, True, "4", [4], 2**53)),
+        {"draws": 51},
+        {"draws": 10**12},
+        {"trial": 10**9},
+        {"trial": 10**4000},
+    ],
+)
+def test_a_proposal_that_status_could_not_show_is_refused(change):
+    with pytest.raises(ValueError, match="asked"):
+        decode(RECORDS[Asked] | change)
+
+
+BAD_NAMES = [
+    "../../../../victim",
+    "/etc",
+    "",
+    ".",
+    *(f"pack-{rest}" for rest in ("0001/..", "0001/../../x", "0001\n", "1", "\u0660\u0660\u0660\u0661", "9" * 10)),
+]
+
+
+@pytest.mark.parametrize("name", BAD_NAMES)
+def test_a_name_that_becomes_a_path_is_a_name_and_nothing_else(name):
+    for kind in (Packed, Sized, Joined, Started):
+        with pytest.raises(ValueError, match="pack"):
+            decode(RECORDS[kind] | {"pack": name})
+    trial = name.replace("pack", "trial")
+    for kind in (Packed, Sized, Joined):
+        with pytest.raises(ValueError, match="trials"):
+            decode(RECORDS[kind] | {"trials": [trial]})
+    for kind, field in ((Validated, "trial"), (Ended, "trial"), (Promoted, "picked")):
+        with pytest.raises(ValueError, match=field):
+            decode(RECORDS[kind] | {field: trial})
+
+
+def test_a_line_of_ten_thousand_brackets_is_one_error(tmp_path):
+    """Python's own reader of JSON gives up at a depth with an error of another kind."""
+    path = in_journal(tmp_path)
+    with path.open("ab") as file:
+        file.write(b"[" * 100_000 + b"]" * 100_000 + b"\n[]\n")
+    with pytest.raises(WorkError, match="line 2 is damaged"):
+        list(SweepState(LOSS).replay(path))
+
+
+@pytest.mark.parametrize("line", [b"3", b"{}", b"null", b'"text"', b"[3]", b"[[]]", b'[{}, "x"]'])
+def test_a_line_that_is_no_list_of_objects_is_one_error(line, tmp_path):
+    path = in_journal(tmp_path)
+    with path.open("ab") as file:
+        file.write(line + b"\n[]\n")
+    with pytest.raises(WorkError, match="line 2 is damaged"):
+        list(SweepState(LOSS).replay(path))

@@ -14,7 +14,7 @@ from tests.jobs.formula_training import job, new_sweep, opened
 
 pytestmark = pytest.mark.unit
 
-VERSION_1 = SweepFolder(Path(__file__).parent / "version_1")
+VERSION_1 = SweepFolder(Path(__file__).parent / "version_1" / "old")
 """As test_events.py reads it."""
 
 AWAY = "away"
@@ -52,7 +52,8 @@ def test_a_header_of_version_1_has_the_measure_of_its_benchmark(tmp_path):
         id="id-of-old", name="old", kind=SweepKind.SWEEP, experiment="tests", job=of, measure=LOSS, tracking_uri=None,
         provenance={"version.oplstm": "0"},
     )  # fmt: skip
-    folder = SweepFolder(tmp_path)
+    folder = SweepFolder(tmp_path / "old")
+    folder.path.mkdir()
     data["job"]["benchmark"] = {"name": "omniglot"}
     folder.header.write_text(json.dumps(data))
     assert Header.read(folder).measure is ACCURACY
@@ -102,7 +103,7 @@ def test_a_damaged_header_is_one_clear_error(keys, tmp_path):
     assert len(problem.splitlines()) == 1
 
 
-@pytest.mark.parametrize("text", [None, "", "{", "[]", "3", "null", '{"id": "1f"}', "\udcff"])
+@pytest.mark.parametrize("text", [None, "", "{", "[]", "3", "null", '{"id": "1f"}', "\udcff", "[" * 100_000])
 def test_what_is_no_header_is_one_clear_error(text, tmp_path):
     folder = SweepFolder(tmp_path)
     if text is not None:
@@ -112,3 +113,11 @@ def test_what_is_no_header_is_one_clear_error(text, tmp_path):
     [problem] = caught.value.problems
     assert problem.startswith(f"{folder.header} is no header of a sweep: ")
     assert len(problem.splitlines()) == 1
+
+
+def test_a_folder_that_was_renamed_is_told_its_name(tmp_path):
+    """What is tracked later would go by another name than what was tracked before."""
+    folder = new_sweep(tmp_path / "mine", job())
+    renamed = SweepFolder(folder.path.rename(tmp_path / "other"))
+    with pytest.raises(RequestError, match=r"other/sweep\.json is of sweep 'mine': give its folder that name again"):
+        Header.read(renamed)

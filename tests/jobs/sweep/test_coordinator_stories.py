@@ -96,7 +96,7 @@ def test_killed_anywhere_and_rebuilt_is_never_killed(name, whole_stories, tmp_pa
 
 def test_a_sweep_of_version_1_goes_on_as_it_did_then(tmp_path):
     """Cut anywhere after its proposals were made; it was stopped once, and promoted when it had ended."""
-    folder = SweepFolder(ROOT / "tests" / "jobs" / "store" / "version_1")
+    folder = SweepFolder(ROOT / "tests" / "jobs" / "store" / "version_1" / "old")
     lines = folder.journal.read_bytes().splitlines(keepends=True)
     asked = next(number for number, line in enumerate(lines, start=1) if b'"exhausted"' in line)
     for cut in range(asked, len(lines)):

@@ -12,7 +12,6 @@ from oplstm.training.evaluation import training_losses
 from oplstm.training.pack import Pack
 from tests.oplstm.training.runs import LEARNERS, next_tasks, run
 
-pytestmark = pytest.mark.unit
 DOUBLE = Device(dtype=torch.float64)
 RATES = (1e-4, 3e-4, 1e-3, 2e-3, 3e-3, 5e-3, 7e-3, 1e-2)
 
@@ -43,11 +42,13 @@ def test_a_pack_of_eight_equals_its_single_runs_after_one_update(learner):
     assert_rows_equal_singles(eight(learner), 1, 1e-12)
 
 
+@pytest.mark.slow
 def test_a_pack_of_the_published_lstm_equals_its_single_runs_after_200_updates():
     runs = [run("lstm-authors", seed=i, lr=0.004674, meta_batch_size=4, widths=[40, 40], passes=4) for i in range(2)]
     assert_rows_equal_singles(runs, 200, 1e-10)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("learner", ["lstm", "op_lstm-authors"])
 def test_packs_of_small_networks_stay_equal_over_50_updates(learner):
     assert_rows_equal_singles(eight(learner)[::3], 50, 1e-9)

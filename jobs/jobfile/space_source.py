@@ -6,7 +6,7 @@ from pathlib import Path
 from pydantic.dataclasses import dataclass
 
 from oplstm.errors import RequestError
-from search_spaces.own import is_own, source_of
+from search_spaces.own import is_own, sources_of
 
 
 @dataclass(frozen=True)
@@ -30,15 +30,28 @@ class SpaceSource:
         """
         if space is None or not is_own(space):
             return None
-        path = source_of(space)
-        if path is None or not path.is_file():
+        check_outside_homes(space)
+        sources = sources_of(space)
+        if sources is None or not sources.module.is_file():
             raise RequestError(f"space {space!r}: no file of that module is found from {Path.cwd()}")
-        if (home := home_around(path)) is not None:
-            raise RequestError(
-                f"space {space!r} is {path}, which lies in the results folder {home}: results are data, and no code of "
-                "theirs is run; keep your spaces elsewhere"
-            )
-        return cls(str(path), hashlib.sha256(path.read_bytes()).hexdigest())
+        module = sources.module.resolve()
+        return cls(str(module), hashlib.sha256(module.read_bytes()).hexdigest())
+
+
+def check_outside_homes(space: str) -> None:
+    """See that nothing of a folder of results is run where a user's own space is imported.
+
+    Raises:
+        RequestError: Its module, or a package around it, lies in one.
+    """
+    sources = sources_of(space)
+    for file in () if sources is None else (*sources.packages, sources.module):
+        for path in (file, file.resolve()):
+            if (home := home_around(path)) is not None:
+                raise RequestError(
+                    f"space {space!r} is {path}, which lies in the results folder {home}: results are data, and no "
+                    "code of theirs is run; keep your spaces elsewhere"
+                )
 
 
 def check_source(space: str | None, recorded: SpaceSource | None, *, name: str) -> None:
@@ -59,9 +72,23 @@ def check_source(space: str | None, recorded: SpaceSource | None, *, name: str) 
     raise RequestError(f"{problem}; if that is what you want: oplstm resume {name} --trust")
 
 
+def check_working_directory() -> None:
+    """See that modules are not looked for among results: Ray's workers look where the verb was called, before all else.
+
+    Raises:
+        RequestError: The working directory lies in a folder of results.
+    """
+    if (home := home_around(Path.cwd() / "module")) is not None:
+        raise RequestError(
+            f"{Path.cwd()} lies in the results folder {home}, and modules are looked for where oplstm is called: "
+            f"call it from elsewhere, with OPLSTM_HOME={home}"
+        )
+
+
 def home_around(path: Path) -> Path | None:
     """The folder of results that ``path`` lies in, if it lies in one: a sweep's, or one that holds sweeps."""
     for folder in path.parents:
-        if (folder / "sweep.json").exists() or next((folder / "sweeps").glob("*/sweep.json"), None) is not None:
+        is_sweep = (folder / "sweep.json").exists() and (folder / "journal.jsonl").exists()
+        if is_sweep or next((folder / "sweeps").glob("*/sweep.json"), None) is not None:
             return folder
     return None
