@@ -43,6 +43,10 @@ class CoordinatorCalls(Protocol):
         """Trials that come into the pack at this update."""
         ...
 
+    def expired(self, name: str, update: int, trials: Sequence[str]) -> None:
+        """Write that the hours of these trials are over at this update of the pack."""
+        ...
+
     def on_points(self, points: Sequence[Point]) -> Sequence[str]:
         """Write the points; returns the runs to prune."""
         ...
@@ -75,6 +79,10 @@ class PackListener:
     def on_ends(self, ends: Sequence[RunEnd]) -> None:
         """Waits until the ends are written."""
         self._coordinator.on_ends(ends)
+
+    def on_expired(self, update: int, runs: Sequence[str]) -> None:
+        """Waits until it is written whose hours are over."""
+        self._coordinator.expired(self._pack, update, runs)
 
     def joins(self, update: int, room: int) -> Sequence[tuple[str, RunConfig]]:
         """Waits until the coordinator has decided which runs come in."""
@@ -131,7 +139,14 @@ def train_pack(
     if started is not None:
         listener = PackListener(coordinator, name, folder=folder, tick=tick)
         pack = _pack(started, folder.pack(name), device)
-        Trainer(pack, listener, folder.pack(name), folder.trials, capacity=started.capacity).train()
+        Trainer(
+            pack,
+            listener,
+            folder.pack(name),
+            folder.trials,
+            capacity=started.capacity,
+            expiries=started.expiries,
+        ).train()
     if not folder.stop_request.exists():
         shutil.rmtree(folder.pack(name), ignore_errors=True)
 

@@ -37,6 +37,10 @@ class RemoteCoordinator:
         joined: Sequence[NamedRun] = ray.get(self._actor.joins.remote(name, update, room))
         return joined
 
+    def expired(self, name: str, update: int, trials: Sequence[str]) -> None:
+        """Whose hours are over."""
+        ray.get(self._actor.expired.remote(name, update, trials))
+
     def on_points(self, points: Sequence[Point]) -> Sequence[str]:
         """Points, answered with the runs to prune."""
         prune: Sequence[str] = ray.get(self._actor.on_points.remote(points))

@@ -14,6 +14,7 @@ from jobs.store.events import (
     Ended,
     Event,
     Exhausted,
+    Expired,
     Finished,
     Joined,
     Packed,
@@ -37,6 +38,7 @@ from jobs.sweep.messages import Assignment, NamedRun, Progress, StartedPack
 from jobs.sweep.packing import PackPolicy, candidates
 from jobs.sweep.proposals import Impossible, Proposals
 from oplstm.errors import WorkError
+from oplstm.training.hours import Expiries
 from oplstm.training.reports import Point, RunEnd
 from search_spaces.samplers import is_adaptive
 from tracking.journal.journal import Journal
@@ -225,8 +227,13 @@ class Coordinator:
             return None
         placed = tracked.placed(self.header, pack, pack.unended(), device)
         self._write(Started(pack=name, device=device), tracked=placed)
-        runs = tuple(_named(trial) for trial in pack.trials)
-        return StartedPack(runs, _names(pack.initial), self._packing.capacity(pack))
+        runs, expiries = tuple(_named(trial) for trial in pack.trials), Expiries(dict(pack.expired), pack.reached)
+        return StartedPack(runs, _names(pack.initial), self._packing.capacity(pack), expiries)
+
+    def expired(self, name: str, update: int, trials: Sequence[str]) -> None:
+        """The hours of trials are over at an update of their pack, where they end. A repeat changes nothing."""
+        if update not in self.state.packs[name].expired:
+            self._write(Expired(pack=name, update=update, trials=tuple(trials)))
 
     def on_points(self, points: Sequence[Point]) -> list[str]:
         """Record validation points; returns the names of the runs to prune. Answers a repeat as it did before."""

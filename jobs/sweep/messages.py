@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from jobs.store.states import TrialState
+from oplstm.training.hours import Expiries
 from oplstm.training.run import RunConfig
 
 
@@ -59,11 +60,13 @@ class StartedPack:
         runs: All that were ever in it.
         initial: Names of those with which it begins.
         capacity: Runs that it can hold.
+        expiries: Whose hours were over, and up to which update that is settled.
     """
 
     runs: tuple[NamedRun, ...]
     initial: tuple[str, ...]
     capacity: int | None
+    expiries: Expiries
 
 
 @dataclass(frozen=True)

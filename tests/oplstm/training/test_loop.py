@@ -179,14 +179,6 @@ def test_pruned_runs_leave_the_pack_untested(tmp_path):
     assert not (tmp_path / "runs" / "run-1" / "test.safetensors").exists()
 
 
-def test_the_wall_clock_budget_ends_a_run_cleanly(tmp_path):
-    listener = train(tmp_path, [run(tasks=2000, max_hours=1e-9)])
-    end = listener.ends["run-0"]
-    assert (end.state, end.budget_exhausted, end.update) == ("complete", True, 10)
-    assert "hours" in end.note
-    assert end.metrics["test/loss"] > 0
-
-
 def test_the_training_loss_of_a_point_is_the_mean_since_the_point_before(tmp_path):
     config = run(lr=1e-12, tasks=60, validate_every=20)  # does not move, so the losses can be made again
     listener = train(tmp_path, [config])
