@@ -111,6 +111,7 @@ def run(home: "Home", name: str, work: "Callable[[OnProgress], Outcome]", *, as_
     """Do long work behind a progress bar and report how it ended; exits with 1 unless it is complete."""
     from jobs.cli.display.progress import progress_bar
     from jobs.cli.display.results import ending_lines
+    from jobs.operations.doctor import refusal_line, refusals
     from jobs.operations.running import forget_stop_request
     from jobs.operations.status import sweep_status
 
@@ -126,5 +127,7 @@ def run(home: "Home", name: str, work: "Callable[[OnProgress], Outcome]", *, as_
     report(data, lambda: click.echo("\n".join(ending_lines(status, outcome.result))), as_json=as_json)
     if outcome.waiting:
         click.echo(f"{outcome.waiting} records wait for MLflow: oplstm doctor {name} ships them", err=True)
+    if refused := refusals(outcome.folder):
+        click.echo(refusal_line(name, refused), err=True)
     if status.state != "complete" or not status.has_result:
         sys.exit(1)
