@@ -34,7 +34,7 @@ from jobs.store.state import SweepState
 from jobs.store.states import SweepKind, TrialState
 from jobs.store.trial import PackState, Trial
 from jobs.sweep import tracked
-from jobs.sweep.messages import Assignment, NamedRun, Progress, StartedPack
+from jobs.sweep.messages import Assignment, NamedRun, Progress, StartedPack, progress_of
 from jobs.sweep.packing import PackPolicy, candidates
 from jobs.sweep.proposals import Impossible, Proposals
 from oplstm.errors import WorkError
@@ -310,19 +310,8 @@ class Coordinator:
 
     def progress(self) -> Progress:
         """How far the sweep is."""
-        leader = self.state.leader()
-        return Progress(
-            fraction=self.state.fraction,
-            limit=self.job.trial_limit,
-            asked=len(self.state.trials),
-            exhausted=self.state.exhausted,
-            counts=self.state.counts(),
-            best=None if leader is None else leader.best,
-            leader=None if leader is None else leader.name,
-            waiting_records=self._outbox.pending(),
-            tracking_error=self._outbox.last_error,
-            failure=self._failure,
-        )
+        waiting, error = self._outbox.pending(), self._outbox.last_error
+        return progress_of(self.job, self.state, waiting=waiting, error=error, failure=self._failure)
 
     def close(self, *, flush_seconds: float | None = None) -> int:
         """End the sweep's own run if nothing is left to do, ship what waits, and let go of the files.

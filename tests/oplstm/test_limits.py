@@ -9,7 +9,8 @@ from oplstm.configuration import Problems, build
 from oplstm.episodes.registry import BENCHMARKS
 from oplstm.learners.registry import LEARNERS
 from oplstm.limits import LARGEST, LARGEST_OTHER, over
-from oplstm.training.run import Budget, build_run
+from oplstm.training.budget import Budget
+from oplstm.training.run import build_run
 
 pytestmark = pytest.mark.unit
 
