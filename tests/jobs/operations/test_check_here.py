@@ -9,7 +9,7 @@ from jobs.operations.requirements import check_here, disk_bytes
 from jobs.store.home import Home
 from jobs.sweep.proposals import proposed
 from oplstm.errors import RequestError
-from oplstm.training import pack
+from oplstm.training.parameters import parameter_count
 
 pytestmark = pytest.mark.unit
 
@@ -99,7 +99,7 @@ def test_disk_use_is_estimated_without_the_weights(learner, monkeypatch):
     text = ALONE.replace("learner: lstm", f"learner: {learner}").replace("{name: sine}", "{name: miniimagenet}")
     of = job("seeds: 3", text)
     run = next(proposed(of)).run
-    wanted = (pack.parameter_count(run) + run.budget.validation_tasks) * 4 * requirements.COPIES * 3
+    wanted = (parameter_count(run) + run.budget.validation_tasks) * 4 * requirements.COPIES * 3
     if learner not in ("warp_maml", "sap"):  # theirs are few, whatever a job says
         monkeypatch.setattr(torch, "empty", without_memory(torch.empty))
     assert disk_bytes(of) == wanted

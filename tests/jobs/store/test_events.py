@@ -202,7 +202,8 @@ def test_what_is_no_event_is_an_error_that_names_the_line(record, problem, tmp_p
 
 def test_only_a_trial_that_was_made_can_be_out_of_time(tmp_path):
     expired = Expired(pack="pack-0000", update=1, trials=("trial-0001",))
-    path = in_journal(tmp_path, [encode(Packed(pack="pack-0000", trials=()))], [encode(expired)])
+    before = [encode(Asked(trial=0, params={}, run=RUN)), encode(Packed(pack="pack-0000", trials=("trial-0000",)))]
+    path = in_journal(tmp_path, before, [encode(expired)])
     with pytest.raises(WorkError, match="line 3: it names 'trial-0001', which no line before it made"):
         list(SweepState(LOSS).replay(path))
 

@@ -305,8 +305,8 @@ def test_a_kill_while_proposals_are_asked_for_changes_no_answer(seed, tmp_path, 
     lines = folder.journal.read_bytes().splitlines(keepends=True)
     joined = next(i for i, line in enumerate(lines) if b'"joined"' in line)
     for cut in range(before, joined + 1):
-        copy = SweepFolder(tmp_path / str(cut))
-        copy.path.mkdir()
+        copy = SweepFolder(tmp_path / str(cut) / "s")
+        copy.path.mkdir(parents=True)
         shutil.copy(folder.header, copy.header)
         copy.journal.write_bytes(b"".join(lines[:cut]))
         assert coordinators(copy).joins(given.pack, 10, 3) == answer
