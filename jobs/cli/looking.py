@@ -83,9 +83,10 @@ def doctor(name: str | None, rebuild: bool, tracking_uri: str | None, json_: boo
     from jobs.store.home import Home
 
     if name is not None:
-        shipped = ship(Home(), name, uri=chosen_uri(tracking_uri), rebuild=rebuild)
-        text = f"{name}: {shipped} records shipped"
-        report({"name": name, "shipped": shipped}, lambda: click.echo(text), as_json=json_)
+        done = ship(Home(), name, uri=chosen_uri(tracking_uri), rebuild=rebuild)
+        report(done.to_json(), lambda: click.echo("\n".join(done.lines())), as_json=json_)
+        if done.refused:
+            sys.exit(1)
         return
     if rebuild:
         raise RequestError("--rebuild needs the NAME of a sweep")

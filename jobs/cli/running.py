@@ -112,6 +112,7 @@ def run(home: "Home", name: str, work: "Callable[[OnProgress], Outcome]", *, as_
     """Do long work behind a progress bar and report how it ended; exits with 1 unless it is complete."""
     from jobs.cli.display.progress import progress_bar
     from jobs.cli.display.results import ending_lines
+    from jobs.operations.doctor import refusal_line, refusals
     from jobs.operations.running import forget_stop_request
     from jobs.operations.status import sweep_status
 
@@ -127,6 +128,8 @@ def run(home: "Home", name: str, work: "Callable[[OnProgress], Outcome]", *, as_
     report(data, lambda: say(*ending_lines(status, outcome.result)), as_json=as_json)
     if outcome.waiting:
         click.echo(f"{outcome.waiting} records wait for MLflow: oplstm doctor {name} ships them", err=True)
+    if refused := refusals(outcome.folder):
+        say(refusal_line(name, refused), err=True)
     if not is_done(status, outcome):
         sys.exit(1)
 

@@ -4,13 +4,14 @@ import contextlib
 import logging
 import os
 import shutil
+import stat
 import tempfile
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import psutil
 import ray
 from ray import tune
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
@@ -21,22 +22,33 @@ from jobs.store.home import SweepFolder
 from jobs.sweep.coordinator import Coordinator
 from jobs.sweep.messages import OnProgress, Progress
 from oplstm.errors import WorkError
+from tracking.journal.file_lock import FileLock, is_locked
 
 PROGRESS_SECONDS = 0.5
 SCRATCH = "oplstm-tune-"
-"""Followed by the number of the process that made it."""
+YOUNG_SECONDS = 60.0
+"""A folder that nobody holds may have been made just now, by a process that is about to hold it."""
 
 
-def new_scratch() -> str:
+@contextlib.contextmanager
+def scratch_folder() -> Iterator[str]:
     """A temporary folder for Ray Tune's own state; those of processes that were killed are removed.
 
-    Tune keeps pickles there, and a sweep's folder holds data only, so they live elsewhere.
+    Tune keeps pickles there, and a sweep's folder holds data only, so they live elsewhere. Its process holds a lock,
+    which tells over the walls of containers too whether it lives.
     """
-    for left in Path(tempfile.gettempdir()).glob(f"{SCRATCH}*-*"):
-        owner = left.name.removeprefix(SCRATCH).partition("-")[0]
-        if owner.isdigit() and not psutil.pid_exists(int(owner)) and left.stat().st_uid == os.getuid():
-            shutil.rmtree(left, ignore_errors=True)
-    return tempfile.mkdtemp(prefix=f"{SCRATCH}{os.getpid()}-")
+    for left in Path(tempfile.gettempdir()).glob(f"{SCRATCH}*"):
+        with contextlib.suppress(OSError):  # another's, or gone meanwhile
+            found = left.lstat()
+            is_old = time.time() - found.st_mtime > YOUNG_SECONDS
+            if found.st_uid == os.getuid() and stat.S_ISDIR(found.st_mode) and is_old and not is_locked(left / "owner"):
+                shutil.rmtree(left, ignore_errors=True)
+    folder = Path(tempfile.mkdtemp(prefix=SCRATCH))
+    with FileLock(folder / "owner"):
+        try:
+            yield str(folder)
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 @contextlib.contextmanager
@@ -71,11 +83,17 @@ def run_on_ray(
     Raises:
         WorkError: Ray Tune or the coordinator failed.
     """
+    with scratch_folder() as scratch:
+        return _run(folder, resources, scratch=scratch, tracking_uri=tracking_uri, on_progress=on_progress)
+
+
+def _run(
+    folder: SweepFolder, resources: Resources, *, scratch: str, tracking_uri: str, on_progress: OnProgress
+) -> tuple[Progress, int]:
     name, namespace = f"coordinator-{folder.name}", ray.get_runtime_context().namespace
     here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
     options = {"name": name, "num_cpus": 0, "scheduling_strategy": here}
     actor: Any = ray.remote(Coordinator).options(**options).remote(folder, tracking_uri)
-    scratch = new_scratch()
     searcher = PackSearcher(actor, SweepOnRay(name, namespace, folder, resources))
     tuner = tune.Tuner(
         tune.with_resources(PackTrainable, {"cpu": resources.cpus, "gpu": resources.gpus}),
@@ -108,7 +126,6 @@ def run_on_ray(
     except ray.exceptions.RayError as error:
         raise WorkError(f"the coordinator of {folder.name} failed: {reason_of(error)}") from error
     finally:
-        shutil.rmtree(scratch, ignore_errors=True)
         with contextlib.suppress(ray.exceptions.RayError):
             ray.kill(actor)
     if progress.failure:

@@ -3,17 +3,21 @@
 import os
 import shutil
 import sys
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 from jobs.operations.running import is_running
 from jobs.operations.tracking_server import tracking_server
 from jobs.store.header import Header
 from jobs.store.home import Home, SweepFolder
+from jobs.store.state import SweepState
 from oplstm.errors import RequestError, WorkError
 from tracking.outbox.outbox import Outbox
+from tracking.outbox.refusals import Refusal
+from tracking.server.embedded import end_unused_server
 
 SHIP_SECONDS = 300.0
 PACKAGES = ("torch", "ray", "optuna", "mlflow")
@@ -35,7 +39,8 @@ class Check:
 
 
 def examine(home: Home) -> list[Check]:
-    """Checks of this machine and of every sweep."""
+    """Checks of this machine and of every sweep; ends a server that a killed process left behind."""
+    end_unused_server(home.path)
     return [
         _check("Python", lambda: sys.version.split()[0]),
         _check("packages", lambda: ", ".join(f"{package} {version(package)}" for package in PACKAGES)),
@@ -65,15 +70,68 @@ def _writable(home: Home) -> str:
 
 
 def _of_sweep(folder: SweepFolder) -> Check:
-    running = is_running(folder)
-    waiting = Outbox(folder.journal, "http://127.0.0.1:1").pending()
-    found = f"{waiting} records wait for MLflow" if waiting else "everything is in MLflow"
-    hint = f"; oplstm doctor {folder.name} ships them" if waiting and not running else ""
-    return Check(folder.name, ok=running or not waiting, found=found + hint)
+    try:
+        SweepState.of(folder, Header.read(folder))
+        running, outbox = is_running(folder), _idle_outbox(folder)
+        waiting, refused = outbox.pending(), outbox.refused()
+    except (RequestError, WorkError, OSError) as error:
+        return Check(folder.name, ok=False, found=f"damaged: {' '.join(str(error).split())}")
+    found = []
+    if waiting:
+        hint = "" if running else f"; oplstm doctor {folder.name} ships them"
+        found.append(f"{waiting} records wait for MLflow{hint}")
+    if refused:
+        found.append(refusal_line(folder.name, refused))
+    return Check(
+        folder.name, ok=not refused and (running or not waiting), found="; ".join(found) or "everything is in MLflow"
+    )
 
 
-def ship(home: Home, name: str, *, uri: str | None = None, rebuild: bool = False) -> int:
-    """Ship what waits in a sweep's outbox, or with ``rebuild`` its whole journal again; returns the records shipped.
+def _idle_outbox(folder: SweepFolder) -> Outbox:
+    """That of a sweep, to be asked and not to ship: of no server."""
+    return Outbox(folder.journal, "http://127.0.0.1:1")
+
+
+def refusals(folder: SweepFolder) -> list[Refusal]:
+    """What MLflow does not show of a sweep, though it was shipped."""
+    return _idle_outbox(folder).refused()
+
+
+def refusal_line(name: str, refused: Sequence[Refusal]) -> str:
+    """How much MLflow does not show of a sweep, and what to do about it."""
+    count = sum(one.count for one in refused)
+    return f"{count} records were refused by MLflow or deleted there: oplstm doctor {name} lists them"
+
+
+@dataclass(frozen=True)
+class Shipped:
+    """What became of what waited in a sweep's outbox.
+
+    Attributes:
+        name: Of the sweep.
+        shipped: Records that were shipped.
+        refused: What MLflow does not show.
+    """
+
+    name: str
+    shipped: int
+    refused: tuple[Refusal, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain data for JSON."""
+        return asdict(self)
+
+    def lines(self) -> list[str]:
+        """The same for a person: one line, and one for each kind of refusal."""
+        shown = [f"  {one.key} {one.op}, {one.count}: {one.reason}" for one in self.refused]
+        if shown:
+            shown.append(f"restore in MLflow what was deleted there, then: oplstm doctor {self.name} --rebuild")
+        count = sum(one.count for one in self.refused)
+        return [f"{self.name}: {self.shipped} records shipped, {count} refused", *shown]
+
+
+def ship(home: Home, name: str, *, uri: str | None = None, rebuild: bool = False) -> Shipped:
+    """Ship what waits in a sweep's outbox, or with ``rebuild`` its whole journal again.
 
     Shipping again is harmless where MLflow still has the runs, and makes them anew where it has lost them.
 
@@ -103,4 +161,4 @@ def ship(home: Home, name: str, *, uri: str | None = None, rebuild: bool = False
         shipped = outbox.pending()
         if outbox.flush(SHIP_SECONDS):
             raise WorkError(f"{outbox.pending()} records of {name} still wait: {outbox.last_error}")
-    return shipped
+        return Shipped(name, shipped, tuple(outbox.refused()))

@@ -4,20 +4,23 @@ import contextlib
 import time
 from collections.abc import Callable
 
-from jobs.operations.tracking_server import tracking_server
+from jobs.operations.tracking_server import embedded_server, tracking_server
 from jobs.store.header import Header
 from jobs.store.home import Home
 from jobs.store.states import SweepKind
+from oplstm.errors import RequestError
 from tracking.results.views import share_sweep_view
 from tracking.server.client import connect
-from tracking.server.embedded import running_server
 
 
 def landing_url(home: Home, uri: str) -> str:
-    """The newest sweep's table of trials, or the server's front page."""
+    """The newest sweep's table of trials, or the server's front page; a damaged sweep is passed over."""
     client = connect(uri)
     for folder in reversed(home.all_sweeps()):
-        header = Header.read(folder)
+        try:
+            header = Header.read(folder)
+        except RequestError:
+            continue
         experiment = client.get_experiment_by_name(header.experiment)
         if header.kind is SweepKind.SWEEP and experiment is not None:
             return share_sweep_view(
@@ -44,7 +47,7 @@ def serve(home: Home, uri: str | None, *, port: int | None, announce: Callable[[
         with tracking_server(home, uri) as checked:
             announce(landing_url(home, checked))
         return
-    with contextlib.suppress(KeyboardInterrupt), running_server(home.path, port=port) as server:
+    with contextlib.suppress(KeyboardInterrupt), embedded_server(home, port=port) as server:
         announce(landing_url(home, server.uri))
         while True:
             time.sleep(1.0)

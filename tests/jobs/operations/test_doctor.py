@@ -1,0 +1,127 @@
+"""`oplstm doctor` says what is so: what waits, what MLflow refused, which folder is damaged."""
+
+import contextlib
+import json
+
+import pytest
+
+from jobs.operations import doctor
+from jobs.operations.doctor import examine, ship
+from jobs.operations.tracking_server import embedded_server, tracking_server
+from jobs.operations.ui import landing_url
+from jobs.store.home import Home
+from oplstm.errors import RequestError
+from tests.jobs.cli.verbs import run
+from tests.jobs.formula_training import finish, job, new_sweep
+from tracking.outbox.cursor import Cursor
+from tracking.outbox.outbox import Outbox
+from tracking.outbox.refusals import Refusal, RefusedFile
+
+pytestmark = pytest.mark.usefixtures("no_waiting_for_the_disk")
+
+
+@pytest.fixture
+def ended(oplstm_home):
+    folder = new_sweep(oplstm_home / "sweeps" / "s", job("rates", trials=1))
+    finish(folder)
+    return folder
+
+
+def shipped(folder, *refusals, deleted=()):
+    """As if an outbox had shipped all of it, and MLflow had refused these."""
+    size = folder.journal.stat().st_size
+    waiting = Outbox(folder.journal, "http://127.0.0.1:1").pending()
+    cursor = Cursor(offset=size, records=waiting, deleted=list(deleted))
+    cursor.save(folder.path / "journal.jsonl.shipped")
+    file = RefusedFile(folder.path / "journal.jsonl.refused")
+    for refusal in refusals:
+        file.add(refusal)
+    file.save()
+
+
+def of_sweep(name="s"):
+    [check] = [check for check in examine(Home()) if check.check == name]
+    return check.ok, check.found
+
+
+def test_what_waits_and_what_has_arrived(ended):
+    ok, found = of_sweep()
+    assert (ok, found.partition(" ")[2]) == (False, "records wait for MLflow; oplstm doctor s ships them")
+    shipped(ended)
+    assert of_sweep() == (True, "everything is in MLflow")
+
+
+def test_what_was_refused_is_not_said_to_be_in_mlflow(ended):
+    shipped(ended, Refusal("s", "metric", "too long", 3), Refusal("s", "param", "no"), deleted=["s/trial-0000"])
+    line = "5 records were refused by MLflow or deleted there: oplstm doctor s lists them"
+    assert of_sweep() == (False, line)
+    result = run("doctor")
+    assert result.exit_code == 1
+    assert f"LOOK  s: {line}" in result.stdout.splitlines()
+
+
+@pytest.fixture
+def server(monkeypatch):
+    """A server that has nothing to do."""
+    monkeypatch.setattr(doctor, "tracking_server", lambda *_, **__: contextlib.nullcontext("http://127.0.0.1:1"))
+    monkeypatch.setattr(Outbox, "flush", lambda *_: 0)
+    monkeypatch.setattr("tracking.outbox.delivery.connect", lambda uri: pytest.fail("connected"))
+
+
+def test_what_was_refused_is_listed_with_its_reason_and_the_mend(ended, server):
+    shipped(ended, Refusal("s/trial-0000", "metric", "metric a: too long", 3), deleted=["s/trial-0001"])
+    done = ship(Home(), "s")
+    assert [one.count for one in done.refused] == [3, 1]
+    result = run("doctor", "s")
+    assert result.exit_code == 1
+    assert result.stdout.splitlines() == [
+        "s: 0 records shipped, 4 refused",
+        "  s/trial-0000 metric, 3: metric a: too long",
+        "  s/trial-0001 run, 1: the run was deleted in MLflow, alone or with its experiment",
+        "restore in MLflow what was deleted there, then: oplstm doctor s --rebuild",
+    ]
+    told = json.loads(run("doctor", "s", "--json").stdout)
+    assert (told["name"], told["shipped"], told["refused"][0]["reason"]) == ("s", 0, "metric a: too long")
+
+
+def test_without_refusals_it_is_one_line_and_fine(ended, server):
+    shipped(ended)
+    result = run("doctor", "s")
+    assert (result.exit_code, result.stdout) == (0, "s: 0 records shipped, 0 refused\n")
+
+
+@pytest.mark.parametrize("what", ["header", "journal"])
+def test_a_damaged_sweep_is_nothing_to_ship(what, ended):
+    path = getattr(ended, what)
+    path.write_bytes(path.read_bytes().replace(b'"name"', b'"nome"').replace(b'"asked"', b'"axed"'))
+    ok, found = of_sweep()
+    assert not ok
+    assert found.startswith(f"damaged: {path}")
+    assert "ships" not in found
+
+
+def test_the_ui_opens_on_the_newest_sweep_that_is_whole(ended, monkeypatch):
+    damaged = new_sweep(Home().sweeps / "t", job("rates", trials=1))
+    damaged.header.write_text("{")
+
+    class Client:
+        def get_experiment_by_name(self, name):
+            return type("Experiment", (), {"experiment_id": "7"})
+
+    monkeypatch.setattr("jobs.operations.ui.connect", lambda uri: Client())
+    monkeypatch.setattr("jobs.operations.ui.share_sweep_view", lambda *_, sweep_key, **__: f"view of {sweep_key}")
+    assert landing_url(Home(), "http://server") == "view of s"
+    ended.header.write_text("{")
+    assert landing_url(Home(), "http://server") == "http://server"
+
+
+@pytest.mark.parametrize("place", ["mlflow", "mlflow/artifacts", "mlflow/server.log", "mlflow/mlflow.db"])
+def test_no_server_is_started_on_links(place, oplstm_home, tmp_path, monkeypatch):
+    monkeypatch.setattr("tracking.server.embedded.launch", lambda *_: pytest.fail("launched"))
+    (tmp_path / "victim").mkdir()
+    (oplstm_home / place).parent.mkdir(exist_ok=True)
+    (oplstm_home / place).symlink_to(tmp_path / "victim")
+    for server in (embedded_server(Home()), tracking_server(Home(), None)):
+        with pytest.raises(RequestError, match="is a symbolic link"), server:
+            pass
+    assert list((tmp_path / "victim").iterdir()) == []
