@@ -16,12 +16,8 @@ from oplstm.learners.op_lstm import OPLSTM, OPLSTMConfig
 from oplstm.nets import backbone
 from oplstm.training.parameters import Layout
 from tests.oplstm.learners.comparison import check, computed, distance, permuted, random_classes, random_params
-from tests.oplstm.learners.reference import (
-    ClassifyingOuterProductLSTM,
-    LSTMOnConv4,
-    OuterProductLSTMOnConv4,
-    PlainLSTM,
-)
+from tests.oplstm.learners.conv_reference import LSTMOnConv4, OuterProductLSTMOnConv4
+from tests.oplstm.learners.reference import ClassifyingOuterProductLSTM, PlainLSTM
 
 pytestmark = pytest.mark.unit
 WAYS, VECTOR, PICTURE = 3, (3,), (2, 16, 16)
