@@ -21,7 +21,8 @@ class Budget:
         test_tasks: Tasks the best weights are tested on at the end; 0 for no test.
         analyses: What else is measured at every meta-validation point, on its first 100 tasks, by the names in
             ``ANALYSES``; the learner must support it.
-        max_hours: Wall clock after which the run stops cleanly and is tested; None for no limit.
+        max_hours: Wall clock after which the run stops cleanly and is tested, without the time between a stop and its
+            resume; None for no limit.
     """
 
     tasks: int | None = None

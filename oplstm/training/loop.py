@@ -121,7 +121,7 @@ class Trainer:
     def _look_at_clock(self) -> bool:
         """Tell whose hours are over at this update, unless it is known; whether anybody's are.
 
-        Once an update and right after it, so that a resume finds the same decided at every step that follows.
+        Asked once an update, before anything else follows it, so that a resume finds it decided at the same place.
         """
         pack = self._pack
         late = self._hours.newly_over(pack.update, pack.names)

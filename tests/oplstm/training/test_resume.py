@@ -74,6 +74,13 @@ def test_a_pack_of_different_meta_batches_and_passes_stopped_and_resumed(tmp_pat
     assert_same_when_stopped(tmp_path, runs, [stop], prune={7: {"run-2"}})
 
 
+@pytest.mark.parametrize("learner", LEARNERS)
+def test_a_pack_that_the_run_of_the_most_passes_has_left_stopped_and_resumed(tmp_path, learner):
+    """A resume builds the others alone, and then again with one of still more passes that has joined."""
+    runs = [run(learner, seed=seed, passes=passes) for seed, passes in enumerate((2, 3, 4))]
+    assert_same_when_stopped(tmp_path, runs, [10, 13, 33], prune={10: {"run-1"}}, join={20: 2})
+
+
 @pytest.mark.parametrize("stop", [3, 10, 11, 20, 33])
 def test_a_pack_that_others_join_stopped_and_resumed(tmp_path, stop):
     runs = [run(seed=1), run(seed=2), run(seed=3, passes=3), run(seed=4, meta_batch_size=3)]
