@@ -40,7 +40,8 @@ def told(folder):
 
 
 @pytest.mark.parametrize(
-    ("space", "how"), [*((space, "grid") for space in SPACES), *(("raises_at_one", how) for how in HOW if how != "grid")]
+    ("space", "how"),
+    [*((space, "grid") for space in SPACES), *(("raises_at_one", how) for how in HOW if how != "grid")],
 )
 def test_one_impossible_point_is_a_trial_and_the_sweep_goes_on(space, how, tmp_path):
     state, reason = SPACES[space]
