@@ -44,13 +44,13 @@ def check_space(header: Header, state: SweepState, *, trust: bool) -> None:
                              final=header.kind is SweepKind.FINAL)  # fmt: skip
         except Exception as error:  # a space is the user's code
             raise RequestError(
-                f"space {job.space!r} no longer gives {trial.name} {trial.params}: {one_line(error)}; {header.name} "
-                "can go on only with the space that it was made with"
+                f"space {job.space!r} no longer gives {trial.name} {str(trial.params)[:200]}: {one_line(error)}; "
+                f"{header.name} can go on only with the space that it was made with"
             ) from error
         if again != before:
             raise RequestError(
-                f"space {job.space!r} now gives another run for {trial.name} {trial.params}; {header.name} can go on "
-                "only with the space that it was made with"
+                f"space {job.space!r} now gives another run for {trial.name} {str(trial.params)[:200]}; {header.name} "
+                "can go on only with the space that it was made with"
             )
 
 

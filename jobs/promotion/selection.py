@@ -4,9 +4,12 @@ Nothing here can see a test score: a candidate is made of validation values and 
 files that this module does not open.
 """
 
+import contextlib
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+
+from safetensors import SafetensorError
 
 from jobs.store.events import LeaderScores, Promoted
 from jobs.store.home import SweepFolder
@@ -15,7 +18,7 @@ from jobs.store.state import SweepState
 from jobs.store.states import TrialState
 from oplstm.episodes.measure import Measure
 from oplstm.episodes.split import Split
-from oplstm.errors import RequestError
+from oplstm.errors import RequestError, WorkError, one_line
 from oplstm.training.checkpoint import load_model, load_validation_values
 
 
@@ -88,15 +91,28 @@ def candidates(folder: SweepFolder, state: SweepState, measure: Measure) -> list
 
     Raises:
         RequestError: None has completed.
+        WorkError: The scores of one cannot be read.
     """
     found = []
     for trial in state.trials.values():
         if trial.state is TrialState.COMPLETE:
-            values = load_validation_values(folder.trial(trial.name)).numpy()
+            with _readable(folder, trial.name):
+                values = load_validation_values(folder.trial(trial.name)).numpy()
             found.append(Candidate(trial.name, trial.number, values))
     if not found:
         raise RequestError(f"{folder.name} has no completed trial to promote; see oplstm status {folder.name}")
     return sorted(found, key=lambda candidate: (measure.cost(float(candidate.values.mean())), candidate.number))
+
+
+@contextlib.contextmanager
+def _readable(folder: SweepFolder, name: str) -> Iterator[None]:
+    """Whatever is wrong with the files of a trial is one line that names it."""
+    try:
+        yield
+    except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
+        raise WorkError(
+            f"{folder.trial(name)} is damaged: {one_line(error)}; restore it from a copy"
+        ) from error
 
 
 Rescore = Callable[[str, Split], Values]
@@ -107,8 +123,9 @@ def rescore_with(folder: SweepFolder, measure: Measure, *, seed: int, tasks: int
     """Rescoring with the models in a sweep's folder."""
 
     def rescore(name: str, split: Split) -> Values:
-        scores = load_model(folder.trial(name), folder.data).scores(split, seed=seed, count=tasks)
-        values: Values = scores[measure.name].numpy()
+        with _readable(folder, name):
+            model = load_model(folder.trial(name), folder.data)
+            values: Values = model.scores(split, seed=seed, count=tasks)[measure.name].numpy()
         return values
 
     return rescore

@@ -89,7 +89,7 @@ class Header:
             place, found = ".".join(str(part) for part in first["loc"]), str(first["input"])[:80]
             raise RequestError(f"{path} is damaged: {place}: {first['msg']}, got {found!r}") from error
         except KeyError as error:
-            raise RequestError(f"{path} is damaged: unknown benchmark or measure {error}") from error
+            raise RequestError(f"{path} is damaged: unknown benchmark or measure {str(error)[:80]}") from error
         if stored.name != folder.name:
             raise RequestError(f"{path} is of sweep {stored.name!r}: give its folder that name again")
         values = {name: getattr(stored, name) for name in _Stored.model_fields if name != "measure"}

@@ -37,7 +37,7 @@ from jobs.sweep import tracked
 from jobs.sweep.messages import Assignment, NamedRun, Progress, StartedPack, progress_of
 from jobs.sweep.packing import PackPolicy, candidates
 from jobs.sweep.proposals import Impossible, Proposals
-from oplstm.errors import WorkError
+from oplstm.errors import RequestError, WorkError, one_line
 from oplstm.training.hours import Expiries
 from oplstm.training.reports import Point, RunEnd
 from search_spaces.samplers import is_adaptive
@@ -60,7 +60,7 @@ class Coordinator:
         tracking_uri: Of the MLflow server, or a function that returns it and may fail while the server starts.
 
     Raises:
-        RequestError: Another process runs this sweep.
+        RequestError: Another process runs this sweep, or its job or space is not one that it can go on with.
         WorkError: Its journal is damaged.
     """
 
@@ -85,8 +85,16 @@ class Coordinator:
         self._outbox.start()
 
     def _begin(self) -> None:
-        """Put the study and the state where the journal left them."""
-        self._proposals = Proposals(self.job, self.folder.study, name=self.header.name, final=self._is_final)
+        """Put the study and the state where the journal left them.
+
+        Raises:
+            RequestError: The job is not one that can go on, or its space not the one that it began with.
+            WorkError: The journal is damaged.
+        """
+        try:
+            self._proposals = Proposals(self.job, self.folder.study, name=self.header.name, final=self._is_final)
+        except ValueError as error:
+            raise RequestError(f"{self.folder.header}: {one_line(error)}") from error
         if next(Journal.read(self.folder.journal), None) is None:
             self._write(tracked=[tracked.sweep_run(self.header, time.time())])
             return
@@ -102,7 +110,17 @@ class Coordinator:
         """Put the study where an event of the journal left it."""
         match event:
             case Asked():
-                self._proposals.replay(event.params, event.draws)
+                trial = self.state.trials[event.trial]
+                try:
+                    _ = trial.config
+                except ValueError as error:
+                    raise WorkError(f"{self.folder.journal} is damaged: {trial.name}: {one_line(error)}") from error
+                again = self._proposals.replay(event.params, event.draws)
+                if isinstance(again, Impossible):
+                    raise RequestError(
+                        f"space {self.job.space} no longer gives {trial.name} {str(event.params)[:200]}: "
+                        f"{again.reason}; {self.header.name} can go on only with the space that it was made with"
+                    )
                 self._refused_in_a_row = 0
             case Refused():
                 if not isinstance(self._proposals.replay(event.params, event.draws), Impossible):

@@ -78,7 +78,7 @@ class Proposals:
         final: Whether the runs are final runs.
 
     Raises:
-        ValueError: The job's space cannot be found.
+        ValueError: The job's space, sampler or pruner cannot be found, or does not take its options.
     """
 
     def __init__(self, job: Job, study_file: Path | None = None, *, name: str = "study", final: bool = False) -> None:
@@ -93,6 +93,9 @@ class Proposals:
         self._impossible: set[str] = set()
         self._asked = 0
         self._made = 0  # trials of Optuna's, repeats included
+        if job.space is not None:
+            find_space(job.space)
+            make_sampler(job.sampler.name, job.sampler.options, seed=job.seed, trial=0)
         cells = enumerate_grid(find_space(job.space)) if job.space and job.is_grid else ()
         self._given: Iterator[Params] = itertools.chain(job.enqueue, cells)
 
@@ -107,13 +110,17 @@ class Proposals:
             NoRun: There is none.
         """
         try:
-            return build_trial_run(self._job, suggest(self._job, trial))
+            suggested = suggest(self._job, trial)
+            if _told(trial.params) != trial.params:
+                raise TypeError("choices must be text, numbers, lists, true, false or null")
+            return build_trial_run(self._job, suggested)
         except NotFinite:
             raise
         except optuna.TrialPruned as error:
             raise NoRun(State.PRUNED, f"pruned before it began: {one_line(error)}") from error
         except Exception as error:  # a space is the user's code
-            raise NoRun(State.FAILED, f"failed: {self._job.space} at this point: {one_line(error)}") from error
+            what = self._job.space or "the job"
+            raise NoRun(State.FAILED, f"failed: {what} at this point: {one_line(error)}") from error
 
     def _is_new_point(self, params: Params) -> bool:
         """Whether no trial is of a point that is given, or of another that means the same run."""
@@ -148,8 +155,10 @@ class Proposals:
 
     def _ask_unseen(self) -> Proposal | Impossible | None:
         """After many repeats: a finite space is nearly used up, so look for what is left of it."""
+        if self._job.space is None:  # its one configuration is impossible
+            return None
         try:
-            for params in enumerate_grid(find_space(str(self._job.space))):
+            for params in enumerate_grid(find_space(self._job.space)):
                 if self._is_new_point(params):
                     return self._propose(params, draws=REPEATS_BEFORE_ENUMERATING)
         except NotFinite:
@@ -180,7 +189,7 @@ class Proposals:
         self._impossible.add(_key(trial.params))
         number = self._number(trial)
         self.tell(number, error.state, self._job.measure.worst)
-        return Impossible(number, dict(trial.params), draws, error.state, error.reason)
+        return Impossible(number, _told(trial.params), draws, error.state, error.reason)
 
     def _number(self, trial: Trial) -> int:
         number = self._asked
@@ -199,7 +208,7 @@ class Proposals:
             try:
                 run = self._run(trial)
             except NoRun as error:
-                if trial.params == params:
+                if _told(trial.params) == params:
                     return self._refuse(trial, error, draws)
             else:
                 if trial.params == params:
@@ -222,6 +231,18 @@ class Proposals:
         else:
             pruned = state in (State.PRUNED, State.DIVERGED)
             self._study.tell(self._trials[number], state=TrialState.PRUNED if pruned else TrialState.FAIL)
+
+
+def _told(params: Params) -> Params:
+    """A point as the journal holds it: values that it cannot hold, which no run is made of, as text."""
+    return {name: value if _is_plain(value) else str(value) for name, value in params.items()}
+
+
+def _is_plain(value: object) -> bool:
+    try:
+        return bool(json.loads(json.dumps(value, allow_nan=False)) == value)
+    except (TypeError, ValueError, RecursionError):
+        return False
 
 
 def _key(params: Params) -> str:

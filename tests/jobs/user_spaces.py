@@ -1,10 +1,14 @@
 """Spaces as a user may write them, good and bad, named in job files as `tests.jobs.user_spaces:<function>`."""
 
+import math
 from typing import Any
 
+from optuna import TrialPruned
 from optuna.trial import Trial
 
 TINY = {"widths": [2], "passes": 1, "meta_batch_size": 2}
+IMPOSSIBLE = {"hidden": 2, "lr": 0.2}
+"""The point of six_cells at which others go wrong."""
 
 
 def rates(trial: Trial) -> dict[str, Any]:
@@ -81,3 +85,54 @@ def rates_by_cell(trial: Trial) -> dict[str, Any]:
 
 def without_rate(trial: Trial) -> dict[str, Any]:
     return {"widths": [trial.suggest_int("hidden", 1, 3)], "passes": 1, "meta_batch_size": 2}
+
+
+def raises_at_one(trial: Trial) -> dict[str, Any]:
+    found = six_cells(trial)
+    if trial.params == IMPOSSIBLE:
+        raise ArithmeticError("so many\nlines")
+    return found
+
+
+def silent_at_one(trial: Trial) -> dict[str, Any]:
+    found = six_cells(trial)
+    if trial.params == IMPOSSIBLE:
+        raise ArithmeticError
+    return found
+
+
+def nonsense_at_one(trial: Trial) -> Any:
+    found = six_cells(trial)
+    return [3] if trial.params == IMPOSSIBLE else found
+
+
+def impossible_at_one(trial: Trial) -> Any:
+    found = six_cells(trial)
+    return found | {"passes": 0} if trial.params == IMPOSSIBLE else found
+
+
+def infeasible_at_one(trial: Trial) -> dict[str, Any]:
+    found = six_cells(trial)
+    if trial.params == IMPOSSIBLE:
+        raise TrialPruned("too large")
+    return found
+
+
+def not_a_number_at_one(trial: Trial) -> dict[str, Any]:
+    """Beside one that is fine, so that samplers have something to find."""
+    return TINY | {"widths": [2], "lr": trial.suggest_categorical("lr", [0.1, 0.2, math.nan, 0.3, 0.15, 0.25])}
+
+
+def raises_above(trial: Trial) -> dict[str, Any]:
+    found = rates(trial)
+    if trial.params["lr"] > 0.1:
+        raise ArithmeticError("too fast")
+    return found
+
+
+def raises_everywhere(trial: Trial) -> dict[str, Any]:
+    raise ArithmeticError(f"never {trial.suggest_float('lr', 0.1, 1.0):.3f}")
+
+
+def raises_before_it_asks(trial: Trial) -> dict[str, Any]:
+    raise ArithmeticError("never")

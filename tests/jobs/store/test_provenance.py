@@ -84,6 +84,19 @@ def test_the_commit_and_whether_it_was_changed(elsewhere):
     assert provenance()["oplstm.git_dirty"] == "true"
 
 
+def test_the_commit_of_a_repository_that_only_holds_the_environment_says_nothing(elsewhere, monkeypatch):
+    """Somebody's project with a virtual environment in it, ignored or not."""
+    installed = elsewhere / ".venv" / "site-packages" / "jobs" / "store" / "provenance.py"
+    installed.parent.mkdir(parents=True)
+    installed.write_text("")
+    monkeypatch.setattr(module, "__file__", str(installed))
+    for ignored in ("", ".venv\n"):
+        (elsewhere / ".gitignore").write_text(ignored)
+        provenance.cache_clear()
+        tags = provenance()
+        assert (tags["mlflow.source.git.commit"], tags["oplstm.git_dirty"]) == ("unknown", "unknown")
+
+
 def test_without_git_it_is_said_to_be_unknown(elsewhere, monkeypatch):
     monkeypatch.setenv("PATH", "")
     tags = provenance()

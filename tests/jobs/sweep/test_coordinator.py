@@ -6,12 +6,14 @@ from collections import Counter
 
 import pytest
 
+from jobs.store.events import Resumed
 from jobs.store.states import TrialState
 from jobs.sweep.coordinator import Coordinator
 from oplstm.errors import RequestError, WorkError
 from oplstm.training.reports import Point, RunEnd
 from tests.jobs.formula_training import (
     decisions,
+    events,
     finish,
     job,
     loss,
@@ -371,6 +373,26 @@ def test_a_sweep_between_two_packs_is_reopened_too(tmp_path):
     after = list(Journal.read(folder.journal))[len(before) :]
     assert after[0]["event"] == "resumed"
     assert (after[1]["op"], after[1]["key"]) == ("reopen_run", "id-of-s")
+
+
+def test_each_resume_says_with_what_it_went_on(tmp_path, monkeypatch):
+    """Beside what the sweep was created with, which stays."""
+    folder = new_sweep(tmp_path / "s", job("rates", trials=3))
+    for version in ("1.0", "2.0", "3.0"):
+        monkeypatch.setattr("jobs.sweep.coordinator.provenance", lambda version=version: {"version.torch": version})
+        coordinator = opened(folder)
+        next(training(coordinator, coordinator.next_pack()))
+        coordinator.close(flush_seconds=0)
+    resumed = [event.provenance for event in events(folder) if isinstance(event, Resumed)]
+    assert resumed == [{"version.torch": "2.0"}, {"version.torch": "3.0"}]
+    tags = [record for record in Journal.read(folder.journal) if record.get("op") == "tags"]
+    for key in ("id-of-s", "id-of-s/trial-0000"):
+        told = [record["tags"] for record in tags if record["key"] == key and "oplstm.resumes" in record["tags"]]
+        assert [(one["oplstm.resumes"], one[f"resume.{i}.version.torch"]) for i, one in enumerate(told, start=1)] == [
+            ("1", "2.0"),
+            ("2", "3.0"),
+        ]
+        assert not any("version.torch" in one for one in told)
 
 
 def test_a_fresh_sweep_is_not_reopened(tmp_path):
