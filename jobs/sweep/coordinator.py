@@ -37,6 +37,7 @@ from jobs.sweep import tracked
 from jobs.sweep.messages import Assignment, NamedRun, Progress, StartedPack, progress_of
 from jobs.sweep.packing import PackPolicy, candidates
 from jobs.sweep.proposals import Impossible, Proposals
+from jobs.sweep.rebuilding import rebuild
 from oplstm.errors import RequestError, WorkError, one_line
 from oplstm.training.hours import Expiries
 from oplstm.training.reports import Point, RunEnd
@@ -98,41 +99,14 @@ class Coordinator:
         if next(Journal.read(self.folder.journal), None) is None:
             self._write(tracked=[tracked.sweep_run(self.header, time.time())])
             return
-        for event in self.state.replay(self.folder.journal):
-            self._take_again(event)
+        self._refused_in_a_row = rebuild(
+            self.folder, self.header, state=self.state, proposals=self._proposals, decide=self._decide
+        )
         self._reopen()
 
     @property
     def _is_final(self) -> bool:
         return self.header.kind is SweepKind.FINAL
-
-    def _take_again(self, event: Event) -> None:
-        """Put the study where an event of the journal left it."""
-        match event:
-            case Asked():
-                trial = self.state.trials[event.trial]
-                try:
-                    _ = trial.config
-                except ValueError as error:
-                    raise WorkError(f"{self.folder.journal} is damaged: {trial.name}: {one_line(error)}") from error
-                again = self._proposals.replay(event.params, event.draws)
-                if isinstance(again, Impossible):
-                    raise RequestError(
-                        f"space {self.job.space} no longer gives {trial.name} {str(event.params)[:200]}: "
-                        f"{again.reason}; {self.header.name} can go on only with the space that it was made with"
-                    )
-                self._refused_in_a_row = 0
-            case Refused():
-                if not isinstance(self._proposals.replay(event.params, event.draws), Impossible):
-                    # the user has mended the space since: what was failed once remains it
-                    self._proposals.tell(event.trial, event.state, self.header.measure.worst)
-                self._refused_in_a_row += 1
-            case Validated():
-                value = event.metrics.get(self._value, math.nan)
-                self._decide(self.state.by_name[event.trial], value, event.milestone)
-            case Ended(state=state) if state.ended:
-                best = event.metrics.get("val/best", self.header.measure.worst)
-                self._proposals.tell(self.state.by_name[event.trial].number, state, best)
 
     def _reopen(self) -> None:
         """The sweep goes on, and so do the runs of its unfinished packs; nothing does where all has ended."""
