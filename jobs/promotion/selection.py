@@ -109,10 +109,8 @@ def _readable(folder: SweepFolder, name: str) -> Iterator[None]:
     """Whatever is wrong with the files of a trial is one line that names it."""
     try:
         yield
-    except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
-        raise WorkError(
-            f"{folder.trial(name)} is damaged: {one_line(error)}; restore it from a copy"
-        ) from error
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RuntimeError, SafetensorError) as error:
+        raise WorkError(f"{folder.trial(name)} is damaged: {one_line(error)}; restore it from a copy") from error
 
 
 Rescore = Callable[[str, Split], Values]

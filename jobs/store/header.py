@@ -78,7 +78,8 @@ class Header:
         except (OSError, ValueError, TypeError, KeyError, RecursionError) as error:
             raise RequestError(f"{path} is no header of a sweep: {type(error).__name__}: {error}") from error
         if type(version) is not int or version not in READ:
-            raise RequestError(f"{path} has format version {version}, this oplstm reads {READ[0]} to {READ[-1]}")
+            found = str(version)[:40]
+            raise RequestError(f"{path} has format version {found}, this oplstm reads {READ[0]} to {READ[-1]}")
         try:
             stored = _Stored.model_validate(data)
             if version == 1:
@@ -88,7 +89,7 @@ class Header:
             first = error.errors(include_url=False)[0]
             place, found = ".".join(str(part) for part in first["loc"]), str(first["input"])[:80]
             raise RequestError(f"{path} is damaged: {place}: {first['msg']}, got {found!r}") from error
-        except KeyError as error:
+        except (KeyError, TypeError) as error:
             raise RequestError(f"{path} is damaged: unknown benchmark or measure {str(error)[:80]}") from error
         if stored.name != folder.name:
             raise RequestError(f"{path} is of sweep {stored.name!r}: give its folder that name again")

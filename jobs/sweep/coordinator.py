@@ -94,7 +94,7 @@ class Coordinator:
         """
         try:
             self._proposals = Proposals(self.job, self.folder.study, name=self.header.name, final=self._is_final)
-        except ValueError as error:
+        except (ValueError, KeyError, TypeError) as error:  # of what only an altered header can hold
             raise RequestError(f"{self.folder.header}: {one_line(error)}") from error
         if next(Journal.read(self.folder.journal), None) is None:
             self._write(tracked=[tracked.sweep_run(self.header, time.time())])

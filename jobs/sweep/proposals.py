@@ -95,7 +95,7 @@ class Proposals:
         self._made = 0  # trials of Optuna's, repeats included
         if job.space is not None:
             find_space(job.space)
-            make_sampler(job.sampler.name, job.sampler.options, seed=job.seed, trial=0)
+        make_sampler(job.sampler.name, job.sampler.options, seed=job.seed, trial=0)
         cells = enumerate_grid(find_space(job.space)) if job.space and job.is_grid else ()
         self._given: Iterator[Params] = itertools.chain(job.enqueue, cells)
 

@@ -47,8 +47,8 @@ def checked_version(line: bytes, path: Path) -> int:
     version = found.get("version")
     if version not in _READ:
         raise RequestError(
-            f"{path} is a journal of version {version}, this oplstm reads versions {_READ[0]} to {_READ[-1]}: "
-            "use the oplstm that wrote it"
+            f"{path} is a journal of version {str(version)[:40]}, "
+            f"this oplstm reads versions {_READ[0]} to {_READ[-1]}: use the oplstm that wrote it"
         )
     return int(version)
 

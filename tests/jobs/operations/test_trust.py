@@ -20,6 +20,7 @@ from jobs.store.header import Header
 from jobs.store.home import Home
 from jobs.store.servers import KnownServers
 from jobs.store.states import SweepKind
+from jobs.sweep.coordinator import Coordinator
 from oplstm.errors import RequestError
 from tests.jobs.formula_training import job, new_sweep, opened, state_of, train_everything
 
@@ -262,3 +263,31 @@ def test_a_home_cannot_bring_its_own_list_of_servers(elsewhere_tracked):
         (folder / "servers.json").write_text(text)
     with pytest.raises(RequestError, match="was never named here"):
         server_of(Header.read(elsewhere_tracked), None)
+
+
+def test_a_password_that_an_older_oplstm_stored_is_used_and_not_printed(elsewhere_tracked):
+    uri = "http://me:s3cret@evil.example:5000"
+    changed(elsewhere_tracked, tracking_uri=uri)
+    header = Header.read(elsewhere_tracked)
+    with pytest.raises(RequestError) as caught:
+        server_of(header, None)
+    assert "s3cret" not in str(caught.value)
+    assert server_of(header, "http://me:new@evil.example:5000") == "http://me:new@evil.example:5000"
+    assert server_of(header, None) == uri
+
+
+def test_a_password_stands_nowhere_after_a_training(oplstm_home, monkeypatch):
+    """Not in the header, the journal, what is said of the server, or anything else in the home."""
+    for name in ("MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD"):
+        monkeypatch.setenv(name, "before")  # they are set by a connection, and are as before after this test
+    uri = "http://me:s3cret@127.0.0.1:9"
+    new = NewSweep(job(trials=1), "s", SweepKind.SWEEP, experiment="e", tracking_uri=uri)
+    folder = new.check(Home())
+    new.create(folder)
+    coordinator = Coordinator(folder, uri)
+    train_everything(coordinator)
+    assert coordinator.close(flush_seconds=1.0)
+    assert coordinator.progress().tracking_error
+    assert "s3cret" not in str(coordinator.progress())
+    for path in Home().path.parent.rglob("*"):
+        assert not path.is_file() or b"s3cret" not in path.read_bytes(), path

@@ -18,7 +18,7 @@ from jobs.store.state import SweepState
 from jobs.store.states import TrialState
 from oplstm.episodes.measure import LOSS
 from oplstm.episodes.split import Split
-from oplstm.errors import RequestError
+from oplstm.errors import RequestError, WorkError
 from tests.jobs.formula_training import events, state_of
 from tracking.journal.journal import Journal
 
@@ -205,6 +205,8 @@ def test_the_selecting_code_has_no_way_to_a_test_score():
         "oplstm.episodes.measure.Measure",
         "oplstm.episodes.split.Split",
         "oplstm.errors.RequestError",
+        "oplstm.errors.WorkError",
+        "oplstm.errors.one_line",
         "oplstm.training.checkpoint.load_model",
         "oplstm.training.checkpoint.load_validation_values",
     }
@@ -230,4 +232,39 @@ def test_only_a_sweep_can_be_promoted(small_sweep):
     data = json.loads(small_sweep.header.read_text()) | {"kind": "final"}
     small_sweep.header.write_text(json.dumps(data))
     with pytest.raises(RequestError, match="small is a final run; promote takes a sweep"):
+        select(small_sweep)
+
+
+GARBAGE = {
+    "validation.safetensors": [None, b"", b"\xff" * 16, b'\x08\0\0\0\0\0\0\0{"a": 3}'],
+    "run.json": [None, b"", b"[]", b"3", b"{}", b'{"version": 1}', b'{"version": 1, "run": {}}', b"[" * 100_000],
+    "model.safetensors": [None, b"", b"\xff" * 16],
+}
+
+
+@pytest.mark.parametrize(("file", "content"), [(name, one) for name, many in GARBAGE.items() for one in many])
+def test_files_that_are_damaged_are_said_in_a_line(file, content, small_sweep):
+    for trial in small_sweep.trials.iterdir():
+        (trial / file).unlink()
+        if content is not None:
+            (trial / file).write_bytes(content)
+    with pytest.raises(WorkError) as caught:
+        select(small_sweep)
+    assert str(caught.value).startswith(f"{small_sweep.trials}/trial-000")
+    assert len(str(caught.value).splitlines()) == 1
+
+
+@pytest.mark.parametrize("name", ["../../../../victim", "/etc", "omniglot/../../x", "Ω", ""])
+def test_a_dataset_by_the_name_of_a_path_is_none(name, small_sweep):
+    """In the run that a model was trained as."""
+    for trial in small_sweep.trials.iterdir():
+        data = json.loads((trial / "run.json").read_text())
+        data["run"]["benchmark"] = {"name": name}
+        (trial / "run.json").write_text(json.dumps(data))
+    with pytest.raises(WorkError, match="is damaged: ValueError: benchmark"):
+        select(small_sweep)
+    for trial in small_sweep.trials.iterdir():
+        data["run"]["benchmark"] = {"name": "miniimagenet", "cross_domain": [name]}
+        (trial / "run.json").write_text(json.dumps(data))
+    with pytest.raises(WorkError, match=r"is damaged: (ValueError|RequestError)"):
         select(small_sweep)

@@ -15,18 +15,23 @@ from pathlib import Path
 import optuna
 import pytest
 
+from jobs.jobfile.space_source import SpaceSource
 from jobs.operations.control import resume
 from jobs.operations.doctor import examine
 from jobs.operations.promote import select
 from jobs.operations.status import all_status, sweep_status
+from jobs.store.events import Asked, Ended, Exhausted, Packed, Refused, Resumed, Sized, Started, Validated
 from jobs.store.header import Header
 from jobs.store.home import Home, SweepFolder
 from jobs.store.state import SweepState
+from jobs.store.states import SweepKind
 from oplstm.errors import RequestError, WorkError
+from oplstm.training.reports import RunEnd
 from tests.conftest import ROOT
-from tests.jobs.formula_training import opened, train
+from tests.jobs.formula_training import events, job, opened, train, training
+from tests.jobs.sweep.test_coordinator_stories import MEDIAN
 
-COUNT = int(os.environ.get("OPLSTM_FUZZ_COUNT", "300"))
+COUNT = int(os.environ.get("OPLSTM_FUZZ_COUNT", "1500"))
 FIRST = int(os.environ.get("OPLSTM_FUZZ_SEED", "1"))
 LONGEST_SECONDS = 5.0
 MOST_BYTES = 400 << 20
@@ -159,6 +164,29 @@ def snapshot(folder):
     return {path: (path.read_bytes() if path.is_file() else None) for path in sorted(folder.rglob("*"))}
 
 
+@pytest.fixture(scope="module")
+def written(tmp_path_factory):
+    """Folders of sweeps: those of version 1, and one of today in which everything has happened."""
+    space = "tests.jobs.user_spaces:infeasible_at_one"
+    of = job("infeasible_at_one", sampler={"name": "grid"}, trials=None, pruner=MEDIAN, resources={"pack": "auto"})
+    folder = SweepFolder(tmp_path_factory.mktemp("written") / "today")
+    Header(
+        id="id-of-today", name="today", kind=SweepKind.SWEEP, experiment="tests", job=of, measure=of.measure,
+        tracking_uri=None, provenance={"version.oplstm": "0"}, space_source=SpaceSource.of(space),
+    ).write(folder)  # fmt: skip
+    coordinator = opened(folder)
+    train(coordinator, coordinator.next_pack())
+    next(training(coordinator, coordinator.next_pack()))
+    coordinator.on_ends([RunEnd("trial-0001", "stopped", 5, 5, {"val/best": 0.5})])
+    coordinator.close(flush_seconds=0)
+    coordinator = opened(folder)
+    next(training(coordinator, coordinator.next_pack()))
+    coordinator.close(flush_seconds=0)
+    kinds = {type(event) for event in events(folder)}
+    assert kinds >= {Asked, Refused, Exhausted, Packed, Sized, Started, Validated, Ended, Resumed}
+    return [*WRITTEN, folder.path]
+
+
 @pytest.fixture
 def surroundings(tmp_path, oplstm_home, monkeypatch):
     """A folder beside the home, and a module in the home that nobody may run."""
@@ -173,8 +201,7 @@ def surroundings(tmp_path, oplstm_home, monkeypatch):
 @pytest.mark.timeout(3600)
 @pytest.mark.usefixtures("no_waiting_for_the_disk")
 @pytest.mark.filterwarnings("ignore")
-def test_whatever_the_files_say_it_is_read_or_refused(surroundings, oplstm_home, monkeypatch, capsys):
-    monkeypatch.setattr("jobs.operations.control.tracking_server", lambda *_, **__: pytest.fail("spoken to"))
+def test_whatever_the_files_say_it_is_read_or_refused(written, surroundings, oplstm_home, monkeypatch, capsys):
     monkeypatch.setattr("jobs.operations.start.run_on_cluster", lambda *_: None)
     monkeypatch.setattr("jobs.operations.start.cluster_and_server", lambda *_: contextlib.nullcontext("uri"))
     monkeypatch.setattr("jobs.operations.start.run_here", lambda *_: None)
@@ -184,10 +211,10 @@ def test_whatever_the_files_say_it_is_read_or_refused(surroundings, oplstm_home,
     failures, outcomes = [], {"taken": 0, "refused": 0}
     for seed in range(FIRST, FIRST + COUNT):
         chance = random.Random(seed)
-        written = chance.choice(WRITTEN)
-        folder = SweepFolder(oplstm_home / "sweeps" / written.name)
+        whole = chance.choice(written)
+        folder = SweepFolder(oplstm_home / "sweeps" / whole.name)
         shutil.rmtree(oplstm_home / "sweeps", ignore_errors=True)
-        shutil.copytree(written, folder.path)
+        shutil.copytree(whole, folder.path)
         mutate(chance, folder)
         for name, look in {
             "all": lambda: all_status(Home()),

@@ -89,6 +89,13 @@ DAMAGED = [
     {"job": {"learner": "lstm"}},
     {"job": job().model_dump(mode="json") | {"trials": 0}},
     {"version": 1, "job": job().model_dump(mode="json") | {"benchmark": {"name": "explosion"}}},
+    {"version": 1, "job": job().model_dump(mode="json") | {"benchmark": {"name": ["sine"]}}},
+    {"version": 1, "job": job().model_dump(mode="json") | {"benchmark": {}}},
+    {"experiment": "a\x1b[31m"},
+    {"tracking_uri": "http://a b"},
+    {"tracking_uri": "http://\x1b[31m"},
+    {"id": "../../x"},
+    {"name": "../x"},
 ]
 
 
