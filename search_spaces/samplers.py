@@ -21,10 +21,10 @@ _INSTEAD = {
     "PartialFixedSampler": "wraps a sampler: name that one, and give the values that do not vary under fixed",
     "PatientPruner": "wraps a pruner: name that one, and give patience beside it",
 }
-_LARGEST_OPTION = {BaseSampler: 100_000, BasePruner: 1_000_000_000}
-"""Whole numbers among the options: of a sampler they count points, of a pruner steps, in the budget's unit."""
-_LARGEST_EXPONENT = 100
-_EXPONENTS = ("min_early_stopping_rate",)
+MOST_OF_SAMPLERS, MOST_OF_PRUNERS = 100_000, 1_000_000_000
+"""Numbers among the options: of a sampler they count points, of a pruner steps, in the budget's unit."""
+_MOST_OF = {"min_early_stopping_rate": 100}
+"""It is an exponent."""
 _SAMPLERS = {
     name: cls
     for name, cls in vars(optuna.samplers).items()
@@ -60,7 +60,7 @@ def make_sampler(name: str, options: Mapping[str, Any], *, seed: int, trial: int
         name = "RandomSampler"
     cls = _find(name, _SAMPLERS, also=[GRID])
     given = dict(options)
-    if _takes_seed(cls):
+    if "seed" in _parameters(cls):
         base = given.get("seed", seed)
         if type(base) is not int or base < 0:
             raise ValueError(f"seed must be a whole number >= 0, got {shown(base)}")
@@ -69,8 +69,8 @@ def make_sampler(name: str, options: Mapping[str, Any], *, seed: int, trial: int
 
 
 @functools.cache
-def _takes_seed(cls: type) -> bool:
-    return "seed" in inspect.signature(cls).parameters
+def _parameters(cls: type) -> Mapping[str, inspect.Parameter]:
+    return inspect.signature(cls).parameters
 
 
 def make_pruner(name: str | None, options: Mapping[str, Any], *, patience: int | None) -> BasePruner:
@@ -84,8 +84,8 @@ def make_pruner(name: str | None, options: Mapping[str, Any], *, patience: int |
     pruner: BasePruner = _make(_find(name, _PRUNERS), options)
     if patience is None:
         return pruner
-    with warnings.catch_warnings(action="ignore", category=optuna.exceptions.ExperimentalWarning):
-        return PatientPruner(pruner, patience)
+    guarded: BasePruner = _make(PatientPruner, {"wrapped_pruner": pruner, "patience": patience})
+    return guarded
 
 
 def _find(name: str, known: Mapping[str, type], also: Sequence[str] = ()) -> type:
@@ -99,7 +99,8 @@ def _find(name: str, known: Mapping[str, type], also: Sequence[str] = ()) -> typ
 def _make(cls: type, options: Mapping[str, Any]) -> Any:
     if (problem := _problem(cls, options)) is None:
         try:
-            return cls(**options)
+            with warnings.catch_warnings(action="ignore", category=optuna.exceptions.ExperimentalWarning):
+                return cls(**options)
         except Exception as error:
             problem = message(error)
     raise ValueError(f"{cls.__name__} does not take these options: {problem}")
@@ -107,13 +108,13 @@ def _make(cls: type, options: Mapping[str, Any]) -> Any:
 
 def _problem(cls: type, options: Mapping[str, Any]) -> str | None:
     """What is wrong with the options that shows before anything is made of them."""
-    known = inspect.signature(cls).parameters
-    most = next(most for base, most in _LARGEST_OPTION.items() if issubclass(cls, base))
+    known = _parameters(cls)
+    most = MOST_OF_PRUNERS if issubclass(cls, BasePruner) else MOST_OF_SAMPLERS
     for name, value in options.items():
         if name not in known:
             return unknown_key(name, known)
-        limit = _LARGEST_EXPONENT if name in _EXPONENTS else most
-        if isinstance(value, int | float) and abs(value) > limit and name != "seed":
+        limit = _MOST_OF.get(name, most)
+        if name != "seed" and isinstance(value, int | float) and abs(value) > limit:
             return f"{name} must be <= {limit}, got {shown(value)}"
     missing = [name for name, one in known.items() if one.default is one.empty and name not in options]
     return f"{missing[0]} is required" if missing else None
