@@ -8,6 +8,9 @@ import types
 from collections.abc import Iterable, Mapping
 from typing import Any, ClassVar, Literal, Protocol, TypeVar, Union, get_args, get_origin, get_type_hints
 
+from oplstm.errors import name_of, shown
+from oplstm.limits import over
+
 _type_hints = functools.cache(get_type_hints)  # it evaluates them anew each time, and a plan builds thousands
 
 
@@ -57,7 +60,7 @@ def unknown_key(key: str, known: Iterable[str]) -> str:
     known = list(known)
     near = difflib.get_close_matches(key, known, n=1)
     hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(sorted(known))}"
-    return f"unknown {key!r}; {hint}"
+    return f"unknown {shown(key)}; {hint}"
 
 
 def mapping(value: Any, key: str, problems: Problems) -> dict[str, Any]:
@@ -66,33 +69,50 @@ def mapping(value: Any, key: str, problems: Problems) -> dict[str, Any]:
         return {}
     if isinstance(value, Mapping) and all(isinstance(name, str) for name in value):
         return dict(value)
-    problems.add(key, f"must be keys and values, got {value!r}")
+    problems.add(key, f"must be keys and values, got {shown(value)}")
     return {}
 
 
-def build(cls: type[C], values: Mapping[str, Any], problems: Problems) -> C | None:
+def build(
+    cls: type[C],
+    values: Mapping[str, Any],
+    problems: Problems,
+    *,
+    further: Mapping[str, Mapping[str, Any]] | None = None,
+) -> C | None:
     """An instance of ``cls`` from ``values``, or None after recording every problem.
 
     The key ``convention`` (``paper``, the default, or ``authors``) sets the defaults of all the options in which the
     paper and its published code differ; keys given beside it win.
+
+    Args:
+        cls: What to build.
+        values: Its fields by name.
+        problems: Where to record them.
+        further: What conventions set beside ``cls.conventions`` where the instance is used, by convention.
     """
     before = len(problems.found)
     values = dict(values)
     convention = values.pop("convention", "paper")
     if not isinstance(convention, str) or convention not in cls.conventions:
-        problems.add("convention", unknown_key(str(convention), cls.conventions))
+        problems.add("convention", unknown_key(name_of(convention), cls.conventions))
         convention = "paper"
     fields = {f.name: f for f in dataclasses.fields(cls)}
     hints = _type_hints(cls)
-    built = dict(cls.conventions[convention])
+    built = {**cls.conventions[convention], **(further or {}).get(convention, {})}
     for key, value in values.items():
         if key not in fields:
-            problems.add(key, unknown_key(str(key), fields))
+            problems.add(key, unknown_key(name_of(key), fields))
             continue
         try:
-            built[key] = convert(value, hints[key])
+            converted = convert(value, hints[key])
         except ValueError as error:
             problems.add(key, str(error))
+            continue
+        if (problem := over(key, converted)) is not None:
+            problems.add(key, problem)
+        else:
+            built[key] = converted
     missing = False
     for key, field in fields.items():
         required = field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
@@ -103,10 +123,11 @@ def build(cls: type[C], values: Mapping[str, Any], problems: Problems) -> C | No
     if missing:
         return None
     instance = cls(**built)
-    reported = {path for path, _ in problems.found[before:]}
-    checked = Problems(problems.prefix)
+    reported = problems.found[before:]
+    checked = Problems(problems.prefix, list(reported))
     instance.check(checked)
-    problems.found += [entry for entry in checked.found if entry[0] not in reported]
+    known = {path for path, _ in reported}
+    problems.found += [entry for entry in checked.found[len(reported) :] if entry[0] not in known]
     return instance if len(problems.found) == before else None
 
 
@@ -120,7 +141,7 @@ def convert(value: Any, hint: Any) -> Any:
     if origin is Literal:
         if value in args and type(value) in {type(a) for a in args}:
             return value
-        raise ValueError(f"must be one of {', '.join(map(str, args))}, got {value!r}")
+        raise ValueError(f"must be one of {', '.join(map(str, args))}, got {shown(value)}")
     if origin in (Union, types.UnionType):
         if value is None and type(None) in args:
             return None
@@ -128,7 +149,7 @@ def convert(value: Any, hint: Any) -> Any:
     if origin is tuple:
         if isinstance(value, list | tuple):
             return tuple(convert(item, args[0]) for item in value)
-        raise ValueError(f"must be a list, got {value!r}")
+        raise ValueError(f"must be a list, got {shown(value)}")
     if hint is bool and isinstance(value, bool):
         return value
     if hint is int and isinstance(value, int) and not isinstance(value, bool):
@@ -138,7 +159,7 @@ def convert(value: Any, hint: Any) -> Any:
     if hint is str and isinstance(value, str):
         return value
     wanted = {int: "a whole number", bool: "true or false", str: "text"}.get(hint, str(hint))
-    raise ValueError(f"must be {wanted}, got {value!r}")
+    raise ValueError(f"must be {wanted}, got {shown(value)}")
 
 
 def _number(value: Any) -> float:
@@ -150,7 +171,7 @@ def _number(value: Any) -> float:
             number = math.nan
         if math.isfinite(number):
             return number
-    raise ValueError(f"must be a finite number, got {value!r}")
+    raise ValueError(f"must be a finite number, got {shown(value)}")
 
 
 def positive(problems: Problems, instance: Any, *names: str) -> None:
@@ -158,6 +179,6 @@ def positive(problems: Problems, instance: Any, *names: str) -> None:
     for name in names:
         value = getattr(instance, name)
         if isinstance(value, int) and value < 1:
-            problems.add(name, f"must be >= 1, got {value}")
+            problems.add(name, f"must be >= 1, got {shown(value)}")
         elif isinstance(value, float) and value <= 0:
             problems.add(name, f"must be > 0, got {value:g}")

@@ -3,7 +3,7 @@
 import random
 from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, overload
 
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.trial import BaseTrial
@@ -33,6 +33,7 @@ class RecordingTrial(BaseTrial):
         self._params: dict[str, Any] = {}
         self._distributions: dict[str, BaseDistribution] = {}
         self._user_attrs: dict[str, Any] = {}
+        self._constraints: dict[str, float] = {}
         self.sizes: list[int] = []
 
     def _suggest(self, name: str, distribution: Distribution) -> Any:
@@ -79,7 +80,13 @@ class RecordingTrial(BaseTrial):
         self._user_attrs[key] = value
 
     def set_constraint(self, key: str, value: float) -> None:
-        """Nothing: a grid has every cell."""
+        """Kept for as long as the trial: a grid has every cell."""
+        self._constraints[key] = float(value)
+
+    @property
+    def constraints(self) -> dict[str, float]:
+        """What the space has set."""
+        return dict(self._constraints)
 
     @property
     def params(self) -> dict[str, Any]:
@@ -102,6 +109,27 @@ class RecordingTrial(BaseTrial):
         return None
 
 
+class _Steps(Sequence[float]):
+    """The values of a range with a step, none of which is made before it is asked for: there may be very many."""
+
+    def __init__(self, low: float, high: float, step: float) -> None:
+        self._low, self._high, self._step = low, high, step
+
+    def __len__(self) -> int:
+        return round((self._high - self._low) / self._step) + 1
+
+    @overload
+    def __getitem__(self, index: int) -> float: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[float]: ...
+
+    def __getitem__(self, index: int | slice) -> float | Sequence[float]:
+        if isinstance(index, slice):
+            return [self[place] for place in range(*index.indices(len(self)))]
+        return min(self._low + index * self._step, self._high)
+
+
 def _values(name: str, distribution: Distribution) -> Sequence[Any]:
     if isinstance(distribution, CategoricalDistribution):
         return distribution.choices
@@ -111,8 +139,7 @@ def _values(name: str, distribution: Distribution) -> Sequence[Any]:
         return [distribution.low]
     if distribution.step is None:
         raise NotFinite(f"{name} is continuous: a grid needs choices or a step")
-    steps = round((distribution.high - distribution.low) / distribution.step)
-    return [min(distribution.low + i * distribution.step, distribution.high) for i in range(steps + 1)]
+    return _Steps(distribution.low, distribution.high, distribution.step)
 
 
 def enumerate_grid(space: Space) -> Iterator[dict[str, Any]]:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from oplstm.configuration import unknown_key
+from oplstm.errors import one_line, shown
 from search_spaces import images, maml, others, sine
 from search_spaces.own import is_own, look_in_working_directory
 
@@ -48,8 +49,8 @@ def find_space(name: str) -> Space:
     look_in_working_directory()
     try:
         found: Space = getattr(importlib.import_module(module), function)
-    except Exception as error:  # of whatever the module does
-        raise ValueError(f"cannot import space {name!r}: {type(error).__name__}: {error}") from error
+    except (Exception, SystemExit) as error:  # of whatever the module does
+        raise ValueError(f"cannot import space {shown(name)}: {one_line(error)}") from error
     if not callable(found):
-        raise ValueError(f"space {name!r} must be a function, got {found!r}")
+        raise ValueError(f"space {shown(name)} must be a function, got {shown(found)}")
     return found

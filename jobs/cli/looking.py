@@ -7,7 +7,7 @@ import webbrowser
 
 import click
 
-from jobs.cli.output import as_json, report, tracking_uri
+from jobs.cli.output import as_json, report, say, tracking_uri
 from oplstm.errors import RequestError
 
 
@@ -92,6 +92,6 @@ def doctor(name: str | None, rebuild: bool, tracking_uri: str | None, json_: boo
         raise RequestError("--rebuild needs the NAME of a sweep")
     checks = examine(Home())
     lines = [f"{'ok  ' if check.ok else 'LOOK'}  {check.check}: {check.found}" for check in checks]
-    report([dataclasses.asdict(check) for check in checks], lambda: click.echo("\n".join(lines)), as_json=json_)
+    report([dataclasses.asdict(check) for check in checks], lambda: say(*lines), as_json=json_)
     if not all(check.ok for check in checks):
         sys.exit(1)

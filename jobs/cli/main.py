@@ -8,6 +8,7 @@ import click
 from jobs.cli.data import data
 from jobs.cli.job_files import init, jobs, plan
 from jobs.cli.looking import doctor, status, table, ui
+from jobs.cli.output import say
 from jobs.cli.promoting import promote
 from jobs.cli.running import resume, stop, sweep, train
 from oplstm.errors import RequestError, WorkError
@@ -27,8 +28,8 @@ class Verbs(click.Group):
 
     @staticmethod
     def _fail(error: Exception, code: int) -> None:
-        for line in str(error).splitlines():
-            click.echo(f"oplstm: {line}", err=True)
+        text = str(error).strip("\n") or type(error).__name__
+        say(*(f"oplstm: {line}" for line in text.split("\n")), err=True)
         sys.exit(code)
 
 

@@ -14,6 +14,22 @@ tracking_uri = click.option("--tracking-uri", metavar="URI", help="MLflow server
 ray_address = click.option("--ray-address", metavar="HOST:PORT", help="Ray cluster; a local one by default.")
 
 
+def printable(text: str) -> str:
+    """Text that a terminal shows and does not obey: all but letters, signs, spaces, tabs and line breaks is escaped.
+
+    Whatever comes from a file, a server or an exception goes through here on its way to the terminal.
+    """
+    return "".join(
+        letter if letter.isprintable() or letter in "\t\n" else letter.encode("unicode_escape").decode()
+        for letter in text
+    )
+
+
+def say(*lines: str, err: bool = False) -> None:
+    """Lines for a person, on stdout or stderr."""
+    click.echo(printable("\n".join(lines)), err=err)
+
+
 def report(data: Any, show: Callable[[], None], *, as_json: bool) -> None:
     """Print the one JSON document of a verb, or let it ``show`` what a person wants to see."""
     if as_json:

@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING
 import click
 
 from jobs.cli.interrupt import stop_on_interrupt
-from jobs.cli.output import as_json, quiet_libraries, ray_address, report, settings, tracking_uri
+from jobs.cli.output import as_json, quiet_libraries, ray_address, report, say, settings, tracking_uri
 from oplstm.errors import RequestError
 
 if TYPE_CHECKING:
     from jobs.operations.running import Outcome
+    from jobs.operations.status import Status
     from jobs.store.home import Home
     from jobs.sweep.messages import OnProgress
 
@@ -124,10 +125,16 @@ def run(home: "Home", name: str, work: "Callable[[OnProgress], Outcome]", *, as_
     data = {**status.to_json(trials=True), "records_waiting": outcome.waiting}
     if outcome.result is not None:
         data["result"] = outcome.result.to_json()
-    report(data, lambda: click.echo("\n".join(ending_lines(status, outcome.result))), as_json=as_json)
+    report(data, lambda: say(*ending_lines(status, outcome.result)), as_json=as_json)
     if outcome.waiting:
         click.echo(f"{outcome.waiting} records wait for MLflow: oplstm doctor {name} ships them", err=True)
     if refused := refusals(outcome.folder):
-        click.echo(refusal_line(name, refused), err=True)
-    if status.state != "complete" or not status.has_result:
+        say(refusal_line(name, refused), err=True)
+    if not is_done(status, outcome):
         sys.exit(1)
+
+
+def is_done(status: "Status", outcome: "Outcome") -> bool:
+    """Whether the work asked for is complete: a final run has a result, anything else a run that completed."""
+    has_result = outcome.result is not None if status.kind == "final" else status.has_result
+    return status.state == "complete" and has_result

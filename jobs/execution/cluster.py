@@ -51,21 +51,27 @@ def _connect(address: str | None) -> None:
                 logging_level=logging.ERROR,
             )
         except (ConnectionError, RuntimeError, ValueError) as error:
-            first_line = str(error).strip().splitlines()[0]
+            first_line = next(iter(str(error).strip().splitlines()), type(error).__name__)
             raise RequestError(f"cannot connect to Ray at {address or 'this machine'}: {first_line}") from error
 
 
 @contextlib.contextmanager
 def _own_signals() -> Iterator[None]:
-    """Ray installs a handler of SIGTERM of its own, which ends this process on the spot: whoever was there stays."""
+    """Keep this process's handlers while Ray starts.
+
+    Ray installs one of SIGTERM, which would end this process on the spot. And a terminal that closes sends SIGHUP to
+    Ray's processes too, which could not be stopped cleanly then: they inherit that it is ignored.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
     handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
     try:
         yield
     finally:
-        if threading.current_thread() is threading.main_thread():
-            for number, handler in handlers.items():
-                if handler is not None:
-                    signal.signal(number, handler)
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
 
 
 def check_answers(address: str | None) -> None:

@@ -4,6 +4,7 @@ import os
 import shutil
 import time
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Protocol
 
 import torch
@@ -13,6 +14,7 @@ from jobs.jobfile.sections import Resources
 from jobs.store.home import SweepFolder
 from jobs.sweep.messages import Assignment, NamedRun, StartedPack
 from oplstm.errors import RequestError
+from oplstm.training.checkpoint import runs_of_checkpoint
 from oplstm.training.device import Device
 from oplstm.training.loop import Trainer
 from oplstm.training.machine.allocator import keep_freed_memory
@@ -39,6 +41,10 @@ class CoordinatorCalls(Protocol):
 
     def joins(self, name: str, update: int, room: int) -> Sequence[NamedRun]:
         """Trials that come into the pack at this update."""
+        ...
+
+    def expired(self, name: str, update: int, trials: Sequence[str]) -> None:
+        """Write that the hours of these trials are over at this update of the pack."""
         ...
 
     def on_points(self, points: Sequence[Point]) -> Sequence[str]:
@@ -73,6 +79,10 @@ class PackListener:
     def on_ends(self, ends: Sequence[RunEnd]) -> None:
         """Waits until the ends are written."""
         self._coordinator.on_ends(ends)
+
+    def on_expired(self, update: int, runs: Sequence[str]) -> None:
+        """Waits until it is written whose hours are over."""
+        self._coordinator.expired(self._pack, update, runs)
 
     def joins(self, update: int, room: int) -> Sequence[tuple[str, RunConfig]]:
         """Waits until the coordinator has decided which runs come in."""
@@ -127,14 +137,24 @@ def train_pack(
         coordinator.sized(name, size)
     started = coordinator.started(name, device_tags(device.device, gpu_ids))
     if started is not None:
-        pack = Pack([one.run for one in started.runs], [one.name for one in started.runs], device)
+        listener = PackListener(coordinator, name, folder=folder, tick=tick)
+        pack = _pack(started, folder.pack(name), device)
         Trainer(
             pack,
-            PackListener(coordinator, name, folder=folder, tick=tick),
+            listener,
             folder.pack(name),
             folder.trials,
-            initial=started.initial,
             capacity=started.capacity,
+            expiries=started.expiries,
         ).train()
     if not folder.stop_request.exists():
         shutil.rmtree(folder.pack(name), ignore_errors=True)
+
+
+def _pack(started: StartedPack, checkpoints: Path, device: Device) -> Pack:
+    """A pack of the runs with which it goes on or begins; of all that were ever in it, the others will join again."""
+    runs = {one.name: one.run for one in started.runs}
+    kept = runs_of_checkpoint(checkpoints, runs)
+    if kept is None:
+        kept = {name: runs[name] for name in started.initial}
+    return Pack(list(kept.values()), list(kept), device)

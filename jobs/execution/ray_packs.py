@@ -37,6 +37,10 @@ class RemoteCoordinator:
         joined: Sequence[NamedRun] = ray.get(self._actor.joins.remote(name, update, room))
         return joined
 
+    def expired(self, name: str, update: int, trials: Sequence[str]) -> None:
+        """Whose hours are over."""
+        ray.get(self._actor.expired.remote(name, update, trials))
+
     def on_points(self, points: Sequence[Point]) -> Sequence[str]:
         """Points, answered with the runs to prune."""
         prune: Sequence[str] = ray.get(self._actor.on_points.remote(points))
@@ -97,8 +101,9 @@ class PackTrainable(tune.Trainable):
 
 
 def reason_of(error: BaseException) -> str:
-    """What went wrong in the process where it did, as one line without Ray's traceback."""
-    return str(getattr(error, "cause", None) or error).strip().splitlines()[-1]
+    """What went wrong where it did, as one line without Ray's traceback; the error's type where it says nothing."""
+    cause = getattr(error, "cause", None) or error
+    return next(reversed(str(cause).strip().splitlines()), type(cause).__name__)
 
 
 class PackSearcher(Searcher):

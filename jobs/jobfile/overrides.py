@@ -4,14 +4,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from typing import Any
 
-import yaml
-
 from jobs.jobfile.places import Place
 from jobs.jobfile.resolving import RUN_LEVEL
 from jobs.jobfile.schema import Job
 from jobs.jobfile.sections import Resources
+from jobs.jobfile.yaml_text import DEEPEST, Unreadable, read_yaml
 from oplstm.configuration import Problems, unknown_key
 from oplstm.episodes.registry import BENCHMARKS
+from oplstm.errors import quoted, shown
 from oplstm.learners.registry import LEARNERS
 from oplstm.training.budget import Budget
 
@@ -29,16 +29,10 @@ def apply_overrides(data: dict[str, Any], overrides: Sequence[str], problems: Pr
     """
     paths: dict[Place, str] = {}
     for text in overrides:
-        key, equals, value = text.partition("=")
-        place = _override_path(key.strip(), data)
         try:
-            parsed = yaml.safe_load(value)
-        except yaml.YAMLError:
-            equals = ""
-        if not equals or place is None:
-            known = [*Job.model_fields, *_short_keys(data)]
-            message = unknown_key(key, known) if equals else f"must be key=value, with a value in YAML, got {text!r}"
-            problems.add(("--set",), message)
+            place, parsed = _parsed(text, data)
+        except ValueError as error:
+            problems.add(("--set",), str(error))
             paths[("--set",)] = "command line"
             continue
         section = data
@@ -49,8 +43,32 @@ def apply_overrides(data: dict[str, Any], overrides: Sequence[str], problems: Pr
         if place[0] in ("budget",) and place[-1] in ("tasks", "updates"):
             section.pop("updates" if place[-1] == "tasks" else "tasks", None)
         section[place[-1]] = parsed
-        paths[place] = f"--set {text}"
+        paths[place] = f"--set {quoted(text)}"
     return paths
+
+
+def _parsed(text: str, data: Mapping[str, Any]) -> tuple[Place, Any]:
+    """Where a text wants to put what.
+
+    Raises:
+        ValueError: It does not say that.
+    """
+    key, equals, value = text.partition("=")
+    place, wanted = _override_path(key.strip(), data), "must be key=value, with a value in YAML"
+    repeated = Problems()
+    try:
+        parsed = read_yaml(value, repeated).value
+    except Unreadable as error:
+        raise ValueError(f"{wanted}, got {shown(text)}: {error.problem}") from error
+    if not equals:
+        raise ValueError(f"{wanted}, got {shown(text)}")
+    if place is None:
+        raise ValueError(unknown_key(key, [*Job.model_fields, *_short_keys(data)]))
+    if len(place) > DEEPEST:
+        raise ValueError(f"must be at most {DEEPEST} keys deep, got {shown(text)}")
+    for path, problem in repeated.found:
+        raise ValueError(f"{'.'.join((*place, *path))} {problem}")
+    return place, parsed
 
 
 def _short_keys(data: Mapping[str, Any]) -> dict[str, str]:

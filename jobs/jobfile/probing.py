@@ -11,11 +11,12 @@ import optuna
 from optuna.trial import BaseTrial, FixedTrial
 
 from jobs.jobfile.places import Place
+from jobs.jobfile.rehearsing import rehearse_pruner, rehearse_sampler
 from jobs.jobfile.resolving import RUN_LEVEL, Suggested, final_budget, run_data, suggest
 from jobs.jobfile.schema import Job
 from jobs.jobfile.space_source import check_outside_homes
 from oplstm.configuration import Problems, build, unknown_key
-from oplstm.errors import RequestError, one_line
+from oplstm.errors import RequestError, message, one_line, shown
 from oplstm.training.budget import Budget
 from oplstm.training.run import build_run
 from search_spaces.enumeration import NotFinite, enumerate_grid, random_cells
@@ -25,7 +26,7 @@ from search_spaces.spaces import Space, find_space
 
 PROBED_CONFIGURATIONS = 64
 """Configurations of the space that are built and checked before a job starts."""
-REHEARSED_PROPOSALS = 3
+ENOUGH_PROBLEMS = 100
 LARGEST_GRID = 20_000
 """Cells of a grid that a job may leave uncounted; to go through them takes a second."""
 
@@ -40,9 +41,10 @@ def check_content(job: Job, problems: Problems) -> None:
         try:
             make()
         except ValueError as error:
-            problems.add(place, str(error))
+            problems.add(place, message(error))
     final = None
-    if build(Budget, job.budget, Problems()) is not None:
+    if (budget := build(Budget, job.budget, Problems())) is not None:
+        rehearse_pruner(job, budget, problems)
         final = build(Budget, final_budget(job), problems.below("final").below("budget"))
     if final is not None and not final.test_tasks:
         problems.add(("final", "budget", "test_tasks"), "must be >= 1: a final run is tested")
@@ -55,19 +57,23 @@ def check_content(job: Job, problems: Problems) -> None:
     for suggested in [{**job.fixed}] if job.space is None else _probe(job, problems):
         found = Problems()
         build_run(run_data(job, suggested), found)
-        new = [(path, message) for path, message in found.found if path not in reported]
-        problems.found += [_place_in_job(job, path, message) for path, message in new]
+        new = [(path, text) for path, text in found.found if path not in reported]
+        problems.found += [_place_in_job(job, suggested, path, text) for path, text in new]
         reported |= {path for path, _ in new}
+        if len(reported) > ENOUGH_PROBLEMS:
+            break
 
 
-def _place_in_job(job: Job, path: Place, message: str) -> tuple[Place, str]:
+def _place_in_job(job: Job, suggested: Suggested, path: Place, text: str) -> tuple[Place, str]:
     """Where the job says what ``build_run`` complained about."""
     name = path[-1]
-    if path[0] not in ("hyperparameters", *RUN_LEVEL):
-        return path, message
+    if path == ("hyperparameters",):
+        return ("learner",), text
+    if path[0] not in ("hyperparameters", *RUN_LEVEL) and not (path[0] == "benchmark" and name in suggested):
+        return path, text
     if name in job.fixed or job.space is None:
-        return ("fixed", name), message
-    return ("space",), f"{job.space} gives {name}: {message}"
+        return ("fixed", name), text
+    return ("space",), f"{job.space} gives {name}: {text}"
 
 
 def _probe(job: Job, problems: Problems) -> list[Suggested]:
@@ -77,9 +83,9 @@ def _probe(job: Job, problems: Problems) -> list[Suggested]:
     except ValueError:
         return [{"lr": 1.0, "meta_batch_size": 1, **job.fixed}]
     probed: list[Suggested] = []
+    for index, params in enumerate(job.enqueue):
+        probed += _enqueued(job, index, params, problems)
     try:
-        for index, params in enumerate(job.enqueue):
-            probed += _enqueued(job, index, params, problems)
         if job.is_grid:
             cells = random_cells(space, PROBED_CONFIGURATIONS)
             probed += _suggested(job, (FixedTrial(cell) for cell in cells))
@@ -89,9 +95,9 @@ def _probe(job: Job, problems: Problems) -> list[Suggested]:
         else:
             study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
             probed += _suggested(job, (study.ask() for _ in range(PROBED_CONFIGURATIONS)))
-            _rehearse(job, problems)
+            rehearse_sampler(job, study.get_trials(deepcopy=False), problems)
     except NotFinite as error:
-        problems.add(("sampler", "name"), f"grid cannot enumerate {job.space}: {error}")
+        problems.add(("sampler", "name"), f"grid cannot enumerate {job.space}: {message(error)}")
     except Exception as error:
         hint = "for an infeasible point it must be optuna.TrialPruned"
         problems.add("space", f"{job.space} raises {one_line(error)}; {hint}")
@@ -119,23 +125,9 @@ def _suggested(job: Job, trials: Iterable[BaseTrial]) -> list[Suggested]:
         with contextlib.suppress(optuna.TrialPruned):
             suggested = suggest(job, trial)
             if json.loads(json.dumps(trial.params)) != trial.params:
-                raise TypeError(f"choices must be text, numbers, lists, true, false or null, got {trial.params!r}")
+                raise TypeError(f"choices must be text, numbers, lists, true, false or null, got {shown(trial.params)}")
             found.append(suggested)
     return found
-
-
-def _rehearse(job: Job, problems: Problems) -> None:
-    """Let the sampler propose: some find out only then that an option is of the wrong type or a package missing."""
-    study = optuna.create_study()
-    try:
-        for number in range(REHEARSED_PROPOSALS):
-            study.sampler = make_sampler(job.sampler.name, job.sampler.options, seed=job.seed, trial=number)
-            trial = study.ask()
-            suggest(job, trial)
-            study.tell(trial, float(number))
-    except Exception as error:
-        if not any(path == ("sampler",) for path, _ in problems.found):
-            problems.add("sampler", f"{job.sampler.name} cannot propose from {job.space}: {one_line(error)}")
 
 
 def _enqueued(job: Job, index: int, params: dict[str, Any], problems: Problems) -> list[Suggested]:
@@ -143,10 +135,17 @@ def _enqueued(job: Job, index: int, params: dict[str, Any], problems: Problems) 
     place = ("enqueue", str(index))
     trial = FixedTrial(params)
     try:
-        with warnings.catch_warnings(action="error"):
+        with warnings.catch_warnings():
+            warnings.filterwarnings("error", ".* is out of the range of the distribution", UserWarning)
             suggested = suggest(job, trial)
+    except optuna.TrialPruned as error:
+        problems.add(place, f"{job.space} says that this point is infeasible: {one_line(error)}")
+        return []
     except (ValueError, UserWarning) as error:
-        problems.add(place, " ".join(str(error).partition(" Please set it")[0].split()))
+        problems.add(place, message(error).partition(" Please set it")[0])
+        return []
+    except Exception as error:
+        problems.add(place, f"{job.space} raises {one_line(error)} at this point")
         return []
     unknown = [name for name in params if name not in trial.params]
     for name in unknown:

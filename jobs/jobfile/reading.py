@@ -1,22 +1,23 @@
 """Reading a job file: YAML, checked as a whole before any work; every error is reported with its place."""
 
-import copy
 import difflib
-import functools
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Final
 
-import yaml
-from pydantic import ValidationError
-
+from jobs.jobfile.naming import unfit_name
 from jobs.jobfile.overrides import apply_overrides
-from jobs.jobfile.places import Place, line_numbers, located
+from jobs.jobfile.places import located, pointed
 from jobs.jobfile.probing import check_content
 from jobs.jobfile.schema import Job
 from jobs.jobfile.shipped import shipped_jobs
-from oplstm.configuration import Problems, unknown_key
-from oplstm.errors import RequestError
+from jobs.jobfile.validating import validated
+from jobs.jobfile.yaml_text import LARGEST_FILE, Unreadable, read_yaml
+from oplstm.configuration import Problems
+from oplstm.errors import RequestError, message, quoted, shown
+
+MOST_PROBLEMS: Final = 100
+"""That are said of one job."""
 
 
 def load_job(reference: str, overrides: Sequence[str] = (), *, trials: int | None = None) -> Job:
@@ -32,88 +33,82 @@ def load_job(reference: str, overrides: Sequence[str] = (), *, trials: int | Non
     """
     shipped = shipped_jobs()
     if reference in shipped:
-        text, source = shipped[reference], f"{reference}.yaml"
-    elif Path(reference).is_file():
-        source = Path(reference).name
-        try:
-            text = Path(reference).read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            raise RequestError(f"cannot read {reference}: {error}") from error
-    else:
-        near = difflib.get_close_matches(reference, shipped, n=1)
-        hint = f"did you mean {near[0]!r}?" if near else f"jobs that ship: {', '.join(shipped)}"
-        raise RequestError(f"no job {reference!r}: it is neither a file nor a job that ships; {hint}")
-    return parse_job(text, source, overrides, trials=trials)
+        return parse_job(shipped[reference], f"{reference}.yaml", overrides, trials=trials)
+    text = _text_of(reference, shipped)
+    unfit = unfit_name(Path(reference).stem)
+    problems = [] if unfit is None else [f"{reference}: the experiment and the model are named for the job file, and "
+                                         f"{unfit}; rename the file"]  # fmt: skip
+    try:
+        job = parse_job(text, reference, overrides, trials=trials)
+    except RequestError as error:
+        problems += error.problems
+    if problems:
+        raise RequestError(problems)
+    return job
+
+
+def _text_of(reference: str, shipped: Iterable[str]) -> str:
+    """The text of a job file.
+
+    Raises:
+        RequestError: There is none that can be read.
+    """
+    path = Path(reference)
+    try:
+        if reference and path.is_dir():
+            there = sorted(entry.name for entry in path.iterdir() if entry.suffix in (".yaml", ".yml"))
+            hint = f"did you mean {path / there[0]}?" if there else "it holds no job file (.yaml)"
+            raise RequestError(f"{quoted(reference)} is a folder; {hint}")
+        if not reference or not path.exists():
+            near = difflib.get_close_matches(reference, shipped, n=1)
+            hint = f"did you mean {near[0]!r}?" if near else f"jobs that ship: {', '.join(shipped)}"
+            raise RequestError(f"no job {shown(reference)}: it is neither a file nor a job that ships; {hint}")
+        if not path.is_file():
+            raise RequestError(f"{quoted(reference)} is no regular file")
+        with path.open("rb") as file:
+            found = file.read(LARGEST_FILE + 1)
+        if len(found) > LARGEST_FILE:
+            limit = f"more than {LARGEST_FILE >> 10} KiB, and a job file may have no more"
+            raise RequestError(f"{quoted(reference)}: {limit}")
+        return found.decode("utf-8")
+    except (OSError, ValueError) as error:
+        what = error.strerror if isinstance(error, OSError) and error.strerror else message(error)
+        raise RequestError(f"cannot read {quoted(reference)}: {what}") from error
 
 
 def parse_job(text: str, source: str, overrides: Sequence[str] = (), *, trials: int | None = None) -> Job:
     """``load_job`` from the text of a job file."""
     problems = Problems()
     try:
-        data = yaml.safe_load(text)
-        lines = line_numbers(yaml.compose(text, Loader=yaml.SafeLoader), problems)
-    except (yaml.YAMLError, RecursionError) as error:
-        raise RequestError(f"{source}: not valid YAML: {' '.join(str(error).split())}") from error
+        data, lines = read_yaml(text, problems)
+    except Unreadable as error:
+        raise RequestError(_unreadable(error, text, source)) from error
+    if data is None:
+        raise RequestError(f"{source}: is empty; oplstm init writes a commented job file")
     if not isinstance(data, dict):
-        raise RequestError(f"{source}: a job must be a mapping of keys to values, got {type(data).__name__}")
+        kind = "a list" if isinstance(data, list) else shown(data)
+        raise RequestError(f"{source}: a job must be keys and values, got {kind}")
     set_paths = apply_overrides(data, overrides, problems)
     if trials is not None:
         data["trials"] = trials
         set_paths["trials",] = f"--trials {trials}"
-    job, malformed = _validated(data, problems)
+    job, malformed = validated(data, problems)
     if job is not None:
         content = Problems()
         check_content(job, content)
         problems.found += [entry for entry in content.found if not any(entry[0][: len(p)] == p for p in malformed)]
     if problems or job is None:
-        found = dict.fromkeys(problems.found)
-        raise RequestError([located(path, message, source, lines, set_paths) for path, message in found])
+        found = list(dict.fromkeys(problems.found))
+        said = [located(path, text, source, lines, set_paths) for path, text in found[:MOST_PROBLEMS]]
+        more = [f"{source}: and {len(found) - MOST_PROBLEMS} problems more"] if len(found) > MOST_PROBLEMS else []
+        raise RequestError([*said, *more])
     return job
 
 
-def _validated(data: dict[str, Any], problems: Problems) -> tuple[Job | None, list[Place]]:
-    """The job and the places that were malformed, whose content cannot be judged.
-
-    Stand-ins take their part, so that the rest is checked too; None where even that does not make a job.
-    """
-    try:
-        return Job.model_validate(data), []
-    except ValidationError as error:
-        sound, malformed = copy.deepcopy(data), []
-        for entry in error.errors():
-            place = tuple(str(part) for part in entry["loc"] if part != "[key]")
-            if entry["type"] == "extra_forbidden":
-                problems.add(place, unknown_key(place[-1], _known_keys(place[:-1])))
-            elif entry["type"] == "missing":
-                problems.add(place, "is required")
-            else:
-                problems.add(place, f"{_wanted(entry)}, got {entry['input']!r}")
-            malformed.append(place)
-            # One entry of a list goes with the whole list: the places of the others must not move.
-            _remove(sound, [part for part in entry["loc"] if part != "[key]"][: 1 if place[0] == "enqueue" else None])
-    try:
-        return Job.model_validate({"learner": "", "benchmark": {}, "budget": {}, **sound}), malformed
-    except ValidationError:
-        return None, malformed
-
-
-def _wanted(entry: Mapping[str, Any]) -> str:
-    """What pydantic wanted, in the words of all other errors."""
-    if entry["type"] in ("dict_type", "model_type"):
-        return "must be keys and values"
-    words = {"Input should be": "must be", "greater than or equal to": ">=", "less than or equal to": "<="}
-    return functools.reduce(lambda text, word: text.replace(word, words[word]), words, str(entry["msg"]))
-
-
-def _known_keys(section: Place) -> list[str]:
-    model: Any = Job
-    for part in section:
-        model = model.model_fields[part].annotation
-    return list(model.model_fields)
-
-
-def _remove(data: Any, place: Sequence[Any]) -> None:
-    for part in place[:-1]:
-        data = data[part] if isinstance(data, dict) and part in data else None
-    if isinstance(data, dict):
-        data.pop(place[-1], None)
+def _unreadable(error: Unreadable, text: str, source: str) -> str:
+    """Why a file is no job, with the line and a caret where it is no YAML."""
+    place = "" if error.place is None else " (line {}, column {})".format(*error.place)
+    if error.too_much:
+        return f"{source}: {error.problem}{place}, and a job file may have no more"
+    snippet = "" if error.place is None else f"\n{pointed(text, *error.place)}"
+    return f"{source}: not valid YAML: {error.problem}{place}{snippet}"

@@ -14,7 +14,7 @@ from oplstm.errors import RequestError
 from oplstm.training.run import RunConfig
 from search_spaces.spaces import find_space
 
-RUN_LEVEL = ("lr", "meta_batch_size", "grad_clip", "precision")
+RUN_LEVEL = ("lr", "meta_batch_size", "grad_clip", "meta_gradient", "precision")
 """Hyperparameters of a run that no learner owns."""
 
 Suggested = Mapping[str, Any]

@@ -5,11 +5,24 @@ from typing import Any
 
 from pydantic import Field
 
-from jobs.jobfile.sections import Final, Promotion, Pruner, Resources, Sampler, Section
+from jobs.jobfile.sections import (
+    LIMITS_OF_BENCHMARKS,
+    LIMITS_OF_BUDGETS,
+    LIMITS_OF_RUNS,
+    MOST_RUNS,
+    Final,
+    Promotion,
+    Pruner,
+    Resources,
+    Sampler,
+    Section,
+)
+from jobs.jobfile.yaml_text import LONGEST_TEXT, MOST_ENTRIES
 from oplstm.episodes.measure import Measure
 from search_spaces.names import GRID
 
 DEFAULT_TRIALS = 20
+MOST_TRIALS = 100_000
 
 
 class Job(Section):
@@ -18,18 +31,24 @@ class Job(Section):
     # ``benchmark``, ``fixed``, ``enqueue`` and ``budget`` are dictionaries because what they may hold is said by the
     # benchmark, the learner and the space, not here.
     version: int = Field(default=1, ge=1, le=1)
-    description: str = ""
+    description: str = Field(default="", max_length=LONGEST_TEXT)
     learner: str
-    benchmark: dict[str, Any]
-    fixed: dict[str, Any] = Field(default={}, description="Hyperparameters that do not vary; they win over the space")
+    benchmark: dict[str, Any] = Field(json_schema_extra=LIMITS_OF_BENCHMARKS)
+    fixed: dict[str, Any] = Field(
+        default={},
+        description="Hyperparameters that do not vary; they win over the space",
+        json_schema_extra=LIMITS_OF_RUNS,
+    )
     space: str | None = None
     sampler: Sampler = Sampler()
     pruner: Pruner = Pruner()
-    trials: int | None = Field(default=None, ge=1, description="Default: every cell of a grid, else 20")
-    seeds: int = Field(default=1, ge=1, description="Without a space: runs of the one configuration")
+    trials: int | None = Field(default=None, ge=1, le=MOST_TRIALS, description="Default: every cell of a grid, else 20")
+    seeds: int = Field(default=1, ge=1, le=MOST_RUNS, description="Without a space: runs of the one configuration")
     seed: int = Field(default=0, ge=0, lt=2**31)
-    enqueue: list[dict[str, Any]] = Field(default=[], description="Points of the space that are tried first")
-    budget: dict[str, Any]
+    enqueue: list[dict[str, Any]] = Field(
+        default=[], max_length=MOST_ENTRIES, description="Points of the space that are tried first"
+    )
+    budget: dict[str, Any] = Field(json_schema_extra=LIMITS_OF_BUDGETS)
     resources: Resources = Resources()
     promotion: Promotion = Promotion()
     final: Final = Final()

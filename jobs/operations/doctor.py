@@ -17,7 +17,7 @@ from jobs.store.state import SweepState
 from oplstm.errors import RequestError, WorkError
 from tracking.outbox.outbox import Outbox
 from tracking.outbox.refusals import Refusal
-from tracking.server.embedded import end_unused_server
+from tracking.server.ending import end_unused_server
 
 SHIP_SECONDS = 300.0
 PACKAGES = ("torch", "ray", "optuna", "mlflow")

@@ -47,6 +47,7 @@ class Plan:
         impossible: Points among the trials of which the space makes no run, and why the first of them has none.
         learns_from_results: The sampler, where its proposals depend on results, which a plan has none of: it draws at
             random from the space instead, as such samplers begin. None where it has what the sweep will try.
+        notes: What else a person should know of it.
     """
 
     trials: int
@@ -58,17 +59,23 @@ class Plan:
     impossible: int = 0
     why_impossible: str | None = None
     learns_from_results: str | None = None
+    notes: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """Plain data for JSON."""
         return dict(self.__dict__)
 
 
-def make_plan(job: Job, data: Path) -> Plan:
+def make_plan(job: Job, data: Path, *, notes: Sequence[str] = ()) -> Plan:
     """Propose every trial of a job in memory, group them, and time some of them.
 
+    Args:
+        job: The job, checked.
+        data: The folder of imported datasets.
+        notes: What else a person should know of it.
+
     Raises:
-        RequestError: The datasets that it needs are not in the folder ``data``.
+        RequestError: The datasets that it needs are not there, or its space makes no run.
     """
     check_data(job, data)
     learns = job.sampler.name if job.space is not None and is_adaptive(job.sampler.name) else None
@@ -76,7 +83,8 @@ def make_plan(job: Job, data: Path) -> Plan:
     runs = [proposal.run for proposal in tried if isinstance(proposal, Proposal)]
     impossible = [point.reason for point in tried if isinstance(point, Impossible)]
     if not runs:
-        raise RequestError(f"{job.space} gives no run at any of {len(tried)} points; the last {impossible[-1]}")
+        last = f"; the last {impossible[-1]}" if impossible else ""
+        raise RequestError(f"{job.space} gives no run at any of {len(tried)} points{last}")
     groups = Counter(run.signature for run in runs)
     packs, pack_sizes = planned_packs(job, runs, data.parent / PACK_SIZES)
     firsts = {(run.signature, run.passes(training=True), run.meta_batch_size): run for run in reversed(runs)}
@@ -92,6 +100,7 @@ def make_plan(job: Job, data: Path) -> Plan:
         impossible=len(impossible),
         why_impossible=impossible[0] if impossible else None,
         learns_from_results=learns,
+        notes=tuple(notes),
     )
 
 

@@ -5,7 +5,8 @@ import os
 from collections.abc import Iterator
 
 from jobs.store.home import Home, check_plain
-from tracking.server.embedded import Server, end_unused_server, running_server
+from tracking.server.embedded import Server, running_server
+from tracking.server.ending import end_unused_server
 from tracking.server.reachability import check_reachable
 
 

@@ -109,6 +109,16 @@ class Joined:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Expired:
+    """The hours of trials are over at an update of their pack, and they end there."""
+
+    event: Literal["expired"] = "expired"
+    pack: PackName
+    update: Count
+    trials: TrialNames
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Started:
     """A process has begun to train a pack, on a device that these tags describe."""
 
@@ -196,7 +206,19 @@ class Promoted:
 
 
 Event = (
-    Asked | Refused | Exhausted | Packed | Sized | Joined | Started | Validated | Ended | Resumed | Finished | Promoted
+    Asked
+    | Refused
+    | Exhausted
+    | Packed
+    | Sized
+    | Joined
+    | Expired
+    | Started
+    | Validated
+    | Ended
+    | Resumed
+    | Finished
+    | Promoted
 )
 
 

@@ -7,7 +7,7 @@ import tempfile
 from pathlib import Path
 
 from jobs.store.names import SWEEP_NAME
-from oplstm.errors import RequestError
+from oplstm.errors import RequestError, message
 
 MINIMUM_FREE_BYTES = 64 << 20
 PACK_SIZES = "pack-sizes.json"
@@ -125,22 +125,23 @@ class Home:
         """What was measured about packs."""
         return self.path / PACK_SIZES
 
-    def check_writable(self, needed_bytes: int = 0) -> None:
-        """Make the folder and see that it can hold ``needed_bytes``.
+    def check_writable(self, needed_bytes: int = 0, *, make: bool = True) -> None:
+        """Make the folder, unless told not to, and see that it can hold ``needed_bytes``.
 
         Raises:
             RequestError: It cannot be written, or the disk is too full.
         """
         check_plain(self.sweeps, folder=True)
         try:
-            self.sweeps.mkdir(parents=True, exist_ok=True)
-            with tempfile.TemporaryFile(dir=self.sweeps) as file:
+            if make:
+                self.sweeps.mkdir(parents=True, exist_ok=True)
+            there = next(folder for folder in (self.sweeps, *self.sweeps.parents) if folder.exists())
+            with tempfile.TemporaryFile(dir=there) as file:
                 file.write(b"\0" * 4096)
         except OSError as error:
-            raise RequestError(
-                f"cannot write to {self.path}: {error.strerror}; set OPLSTM_HOME to a folder that you can write"
-            ) from error
-        free, needed = shutil.disk_usage(self.sweeps).free, max(needed_bytes, MINIMUM_FREE_BYTES)
+            mend = "set OPLSTM_HOME to a folder that you can write"
+            raise RequestError(f"cannot write to {self.path}: {error.strerror or message(error)}; {mend}") from error
+        free, needed = shutil.disk_usage(there).free, max(needed_bytes, MINIMUM_FREE_BYTES)
         if free < needed:
             raise RequestError(
                 f"{self.path} has {free >> 20} MiB free and this needs about {needed >> 20} MiB; "

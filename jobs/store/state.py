@@ -11,6 +11,7 @@ from jobs.store.events import (
     Ended,
     Event,
     Exhausted,
+    Expired,
     Finished,
     Joined,
     Packed,
@@ -126,7 +127,12 @@ class SweepState:
                 pack = self.packs[event.pack]
                 self._check_free(event.trials)
                 pack.joins[event.update] = event.trials
+                pack.reach(event.update)
                 self._put(pack, event.trials, event.update)
+            case Expired():
+                pack = self.packs[event.pack]
+                pack.expired[event.update] = tuple(self.by_name[name].name for name in event.trials)
+                pack.reach(event.update)
             case Started():
                 pack = self.packs[event.pack]
                 pack.device = event.device
@@ -208,13 +214,20 @@ class SweepState:
         trial.milestone = event.milestone
         if event.prune:
             trial.pruned_at.add(event.update)
+        self._reach(trial, event.update)
         if trial.best is not None:
             heapq.heappush(self._ranking, (trial.cost, trial.number))
+
+    def _reach(self, trial: Trial, update: int) -> None:
+        """A trial has made so many updates of its own."""
+        if trial.pack is not None:
+            self.packs[trial.pack].reach((trial.joined or 0) + update)
 
     def _end(self, event: Ended) -> None:
         trial = self._in_pack(event.trial)
         self._set(trial, event.state)
         trial.note, trial.best_update = event.note, event.best_update
+        self._reach(trial, event.update)
         if trial.state.ended and trial.pack is not None:
             pack = self.packs[trial.pack]
             pack.end(trial)

@@ -99,6 +99,8 @@ class PackState:
         trials: All that ever trained in it, in the order in which they came.
         capacity: Runs that it can hold, once that was measured.
         joins: Names of the trials that came in, by the pack's update; empty where none was to.
+        expired: Names of the trials whose hours were over, by the pack's update.
+        reached: The pack's last update of which anything was told.
         device: What it trains on, as tags.
     """
 
@@ -106,6 +108,8 @@ class PackState:
     trials: list[Trial] = field(default_factory=list)
     capacity: int | None = None
     joins: dict[int, tuple[str, ...]] = field(default_factory=dict)
+    expired: dict[int, tuple[str, ...]] = field(default_factory=dict)
+    reached: int = 0
     device: dict[str, str] = field(default_factory=dict)
     _unended: dict[int, Trial] = field(default_factory=dict, repr=False)
 
@@ -122,6 +126,10 @@ class PackState:
     def end(self, trial: Trial) -> None:
         """One of its trials has ended."""
         self._unended.pop(trial.number, None)
+
+    def reach(self, update: int) -> None:
+        """Something was told of this update of the pack."""
+        self.reached = max(self.reached, update)
 
     def unended(self) -> list[Trial]:
         """Its trials that are still to be trained."""

@@ -14,6 +14,7 @@ from jobs.store.events import (
     Ended,
     Event,
     Exhausted,
+    Expired,
     Finished,
     Joined,
     Packed,
@@ -33,10 +34,12 @@ from jobs.store.state import SweepState
 from jobs.store.states import SweepKind, TrialState
 from jobs.store.trial import PackState, Trial
 from jobs.sweep import tracked
-from jobs.sweep.messages import Assignment, NamedRun, Progress, StartedPack
+from jobs.sweep.messages import Assignment, NamedRun, Progress, StartedPack, progress_of
 from jobs.sweep.packing import PackPolicy, candidates
 from jobs.sweep.proposals import Impossible, Proposals
+from jobs.sweep.rebuilding import rebuild
 from oplstm.errors import RequestError, WorkError, one_line
+from oplstm.training.hours import Expiries
 from oplstm.training.reports import Point, RunEnd
 from search_spaces.samplers import is_adaptive
 from tracking.journal.journal import Journal
@@ -96,41 +99,14 @@ class Coordinator:
         if next(Journal.read(self.folder.journal), None) is None:
             self._write(tracked=[tracked.sweep_run(self.header, time.time())])
             return
-        for event in self.state.replay(self.folder.journal):
-            self._take_again(event)
+        self._refused_in_a_row = rebuild(
+            self.folder, self.header, state=self.state, proposals=self._proposals, decide=self._decide
+        )
         self._reopen()
 
     @property
     def _is_final(self) -> bool:
         return self.header.kind is SweepKind.FINAL
-
-    def _take_again(self, event: Event) -> None:
-        """Put the study where an event of the journal left it."""
-        match event:
-            case Asked():
-                trial = self.state.trials[event.trial]
-                try:
-                    _ = trial.config
-                except ValueError as error:
-                    raise WorkError(f"{self.folder.journal} is damaged: {trial.name}: {one_line(error)}") from error
-                again = self._proposals.replay(event.params, event.draws)
-                if isinstance(again, Impossible):
-                    raise RequestError(
-                        f"space {self.job.space} no longer gives {trial.name} {str(event.params)[:200]}: "
-                        f"{again.reason}; {self.header.name} can go on only with the space that it was made with"
-                    )
-                self._refused_in_a_row = 0
-            case Refused():
-                if not isinstance(self._proposals.replay(event.params, event.draws), Impossible):
-                    # the user has mended the space since: what was failed once remains it
-                    self._proposals.tell(event.trial, event.state, self.header.measure.worst)
-                self._refused_in_a_row += 1
-            case Validated():
-                value = event.metrics.get(self._value, math.nan)
-                self._decide(self.state.by_name[event.trial], value, event.milestone)
-            case Ended(state=state) if state.ended:
-                best = event.metrics.get("val/best", self.header.measure.worst)
-                self._proposals.tell(self.state.by_name[event.trial].number, state, best)
 
     def _reopen(self) -> None:
         """The sweep goes on, and so do the runs of its unfinished packs; nothing does where all has ended."""
@@ -248,8 +224,13 @@ class Coordinator:
             return None
         placed = tracked.placed(self.header, pack, pack.unended(), device)
         self._write(Started(pack=name, device=device), tracked=placed)
-        runs = tuple(_named(trial) for trial in pack.trials)
-        return StartedPack(runs, _names(pack.initial), self._packing.capacity(pack))
+        runs, expiries = tuple(_named(trial) for trial in pack.trials), Expiries(dict(pack.expired), pack.reached)
+        return StartedPack(runs, _names(pack.initial), self._packing.capacity(pack), expiries)
+
+    def expired(self, name: str, update: int, trials: Sequence[str]) -> None:
+        """The hours of trials are over at an update of their pack, where they end. A repeat changes nothing."""
+        if update not in self.state.packs[name].expired:
+            self._write(Expired(pack=name, update=update, trials=tuple(trials)))
 
     def on_points(self, points: Sequence[Point]) -> list[str]:
         """Record validation points; returns the names of the runs to prune. Answers a repeat as it did before."""
@@ -321,19 +302,8 @@ class Coordinator:
 
     def progress(self) -> Progress:
         """How far the sweep is."""
-        leader = self.state.leader()
-        return Progress(
-            fraction=self.state.fraction,
-            limit=self.job.trial_limit,
-            asked=len(self.state.trials),
-            exhausted=self.state.exhausted,
-            counts=self.state.counts(),
-            best=None if leader is None else leader.best,
-            leader=None if leader is None else leader.name,
-            waiting_records=self._outbox.pending(),
-            tracking_error=self._outbox.last_error,
-            failure=self._failure,
-        )
+        waiting, error = self._outbox.pending(), self._outbox.last_error
+        return progress_of(self.job, self.state, waiting=waiting, error=error, failure=self._failure)
 
     def close(self, *, flush_seconds: float | None = None) -> int:
         """End the sweep's own run if nothing is left to do, ship what waits, and let go of the files.

@@ -6,7 +6,10 @@ These stand here and not beside the workers because the coordinator, on a lower 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from jobs.jobfile.schema import Job
+from jobs.store.state import SweepState
 from jobs.store.states import TrialState
+from oplstm.training.hours import Expiries
 from oplstm.training.run import RunConfig
 
 
@@ -59,11 +62,13 @@ class StartedPack:
         runs: All that were ever in it.
         initial: Names of those with which it begins.
         capacity: Runs that it can hold.
+        expiries: Whose hours were over, and up to which update that is settled.
     """
 
     runs: tuple[NamedRun, ...]
     initial: tuple[str, ...]
     capacity: int | None
+    expiries: Expiries
 
 
 @dataclass(frozen=True)
@@ -97,3 +102,30 @@ class Progress:
 
 OnProgress = Callable[[Progress], None]
 """Called about twice a second."""
+
+
+def progress_of(
+    job: Job, state: SweepState, *, waiting: int, error: str | None, failure: str | None
+) -> Progress:
+    """How far a sweep is.
+
+    Args:
+        job: Its job.
+        state: Its state.
+        waiting: Records that MLflow does not have yet.
+        error: What keeps them waiting.
+        failure: Why the work cannot go on.
+    """
+    leader = state.leader()
+    return Progress(
+        fraction=state.fraction,
+        limit=job.trial_limit,
+        asked=len(state.trials),
+        exhausted=state.exhausted,
+        counts=state.counts(),
+        best=None if leader is None else leader.best,
+        leader=None if leader is None else leader.name,
+        waiting_records=waiting,
+        tracking_error=error,
+        failure=failure,
+    )

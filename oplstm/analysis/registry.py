@@ -6,14 +6,12 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 from oplstm.registry import Registry
 
 if TYPE_CHECKING:  # they need torch
-    from torch import Tensor
-
     from oplstm.episodes.episode import Batch
     from oplstm.learners.learner import AnyLearner
-    from oplstm.tensors import Params
+    from oplstm.tensors import Params, PerTask
 
-Analysis: TypeAlias = "Callable[[AnyLearner, Params, Batch], dict[str, Tensor]]"
-"""Values ``(R, B)`` of every task, by metric name."""
+Analysis: TypeAlias = "Callable[[AnyLearner, Params, Batch], dict[str, PerTask]]"
+"""Values of every task, by metric name."""
 
 TASKS: Final = 100
 """Meta-validation tasks, the first ones, that an analysis looks at."""

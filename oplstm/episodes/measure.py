@@ -1,4 +1,4 @@
-"""What runs of a benchmark are compared by."""
+"""What runs are compared by."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

@@ -13,7 +13,7 @@ from oplstm.episodes.episode import Batch
 from oplstm.episodes.task_shape import TaskShape
 from oplstm.learners.rows import joined_rows, rows_of
 from oplstm.nets.backbone import Backbone, fits
-from oplstm.tensors import Params, Predictions, Queries, Scalars
+from oplstm.tensors import Params, PerTask, Predictions, Queries, Scalars
 
 ConfigT = TypeVar("ConfigT", bound=Configuration)
 StateT = TypeVar("StateT")
@@ -53,6 +53,11 @@ class Learner(ABC, Generic[ConfigT, StateT, FastT]):
         backbone: Backbone = getattr(config, "backbone", "none")
         if not fits(backbone, benchmark.shape.x):
             problems.add("backbone", f"{backbone} wants images of at least 16 x 16, and {benchmark.name} has none")
+
+    @classmethod
+    def conventions_on(cls, benchmark: Benchmark) -> dict[str, dict[str, Any]]:
+        """What conventions set on this benchmark beside ``config_class.conventions``, by convention."""
+        return {}
 
     @abstractmethod
     def init(self, config: ConfigT, generator: torch.Generator) -> dict[str, Tensor]:
@@ -117,6 +122,15 @@ class Learner(ABC, Generic[ConfigT, StateT, FastT]):
     @abstractmethod
     def predict(self, params: Params, fast: FastT, query_x: Queries) -> Predictions:
         """Predictions for the queries: values, or logits of classes."""
+
+    def loss_beside(self, fast: FastT) -> PerTask | None:
+        """What of each task training adds to the query loss of its last pass; None for nothing."""
+        return None
+
+    @property
+    def sums_passes(self) -> bool:
+        """Whether a loss on every pass is the sum over passes instead of the mean."""
+        return False
 
     @property
     def loss_on_every_pass(self) -> bool:

@@ -10,14 +10,16 @@ import torch
 from torch import Tensor
 
 from oplstm.configuration import Problems, positive
+from oplstm.episodes.benchmark import Benchmark
 from oplstm.episodes.episode import Batch
+from oplstm.episodes.losses import task_losses
 from oplstm.learners.learner import Learner
 from oplstm.learners.signature import VARIES
 from oplstm.nets.backbone import Backbone, feature_count, features, init_backbone
 from oplstm.nets.linear import init_linear, linear
 from oplstm.nets.lstm_cell import State, init_lstm_stack, lstm_stack, pool_examples
 from oplstm.shape import Shape
-from oplstm.tensors import Inputs, Params, Predictions, Queries
+from oplstm.tensors import Inputs, Params, PerTask, Predictions, Queries
 
 Encoding = Literal[
     "current_target",
@@ -38,12 +40,20 @@ class LSTMConfig:
         widths: Hidden size of each stacked layer.
         passes: T, passes over the support set.
         encoding: What an example carries beside x. ``current_target`` is its own y. The ``previous_*`` encodings feed
-            the target, the prediction and the error (prediction - target) one step late: those of the example before
-            it when sequential, those of the same example in the pass before it when batched; zero at first.
-        loss_on: Train on the query loss of the ``last`` pass, or on the mean over ``every`` pass.
+            the target, the prediction and the error one step late: those of the example before it when sequential,
+            those of the same example in the pass before it when batched; zero at first.
+        chain: How the ``previous_*`` encodings go on from pass to pass, sequential alone. ``continued``: the first
+            example of a pass follows the last of the pass before, and queries are fed what belongs to the last.
+            ``closed`` (authors): every pass begins with zeros and ends with one more step, of the first x with what
+            belongs to the last example; queries are fed zeros.
+        error: What the ``previous_*`` encodings call the error: the ``difference`` prediction - target, or the
+            ``squared`` one (authors).
+        loss_on: Train on the query loss of the ``last`` pass, on the mean over ``every`` pass, or on the query loss of
+            the last pass plus the losses of the support examples in all passes, ``last_and_support``, as they are
+            predicted with whatever they are fed (what the authors' code calls "multi"). The last one batched only.
         pool_cell: Mean-pool c as well as h (Eq. 10). The authors pool h alone. Batched only.
         query_cell: Queries start from the ``carried`` c (Section 3.2), or from ``zero`` (authors).
-        first_pass_labels: Feed the labels in the first pass too; the authors put zeros there. Batched only.
+        first_pass_labels: Feed the labels in the first pass too; on sine the authors put zeros there. Batched only.
     """
 
     backbone: Backbone = "none"
@@ -51,14 +61,16 @@ class LSTMConfig:
     widths: tuple[int, ...] = (40, 40)
     passes: int = field(default=4, metadata=VARIES)
     encoding: Encoding = "current_target"
-    loss_on: Literal["last", "every"] = "last"
+    chain: Literal["continued", "closed"] = "continued"
+    error: Literal["difference", "squared"] = "difference"
+    loss_on: Literal["last", "every", "last_and_support"] = "last"
     pool_cell: bool = True
     query_cell: Literal["carried", "zero"] = "carried"
     first_pass_labels: bool = True
 
     conventions: ClassVar[dict[str, dict[str, Any]]] = {
         "paper": {},
-        "authors": {"pool_cell": False, "query_cell": "zero", "first_pass_labels": False},
+        "authors": {"pool_cell": False, "query_cell": "zero", "chain": "closed", "error": "squared"},
     }
 
     def check(self, problems: Problems) -> None:
@@ -71,6 +83,8 @@ class LSTMConfig:
             problems.add("passes", "must be >= 2 when first_pass_labels is false, got 1: no label would be seen")
         if batched and self.encoding != "current_target" and self.passes < 2:
             problems.add("passes", f"must be >= 2 with encoding {self.encoding}, got 1: no label would be seen")
+        if not batched and self.loss_on == "last_and_support":
+            problems.add("loss_on", f"must be last or every when support is {self.support}, got {self.loss_on}")
 
 
 class Memory(NamedTuple):
@@ -97,10 +111,12 @@ class Fast(NamedTuple):
     Attributes:
         states: One (h, c) a layer, with one column a task.
         extra: The channels that stand beside x; zeros, or the last step's when sequential.
+        support_loss: Of the support examples, in all passes so far together, where it is trained on.
     """
 
     states: list[State]
     extra: Annotated[Tensor, Shape("R d_extra B #M")]
+    support_loss: PerTask | None = None
 
 
 class LSTM(Learner[LSTMConfig, Memory, Fast]):
@@ -108,6 +124,11 @@ class LSTM(Learner[LSTMConfig, Memory, Fast]):
 
     name = "lstm"
     config_class = LSTMConfig
+
+    @classmethod
+    def conventions_on(cls, benchmark: Benchmark) -> dict[str, dict[str, Any]]:
+        """The authors' code leaves out the labels of the first pass in regression alone."""
+        return {"authors": {"first_pass_labels": False}} if benchmark.shape.loss == "mse" else {}
 
     @property
     def _extra_channels(self) -> int:
@@ -153,19 +174,39 @@ class LSTM(Learner[LSTMConfig, Memory, Fast]):
         if self._extra_channels > self.shape.d_y:
             prediction = self._read_out(params, h)
             channels += [prediction] if "prediction" in self.config.encoding else []
-            channels += [prediction - y] if "error" in self.config.encoding else []
+            error = prediction - y
+            error = error.square() if self.config.error == "squared" else error
+            channels += [error] if "error" in self.config.encoding else []
         return torch.cat(channels, dim=1)
 
     def _batched(self, params: Params, memory: Memory) -> Memory:
         """Eq. 10: every example steps from the shared state, the new states are averaged."""
         config = self.config
-        x, y, states, fed, _ = memory
+        x, y, states, fed, carried = memory
         stepped = self._step(params, torch.cat((x, fed), dim=1), states)
         pooled = pool_examples(stepped)
         states = [(h, c if config.pool_cell else own) for (h, c), (_, own) in zip(pooled, stepped, strict=True)]
         blank = torch.zeros_like(fed[..., :1])
         fed = y if config.encoding == "current_target" else self._feedback(params, y, stepped[-1][0])
-        return Memory(x, y, states, fed, Fast(self._carried(pooled), blank))
+        support_loss = self._support_loss(params, y, stepped[-1][0], carried.support_loss)
+        return Memory(x, y, states, fed, Fast(self._carried(pooled), blank, support_loss))
+
+    def _support_loss(
+        self,
+        params: Params,
+        y: Annotated[Tensor, Shape("R d_y B M")],
+        h: Annotated[Tensor, Shape("R d B M")],
+        before: PerTask | None,
+    ) -> PerTask | None:
+        """The losses of the support examples up to a pass that gave them the hidden states h; None if not wanted."""
+        if self.config.loss_on != "last_and_support" or not torch.is_grad_enabled():
+            return None
+        losses = task_losses(_examples(self._read_out(params, h)), _examples(y), self.shape.loss)
+        return losses if before is None else before + losses
+
+    def loss_beside(self, fast: Fast) -> PerTask | None:
+        """The losses of the support examples in all passes."""
+        return fast.support_loss
 
     def _sequential(self, params: Params, memory: Memory) -> Memory:
         """Eq. 7 (Section 3.2): the examples are fed one after the other, T times, h and c carried throughout."""
@@ -177,6 +218,9 @@ class LSTM(Learner[LSTMConfig, Memory, Fast]):
             if not current:
                 late = self._feedback(params, y_m, stepped[-1][0])
             states = list(stepped)
+        if not current and self.config.chain == "closed":
+            stepped = self._step(params, torch.cat((x[..., :1], late), dim=1), states)
+            states, late = list(stepped), torch.zeros_like(late)
         return Memory(x, y, states, late, Fast(self._carried(stepped), late))
 
     def _carried(self, states: list[State]) -> list[State]:
@@ -188,7 +232,7 @@ class LSTM(Learner[LSTMConfig, Memory, Fast]):
         x = self._inputs(params, query_x)
         inputs = torch.cat((x, fast.extra.expand(-1, -1, -1, x.shape[3])), dim=1)
         top = self._step(params, inputs, list(fast.states))[-1][0]
-        return self._read_out(params, top).permute(0, 2, 3, 1)
+        return _examples(self._read_out(params, top))
 
     def _inputs(self, params: Params, x: Inputs) -> Annotated[Tensor, Shape("R d_x B M")]:
         return _columns(features(self.config.backbone, params, x))
@@ -205,3 +249,8 @@ class LSTM(Learner[LSTMConfig, Memory, Fast]):
 def _columns(examples: Annotated[Tensor, Shape("R B M d")]) -> Annotated[Tensor, Shape("R d B M")]:
     """Features first."""
     return examples.permute(0, 3, 1, 2)
+
+
+def _examples(columns: Annotated[Tensor, Shape("R d B M")]) -> Annotated[Tensor, Shape("R B M d")]:
+    """Features last."""
+    return columns.permute(0, 2, 3, 1)

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from oplstm.configuration import Problems, positive
+from oplstm.episodes.benchmark import Benchmark
 from oplstm.episodes.episode import Batch
 from oplstm.learners.learner import Learner
 from oplstm.learners.signature import VARIES
@@ -26,6 +27,8 @@ from oplstm.shape import Shape
 from oplstm.tensors import Features, Params, Predictions, Queries, Scalars
 
 MESSAGE_EPSILON = 1e-7
+NODE_INPUTS = 2
+"""Of a node's LSTM: its activation and its error message (Eq. 15)."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,7 +57,14 @@ class OPLSTMConfig:
         rescaled_messages: With batch norm, multiply the messages of hidden nodes in Eq. 14 by scale / (s sqrt(M)), s
             the node's standard deviation over the support set (authors).
         output_bias: A ``vector``, one for each output, or one ``shared`` by all (authors, on Conv-4).
+        hidden_bias_init: Hidden biases start at ``zero``, or as those of a ``linear`` layer of d inputs,
+            U(-1/sqrt d, 1/sqrt d) (authors, on images). With ``normed_value: linear`` they enter the LSTMs even where
+            there is batch norm.
+        shared_bias_init: A shared output bias starts as that of the output ``layer``, or as one of the nodes' ``cells``
+            with their 2 inputs, U(-.71, .71) (authors). The LSTMs are fed it, though no softmax sees it.
         update_bias: Update the biases by the same rule, as the weights of a constant input 1. The paper does not.
+        bias_normalised: Whether that rule normalises them too; otherwise they move by gamma times the mean message,
+            and no norm counts them (authors).
         second_order: Backpropagate through the activations and messages that enter the LSTMs.
         loss_on: Train on the query loss of the ``last`` pass, or on the mean over ``every`` pass.
     """
@@ -73,7 +83,10 @@ class OPLSTMConfig:
     normed_value: Literal["activation", "linear"] = "activation"
     rescaled_messages: bool = False
     output_bias: Literal["vector", "shared"] = "vector"
+    hidden_bias_init: Literal["zero", "linear"] = "zero"
+    shared_bias_init: Literal["layer", "cells"] = "layer"
     update_bias: bool = False
+    bias_normalised: bool = True
     second_order: bool = True
     loss_on: Literal["last", "every"] = "last"
 
@@ -88,6 +101,8 @@ class OPLSTMConfig:
             "output_activation": "raw",
             "normed_value": "linear",
             "rescaled_messages": True,
+            "shared_bias_init": "cells",
+            "bias_normalised": False,
         },
     }
 
@@ -130,6 +145,11 @@ class OPLSTM(Learner[OPLSTMConfig, Adaptation, Layers]):
     config_class = OPLSTMConfig
     analyses = (*Learner.analyses, "update_similarity", "update_similarity_authors")
 
+    @classmethod
+    def conventions_on(cls, benchmark: Benchmark) -> dict[str, dict[str, Any]]:
+        """The authors' network for images starts with other hidden biases than that for sine."""
+        return {"authors": {"hidden_bias_init": "linear"}} if benchmark.shape.loss == "cross_entropy" else {}
+
     @property
     def _layers(self) -> int:
         return len(self.config.base_widths) + 1
@@ -137,8 +157,9 @@ class OPLSTM(Learner[OPLSTMConfig, Adaptation, Layers]):
     def init(self, config: OPLSTMConfig, generator: torch.Generator) -> dict[str, Tensor]:
         """The backbone, ``H.l`` and ``b.l`` of each layer, the cells of the LSTMs, and ``gamma`` if it is learned.
 
-        H starts as ``torch.nn.Linear`` does; hidden biases start at zero, the output's as ``torch.nn.Linear``'s. Batch
-        norm has ``scale.l`` and ``shift.l``. Without hidden layers there is no ``body`` LSTM.
+        H starts as ``torch.nn.Linear`` does; hidden biases start at zero, the output's as ``torch.nn.Linear``'s, unless
+        the configuration has it otherwise. Batch norm has ``scale.l`` and ``shift.l``. Without hidden layers there is
+        no ``body`` LSTM.
         """
         params = init_backbone(config.backbone, self.shape.x, generator)
         widths = (feature_count(config.backbone, self.shape.x), *config.base_widths, self.shape.d_y)
@@ -146,13 +167,14 @@ class OPLSTM(Learner[OPLSTMConfig, Adaptation, Layers]):
             hidden = layer < self._layers - 1
             weight, bias = init_linear(widths[layer], widths[layer + 1], generator)
             params[f"H.{layer}"] = weight
-            params[f"b.{layer}"] = torch.zeros_like(bias) if hidden else bias
+            params[f"b.{layer}"] = torch.zeros_like(bias) if hidden and config.hidden_bias_init == "zero" else bias
             if hidden and config.batch_norm:
                 params |= {f"scale.{layer}": torch.ones_like(bias), f"shift.{layer}": torch.zeros_like(bias)}
         if config.output_bias == "shared":
-            params[f"b.{self._layers - 1}"] = params[f"b.{self._layers - 1}"][:1].clone()
+            wider = (widths[-2] / NODE_INPUTS) ** 0.5 if config.shared_bias_init == "cells" else 1.0
+            params[f"b.{self._layers - 1}"] = params[f"b.{self._layers - 1}"][:1] * wider
         for part in ("output", "body")[: self._layers]:
-            params |= init_lstm_stack(part, 2, config.cells, generator)
+            params |= init_lstm_stack(part, NODE_INPUTS, config.cells, generator)
         if config.gamma_learned:
             params["gamma"] = torch.tensor(config.gamma)
         return params
@@ -194,6 +216,7 @@ class OPLSTM(Learner[OPLSTMConfig, Adaptation, Layers]):
             gamma=params["gamma"],
             normalisation=config.normalisation,
             update_bias=config.update_bias,
+            normalise_bias=config.bias_normalised,
         )
         return Adaptation(x, fast, states, messages)
 

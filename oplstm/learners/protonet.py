@@ -73,8 +73,7 @@ class ProtoNet(Learner[ProtoNetConfig, tuple[Prototypes, ...], Prototypes]):
     def one_pass(self, params: Params, support: Batch, state: tuple[Prototypes, ...]) -> tuple[Prototypes, ...]:
         """The only one: the prototypes."""
         members = support.support_y.mT  # (R, B, N, M)
-        prototypes = members @ self._embed(params, support.support_x) / members.sum(3, keepdim=True)
-        return (prototypes,)  # Snell et al., Eq. 1
+        return (members @ self._embed(params, support.support_x) / members.sum(3, keepdim=True),)  # Snell et al., Eq. 1
 
     def fast(self, state: tuple[Prototypes, ...]) -> Prototypes:
         """The prototypes."""

@@ -54,6 +54,7 @@ class WarpMAMLConfig:
             after the last step, through all of them. ``every_step`` (authors): as ``warped``, but the initial weights
             learn from the loss after every step, through all steps before it. ``unrolled``: both learn from the loss
             after the last step, through all of them.
+        step_losses: Where every step's query loss is trained on, the ``mean`` over steps or their ``sum`` (authors).
         second_order: Backpropagate through the inner gradients; otherwise they count as constants.
     """
 
@@ -63,12 +64,18 @@ class WarpMAMLConfig:
     adapt_first_block: bool = True
     warp_init: Literal["identity", "zero"] = "identity"
     objective: Literal["warped", "every_step", "unrolled"] = "warped"
+    step_losses: Literal["mean", "sum"] = "mean"
     second_order: bool = True
 
     backbone: ClassVar[Backbone] = "conv4"
     conventions: ClassVar[dict[str, dict[str, Any]]] = {
         "paper": {},
-        "authors": {"adapt_first_block": False, "warp_init": "zero", "objective": "every_step"},
+        "authors": {
+            "adapt_first_block": False,
+            "warp_init": "zero",
+            "objective": "every_step",
+            "step_losses": "sum",
+        },
     }
 
     def check(self, problems: Problems) -> None:
@@ -103,6 +110,11 @@ class WarpMAML(Learner[WarpMAMLConfig, Steps, Fast]):
     def loss_on_every_pass(self) -> bool:
         """Whether the warp layers learn from every step."""
         return self.config.objective != "unrolled"
+
+    @property
+    def sums_passes(self) -> bool:
+        """Whether their losses are summed."""
+        return self.config.step_losses == "sum"
 
     def begin(self, params: Params, support: Batch) -> Steps:
         """The initial task layers."""

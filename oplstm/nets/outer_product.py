@@ -31,6 +31,7 @@ def outer_product_update(
     gamma: PerRun,
     normalisation: Normalisation,
     update_bias: bool,
+    normalise_bias: bool = True,
 ) -> Layers:
     """The layers after a step (Eq. 14).
 
@@ -41,7 +42,12 @@ def outer_product_update(
         gamma: Step size.
         normalisation: Where the norm is taken.
         update_bias: Update biases too, as the weights of a constant input 1.
+        normalise_bias: Whether that input counts in the norms; otherwise biases move by gamma times the mean message.
     """
+    if update_bias and not normalise_bias:
+        moved = [bias + gamma.view(-1, 1, 1) * h.mean(2) for (_, bias), h in zip(layers, messages, strict=True)]
+        layers = [(weight, bias) for (weight, _), bias in zip(layers, moved, strict=True)]
+        update_bias = False
     examples = inputs[0].shape[2]
     if update_bias:
         inputs = [torch.cat((a, torch.ones_like(a[..., :1])), dim=-1) for a in inputs]

@@ -6,6 +6,7 @@ from typing import Any, ClassVar, Literal
 
 from oplstm.analysis.registry import ANALYSES
 from oplstm.configuration import Problems, positive
+from oplstm.limits import MOST_POINTS
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,7 +21,8 @@ class Budget:
         test_tasks: Tasks the best weights are tested on at the end; 0 for no test.
         analyses: What else is measured at every meta-validation point, on its first 100 tasks, by the names in
             ``ANALYSES``; the learner must support it.
-        max_hours: Wall clock after which the run stops cleanly and is tested; None for no limit.
+        max_hours: Wall clock after which the run stops cleanly and is tested, without the time between a stop and its
+            resume; None for no limit.
     """
 
     tasks: int | None = None
@@ -35,7 +37,7 @@ class Budget:
 
     def check(self, problems: Problems) -> None:
         """Record every impossible value."""
-        if (self.tasks is None) == (self.updates is None):
+        if (self.tasks is None) == (self.updates is None) and not (problems.has("tasks") or problems.has("updates")):
             problems.add("tasks", "exactly one of tasks and updates must be given: a budget names its unit")
         positive(problems, self, "tasks", "updates", "validate_every", "validation_tasks", "max_hours")
         for name in self.analyses:
@@ -49,6 +51,10 @@ class Budget:
                 f"must be at most the budget of {self.total} {self.unit}: "
                 f"the run would never be validated, got {self.validate_every}",
             )
+        if self.validate_every > 0 and self.total // self.validate_every > MOST_POINTS:
+            least = math.ceil(self.total / MOST_POINTS)
+            reason = f"a run has at most {MOST_POINTS} validation points, got {self.validate_every}"
+            problems.add("validate_every", f"must be >= {least} with a budget of {self.total} {self.unit}: {reason}")
 
     @property
     def unit(self) -> Literal["tasks", "updates"]:

@@ -7,6 +7,7 @@ scores of every task, apart, so that code which selects can be shown the one and
 
 import json
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -79,6 +80,31 @@ def save_pack(folder: Path, pack: Pack, counters: dict[str, Any]) -> None:
         shutil.rmtree(old)
 
 
+def _newest(folder: Path, runs: Mapping[str, RunConfig]) -> tuple[Path, dict[str, Any]] | None:
+    """The newest checkpoint in ``folder`` and its data, if there is one, of runs that are among ``runs``."""
+    found = _checkpoints(folder)
+    if not found:
+        return None
+    data = _read(found[0], "pack.json")
+    for name, run in zip(data["names"], data["runs"], strict=True):
+        if name not in runs or runs[name].digest() != RunConfig.from_dict(run).digest():
+            raise WorkError(f"{found[0]} holds another configuration of {name}; remove it or use another name")
+    return found[0], data
+
+
+def runs_of_checkpoint(folder: Path, runs: Mapping[str, RunConfig]) -> dict[str, RunConfig] | None:
+    """Those of ``runs`` by name that are in the newest checkpoint in ``folder``: all that it takes to go on.
+
+    Returns:
+        None if there is no checkpoint.
+
+    Raises:
+        WorkError: The checkpoint is of another version or of other runs.
+    """
+    newest = _newest(folder, runs)
+    return None if newest is None else {name: runs[name] for name in newest[1]["names"]}
+
+
 def load_pack(folder: Path, pack: Pack) -> dict[str, Any] | None:
     """Put ``pack`` into the state of the newest checkpoint in ``folder``.
 
@@ -88,16 +114,12 @@ def load_pack(folder: Path, pack: Pack) -> dict[str, Any] | None:
     Raises:
         WorkError: The checkpoint is of another version or of other runs.
     """
-    found = _checkpoints(folder)
-    if not found:
+    newest = _newest(folder, dict(zip(pack.names, pack.runs, strict=True)))
+    if newest is None:
         return None
-    data = _read(found[0], "pack.json")
-    given = {name: run.digest() for name, run in zip(pack.names, pack.runs, strict=True)}
-    for name, run in zip(data["names"], data["runs"], strict=True):
-        if given.get(name) != RunConfig.from_dict(run).digest():
-            raise WorkError(f"{found[0]} holds another configuration of {name}; remove it or use another name")
+    path, data = newest
     pack.keep([pack.names.index(name) for name in data["names"]])
-    tensors = load_file(found[0] / "state.safetensors")
+    tensors = load_file(path / "state.safetensors")
     placed = {name: tensor.to(pack.device.device) for name, tensor in tensors.items()}
     pack.restore(RunState.from_tensors(placed), data["update"], data.get("joined", [0] * len(pack.runs)))
     counters = dict(data["counters"])

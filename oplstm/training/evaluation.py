@@ -36,7 +36,7 @@ for far more, and needs it, because each kernel must keep it busy for longer tha
 
 
 def training_losses(learner: AnyLearner, params: Params, batch: Batch, counts: Sequence[int] | None = None) -> PerTask:
-    """The meta-training loss of each task: its query loss after the last pass, or the mean over all.
+    """The meta-training loss of each task: its query loss after the last pass, or the mean or sum over all.
 
     Args:
         learner: The method.
@@ -46,8 +46,10 @@ def training_losses(learner: AnyLearner, params: Params, batch: Batch, counts: S
     """
     loss = learner.shape.loss
     if not learner.loss_on_every_pass:
-        prediction = learner.predict(params, learner.adapt(params, batch, counts), batch.query_x)
-        return task_losses(prediction, batch.query_y, loss)
+        adapted = learner.adapt(params, batch, counts)
+        losses = task_losses(learner.predict(params, adapted, batch.query_x), batch.query_y, loss)
+        beside = learner.loss_beside(adapted)
+        return losses if beside is None else losses + beside
     total = batch.query_y.new_zeros(batch.query_y.shape[:2])
     made = total.new_zeros(len(total), 1)
     for done, fast in enumerate(learner.passes(params, batch, counts)):
@@ -56,7 +58,7 @@ def training_losses(learner: AnyLearner, params: Params, batch: Batch, counts: S
         prediction = learner.predict(rows_of(params, 0, active), fast, part.query_x)
         total = torch.cat((total[:active] + task_losses(prediction, part.query_y, loss), total[active:]))
         made[:active] += 1
-    return total / made
+    return total if learner.sums_passes else total / made
 
 
 @torch.no_grad()

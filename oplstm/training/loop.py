@@ -7,6 +7,7 @@ from pathlib import Path
 import torch
 
 from oplstm.training.checkpoint import load_pack, save_model, save_pack
+from oplstm.training.hours import Expiries, Hours
 from oplstm.training.metrics import metrics_of_test, validation_metrics
 from oplstm.training.pack import Pack, Scores
 from oplstm.training.reports import EndState, Listener, Point, RunEnd
@@ -20,13 +21,14 @@ class Trainer:
     tested and let go when it is due.
 
     Args:
-        pack: Freshly made; a checkpoint in ``folder`` replaces its state.
+        pack: Freshly made, of the runs of the checkpoint in ``folder``, which replaces its state (see
+            ``runs_of_checkpoint``); without one, of those to begin with.
         listener: Receives points and ends.
         folder: Where the pack's checkpoints lie.
         run_folder: Parent of one folder a run (by name), for its best weights and scores.
-        initial: Names of the runs to begin with; the others of the pack joined it once, and will again. None: all.
         capacity: Runs that the pack can hold: where ended runs leave room, the listener is asked for others. None: it
             is not asked.
+        expiries: What earlier processes of this pack decided by their clocks.
     """
 
     def __init__(
@@ -36,8 +38,8 @@ class Trainer:
         folder: Path,
         run_folder: Path,
         *,
-        initial: Sequence[str] | None = None,
         capacity: int | None = None,
+        expiries: Expiries | None = None,
     ) -> None:
         self._pack, self._listener, self._folder, self._run_folder = pack, listener, folder, run_folder
         self._capacity = capacity or 0
@@ -46,18 +48,19 @@ class Trainer:
         self._last = {size: pack.budget.update_count(size) for size in sizes}
         counters = load_pack(folder, pack)
         self._resumed = counters is not None
-        if counters is None and initial is not None:
-            pack.keep([row for row, name in enumerate(pack.names) if name in initial])
         counters = counters or {}
-        self._elapsed: float = counters.get("elapsed", 0.0)
-        self._began: dict[str, float] = counters.get("began", dict.fromkeys(pack.names, 0.0))
+        self._hours = Hours(
+            pack.budget.max_hours,
+            known=expiries or Expiries(),
+            elapsed=counters.get("elapsed", 0.0),
+            began=counters.get("began", dict.fromkeys(pack.names, 0.0)),
+        )
         self._last_point: dict[str, int] = counters.get("last_point", dict.fromkeys(pack.names, 0))
         self._may_join: bool = counters.get("may_join", False)
 
     def train(self) -> None:
         """Run until every run has ended or the listener asks to stop."""
         pack = self._pack
-        self._clock = time.monotonic()
         self._train_seconds = 0.0
         self._timed = dict.fromkeys(pack.names, (pack.update, 0.0))
         if not self._resumed:
@@ -83,7 +86,7 @@ class Trainer:
         return True
 
     def _advance(self) -> bool:
-        """Train to the next update at which a run has a validation point or its end; False: asked to stop before."""
+        """Train to the next update at which a run has a validation point or an end; False: asked to stop before."""
         pack = self._pack
         goal = min(joined + self._next(row) for row, joined in enumerate(pack.joined))
         started = time.monotonic()
@@ -92,6 +95,8 @@ class Trainer:
                 return False
             pack.step()
             self._listener.on_progress(pack.update, len(pack.runs))
+            if self._look_at_clock():
+                break
         if pack.device.device.type == "cuda":
             torch.cuda.synchronize()  # or the seconds would be those of launching the work
         self._train_seconds += time.monotonic() - started
@@ -105,13 +110,25 @@ class Trainer:
 
     def _is_over(self, row: int) -> bool:
         """Whether a run's budget is used up."""
-        pack = self._pack
-        return pack.updates[row] >= self._last[pack.runs[row].meta_batch_size] or self._out_of_time(row)
+        return self._is_through(row) or self._pack.names[row] in self._hours.over(self._pack.update)
 
-    def _out_of_time(self, row: int) -> bool:
-        """Whether a run has had its hours, at one of the pack's validation points."""
-        limit, began = self._pack.budget.max_hours, self._began[self._pack.names[row]]
-        return self._may_join and limit is not None and self._seconds() - began > limit * 3600
+    def _is_through(self, row: int) -> bool:
+        """Whether a run has made all its updates."""
+        pack = self._pack
+        last: int = self._last[pack.runs[row].meta_batch_size]
+        return pack.updates[row] >= last
+
+    def _look_at_clock(self) -> bool:
+        """Tell whose hours are over at this update, unless it is known; whether anybody's are.
+
+        Asked once an update, before anything else follows it, so that a resume finds it decided at the same place.
+        """
+        pack = self._pack
+        late = self._hours.newly_over(pack.update, pack.names)
+        if late := [name for name in late if not self._is_through(pack.names.index(name))]:
+            self._listener.on_expired(pack.update, late)
+            self._hours.expire(pack.update, late)
+        return bool(self._hours.over(pack.update))
 
     def _let_join(self) -> None:
         """After a validation point: let runs come in where others have left."""
@@ -123,9 +140,9 @@ class Trainer:
             return
         names = [name for name, _ in joined]
         pack.add([run for _, run in joined], names)
+        self._hours.begin(names)
         for name, run in joined:
-            self._last_point[name], self._began[name] = 0, self._seconds()
-            self._timed[name] = pack.update, self._train_seconds
+            self._last_point[name], self._timed[name] = 0, (pack.update, self._train_seconds)
             self._milestones[run.meta_batch_size] = pack.budget.milestones(run.meta_batch_size)
             self._last[run.meta_batch_size] = pack.budget.update_count(run.meta_batch_size)
         self._validate([row for row, name in enumerate(pack.names) if name in names])
@@ -135,14 +152,11 @@ class Trainer:
         runs = zip(self._pack.runs, self._pack.updates, strict=True)
         return [self._milestones[run.meta_batch_size].get(update, 0) for run, update in runs]
 
-    def _seconds(self) -> float:
-        return self._elapsed + time.monotonic() - self._clock
-
     def _save(self) -> None:
         names = self._pack.names
         counters = {
-            "elapsed": self._seconds(),
-            "began": {name: self._began[name] for name in names},
+            "elapsed": self._hours.seconds,
+            "began": self._hours.began(names),
             "last_point": {name: self._last_point[name] for name in names},
             "may_join": self._may_join,
         }

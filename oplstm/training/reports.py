@@ -60,6 +60,10 @@ class Listener(Protocol):
         """Record that runs have ended. Their files are complete."""
         ...
 
+    def on_expired(self, update: int, runs: Sequence[str]) -> None:
+        """Record that the hours of these runs are over at the pack's ``update``, before they end there."""
+        ...
+
     def joins(self, update: int, room: int) -> Sequence[tuple[str, RunConfig]]:
         """Runs that come into the pack at its ``update``, by name, at most ``room``. The same when asked again."""
         ...

@@ -5,14 +5,19 @@ import hashlib
 import json
 from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from oplstm.configuration import Problems, build, convert, mapping, unknown_key
 from oplstm.episodes.registry import BENCHMARKS
+from oplstm.errors import name_of, shown
 from oplstm.learners.registry import LEARNERS
 from oplstm.learners.signature import signature
+from oplstm.limits import over
 from oplstm.nets.precision import Precision
 from oplstm.training.budget import Budget
+from oplstm.training.run_size import check_size
+
+MetaGradient = Literal["mean", "sum"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,6 +35,7 @@ class RunConfig:
         evaluation_seed: Of the validation and test tasks: the sweep's for trials, the run's own for final runs.
         final: Whether this is a final run, whose tasks are disjoint from all that selection used.
         grad_clip: Clamp every number of the meta-gradient to [-grad_clip, grad_clip]; None does not.
+        meta_gradient: Of the tasks of a meta-batch: the ``mean``, or the ``sum``, which Adam's epsilon sees less of.
         precision: Of the products in the networks; see ``oplstm.nets.precision``.
     """
 
@@ -43,6 +49,7 @@ class RunConfig:
     evaluation_seed: int
     final: bool = False
     grad_clip: float | None = None
+    meta_gradient: MetaGradient = "mean"
     precision: Precision = "float32"
 
     @property
@@ -68,6 +75,7 @@ class RunConfig:
             "lr": self.lr,
             "meta_batch_size": self.meta_batch_size,
             "grad_clip": self.grad_clip,
+            "meta_gradient": self.meta_gradient,
             "precision": self.precision,
             **dataclasses.asdict(self.hyperparameters),
         }
@@ -98,20 +106,19 @@ def build_run(data: Mapping[str, Any], problems: Problems) -> RunConfig | None:
     before = len(problems.found)
     for key in data:
         if key not in RUN_KEYS:
-            problems.add(str(key), unknown_key(str(key), RUN_KEYS))
-    hyperparameters = benchmark = None
+            problems.add(str(key), unknown_key(name_of(key), RUN_KEYS))
+    hyperparameters = None
+    of_benchmark = Problems(problems.prefix)
+    benchmark = _build_benchmark(data, of_benchmark)
     learner = data.get("learner")
     if isinstance(learner, str) and learner in LEARNERS:
         given = mapping(data.get("hyperparameters"), "hyperparameters", problems)
-        hyperparameters = build(LEARNERS[learner].config_class, given, problems.below("hyperparameters"))
+        method = LEARNERS[learner]
+        further = {} if benchmark is None else method.conventions_on(benchmark)
+        hyperparameters = build(method.config_class, given, problems.below("hyperparameters"), further=further)
     else:
-        problems.add("learner", unknown_key(str(learner), LEARNERS))
-    given = mapping(data.get("benchmark"), "benchmark", problems)
-    name = given.pop("name", None)
-    if isinstance(name, str) and name in BENCHMARKS:
-        benchmark = build(BENCHMARKS[name], given, problems.below("benchmark"))
-    else:
-        problems.add(("benchmark", "name"), unknown_key(str(name), BENCHMARKS))
+        problems.add("learner", unknown_key(name_of(learner), LEARNERS))
+    problems.found += of_benchmark.found
     budget = build(Budget, mapping(data.get("budget"), "budget", problems), problems.below("budget"))
     values = {key: _plain(data, key, problems) for key in _PLAIN}
     if hyperparameters is not None and benchmark is not None:
@@ -123,6 +130,8 @@ def build_run(data: Mapping[str, Any], problems: Problems) -> RunConfig | None:
                 problems.add(("budget", "analyses"), message)
         if getattr(benchmark, "train_ways", None) and not LEARNERS[str(learner)].any_way:
             problems.add(("benchmark", "train_ways"), f"{learner} has one output a class: leave it out")
+    if len(problems.found) == before and hyperparameters is not None and benchmark is not None:
+        check_size(str(learner), hyperparameters, benchmark, problems.below("hyperparameters"))
     if len(problems.found) > before or hyperparameters is None or benchmark is None or budget is None:
         return None
     return RunConfig(
@@ -134,6 +143,16 @@ def build_run(data: Mapping[str, Any], problems: Problems) -> RunConfig | None:
     )
 
 
+def _build_benchmark(data: Mapping[str, Any], problems: Problems) -> Any:
+    """The benchmark of a run, or None after recording every problem."""
+    given = mapping(data.get("benchmark"), "benchmark", problems)
+    name = given.pop("name", None)
+    if isinstance(name, str) and name in BENCHMARKS:
+        return build(BENCHMARKS[name], given, problems.below("benchmark"))
+    problems.add(("benchmark", "name"), unknown_key(name_of(name), BENCHMARKS))
+    return None
+
+
 _REQUIRED: Any = object()
 _PLAIN: dict[str, tuple[Any, float | None, Any]] = {
     "meta_batch_size": (int, 1, _REQUIRED),
@@ -142,6 +161,7 @@ _PLAIN: dict[str, tuple[Any, float | None, Any]] = {
     "evaluation_seed": (int, 0, _REQUIRED),
     "final": (bool, 0, False),
     "grad_clip": (float | None, 0, None),
+    "meta_gradient": (MetaGradient, None, "mean"),
     "precision": (Precision, None, "float32"),
 }
 """Type, lower bound (exclusive for real numbers), if any, and default of a run's own values."""
@@ -159,8 +179,12 @@ def _plain(data: Mapping[str, Any], key: str, problems: Problems) -> Any:
         return None
     if value is None or low is None:
         return value
-    if value < low or (isinstance(value, float) and value == 0):
-        problems.add(key, f"must be {'>' if isinstance(value, float) else '>='} {low:g}, got {value:g}")
+    if (problem := over(key, value)) is not None and "seed" not in key:
+        problems.add(key, problem)
+    elif isinstance(value, float) and value <= low:
+        problems.add(key, f"must be > {low:g}, got {value:g}")
+    elif value < low:
+        problems.add(key, f"must be >= {low:g}, got {shown(value)}")
     elif "seed" in key and value >= 2**63:
         problems.add(key, f"must be below 2^63, got {value}")
     return value

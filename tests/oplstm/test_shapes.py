@@ -235,7 +235,10 @@ def test_an_episode_takes_part_in_a_call_by_its_own_letters():
 
     def of_any(episode: Episode, losses: Annotated[Tensor, Shape("R B")]) -> None: ...
 
+    def of_two(one: Episode, other: Episode) -> None: ...
+
     episode = random_episode(Sizes(R=2, B=3))
+    checked(of_two, {})(episode, random_episode(Sizes(R=4, k=5, Q=6, d_x=2)))
     checked(of_batch, {})(episode, torch.zeros(2, 3))
     checked(of_any, {})(episode, torch.zeros(5, 5))
     with pytest.raises(ShapeError, match=r"losses must be \(R B\), got \(5 5\)"):

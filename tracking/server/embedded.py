@@ -1,8 +1,4 @@
-"""The MLflow server that comes with oplstm: local, loopback only, SQLite, in a process group of its own.
-
-Everybody who uses it holds a shared lock on `server.users`, which the kernel frees when a process ends, however it
-ends. The last to be done with the server ends it, whoever started it.
-"""
+"""The MLflow server that comes with oplstm: local, loopback only, SQLite, in a process group of its own."""
 
 import contextlib
 import fcntl
@@ -18,6 +14,7 @@ import psutil
 
 from oplstm.errors import RequestError, WorkError
 from tracking.journal.file_lock import FileLock
+from tracking.server.ending import end_if_unused, open_users, server_folder
 from tracking.server.process import any_free_port, end_group, group_listens, is_free, is_server_of, launch, log_tail
 from tracking.server.reachability import answers
 from tracking.server.record import ServerRecord
@@ -38,7 +35,7 @@ class Server:
     """
 
     def __init__(self, home: Path) -> None:
-        self.folder = _folder(home)
+        self.folder = server_folder(home)
         self._record = ServerRecord(pid=0, port=0, started=0.0)
         self._process: subprocess.Popen[bytes] | None = None
         self._use = -1  # a file descriptor whose shared lock says that the server is in use
@@ -66,7 +63,7 @@ class Server:
         try:
             (self.folder / "artifacts").mkdir(parents=True, exist_ok=True)
             with self._lock():
-                self._use = _open_users(self.folder)
+                self._use = open_users(self.folder)
                 fcntl.flock(self._use, fcntl.LOCK_SH)
                 self._find_or_launch(port)
         except OSError as error:
@@ -116,7 +113,7 @@ class Server:
                 return
             try:
                 with self._lock():
-                    ended = _end_if_unused(self.folder, self._record, self._use)
+                    ended = end_if_unused(self.folder, self._record, self._use)
                     if self._process is not None:
                         with contextlib.suppress(subprocess.TimeoutExpired):
                             self._process.wait(timeout=float(ended))  # reaps it, once its threads are gone too
@@ -191,46 +188,6 @@ def ensure_server(home: Path, *, port: int | None = None, wait: bool = True) -> 
         server.stop()
         raise
     return server
-
-
-def end_unused_server(home: Path) -> bool:
-    """End a server that a killed process left behind: one that nobody uses. Returns whether there was one."""
-    folder = _folder(home)
-    record = ServerRecord.load(folder)
-    if record is None or not is_server_of(folder, record.pid):
-        return False
-    with postponed():
-        try:
-            with FileLock(folder / "server", patience=0.0):
-                use = _open_users(folder)
-                try:
-                    return _end_if_unused(folder, record, use)
-                finally:
-                    os.close(use)
-        except (RequestError, WorkError):
-            return False  # somebody is about to use it, or to end it; or the home is another user's
-
-
-def _end_if_unused(folder: Path, record: ServerRecord, use: int) -> bool:
-    """End a server unless another descriptor than `use` holds the users' lock. The folder's lock must be held."""
-    try:
-        fcntl.flock(use, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    is_there = record.pid > 1 and is_server_of(folder, record.pid)
-    if is_there:
-        end_group(record.pid)
-    if ServerRecord.load(folder) == record:
-        ServerRecord.remove(folder)
-    return is_there
-
-
-def _folder(home: Path) -> Path:
-    return home.resolve() / "mlflow"
-
-
-def _open_users(folder: Path) -> int:
-    return os.open(folder / "server.users", os.O_RDWR | os.O_CREAT, 0o644)
 
 
 def _home_port(folder: Path) -> int:

@@ -17,7 +17,7 @@ def plan_lines(plan: Plan) -> list[str]:
         lines.append(f"impossible  {plan.impossible} of the trials; the first {plan.why_impossible}")
     if plan.learns_from_results is not None:
         lines.append(f"drawn       at random: what {plan.learns_from_results} proposes depends on results")
-    return lines
+    return [*lines, *(f"note        {note}" for note in plan.notes)]
 
 
 def _packs(plan: Plan) -> str:

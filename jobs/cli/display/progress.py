@@ -4,10 +4,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from rich.console import Console
-from rich.markup import escape
 from rich.progress import BarColumn, TaskProgressColumn, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bar
 
+from jobs.cli.display.tables import cell
 from jobs.store.states import ENDED, OUT
 from jobs.sweep.messages import OnProgress, Progress
 from oplstm.errors import RequestError
@@ -27,7 +27,7 @@ def progress_bar(title: str) -> Iterator[OnProgress]:
         TextColumn("left"),
     )
     with Bar(*columns, console=stderr) as bar:
-        task = bar.add_task(escape(title), total=None, note="starting")
+        task = bar.add_task(cell(title), total=None, note="starting")
 
         def show(progress: Progress) -> None:
             total = progress.asked if progress.exhausted else progress.limit
@@ -35,8 +35,10 @@ def progress_bar(title: str) -> Iterator[OnProgress]:
 
         try:
             yield show
-        except RequestError:
-            bar.live.transient = True  # nothing was started, so no bar stays behind
+        except RequestError:  # nothing was started, so nothing stays behind: no bar, and no line for one
+            bar.live.transient = True
+            bar.live.stop()
+            bar.disable = True
             raise
 
 

@@ -24,9 +24,12 @@ def ending_lines(status: Status, result: FinalResult | None) -> list[str]:
         lines.append(f"go on with: oplstm resume {status.name}")
     elif status.state == "incomplete":
         lines += [f"{trial.name} was lost: {trial.note}" for trial in status.lost]
-        lines.append(f"why: {status.folder}/tune.log; what is left can be promoted, what was lost is not trained again")
+        left = "; what is left can be promoted" if status.kind is SweepKind.SWEEP and status.has_result else ""
+        lines.append(f"why: {status.folder}/tune.log{left}")
+    elif status.kind is SweepKind.FINAL and result is None:
+        lines.append(f"a seed did not complete, so there is no result; oplstm status {status.name} says why")
     elif not status.has_result:
-        lines.append("no run completed, so there is nothing to promote; oplstm status " + status.name + " says why")
+        lines.append(f"no run completed; oplstm status {status.name} says why")
     elif status.kind is SweepKind.SWEEP:
         lines.append(f"look at it with: oplstm ui; promote the best with: oplstm promote {status.name}")
     return lines

@@ -7,12 +7,18 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from jobs.cli.output import printable
 from jobs.operations.status import Damaged, Status, TrialStatus
 
 if TYPE_CHECKING:  # promotion imports torch, which a sweep's status is shown without
     from jobs.promotion.selection import Choice
 
 stdout = Console()
+
+
+def cell(text: str) -> str:
+    """Text in a cell of a table, as it is: neither the terminal nor rich obeys it."""
+    return escape(printable(text).replace("\n", "\\n"))
 
 
 def show_statuses(found: Sequence[Status | Damaged]) -> None:
@@ -22,15 +28,15 @@ def show_statuses(found: Sequence[Status | Damaged]) -> None:
         table.add_column(heading)
     for row in found:
         if isinstance(row, Damaged):
-            table.add_row(escape(row.name), "", "damaged", "", "", "")
+            table.add_row(cell(row.name), "", "damaged", "", "", "")
             continue
         runs = ", ".join(f"{count} {state}" for state, count in row.counts.items())
         best = "" if row.best is None else f"{row.best:.4f}"
-        table.add_row(row.name, row.kind, row.state, runs, best, row.leader or "")
+        table.add_row(cell(row.name), row.kind, row.state, runs, best, cell(row.leader or ""))
     stdout.print(table)
     for row in found:
         if isinstance(row, Damaged):
-            stdout.print(f"{row.name}: {row.problem}", markup=False, highlight=False)
+            stdout.print(printable(f"{row.name}: {row.problem}"), markup=False, highlight=False)
 
 
 def show_trials(trials: Sequence[TrialStatus]) -> None:
@@ -42,7 +48,7 @@ def show_trials(trials: Sequence[TrialStatus]) -> None:
         params = "  ".join(f"{name}={value:.4g}" if isinstance(value, float) else f"{name}={value}"
                            for name, value in trial.params.items())  # fmt: skip
         best = "" if trial.best is None else f"{trial.best:.4f}"
-        table.add_row(trial.name, trial.state, f"{trial.fraction:.0%}", best, escape(params))
+        table.add_row(cell(trial.name), trial.state, f"{trial.fraction:.0%}", best, cell(params))
     stdout.print(table)
 
 
@@ -55,6 +61,7 @@ def show_choice(choice: "Choice") -> None:
         table.add_column(heading)
     for leader in choice.leaders:
         mark = "picked" if leader.name == choice.picked else "tied"
-        table.add_row(leader.name, interval(leader.validation), interval(leader.behind), interval(leader.score_a), mark)
-    table.caption = f"{choice.picked} on block B, which picked nothing: {interval(choice.score_b)}"
+        values = (leader.validation, leader.behind, leader.score_a)
+        table.add_row(cell(leader.name), *map(interval, values), mark)
+    table.caption = f"{cell(choice.picked)} on block B, which picked nothing: {interval(choice.score_b)}"
     stdout.print(table)

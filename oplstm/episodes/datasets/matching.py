@@ -2,6 +2,7 @@
 
 import csv
 import io
+import re
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -11,6 +12,8 @@ from oplstm.episodes.datasets.class_lists import SPLITS, ClassList, ListedClass
 from oplstm.episodes.datasets.members import Member
 from oplstm.episodes.datasets.sources import PICKLES, Source, is_junk, pickle_refused
 from oplstm.errors import RequestError
+
+ILSVRC_NAME = re.compile(r"n[0-9]{8}_[0-9]+\.jpe?g", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -118,7 +121,7 @@ def _check_images(
         extra = beside.get(a_class.name, [])
         missing = [image for image in a_class.images if image not in found]
         if missing:
-            instead = f"; not listed, but there: {some(extra)}" if extra else ""
+            instead = f"; not listed, but there: {some(extra)}{_foreign_names(listed, extra)}" if extra else ""
             raise RequestError(
                 f"{where}: {len(missing)} of the {len(a_class.images)} images of the class {a_class.name} are "
                 f"missing ({some(missing)}){instead}"
@@ -126,7 +129,7 @@ def _check_images(
         if extra and not listed.drops_strays:
             raise RequestError(
                 f"{where}: the class {a_class.name} has {len(extra)} not listed beside its "
-                f"{len(a_class.images)} images ({some(extra)})"
+                f"{len(a_class.images)} images ({some(extra)}){_foreign_names(listed, extra)}"
             )
 
 
@@ -152,12 +155,22 @@ def _check_list_files(listed: ClassList, members: list[Member], source: Source, 
             )
 
 
+def _foreign_names(listed: ClassList, names: list[str]) -> str:
+    """What to do with images of miniImageNet that have the names of the ImageNet that they come from."""
+    found = next((name for name in sorted(names) if ILSVRC_NAME.fullmatch(name)), None)
+    if listed.name != "miniimagenet" or found is None:
+        return ""
+    wanted = listed.classes[0].images[0] + listed.suffixes[0]
+    return f"; {found} is a name of ILSVRC-2012's own, wanted is such as {wanted}: docs/datasets.md says how to rename"
+
+
 def _nothing_found(listed: ClassList, members: list[Member], where: Path) -> RequestError:
     pickled = [member.path for member in members if _split_name(member.path)[1] in PICKLES]
     if pickled:
         return pickle_refused(f"{where}: {some(sorted(pickled))}")
     packed = [member.path for member in members if _split_name(member.path)[1] in {".zip", ".tar", ".tgz", ".gz"}]
     hint = f"; it holds {some(sorted(packed))}: unpack that or name it" if packed else ""
+    hint = hint or _foreign_names(listed, [member.path.rpartition("/")[2] for member in members])
     example = listed.classes[0]
     return RequestError(
         f"{where} holds no image of {listed.title}, such as "

@@ -64,6 +64,8 @@ class MetaUpdate:
         self._lr = device.place(torch.tensor([[run.lr] for run in runs], dtype=torch.float64))
         clips = [math.inf if run.grad_clip is None else run.grad_clip for run in runs]
         self._clip = None if min(clips) == math.inf else device.place(torch.tensor(clips, dtype=torch.float64)[:, None])
+        sums = [run.meta_batch_size if run.meta_gradient == "sum" else 1 for run in runs]
+        self._sums = None if max(sums) == 1 else device.place(torch.tensor(sums, dtype=torch.float64)[:, None])
         self._steps = torch.tensor(updates, dtype=torch.float64, device=device.device)[:, None]
         self._groups = TaskGroups([run.meta_batch_size for run in runs])
         self._task_weights = device.place(self._groups.weights)
@@ -83,6 +85,8 @@ class MetaUpdate:
         state = self._state
         with arithmetic(self._precision, self._device):
             losses, grad = self.gradients(self.feed.take())
+        if self._sums is not None:
+            grad = grad * self._sums
         if self._clip is not None:
             grad = grad.clamp(-self._clip, self._clip)
         losses = losses.double()

@@ -161,12 +161,12 @@ ENDINGS = {
         {"state": "incomplete", "trials": (TRIAL, LOST)},
         "s incomplete: 1 complete, best validation 0.5000 (trial-0000)",
         "trial-0001 was lost: it died",
-        "why: /home/sweeps/s/tune.log; what is left can be promoted, what was lost is not trained again",
+        "why: /home/sweeps/s/tune.log; what is left can be promoted",
     ),
     "nothing completed": (
         {"counts": {TrialState.DIVERGED: 2}, "best": None, "leader": None},
         "s complete: 2 diverged",
-        "no run completed, so there is nothing to promote; oplstm status s says why",
+        "no run completed; oplstm status s says why",
     ),
 }
 

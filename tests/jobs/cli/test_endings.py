@@ -9,11 +9,12 @@ import signal
 import pytest
 
 from jobs.operations.running import Outcome
-from jobs.store.home import SweepFolder
+from jobs.store.events import Finished, encode
 from jobs.store.scores import FinalResult, Score
 from jobs.store.states import SweepKind
 from tests.jobs.cli.verbs import run
 from tests.jobs.formula_training import job, new_sweep, opened, train, train_everything
+from tracking.journal.journal import Journal
 
 pytestmark = pytest.mark.usefixtures("no_waiting_for_the_disk")
 
@@ -112,15 +113,18 @@ RESULT = FinalResult("loss", Score(0.04, 0.002, 0.02, (0.03, 0.05)), {})
 
 @pytest.fixture
 def final_run(home, trained_once, monkeypatch):
-    """The sweep `small` at home; its final run is stopped with a signal unless it is given a result."""
+    """The sweep `small` at home; its final run ends with a result, or without one, or is stopped with a signal."""
     shutil.copytree(trained_once.path, home / "sweeps" / "small")
     (home / "sweeps" / "small-final").mkdir()  # an earlier one
 
-    def prepare(result):
+    def prepare(result, *, ends=True):
         def start_final(at, folder, choice, *, name, seeds, uri, progress):
             assert (folder.name, seeds, uri) == ("small", 2, None)
-            of = SweepFolder(at.sweeps / name) if result else new_sweep(at.sweeps / name, job(), kind=SweepKind.FINAL)
-            if result is None:
+            of = new_sweep(at.sweeps / name, job(), kind=SweepKind.FINAL)
+            if ends:
+                with Journal(of.journal) as journal:
+                    journal.append([encode(Finished())])
+            else:
                 signal.raise_signal(signal.SIGTERM)
                 assert of.stop_request.exists()
             return Outcome(of, None, waiting=0, result=result)
@@ -143,15 +147,26 @@ def test_a_promotion_ends_with_its_final_result(final_run):
     assert report["picked"] in {leader["trial"] for leader in report["leaders"]}
     words = run("promote", "small", "--seeds", 2)
     assert words.exit_code == 0
-    assert "registered at-uri:1 in the MLflow Model Registry\nsmall-final-2: test MSE 0.0400\n" in words.stdout
+    registered, ended, *result = words.stdout.partition("registered")[2].splitlines()
+    assert (registered, ended) == (" at-uri:1 in the MLflow Model Registry", "small-final-3 complete: ")
+    assert result[0] == "small-final-3: test MSE 0.0400"
+
+
+def test_a_promotion_whose_final_run_has_ended_without_a_result_fails_and_does_not_say_resume(final_run):
+    final_run(None)
+    done = run("promote", "small", "--seeds", 2)
+    assert done.exit_code == 1
+    why = "a seed did not complete, so there is no result; oplstm status small-final-2 says why"
+    assert done.stdout.endswith(f"small-final-2 complete: \n{why}\n")
 
 
 @pytest.mark.parametrize("more", [[], ["--json"]])
 def test_a_promotion_whose_final_run_stops_says_so_and_fails(more, final_run):
-    final_run(None)
+    final_run(None, ends=False)
     done = run("promote", "small", "--seeds", 2, *more)
     assert done.exit_code == 1
     if more:
-        assert (json.loads(done.stdout)["final"], json.loads(done.stdout)["result"]) == ("small-final-2", None)
+        report = json.loads(done.stdout)
+        assert (report["final"], report["state"], report["result"]) == ("small-final-2", "stopped", None)
     else:
-        assert done.stdout.endswith("small-final-2 stopped; go on with: oplstm resume small-final-2\n")
+        assert done.stdout.endswith("small-final-2 stopped: \ngo on with: oplstm resume small-final-2\n")

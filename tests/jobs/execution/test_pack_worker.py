@@ -7,19 +7,21 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from jobs.execution import devices
+from jobs.execution import devices, pack_worker
 from jobs.execution.pack_worker import PackListener, train_pack
 from jobs.jobfile.sections import Resources
 from jobs.store.events import Sized
 from jobs.store.home import SweepFolder
 from jobs.sweep.coordinator import Coordinator
 from oplstm.errors import RequestError
-from oplstm.training import loop
+from oplstm.training import hours, loop
+from oplstm.training.pack import Pack
 from tests.jobs.formula_training import decisions, job, new_sweep, opened, state_of
 
 pytestmark = [pytest.mark.unit, pytest.mark.usefixtures("no_waiting_for_the_disk")]
 
 # The second run stands still and is pruned; the third diverges; all three share a pack, or the third comes in later.
+# An update takes an hour: where runs have 4.5, the first of them is through after 5 updates.
 JOB = job(
     "three_rates",
     sampler={"name": "grid"},
@@ -28,24 +30,47 @@ JOB = job(
     budget={"updates": 8, "validate_every": 2, "validation_tasks": 8, "test_tasks": 8},
     resources={"pack": 3},
 )
-JOBS = {"together": JOB, "joined": JOB.model_copy(update={"resources": Resources(pack=2)})}
+JOINED = JOB.model_copy(update={"resources": Resources(pack=2)})
+JOBS = {
+    "together": JOB,
+    "joined": JOINED,
+    "late": JOINED.model_copy(update={"budget": {**JOB.budget, "max_hours": 4.5}}),
+}
 
 
 class Killed(BaseException):
     """The process is gone."""
 
 
-def run(folder, tick=None):
+class Clock:
+    """The clock of a process that makes an update in so many hours."""
+
+    def __init__(self, pace):
+        self.pace, self.hours = pace, 0.0
+
+    def monotonic(self):
+        return 3600 * self.hours
+
+
+def run(folder, tick=None, pace=1.0):
     """Train what is left of a sweep, unless it is killed."""
-    coordinator = opened(folder)
-    try:
-        while (assignment := coordinator.next_pack()) is not None:
-            train_pack(assignment, coordinator, folder, resources=coordinator.job.resources, tick=tick)
-    except Killed:  # a killed process ends nothing, and lets go of everything
-        coordinator._outbox.close()
-        coordinator._journal.close()
-    else:
-        coordinator.close(flush_seconds=0)
+    clock, coordinator = Clock(pace), opened(folder)
+
+    def ticks(update, runs):
+        clock.hours += clock.pace
+        if tick is not None:
+            tick(update, runs)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(hours, "time", clock)
+        try:
+            while (assignment := coordinator.next_pack()) is not None:
+                train_pack(assignment, coordinator, folder, resources=coordinator.job.resources, tick=ticks)
+        except Killed:  # a killed process ends nothing, and lets go of everything
+            coordinator._outbox.close()
+            coordinator._journal.close()
+        else:
+            coordinator.close(flush_seconds=0)
 
 
 def results(folder):
@@ -71,9 +96,12 @@ def never_killed(request, tmp_path_factory, no_waiting_for_the_disk):
 def test_the_sweep_has_all_ends(never_killed):
     state = state_of(never_killed)
     assert state.counts() == {"complete": 1, "pruned": 1, "diverged": 1}
-    third = 4 if never_killed.name == "joined" else None
+    third = None if never_killed.name == "together" else 4
     assert [trial.joined for trial in state.trials.values()] == [None, None, third]
     assert list(state.packs) == ["pack-0000"]
+    late = never_killed.name == "late"
+    assert state.packs["pack-0000"].expired == ({5: ("trial-0000",)} if late else {})
+    assert state.trials[0].note == ("stopped after its 4.5 hours" if late else "")
 
 
 PLACES = [
@@ -87,13 +115,15 @@ MOMENTS = [
     pytest.param(owner, name, before, count, id=f"{name}-{'before' if before else 'after'}-{count}")
     for owner, name in PLACES
     for before, count in [(True, 1), (False, 1), (False, 2), (False, 3)]
-    if (name, count) != ("joins", 3)  # one of the two sweeps has two
+    if (name, count) != ("joins", 3)  # one of the sweeps has two, one has one
 ]
 
 
 @pytest.mark.parametrize(("owner", "name", "before", "count"), MOMENTS)
 def test_killed_there_and_resumed_is_never_killed(owner, name, before, count, never_killed, tmp_path, monkeypatch):
     """Before or after the n-th checkpoint, model, end, point or join: the same decisions and scores to the bit."""
+    if (never_killed.name, name, count) == ("late", "joins", 2):
+        pytest.skip("nobody is left whom others could join")
     real, calls = getattr(owner, name), []
 
     def dying(*arguments, **keywords):
@@ -115,8 +145,23 @@ def test_killed_there_and_resumed_is_never_killed(owner, name, before, count, ne
     assert results(folder) == results(never_killed)
 
 
+@pytest.mark.parametrize("never_killed", ["late"], indirect=True)
+@pytest.mark.parametrize(("before", "pace"), [(True, 1), (False, 1), (False, 0)])
+def test_killed_when_hours_are_over_it_repeats_what_was_written(before, pace, never_killed, tmp_path, monkeypatch):
+    """Killed before that was written, or after it and resumed, by a clock that knows or by one that stands still."""
+    folder = new_sweep(tmp_path / never_killed.name, JOBS[never_killed.name])
+    with monkeypatch.context() as patch:
+        patch.setattr(Coordinator, "expired", dies if before else after(Coordinator.expired, 1))
+        run(folder)
+    pack = state_of(folder).packs["pack-0000"]
+    assert pack.expired == ({} if before else {5: ("trial-0000",)})
+    assert "trial-0000" in {trial.name for trial in pack.unended()}
+    run(folder, pace=pace)
+    assert results(folder) == results(never_killed)
+
+
 def test_a_pack_that_lost_its_checkpoints_begins_anew_and_is_never_killed(never_killed, tmp_path, monkeypatch):
-    """Killed after the first point of the run that joined, in the one of the two sweeps."""
+    """Killed after the second end."""
     folder = new_sweep(tmp_path / never_killed.name, JOBS[never_killed.name])
     with monkeypatch.context() as patch:
         patch.setattr(loop, "save_model", after(loop.save_model, 2))
@@ -127,6 +172,25 @@ def test_a_pack_that_lost_its_checkpoints_begins_anew_and_is_never_killed(never_
     run(folder, lambda update, runs: sizes.append(runs))
     assert results(folder) == results(never_killed)
     assert max(sizes) == JOBS[never_killed.name].resources.pack
+
+
+@pytest.mark.parametrize("lost", [False, True])
+def test_no_more_runs_are_built_than_a_pack_goes_on_or_begins_with(lost, never_killed, tmp_path, monkeypatch):
+    """Killed at the second end of its three runs, and resumed from its checkpoint or, where that was lost, anew."""
+    folder = new_sweep(tmp_path / never_killed.name, JOBS[never_killed.name])
+    with monkeypatch.context() as patch:
+        patch.setattr(loop, "save_model", after(loop.save_model, 2))
+        run(folder)
+    [checkpoint, _] = sorted(folder.pack("pack-0000").iterdir(), reverse=True)
+    left = json.loads((checkpoint / "pack.json").read_text())["names"]
+    if lost:
+        shutil.rmtree(folder.pack("pack-0000"))
+    built = []
+    monkeypatch.setattr(pack_worker, "Pack", lambda runs, *others: built.append(len(runs)) or Pack(runs, *others))
+    run(folder)
+    assert built == [JOBS[never_killed.name].resources.pack if lost else len(left)]
+    assert len(left) < 3
+    assert results(folder) == results(never_killed)
 
 
 def after(real, count):
@@ -173,6 +237,9 @@ class Calls:
     def started(self, name, device):
         self.device = device
         return self.given
+
+    def expired(self, name, update, trials):
+        pass
 
     def joins(self, name, update, room):
         return []

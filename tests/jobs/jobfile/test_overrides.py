@@ -41,7 +41,7 @@ def test_the_last_of_several_settings_wins_and_trials_of_the_command_line_win_ov
         ("cells=[5,1]", "--set: unknown 'cells'; known: "),
         ("lrr=1", "--set: unknown 'lrr'; did you mean 'lr'? (command line)"),
         ("lr", "--set: must be key=value, with a value in YAML, got 'lr' (command line)"),
-        ("lr=[1", "--set: must be key=value, with a value in YAML, got 'lr=[1' (command line)"),
+        ("lr=[1", "--set: must be key=value, with a value in YAML, got 'lr=[1': while parsing a flow sequence"),
         ("lr=", "fixed.lr: must be a finite number, got None (--set lr=)"),
         ("fixed.hidden=3", "fixed.hidden: unknown 'hidden'; known: "),
         ("nowhere.at.all=1", "nowhere: unknown 'nowhere'; known: "),

@@ -11,6 +11,7 @@ from jobs.store.events import (
     Ended,
     Event,
     Exhausted,
+    Expired,
     Finished,
     Joined,
     LeaderScores,
@@ -67,6 +68,10 @@ EVENTS = [
     (
         Joined(pack="pack-0001", update=10, trials=("trial-0005",)),
         '{"event": "joined", "pack": "pack-0001", "update": 10, "trials": ["trial-0005"]}',
+    ),
+    (
+        Expired(pack="pack-0001", update=7, trials=("trial-0003", "trial-0005")),
+        '{"event": "expired", "pack": "pack-0001", "update": 7, "trials": ["trial-0003", "trial-0005"]}',
     ),
     (
         Started(pack="pack-0001", device={"oplstm.device": "cpu: x"}),
@@ -160,8 +165,8 @@ def without(event, key):
 
 DAMAGED = [
     ({"event": "exploded"}, "unknown event 'exploded'"),
-    ({"event": None}, "unknown event None"),
-    ({"event": ["asked"]}, "unknown event ['asked']"),
+    ({"event": None}, "unknown event "),
+    ({"event": ["asked"]}, "unknown event "),
     *((without(event, key), f"{record['event']}.{key}: Field required")
       for event, record in RECORDS.items() for key in record if key not in ("event", "draws", "note")),
     (with_changed(Asked, trial="3"), "asked.trial: Input should be a valid integer, got '3'"),
@@ -195,14 +200,22 @@ def test_what_is_no_event_is_an_error_that_names_the_line(record, problem, tmp_p
     assert told == [Exhausted()] * 2
 
 
+def test_only_a_trial_that_was_made_can_be_out_of_time(tmp_path):
+    expired = Expired(pack="pack-0000", update=1, trials=("trial-0001",))
+    before = [encode(Asked(trial=0, params={}, run=RUN)), encode(Packed(pack="pack-0000", trials=("trial-0000",)))]
+    path = in_journal(tmp_path, before, [encode(expired)])
+    with pytest.raises(WorkError, match="line 3: it names 'trial-0001', which no line before it made"):
+        list(SweepState(LOSS).replay(path))
+
+
 NAMES = ["../../victim", "/etc", "", ".", "{}-0001/..", "{}-0001/", "{}-0001\n", " {}-0001", "{}-1", "{}-1000000000",
          "{}-\u0660\u0660\u0660\u0661"]  # fmt: skip
 
 
 def naming(pack, trial):
     """One record for each place in which a name may stand."""
-    yield from (with_changed(event, pack=pack) for event in (Packed, Sized, Joined, Started))
-    yield from (with_changed(event, trials=["trial-0004", trial]) for event in (Packed, Sized, Joined))
+    yield from (with_changed(event, pack=pack) for event in (Packed, Sized, Joined, Expired, Started))
+    yield from (with_changed(event, trials=["trial-0004", trial]) for event in (Packed, Sized, Joined, Expired))
     yield from (with_changed(event, trial=trial) for event in (Validated, Ended))
     yield with_changed(Promoted, picked=trial)
     yield with_changed(Promoted, leaders=[RECORDS[Promoted]["leaders"][0] | {"trial": trial}])
@@ -229,6 +242,7 @@ UNASKED = [
     ("trial-0001", Packed(pack="pack-0000", trials=("trial-0001",))),
     ("pack-0000", Sized(pack="pack-0000", capacity=2, trials=())),
     ("pack-0000", Joined(pack="pack-0000", update=1, trials=())),
+    ("pack-0000", Expired(pack="pack-0000", update=1, trials=())),
     ("pack-0000", Started(pack="pack-0000", device={})),
     ("trial-0001", Validated(trial="trial-0001", update=0, milestone=0, metrics={}, prune=False)),
     ("trial-0001", Ended(trial="trial-0001", state=TrialState.PRUNED, update=0, best_update=0, metrics={})),

@@ -4,7 +4,7 @@ Slow on purpose: ``torch.nn.LSTMCell`` on single vectors, Python loops, whole ou
 something open or its published code differs, ``docs/equations.md`` says what is meant.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -68,10 +68,11 @@ def average(states: list[State]) -> State:
 
 
 class Learned(NamedTuple):
-    """What the plain LSTM knows after a pass: a state, and what stands beside the query's x."""
+    """What the plain LSTM knows after a pass: a state, what stands beside the query's x, its support predictions."""
 
     state: State
     beside: Tensor
+    support: Sequence[Tensor] = ()
 
 
 class PlainLSTM:
@@ -87,11 +88,12 @@ class PlainLSTM:
     def told_later(self, y: Tensor, after: State) -> Tensor:
         """What a ``previous_*`` encoding tells of an example once the LSTM has answered."""
         answer = self.read_out(after[-1][0])
+        error = answer - y if self.config.error == "difference" else (y - answer) ** 2
         told = {
             "previous_target": [y],
             "previous_target_prediction": [y, answer],
-            "previous_target_error": [y, answer - y],
-            "previous_target_prediction_error": [y, answer, answer - y],
+            "previous_target_error": [y, error],
+            "previous_target_prediction_error": [y, answer, error],
         }
         return torch.cat(told[self.config.encoding])
 
@@ -106,6 +108,9 @@ class PlainLSTM:
         return self.learn_sequence(xs, ys) if self.config.support == "sequential" else self.learn_set(xs, ys)
 
     def learn_sequence(self, xs: Tensor, ys: Tensor) -> Iterator[Learned]:
+        if self.config.chain == "closed" and self.config.encoding != "current_target":
+            yield from self.learn_closed_chains(xs, ys)
+            return
         state, late = self.cells.start(), self.nothing(ys[0])
         for _ in range(self.config.passes):
             for x, y in zip(xs, ys, strict=True):
@@ -115,6 +120,16 @@ class PlainLSTM:
                     state = self.cells(torch.cat((x, late)), state)
                     late = self.told_later(y, state)
             yield Learned(self.for_query(state), late)  # null, or [x, y_M]
+
+    def learn_closed_chains(self, xs: Tensor, ys: Tensor) -> Iterator[Learned]:
+        """The authors: (x_1, 0), (x_2, y_1), ..., (x_M, y_{M-1}), (x_1, y_M) in every pass, and (x, 0) for queries."""
+        state, blank = self.cells.start(), self.nothing(ys[0])
+        for _ in range(self.config.passes):
+            beside = [blank]
+            for number in range(len(xs) + 1):
+                state = self.cells(torch.cat((xs[number % len(xs)], beside[number])), state)
+                beside.append(self.told_later(ys[number % len(ys)], state))
+            yield Learned(self.for_query(state), blank)
 
     def learn_set(self, xs: Tensor, ys: Tensor) -> Iterator[Learned]:
         conditions = [self.cells.start() for _ in xs]
@@ -133,7 +148,8 @@ class PlainLSTM:
             ]
             if self.config.encoding != "current_target":
                 told = [self.told_later(y, own) for y, own in zip(ys, after, strict=True)]
-            yield Learned(self.for_query(pooled), self.nothing(ys[0]))
+            answers = [self.read_out(own[-1][0]) for own in after]
+            yield Learned(self.for_query(pooled), self.nothing(ys[0]), answers)
 
     def predict(self, learned: Learned, xs: Tensor) -> list[Tensor]:
         return [self.read_out(self.cells(torch.cat((x, learned.beside)), learned.state)[-1][0]) for x in xs]
@@ -226,11 +242,12 @@ class OuterProductLSTM:
     ) -> tuple[dict[int, Tensor], dict[int, Tensor]]:
         """Eq. 14 and its variants."""
         M, one = len(a[0]), torch.ones(1).double()
+        with_one = self.config.update_bias and self.config.bias_normalised
         means = {}
         for n in H:
-            total = torch.zeros(H[n].shape[0], H[n].shape[1] + self.config.update_bias).double()
+            total = torch.zeros(H[n].shape[0], H[n].shape[1] + with_one).double()
             for i in range(M):
-                inwards = torch.cat((a[n - 1][i], one)) if self.config.update_bias else a[n - 1][i]
+                inwards = torch.cat((a[n - 1][i], one)) if with_one else a[n - 1][i]
                 product = torch.outer(h[n, i], inwards)
                 if self.config.normalisation == "example":
                     if not product.any():
@@ -242,6 +259,8 @@ class OuterProductLSTM:
         if self.config.normalisation == "all":
             squares = dict.fromkeys(means, sum(squares.values()))
         H, b = dict(H), dict(b)
+        if self.config.update_bias and not self.config.bias_normalised:
+            b = {n: b[n] + self.gamma * sum(h[n, i] for i in range(M)) / M for n in H}
         for n, mean in means.items():
             if self.config.normalisation in ("layer", "all"):
                 if squares[n] == 0:
@@ -249,7 +268,7 @@ class OuterProductLSTM:
                 mean = mean / squares[n].sqrt()
             step = self.gamma * mean
             H[n] = H[n] + step[:, : H[n].shape[1]]
-            if self.config.update_bias:
+            if with_one:
                 b[n] = b[n] + step[:, -1]
         return H, b
 
@@ -265,56 +284,10 @@ class OuterProductLSTM:
         return found | self.m[self.L].gradients() | self.m[1].gradients()
 
 
-class Conv4:
-    """Section 5's convolutional network for one run; a set is normalised by its own statistics."""
-
-    def __init__(self, params: dict[str, Tensor]) -> None:
-        self.params = {n: value.clone().requires_grad_() for n, value in params.items() if n.startswith("conv.")}
-
-    def __call__(self, images: Tensor) -> Tensor:
-        x = images
-        for block in range(4):
-            weight, bias, scale, shift = (
-                self.params[f"conv.{block}.{part}"] for part in ("weight", "bias", "scale", "shift")
-            )
-            x = nn.functional.conv2d(x, weight, bias, padding=1)
-            x = nn.functional.batch_norm(x, None, None, scale, shift, training=True)
-            x = nn.functional.max_pool2d(x.clamp(min=0), 2)
-        return x.flatten(1)
-
-
-class OnConv4:
-    """A method whose inputs are the features of the images."""
-
-    method_class: Any
-
-    def __init__(self, params: dict[str, Tensor], config: Any) -> None:
-        self.config, self.conv = config, Conv4(params)
-        self.method = self.method_class(params, config)
-
-    def learn(self, xs: Tensor, ys: Tensor) -> Iterator[Any]:
-        yield from self.method.learn(self.conv(xs), ys)
-
-    def predict(self, known: Any, xs: Tensor) -> list[Tensor]:
-        predicted: list[Tensor] = self.method.predict(known, self.conv(xs))
-        return predicted
-
-    def gradients(self) -> dict[str, Tensor]:
-        return self.method.gradients() | {name: gradient(value) for name, value in self.conv.params.items()}
-
-
 class ClassifyingOuterProductLSTM(OuterProductLSTM):
     """OP-LSTM whose outputs are logits."""
 
     classifies = True
-
-
-class LSTMOnConv4(OnConv4):
-    method_class = PlainLSTM
-
-
-class OuterProductLSTMOnConv4(OnConv4):
-    method_class = ClassifyingOuterProductLSTM
 
 
 class Answer(NamedTuple):
@@ -338,9 +311,12 @@ def answer(method: Any, support: Pairs, query: Pairs, loss: Loss = "mse") -> Ans
     """Learn B tasks, one after the other."""
     predictions, losses = [], []
     for xs, ys, query_xs, query_ys in zip(*support, *query, strict=True):
-        passes = [torch.stack(method.predict(known, query_xs)) for known in method.learn(xs, ys)]
+        known = list(method.learn(xs, ys))
+        passes = [torch.stack(method.predict(each, query_xs)) for each in known]
         errors = [query_loss(predicted, query_ys, loss) for predicted in passes]
         losses.append(sum(errors) / len(errors) if method.config.loss_on == "every" else errors[-1])
+        if method.config.loss_on == "last_and_support":
+            losses[-1] = losses[-1] + sum(query_loss(torch.stack(each.support), ys, loss) for each in known)
         predictions.append(torch.stack(passes))
     (sum(losses) / len(losses)).backward()
     return Answer(torch.stack(predictions, dim=1).detach(), method.gradients())

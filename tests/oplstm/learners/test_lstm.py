@@ -7,8 +7,11 @@ import pytest
 import torch
 
 from oplstm.configuration import Problems, build
+from oplstm.episodes.episode import Episode
+from oplstm.episodes.registry import BENCHMARKS
 from oplstm.episodes.task_shape import TaskShape
 from oplstm.learners.lstm import LSTM, Encoding, LSTMConfig
+from oplstm.training.evaluation import evaluate, training_losses
 from oplstm.training.parameters import Layout
 from tests.oplstm.learners.comparison import (
     Sizes,
@@ -61,9 +64,13 @@ def test_equals_the_reference_over_sizes(convention, sizes, widths, passes, supp
 @pytest.mark.parametrize("encoding", ENCODINGS)
 @pytest.mark.parametrize("loss_on", ["last", "every"])
 @pytest.mark.parametrize(
-    ("pool_cell", "query_cell", "first_pass_labels"), [*product([True, False], ["carried", "zero"], [True, False])]
-)
-def test_batched_equals_the_reference_in_every_combination(encoding, loss_on, pool_cell, query_cell, first_pass_labels):
+    ("pool_cell", "query_cell", "first_pass_labels", "error"),
+    [*product([True, False], ["carried", "zero"], [True], ["difference"]),
+     *product([True, False], ["carried", "zero"], [False], ["squared"])],
+)  # fmt: skip
+def test_batched_equals_the_reference_in_every_combination(
+    encoding, loss_on, pool_cell, query_cell, first_pass_labels, error
+):
     check_against_reference(
         Sizes(R=2, B=2, k=3, Q=1, d_y=2),
         encoding=encoding,
@@ -71,6 +78,7 @@ def test_batched_equals_the_reference_in_every_combination(encoding, loss_on, po
         pool_cell=pool_cell,
         query_cell=query_cell,
         first_pass_labels=first_pass_labels,
+        error=error,
     )
 
 
@@ -80,6 +88,21 @@ def test_batched_equals_the_reference_in_every_combination(encoding, loss_on, po
 def test_sequential_equals_the_reference_in_every_combination(encoding, loss_on, query_cell):
     options = {"encoding": encoding, "loss_on": loss_on, "query_cell": query_cell}
     check_against_reference(Sizes(R=2, B=2, k=3, d_x=2, d_y=2), support="sequential", **options)
+
+
+@pytest.mark.parametrize("encoding", ENCODINGS)
+@pytest.mark.parametrize(("query_cell", "error"), [("zero", "squared"), ("carried", "difference")])
+@pytest.mark.parametrize("k", [1, 3])
+def test_closed_chains_equal_the_reference(encoding, query_cell, error, k):
+    options = {"encoding": encoding, "query_cell": query_cell, "error": error, "loss_on": "every", "chain": "closed"}
+    check_against_reference(Sizes(R=2, B=1, k=k, d_x=2, d_y=2), support="sequential", **options)
+
+
+@pytest.mark.parametrize("encoding", ENCODINGS)
+@pytest.mark.parametrize("first_pass_labels", [True, False])
+def test_the_support_losses_equal_the_reference(encoding, first_pass_labels):
+    options = {"encoding": encoding, "first_pass_labels": first_pass_labels, "pool_cell": first_pass_labels}
+    check_against_reference(Sizes(R=2, B=2, k=3, d_y=2), passes=3, loss_on="last_and_support", **options)
 
 
 @pytest.mark.parametrize("option", ["pool_cell", "first_pass_labels"])
@@ -99,12 +122,50 @@ def test_every_option_makes_a_difference(option):
     assert distance(other.predictions, paper.predictions) > 1e-4
 
 
+@pytest.mark.parametrize("encoding", LATE)
+@pytest.mark.parametrize("option", [{"chain": "closed"}, {"error": "squared"}])
+def test_what_of_late_encodings_is_an_option_matters_where_it_can(encoding, option):
+    late = {"support": "sequential", "encoding": encoding}
+    episode, params = random_episode(Sizes()), random_params(learner_of(**late), 2)
+    paper, other = (computed(learner_of(**late, **options), params, episode) for options in ({}, option))
+    matters = "chain" in option or "error" in encoding
+    assert (distance(other.predictions, paper.predictions) > 1e-4) == matters
+
+
+def test_a_closed_chain_goes_on_with_its_state_and_begins_anew_with_what_it_is_fed():
+    """One example and its closing step, by hand: (x, 0), (x, y), and once more in the second pass."""
+    learner = learner_of(support="sequential", encoding="previous_target", chain="closed")
+    episode = random_episode(Sizes(k=1))
+    params = random_params(learner, 2)
+    twice = torch.cat((episode.support_x, episode.support_x), 2)
+    labels = torch.cat((torch.zeros_like(episode.support_y), episode.support_y), 2)
+    current = learner_of(support="sequential", encoding="current_target")
+    wanted = computed(current, params, Episode(twice, labels, episode.query_x, episode.query_y))
+    assert distance(computed(learner, params, episode).predictions, wanted.predictions) < 1e-12
+
+
 def test_loss_on_every_pass_is_the_mean_of_the_losses_of_the_passes():
     episode, params = random_episode(Sizes()), random_params(learner_of(), 2)
     every = computed(learner_of(passes=3, loss_on="every"), params, episode)
     parts = [computed(learner_of(passes=t), params, episode) for t in (1, 2, 3)]
     for name, grad in every.gradients.items():
         assert distance(grad, sum(part.gradients[name] for part in parts) / 3) < 1e-12
+
+
+def test_the_losses_of_the_support_set_enter_training_alone():
+    episode, params = random_episode(Sizes()), random_params(learner_of(), 2)
+    with_support, without = (learner_of(loss_on=name) for name in ("last_and_support", "last"))
+    assert (training_losses(with_support, params, episode) > training_losses(without, params, episode)).all()
+    assert torch.equal(*(evaluate(learner, params, episode)["loss"] for learner in (with_support, without)))
+
+
+def test_runs_that_make_fewer_passes_train_on_the_support_losses_of_theirs():
+    episode, params = random_episode(Sizes()), random_params(learner_of(), 2)
+    learner = learner_of(passes=3, loss_on="last_and_support")
+    losses = training_losses(learner, params, episode, [3, 2])
+    for run, passes in enumerate((3, 2)):
+        alone = training_losses(learner_of(passes=passes, loss_on="last_and_support"), params, episode)
+        torch.testing.assert_close(losses[run], alone[run], rtol=1e-12, atol=0)
 
 
 # The order of the support set
@@ -190,11 +251,24 @@ def test_defaults_are_the_papers_equations():
     config = build(LSTMConfig, {}, Problems())
     assert (config.support, config.encoding, config.loss_on) == ("batched", "current_target", "last")
     assert (config.pool_cell, config.query_cell, config.first_pass_labels) == (True, "carried", True)
+    assert (config.chain, config.error) == ("continued", "difference")
 
 
 def test_authors_convention():
     config = build(LSTMConfig, {"convention": "authors"}, Problems())
-    assert (config.pool_cell, config.query_cell, config.first_pass_labels) == (False, "zero", False)
+    assert (config.pool_cell, config.query_cell, config.chain, config.error) == (False, "zero", "closed", "squared")
+
+
+@pytest.mark.parametrize(("benchmark", "labels"), [("sine", False), ("omniglot", True), ("cub", True)])
+def test_authors_leave_out_the_labels_of_the_first_pass_on_sine_alone(benchmark, labels):
+    definition = BENCHMARKS[benchmark]()
+    for convention, wanted in (("authors", labels), ("paper", True)):
+        further = LSTM.conventions_on(definition)
+        config = build(LSTMConfig, {"convention": convention}, Problems(), further=further)
+        assert config.first_pass_labels is wanted
+    given = {"convention": "authors", "first_pass_labels": not labels}
+    config = build(LSTMConfig, given, Problems(), further=LSTM.conventions_on(definition))
+    assert config.first_pass_labels is not labels
 
 
 @pytest.mark.parametrize(
@@ -202,8 +276,9 @@ def test_authors_convention():
     [
         ({"passes": 0}, "passes"),
         ({"widths": []}, "widths"),
+        ({"support": "sequential", "loss_on": "last_and_support"}, "loss_on"),
         ({"widths": [4, 0]}, "widths"),
-        ({"convention": "authors", "passes": 1}, "passes"),
+        ({"first_pass_labels": False, "passes": 1}, "passes"),
         *(({"encoding": encoding, "passes": 1}, "passes") for encoding in LATE),
     ],
 )

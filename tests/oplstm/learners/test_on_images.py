@@ -8,6 +8,7 @@ import torch
 from oplstm.configuration import Problems, build
 from oplstm.episodes.episode import Episode
 from oplstm.episodes.images import IMAGE_BENCHMARKS
+from oplstm.episodes.registry import BENCHMARKS
 from oplstm.episodes.sine import SineTasks
 from oplstm.episodes.task_shape import TaskShape
 from oplstm.learners.lstm import LSTM, LSTMConfig
@@ -15,12 +16,8 @@ from oplstm.learners.op_lstm import OPLSTM, OPLSTMConfig
 from oplstm.nets import backbone
 from oplstm.training.parameters import Layout
 from tests.oplstm.learners.comparison import check, computed, distance, permuted, random_classes, random_params
-from tests.oplstm.learners.reference import (
-    ClassifyingOuterProductLSTM,
-    LSTMOnConv4,
-    OuterProductLSTMOnConv4,
-    PlainLSTM,
-)
+from tests.oplstm.learners.conv_reference import LSTMOnConv4, OuterProductLSTMOnConv4
+from tests.oplstm.learners.reference import ClassifyingOuterProductLSTM, PlainLSTM
 
 pytestmark = pytest.mark.unit
 WAYS, VECTOR, PICTURE = 3, (3,), (2, 16, 16)
@@ -48,6 +45,11 @@ def test_the_lstm_as_a_classifier_equals_the_reference(convention, support, k):
     check(PlainLSTM, learner, random_params(learner, 2), random_classes(WAYS, k, 2))
 
 
+def test_the_lstm_as_a_classifier_with_its_support_losses_equals_the_reference():
+    learner = lstm(loss_on="last_and_support", pool_cell=False)
+    check(PlainLSTM, learner, random_params(learner, 2), random_classes(WAYS, 2, 2))
+
+
 @pytest.mark.parametrize("support", ["batched", "sequential"])
 def test_the_lstm_on_conv4_equals_the_reference(support):
     learner = lstm(PICTURE, support=support, backbone="conv4")
@@ -70,6 +72,8 @@ def test_op_lstm_with_batch_norm_equals_the_reference(
         second_order=second_order,
         normalisation="none" if second_order else "layer",
         message="current",
+        update_bias=second_order,
+        bias_normalised=batch_norm,
     )
     check(ClassifyingOuterProductLSTM, learner, random_params(learner, 2), random_classes(WAYS, 1, 2))
 
@@ -134,6 +138,64 @@ def test_the_order_of_the_support_set_does_not_matter(case):
     params = random_params(learner, 2)
     moved = computed(learner, params, permuted(episode, [3, 1, 5, 0, 2, 4])).predictions
     assert distance(moved, computed(learner, params, episode).predictions) < 1e-10
+
+
+# Initial biases: they matter, though batch norm would take them away
+
+
+def initial_biases(seed, **options):
+    """Those of a network that is large enough to tell a distribution, hidden ones first."""
+    config = OPLSTMConfig(cells=(1,), **options)
+    params = OPLSTM(config, TaskShape(VECTOR, 1000, "cross_entropy")).init(config, torch.Generator().manual_seed(seed))
+    return [params[f"b.{layer}"] for layer in range(len(config.base_widths) + 1)]
+
+
+def uniform_within(numbers, bound):
+    """Whether they fill [-bound, bound]."""
+    return -bound <= numbers.min() < -0.95 * bound and 0.95 * bound < numbers.max() <= bound
+
+
+def test_hidden_biases_start_at_zero_or_as_those_of_torch_linear():
+    torch.manual_seed(0)
+    for width, zero, linear, theirs in zip(
+        (3, 2000, 400),
+        *(initial_biases(0, base_widths=(2000, 400), hidden_bias_init=start) for start in ("zero", "linear")),
+        (torch.nn.Linear(3, 2000), torch.nn.Linear(2000, 400), torch.nn.Linear(400, 1000)),
+        strict=True,
+    ):
+        assert uniform_within(linear, width**-0.5)
+        assert uniform_within(theirs.bias.detach(), width**-0.5)
+        assert not zero.any() or width == 400  # the output's starts so in any case
+    others = [initial_biases(0, base_widths=(2000, 400), hidden_bias_init=start)[2] for start in ("zero", "linear")]
+    assert torch.equal(*others)
+
+
+def test_a_shared_bias_starts_as_the_layers_or_as_one_of_the_cells():
+    for start, bound in (("layer", 3**-0.5), ("cells", 2**-0.5)):
+        options = {"base_widths": (), "output_bias": "shared", "shared_bias_init": start}
+        found = torch.cat([initial_biases(seed, **options)[0] for seed in range(400)])
+        assert found.shape == (400,)
+        assert uniform_within(found, bound)
+
+
+def test_hidden_biases_enter_through_linear_values_alone():
+    episode = random_classes(WAYS, 1, 2)
+    params = random_params(op_lstm(batch_norm=True), 2)
+    moved = {name: value + 0.5 if name in ("b.0", "b.1") else value for name, value in params.items()}
+    for value, matters in (("linear", True), ("activation", False)):
+        learner = op_lstm(batch_norm=True, normed_value=value)
+        before, after = (computed(learner, each, episode).predictions for each in (params, moved))
+        assert (distance(after, before) > 1e-4) == matters
+
+
+@pytest.mark.parametrize(("benchmark", "start"), [("sine", "zero"), ("omniglot", "linear"), ("cub", "linear")])
+def test_the_authors_hidden_biases_start_by_the_benchmark(benchmark, start):
+    further = OPLSTM.conventions_on(BENCHMARKS[benchmark]())
+    authors, paper = (
+        build(OPLSTMConfig, {"convention": name}, Problems(), further=further) for name in ("authors", "paper")
+    )
+    assert (authors.hidden_bias_init, authors.shared_bias_init) == (start, "cells")
+    assert (paper.hidden_bias_init, paper.shared_bias_init) == ("zero", "layer")
 
 
 # Sizes: facts of the paper's tables

@@ -80,6 +80,28 @@ def test_equals_the_reference_in_every_combination(
     )
 
 
+@pytest.mark.parametrize("normalisation", NORMALISATIONS)
+@pytest.mark.parametrize("message", ["previous", "current"])
+def test_biases_that_no_norm_counts_equal_the_reference(normalisation, message):
+    options = {"update_bias": True, "bias_normalised": False, "gamma_learned": message == "current"}
+    check_against_reference(
+        Sizes(R=2, B=2, k=3, d_y=2), passes=3, normalisation=normalisation, message=message, **options
+    )
+
+
+@pytest.mark.parametrize("normalisation", NORMALISATIONS)
+def test_biases_are_normalised_unless_told(normalisation):
+    episode, params = random_episode(Sizes()), random_params(learner_of(), 2)
+    options = {"update_bias": True, "normalisation": normalisation}
+    with_norm, without = (
+        computed(learner_of(bias_normalised=value, **options), params, episode).predictions for value in (True, False)
+    )
+    if normalisation == "none":  # nothing to differ in
+        torch.testing.assert_close(with_norm, without, rtol=1e-12, atol=1e-14)
+    else:
+        assert distance(without, with_norm) > 1e-4
+
+
 @pytest.mark.parametrize("convention", ["paper", "authors"])
 def test_loss_on_every_pass_equals_the_reference(convention):
     check_against_reference(Sizes(R=2, B=2, k=2), passes=3, loss_on="every", **OPLSTMConfig.conventions[convention])
@@ -250,13 +272,14 @@ def test_defaults_are_the_papers_equations():
     config = build(OPLSTMConfig, {}, Problems())
     assert (config.normalisation, config.message, config.loss_on) == ("example", "previous", "last")
     assert (config.pool_states, config.second_order) == (True, True)
-    assert (config.gamma_learned, config.update_bias) == (False, False)
+    assert (config.gamma_learned, config.update_bias, config.bias_normalised) == (False, False, True)
 
 
 def test_authors_convention():
     config = build(OPLSTMConfig, {"convention": "authors", "passes": 3}, Problems())
     assert (config.normalisation, config.message, config.pool_states) == ("all", "current", False)
     assert (config.gamma, config.gamma_learned, config.passes) == (0.025, True, 3)
+    assert (config.update_bias, config.bias_normalised) == (False, False)
 
 
 @pytest.mark.parametrize(

@@ -80,6 +80,7 @@ def reference(params, config, task, steps):
             learning, divisor = (first | warp if last else {}), 1
         else:
             learning, divisor = (first | warp if last or config.objective == "every_step" else warp), steps
+            divisor = steps if config.step_losses == "mean" else 1
         if learning:
             found = torch.autograd.grad(query_loss, list(learning.values()), retain_graph=True)
             for name, grad in zip(learning, found, strict=True):
@@ -93,6 +94,11 @@ def reference(params, config, task, steps):
 def test_equals_the_reference(objective, second_order, adapt_first_block):
     options = {"objective": objective, "second_order": second_order, "adapt_first_block": adapt_first_block}
     check_training(reference, learner_of(**options))
+
+
+@pytest.mark.parametrize("objective", OBJECTIVES)
+def test_the_sum_over_steps_equals_the_reference(objective):
+    check_training(reference, learner_of(objective=objective, step_losses="sum", adapt_first_block=False))
 
 
 @pytest.mark.parametrize("objective", OBJECTIVES)
@@ -181,6 +187,7 @@ def test_conventions():
     paper, authors = (build(WarpMAMLConfig, {"convention": name}, Problems()) for name in ("paper", "authors"))
     assert (paper.warp_init, paper.objective, paper.adapt_first_block) == ("identity", "warped", True)
     assert (authors.warp_init, authors.objective, authors.adapt_first_block) == ("zero", "every_step", False)
+    assert (paper.step_losses, authors.step_losses) == ("mean", "sum")
     for config in (paper, authors):
         assert (config.passes, config.eval_passes, config.inner_lr, config.second_order) == (5, None, 0.1, True)
 

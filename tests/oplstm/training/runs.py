@@ -63,6 +63,7 @@ class Recorder:
     stop_at: int | None = None
     join: dict[int, list[tuple[str, RunConfig]]] = field(default_factory=dict)
     asked: list[tuple[int, int]] = field(default_factory=list)
+    expired: dict[int, list[str]] = field(default_factory=dict)
     points: list[Point] = field(default_factory=list)
     ends: dict[str, RunEnd] = field(default_factory=dict)
     update: int = 0
@@ -73,6 +74,10 @@ class Recorder:
 
     def on_ends(self, ends):
         self.ends |= {end.run: end for end in ends}
+
+    def on_expired(self, update, runs):
+        assert not set(runs) & set(self.ends), "it was told after it took effect"
+        self.expired[update] = runs
 
     def joins(self, update, room):
         self.asked.append((update, room))

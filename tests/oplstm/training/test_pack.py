@@ -8,10 +8,10 @@ import torch
 from oplstm.episodes.split import Split
 from oplstm.episodes.streams import TaskStream
 from oplstm.training.device import Device
+from oplstm.training.evaluation import training_losses
 from oplstm.training.pack import Pack
 from tests.oplstm.training.runs import LEARNERS, next_tasks, run
 
-pytestmark = pytest.mark.unit
 DOUBLE = Device(dtype=torch.float64)
 RATES = (1e-4, 3e-4, 1e-3, 2e-3, 3e-3, 5e-3, 7e-3, 1e-2)
 
@@ -42,11 +42,13 @@ def test_a_pack_of_eight_equals_its_single_runs_after_one_update(learner):
     assert_rows_equal_singles(eight(learner), 1, 1e-12)
 
 
+@pytest.mark.slow
 def test_a_pack_of_the_published_lstm_equals_its_single_runs_after_200_updates():
     runs = [run("lstm-authors", seed=i, lr=0.004674, meta_batch_size=4, widths=[40, 40], passes=4) for i in range(2)]
     assert_rows_equal_singles(runs, 200, 1e-10)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("learner", ["lstm", "op_lstm-authors"])
 def test_packs_of_small_networks_stay_equal_over_50_updates(learner):
     assert_rows_equal_singles(eight(learner)[::3], 50, 1e-9)
@@ -177,3 +179,50 @@ def test_the_meta_gradient_is_clamped_run_by_run(monkeypatch):
     torch.testing.assert_close(with_clamp[0], without[0].clamp(-1e-3, 1e-3), rtol=0, atol=0)
     assert torch.equal(with_clamp[1], without[1])
     assert without[0].abs().max() > 1e-3
+
+
+def by_torch(runs, tasks):
+    """Movements by ``torch.optim.Adam`` after backward passes of one task at a time ``(R, P)``, and losses ``(R,)``."""
+    pack = Pack(runs, [str(number) for number in range(len(runs))], DOUBLE)
+    moved, losses = [], []
+    for row, config in enumerate(runs):
+        learner = pack.learner
+        weights = pack.state.weights[row : row + 1].clone().requires_grad_()
+        start, optimiser, total = weights.detach().clone(), torch.optim.Adam([weights], lr=config.lr), 0.0
+        for batch in tasks:
+            optimiser.zero_grad()
+            for task in range(config.meta_batch_size):
+                one = batch.runs(row, row + 1).tasks(task, task + 1)
+                loss = training_losses(learner, pack.layout.views(weights), one).sum()
+                (loss if config.meta_gradient == "sum" else loss / config.meta_batch_size).backward()
+                total += float(loss.detach()) / config.meta_batch_size
+            if config.grad_clip is not None:
+                torch.nn.utils.clip_grad_value_([weights], config.grad_clip)
+            optimiser.step()
+        moved.append((weights.detach() - start)[0])
+        losses.append(total)
+    return torch.stack(moved), torch.tensor(losses, dtype=torch.float64)
+
+
+def test_a_summed_meta_gradient_is_what_torch_accumulates_over_tasks():
+    """Adam sees the factor by its epsilon, which gradients as small as these make large."""
+    one = replace(run("lstm", seed=1, meta_batch_size=3), lr=1e-3)
+    runs = [replace(one, meta_gradient="sum"), one, replace(one, meta_gradient="sum", grad_clip=1e-4), one]
+    pack = Pack(runs, list("abcd"), DOUBLE)
+    start, tasks = pack.state.weights.clone(), []
+    for _ in range(3):
+        tasks.append(next_tasks(pack))
+        pack.step()
+    moved, losses = by_torch(runs, tasks)
+    torch.testing.assert_close(pack.state.weights - start, moved, rtol=1e-9, atol=1e-15)
+    torch.testing.assert_close(pack.state.loss_sum, losses, rtol=1e-12, atol=0)
+    summed, mean, clipped, again = pack.state.weights - start
+    assert torch.equal(mean, again)
+    assert (summed - mean).norm() > 1e-6 * mean.norm()
+    assert (clipped - summed).norm() > 1e-6 * mean.norm()
+
+
+def test_a_run_of_one_task_a_meta_batch_sums_as_it_averages():
+    one = run("lstm", meta_batch_size=1)
+    summed, mean = trained([replace(one, meta_gradient="sum"), one], 3).state.weights
+    assert torch.equal(summed, mean)

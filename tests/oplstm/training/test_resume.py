@@ -12,6 +12,7 @@ import pytest
 import torch
 
 from oplstm.errors import WorkError
+from oplstm.training.checkpoint import runs_of_checkpoint
 from oplstm.training.loop import Trainer
 from oplstm.training.pack import Pack
 from tests.oplstm.training.runs import LEARNERS, Recorder, run
@@ -19,10 +20,11 @@ from tests.oplstm.training.runs import LEARNERS, Recorder, run
 
 def train(folder, runs, listener, initial=None):
     """Train a pack; ``initial`` of the runs begin, the others join when the listener says so."""
-    names = [f"run-{i}" for i in range(len(runs))]
-    pack = Pack(runs, names)
-    begin = names if initial is None else names[:initial]
-    Trainer(pack, listener, folder / "pack", folder / "runs", initial=begin, capacity=len(begin)).train()
+    begin = len(runs) if initial is None else initial
+    named = {f"run-{i}": each for i, each in enumerate(runs)}
+    kept = runs_of_checkpoint(folder / "pack", named) or dict(list(named.items())[:begin])
+    pack = Pack(list(kept.values()), list(kept))
+    Trainer(pack, listener, folder / "pack", folder / "runs", capacity=begin).train()
     return pack
 
 
@@ -70,6 +72,13 @@ def test_a_pack_of_different_meta_batches_and_passes_stopped_and_resumed(tmp_pat
     sizes = [(1, 2), (4, 3), (3, 1)]
     runs = [run("op_lstm", seed=size, meta_batch_size=size, passes=passes) for size, passes in sizes]
     assert_same_when_stopped(tmp_path, runs, [stop], prune={7: {"run-2"}})
+
+
+@pytest.mark.parametrize("learner", LEARNERS)
+def test_a_pack_that_the_run_of_the_most_passes_has_left_stopped_and_resumed(tmp_path, learner):
+    """A resume builds the others alone, and then again with one of still more passes that has joined."""
+    runs = [run(learner, seed=seed, passes=passes) for seed, passes in enumerate((2, 3, 4))]
+    assert_same_when_stopped(tmp_path, runs, [10, 13, 33], prune={10: {"run-1"}}, join={20: 2})
 
 
 @pytest.mark.parametrize("stop", [3, 10, 11, 20, 33])
@@ -161,3 +170,9 @@ def test_the_checkpoint_of_another_run_is_refused(tmp_path):
     train(tmp_path, [run()], Recorder(stop_at=5))
     with pytest.raises(WorkError, match=r"update-5 holds another configuration of run-0"):
         train(tmp_path, [run(lr=0.02)], Recorder())
+
+
+def test_a_checkpoint_that_holds_a_run_more_is_refused(tmp_path):
+    train(tmp_path, [run(), run(seed=1)], Recorder(stop_at=5))
+    with pytest.raises(WorkError, match=r"update-5 holds another configuration of run-1"):
+        train(tmp_path, [run()], Recorder())

@@ -147,6 +147,23 @@ def test_a_convention_is_resolved_when_written():
     assert data["benchmark"]["name"] == "sine"
 
 
+@pytest.mark.parametrize(("benchmark", "labels"), [({"name": "sine"}, False), ({"name": "omniglot"}, True)])
+def test_a_convention_depends_on_the_benchmark(benchmark, labels):
+    changes = {"learner": "lstm", "hyperparameters": {"convention": "authors"}, "benchmark": benchmark}
+    data = ok(changes).to_dict()
+    assert data["hyperparameters"]["first_pass_labels"] is labels
+    assert RunConfig.from_dict(data).to_dict() == data
+    old = {key: value for key, value in data["hyperparameters"].items() if key not in ("chain", "error")}
+    assert RunConfig.from_dict(data | {"hyperparameters": old}).hyperparameters.chain == "continued"
+
+
+def test_a_run_written_before_an_option_means_the_same_run():
+    data = ok().to_dict()
+    loaded = RunConfig.from_dict({key: value for key, value in data.items() if key != "meta_gradient"})
+    assert loaded == ok()
+    assert loaded.meta_gradient == "mean"
+
+
 def test_from_dict_names_every_problem():
     with pytest.raises(ValueError, match=r"lr: is required.*seed: must be a whole number") as caught:
         RunConfig.from_dict({key: value for key, value in DATA.items() if key != "lr"} | {"seed": "one"})
@@ -156,6 +173,7 @@ def test_from_dict_names_every_problem():
 def test_configuration_is_what_was_searched_over():
     flat = ok().configuration()
     assert (flat["learner"], flat["lr"], flat["meta_batch_size"], flat["gamma"]) == ("op_lstm", 1e-3, 4, 0.2)
+    assert (flat["meta_gradient"], ok({"meta_gradient": "sum"}).configuration()["meta_gradient"]) == ("mean", "sum")
     assert not {"seed", "evaluation_seed", "budget", "benchmark", "final", "hyperparameters"} & flat.keys()
 
 
@@ -169,6 +187,7 @@ def test_configuration_is_what_was_searched_over():
         ({"lr": 0}, ["lr"]),
         ({"lr": -1e-3}, ["lr"]),
         ({"lr": "fast"}, ["lr"]),
+        ({"meta_gradient": "total"}, ["meta_gradient"]),
         ({"seed": -1}, ["seed"]),
         ({"seed": 1.5}, ["seed"]),
         ({"evaluation_seed": None}, ["evaluation_seed"]),
@@ -207,6 +226,8 @@ def test_nearest_names_are_told():
         {"hyperparameters.gamma": 0.7},
         {"hyperparameters.passes": 3},
         {"meta_batch_size": 3},
+        {"meta_gradient": "sum"},
+        {"grad_clip": 1.0},
         {"hyperparameters": {"convention": "paper", "base_widths": [4, 4], "cells": [2, 1], "passes": 2}},
     ],
     ids=str,
@@ -256,6 +277,7 @@ def test_digest_is_of_everything():
         {"final": True},
         {"meta_batch_size": 3},
         {"precision": "tf32"},
+        {"meta_gradient": "sum"},
         {"hyperparameters.gamma": 0.3},
         {"benchmark.shots": 10},
         {"budget.max_hours": 1},

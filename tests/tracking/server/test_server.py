@@ -18,7 +18,8 @@ import pytest
 from oplstm.errors import RequestError, WorkError
 from tests.conftest import ROOT
 from tests.tracking.faulty_proxy import wait_until
-from tracking.server.embedded import Server, end_unused_server, ensure_server, running_server
+from tracking.server.embedded import Server, ensure_server, running_server
+from tracking.server.ending import end_unused_server
 from tracking.server.process import group_exists
 from tracking.server.record import ServerRecord
 

@@ -195,6 +195,17 @@ def test_nothing_of_the_dataset_is_said(tmp_path):
     refused("omniglot", {}, tmp_path, "holds no image", partial=True)
 
 
+def test_names_of_imagenet_itself_are_refused_with_those_that_are_wanted(tmp_path):
+    a_class = tiny("miniimagenet").classes[0]
+    hint = f"n01532829_1234.JPEG is a name of ILSVRC-2012's own, wanted is such as {a_class.images[0]}.jpg: docs"
+    refused("miniimagenet", {"n01532829/n01532829_1234.JPEG": b"", "n01532829/n01532829_77.JPEG": b""}, tmp_path, hint)
+    mixed = files(tiny("miniimagenet")) | {f"train/{a_class.name}/n01532829_1234.JPEG": b""}
+    refused("miniimagenet", mixed, tmp_path, hint)
+    del mixed[next(path for path in mixed if a_class.images[0] in path)]
+    refused("miniimagenet", mixed, tmp_path, f"not listed, but there: n01532829_1234.JPEG; {hint}")
+    refused("omniglot", {"n01532829_1234.JPEG": b""}, tmp_path, r"character01/\w+\.png$")
+
+
 def test_a_folder_of_pickles_is_refused(tmp_path):
     found = {f"mini-imagenet-cache-{split}.pkl": b"" for split in SPLITS}
     refused("miniimagenet", found, tmp_path, "cache-test.pkl.*is a pickled distribution")

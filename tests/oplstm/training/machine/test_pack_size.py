@@ -12,8 +12,6 @@ from oplstm.training.machine.pack_size import LARGEST, Decision, Measured, decid
 from oplstm.training.parameters import parameter_count
 from tests.oplstm.training.runs import run
 
-pytestmark = pytest.mark.unit
-
 
 @pytest.fixture(autouse=True)
 def _short_bursts(monkeypatch):
@@ -76,10 +74,12 @@ def test_a_decision_says_what_to_measure_first():
     assert decide([], limit=8, room=0.0) == Decision(1, final=False)
 
 
+@pytest.mark.slow
 def test_the_answer_is_a_size_that_could_have_been_measured():
     assert probe(run("lstm", widths=[4], passes=1), Device(), 3) in (1, 2, 4)
 
 
+@pytest.mark.slow
 def test_a_single_run_is_not_compared_with_anything(monkeypatch):
     monkeypatch.setattr(pack_size, "_burst", lambda pack: 1 / len(pack.runs))
     assert probe(run("lstm"), Device(), 1) == 1
@@ -92,6 +92,7 @@ def test_no_room_means_one_run(monkeypatch):
     assert probe(run("lstm", widths=[400], passes=1), Device(), 8) == 1
 
 
+@pytest.mark.slow
 def test_what_does_not_fit_at_all_is_too_large(monkeypatch):
     def burst(pack):
         if len(pack.runs) > 4:
@@ -102,6 +103,7 @@ def test_what_does_not_fit_at_all_is_too_large(monkeypatch):
     assert probe(run("lstm"), Device(), 64) == 4
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="memory of a process is read from /proc")
 def test_memory_grows_with_the_runs_of_a_real_pack():
     """Weights, two moments, best weights and the gradient: 5 numbers of 4 bytes for each parameter at least."""

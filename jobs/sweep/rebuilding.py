@@ -1,0 +1,69 @@
+"""Putting a sweep's study and state where its journal left them, so that a resume repeats its decisions."""
+
+import math
+from collections.abc import Callable
+
+from jobs.store.events import Asked, Ended, Refused, Validated
+from jobs.store.header import Header
+from jobs.store.home import SweepFolder
+from jobs.store.state import SweepState
+from jobs.store.trial import Trial
+from jobs.sweep.proposals import Impossible, Proposals
+from oplstm.errors import RequestError, WorkError, one_line
+
+
+def rebuild(
+    folder: SweepFolder,
+    header: Header,
+    *,
+    state: SweepState,
+    proposals: Proposals,
+    decide: Callable[[Trial, float, int], bool],
+) -> int:
+    """Replay a journal.
+
+    Args:
+        folder: Of the sweep.
+        header: Of the sweep.
+        state: Fresh; takes every event.
+        proposals: Fresh; takes every trial, point and end.
+        decide: Asks the pruner about a trial's value at a milestone; some of Optuna's remember being asked.
+
+    Returns:
+        How many of the last points were impossible.
+
+    Raises:
+        RequestError: The space is not the one with which the sweep was made.
+        WorkError: The journal is damaged.
+    """
+    refused = 0
+    for event in state.replay(folder.journal):
+        match event:
+            case Asked():
+                _ask_again(folder, header, trial=state.trials[event.trial], event=event, proposals=proposals)
+                refused = 0
+            case Refused():
+                if not isinstance(proposals.replay(event.params, event.draws), Impossible):
+                    # the user has mended the space since: what was failed once remains it
+                    proposals.tell(event.trial, event.state, header.measure.worst)
+                refused += 1
+            case Validated():
+                value = event.metrics.get(f"val/{header.measure.name}", math.nan)
+                decide(state.by_name[event.trial], value, event.milestone)
+            case Ended(state=end) if end.ended:
+                best = event.metrics.get("val/best", header.measure.worst)
+                proposals.tell(state.by_name[event.trial].number, end, best)
+    return refused
+
+
+def _ask_again(folder: SweepFolder, header: Header, *, trial: Trial, event: Asked, proposals: Proposals) -> None:
+    try:
+        _ = trial.config
+    except ValueError as error:
+        raise WorkError(f"{folder.journal} is damaged: {trial.name}: {one_line(error)}") from error
+    again = proposals.replay(event.params, event.draws)
+    if isinstance(again, Impossible):
+        raise RequestError(
+            f"space {header.job.space} no longer gives {trial.name} {str(event.params)[:200]}: {again.reason}; "
+            f"{header.name} can go on only with the space that it was made with"
+        )

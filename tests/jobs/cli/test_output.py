@@ -1,0 +1,138 @@
+"""What reaches the terminal: text that it shows and never obeys, and no blank lines before errors."""
+
+import subprocess
+import sys
+
+import click
+import pytest
+from click.testing import CliRunner
+from rich.console import Console
+
+from jobs.cli.display import tables
+from jobs.cli.display.tables import cell, show_statuses, show_trials
+from jobs.cli.main import Verbs, main
+from jobs.cli.output import printable, say
+from jobs.execution.ray_packs import reason_of
+from jobs.operations.status import Damaged, TrialStatus
+from jobs.store.states import TrialState
+from oplstm.errors import RequestError, WorkError
+from tests.conftest import ROOT
+
+pytestmark = pytest.mark.unit
+
+NASTY = "\x1b[31mred\x1b]0;title\x07 \x9b2J\u202egnp\u200b\ud800 \x00"
+SHOWN = r"\x1b[31mred\x1b]0;title\x07 \x9b2J\u202egnp\u200b\ud800 \x00"
+JOB = """\
+learner: lstm
+benchmark: {name: sine}
+space: tests.jobs.jobfile.odd_spaces:escapes
+budget: {tasks: 10, validate_every: 5}
+"""
+
+
+@pytest.mark.parametrize("text", ["plain", "größe ± 0.3 ━ 日本 🙂", "two\nlines", "a\ttab", "a\\b", ""])
+def test_what_a_terminal_only_shows_stays_as_it_is(text):
+    assert printable(text) == text
+
+
+def test_what_a_terminal_would_obey_is_escaped(capsys):
+    assert printable(NASTY) == SHOWN
+    assert printable("\r\x0b\x85\u2028\u2066") == r"\r\x0b\x85\u2028\u2066"
+    say("one", NASTY)
+    say(NASTY, err=True)
+    assert tuple(capsys.readouterr()) == (f"one\n{SHOWN}\n", f"{SHOWN}\n")
+
+
+def test_cells_of_tables_are_text_for_the_terminal_and_for_rich(monkeypatch):
+    console = Console(record=True, width=300, force_terminal=True, color_system=None)
+    monkeypatch.setattr(tables, "stdout", console)
+    show_statuses([Damaged("n", f"its header says {NASTY}")])
+    params = {f"key{NASTY}": f"[bold]value{NASTY}\nmore"}
+    show_trials([TrialStatus("trial-0000", TrialState.COMPLETE, 1.0, None, params, "", placed=True)])
+    text = console.export_text()
+    assert text.count(SHOWN) == 3
+    assert "[bold]value" in text and r"\nmore" in text
+    assert all(letter.isprintable() or letter == "\n" for letter in text)
+    assert cell("[red]") == r"\[red]"
+
+
+def failing(error):
+    @click.command()
+    def verb():
+        raise error
+
+    group = Verbs(commands={"verb": verb})
+    done = CliRunner().invoke(group, ["verb"])
+    assert done.stdout == ""
+    return done.exit_code, done.stderr
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "wanted"),
+    [
+        (RequestError(["first", "second"]), 2, "oplstm: first\noplstm: second\n"),
+        (RequestError("at\n  line\n  ^"), 2, "oplstm: at\noplstm:   line\noplstm:   ^\n"),
+        (RequestError(f"key {NASTY}"), 2, f"oplstm: key {SHOWN}\n"),
+        (RequestError("a\u2028b\x85c"), 2, "oplstm: a\\u2028b\\x85c\n"),
+        (WorkError(f"log {NASTY}"), 1, f"oplstm: log {SHOWN}\n"),
+        (WorkError(), 1, "oplstm: WorkError\n"),
+        (OSError(), 1, "oplstm: OSError\n"),
+        (OSError(28, "No space left on device"), 1, "oplstm: [Errno 28] No space left on device\n"),
+    ],
+)
+def test_an_error_is_printable_lines_and_never_nothing(error, code, wanted):
+    assert failing(error) == (code, wanted)
+
+
+def test_the_words_of_a_space_are_shown_and_not_obeyed(tmp_path, oplstm_home):
+    path = tmp_path / "job.yaml"
+    path.write_text(JOB)
+    done = CliRunner().invoke(main, ["plan", str(path)])
+    assert done.exit_code == 2
+    assert r"raises ValueError: \x1b[31mred\x1b[0m; for" in done.stderr
+    path.write_text(JOB.replace("learner:", '"lear\u202ener":'))
+    done = CliRunner().invoke(main, ["plan", str(path)])
+    assert "\u202e" not in done.output
+    assert r"unknown 'lear\u202ener'; did you mean 'learner'?" in done.stderr
+
+
+BAR = """
+import sys
+from jobs.cli.display.progress import progress_bar
+from oplstm.errors import RequestError, WorkError
+with progress_bar("sweep [red]\\x1b[31m") as show:
+    if sys.argv[1] != "None":
+        raise {"RequestError": RequestError, "WorkError": WorkError}[sys.argv[1]]("no")
+"""
+
+
+@pytest.mark.parametrize(("error", "lines"), [("RequestError", 0), ("WorkError", 1), ("None", 1)])
+def test_a_bar_that_nobody_watches_leaves_no_blank_line(error, lines):
+    done = subprocess.run([sys.executable, "-c", BAR, error], capture_output=True, text=True, check=False, cwd=ROOT)
+    before = done.stderr.partition("Traceback")[0]
+    assert before.count("\n") == lines
+    assert "\n\n" not in before and not before.startswith("\n")
+    assert "\x1b" not in before
+    assert (r"sweep [red]\x1b[31m" in before) == bool(lines)
+
+
+class Caused(Exception):
+    def __init__(self, cause):
+        self.cause = cause
+        super().__init__("a traceback of Ray's\nand its last line")
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (ValueError("why"), "why"),
+        (ValueError("first\nlast\n"), "last"),
+        (ValueError(), "ValueError"),
+        (ValueError(" \n "), "ValueError"),
+        (Caused(KeyError("k")), "'k'"),
+        (Caused(RuntimeError()), "RuntimeError"),
+        (Caused(None), "and its last line"),
+    ],
+)
+def test_a_reason_is_never_nothing(error, reason):
+    assert reason_of(error) == reason

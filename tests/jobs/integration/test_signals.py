@@ -1,0 +1,53 @@
+"""Every signal that asks a sweep to end stops it cleanly, whenever it comes, and the verb says so."""
+
+import os
+import signal
+
+import pytest
+
+from jobs.operations.running import is_running
+from tests.jobs.integration.command_line import Oplstm, wait_until
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+
+NEVER_ENDS = {"tasks": 4_000_000, "validate_every": 500}
+
+
+def said_that_it_stopped(done, name):
+    assert done.code == 1, done.err
+    assert f"{name} stopped: " in done.out, done.err
+    assert f"go on with: oplstm resume {name}" in done.out
+    assert "*** SIG" not in done.err, "a C++ stack"
+    return True
+
+
+def test_sigterm_an_interrupt_while_ray_starts_and_a_closed_terminal(oplstm: Oplstm, server, unique: str):
+    folder = oplstm.sweep(unique)
+    job = oplstm.job(unique, budget=NEVER_ENDS, trials=1)
+    sweep = oplstm.start("sweep", job, "--tracking-uri", server.uri)
+    oplstm.await_points(unique, 1, verb=sweep)
+    sweep.terminate()
+    assert said_that_it_stopped(sweep.wait(), unique)
+
+    points = len(oplstm.events(unique, "point"))
+    resumed = oplstm.start("resume", unique)
+    wait_until(lambda: is_running(folder))
+    resumed.interrupt()
+    assert said_that_it_stopped(resumed.wait(), unique)
+    assert len(oplstm.events(unique, "point")) == points, "it trained on"
+    assert not folder.stop_request.exists()
+
+    resumed = oplstm.start("resume", unique)
+    oplstm.await_points(unique, 1, verb=resumed, after=points)
+    os.killpg(resumed.pid, signal.SIGHUP)
+    assert said_that_it_stopped(resumed.wait(), unique)
+    assert oplstm.run("status", unique, "--json").json["state"] == "stopped"
+
+
+def test_an_interrupt_before_there_is_anything_makes_nothing(oplstm: Oplstm, server, unique: str):
+    sweep = oplstm.start("sweep", oplstm.job(unique, budget=NEVER_ENDS), "--tracking-uri", server.uri)
+    wait_until(lambda: oplstm.home.sweeps.is_dir())  # the disk was looked at, so the signals are waited for
+    sweep.interrupt()
+    done = sweep.wait()
+    assert done.code == 1
+    assert not oplstm.sweep(unique).path.exists() or "stopped: " in done.out
