@@ -14,8 +14,8 @@ from jobs.store.scores import FinalResult, Score
 from jobs.store.states import SweepKind
 from tests.jobs.cli.verbs import run
 from tests.jobs.formula_training import job, new_sweep, opened, train, train_everything
-from tracking.outbox.refusals import Refusal, RefusedFile
 from tracking.journal.journal import Journal
+from tracking.outbox.refusals import Refusal, RefusedFile
 
 pytestmark = pytest.mark.usefixtures("no_waiting_for_the_disk")
 
