@@ -272,7 +272,7 @@ def decode(record: Mapping[str, Any]) -> Event:
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         if first["type"] == "union_tag_invalid":
-            raise ValueError(f"unknown event {str(record.get('event'))[:80]!r}") from error
+            raise ValueError(f"unknown event {repr(record.get('event'))[:80]}") from error
         place = ".".join(str(part) for part in first["loc"])
         raise ValueError(f"{place}: {first['msg']}, got {str(first['input'])[:80]!r}") from error
 

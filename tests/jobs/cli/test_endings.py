@@ -15,6 +15,7 @@ from jobs.store.states import SweepKind
 from tests.jobs.cli.verbs import run
 from tests.jobs.formula_training import job, new_sweep, opened, train, train_everything
 from tracking.journal.journal import Journal
+from tracking.outbox.refusals import Refusal, RefusedFile
 
 pytestmark = pytest.mark.usefixtures("no_waiting_for_the_disk")
 
@@ -106,6 +107,19 @@ def test_records_that_wait_are_said_and_do_no_harm_to_a_sweep_that_is_complete(w
         assert result.exit_code == 0
         assert "7 records wait for MLflow: oplstm doctor s ships them" in result.stderr
     assert json.loads(result.stdout)["records_waiting"] == 7
+
+
+def test_what_mlflow_refused_is_counted_at_the_end(work_becomes, home):
+    work_becomes(train_everything)
+    result = run("sweep", "demo", "--name", "s")
+    assert "refused" not in result.stderr
+    file = RefusedFile(home / "sweeps" / "s" / "journal.jsonl.refused")
+    file.add(Refusal("id/trial-0000", "metric", "too long", 3))
+    file.save()
+    for verb in VERBS.values():
+        result = run(*verb)
+        assert result.exit_code == 0
+        assert "3 records were refused by MLflow or deleted there: oplstm doctor s lists them" in result.stderr
 
 
 RESULT = FinalResult("loss", Score(0.04, 0.002, 0.02, (0.03, 0.05)), {})

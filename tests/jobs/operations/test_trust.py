@@ -4,6 +4,7 @@ import contextlib
 import hashlib
 import json
 import sys
+import time
 
 import pytest
 
@@ -286,8 +287,11 @@ def test_a_password_stands_nowhere_after_a_training(oplstm_home, monkeypatch):
     new.create(folder)
     coordinator = Coordinator(folder, uri)
     train_everything(coordinator)
-    assert coordinator.close(flush_seconds=1.0)
-    assert coordinator.progress().tracking_error
+    deadline = time.monotonic() + 30
+    while not coordinator.progress().tracking_error:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    assert coordinator.close(flush_seconds=0)
     assert "s3cret" not in str(coordinator.progress())
     for path in Home().path.parent.rglob("*"):
         assert not path.is_file() or b"s3cret" not in path.read_bytes(), path
