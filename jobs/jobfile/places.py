@@ -33,7 +33,9 @@ def line_numbers(node: yaml.Node | None, problems: Problems, path: Place = ()) -
     return found
 
 
-def located(path: Place, message: str, source: str, lines: Mapping[Place, int], overrides: Mapping[Place, str]) -> str:
+def located(
+    path: Place, message: str, *, source: str, lines: Mapping[Place, int], overrides: Mapping[Place, str]
+) -> str:
     """``path: message (where it was written)``.
 
     Args:

@@ -99,7 +99,10 @@ def parse_job(text: str, source: str, overrides: Sequence[str] = (), *, trials: 
         problems.found += [entry for entry in content.found if not any(entry[0][: len(p)] == p for p in malformed)]
     if problems or job is None:
         found = list(dict.fromkeys(problems.found))
-        said = [located(path, text, source, lines, set_paths) for path, text in found[:MOST_PROBLEMS]]
+        said = [
+            located(path, text, source=source, lines=lines, overrides=set_paths)
+            for path, text in found[:MOST_PROBLEMS]
+        ]
         more = [f"{source}: and {len(found) - MOST_PROBLEMS} problems more"] if len(found) > MOST_PROBLEMS else []
         raise RequestError([*said, *more])
     return job

@@ -53,7 +53,8 @@ def resume(
         server = server_of(header, uri)
         home.check_writable()
         if header.kind is SweepKind.SWEEP:
-            with start.cluster_and_server(home, server, ray_address, header.job.resources) as tracking_uri:
+            means = start.cluster_and_server(home, uri=server, ray_address=ray_address, resources=header.job.resources)
+            with means as tracking_uri:
                 return start.run_on_cluster(folder, tracking_uri, progress)
         with tracking_server(home, server) as tracking_uri:
             return start.run_here(folder, tracking_uri, progress)

@@ -75,7 +75,7 @@ class NewSweep:
 
 
 @contextlib.contextmanager
-def cluster_and_server(home: Home, uri: str | None, ray_address: str | None, resources: Resources) -> Iterator[str]:
+def cluster_and_server(home: Home, *, uri: str | None, ray_address: str | None, resources: Resources) -> Iterator[str]:
     """A Ray cluster on which packs have room, and the URI to track to, in here.
 
     Raises:
@@ -104,7 +104,8 @@ def start_on_ray(home: Home, new: NewSweep, *, ray_address: str | None, progress
         WorkError: The sweep failed.
     """
     folder = new.check(home)
-    with cluster_and_server(home, new.tracking_uri, ray_address, new.job.resources) as tracking_uri:
+    means = cluster_and_server(home, uri=new.tracking_uri, ray_address=ray_address, resources=new.job.resources)
+    with means as tracking_uri:
         new.create(folder)
         with owned(folder):
             return run_on_cluster(folder, tracking_uri, progress)

@@ -185,7 +185,7 @@ class Coordinator:
         event = Refused(
             trial=point.number, params=point.params, draws=point.draws, state=point.state, reason=point.reason
         )
-        self._write(event, tracked=tracked.refused(self.header, event, self._provenance, time.time()))
+        self._write(event, tracked=tracked.refused(self.header, event, provenance=self._provenance, now=time.time()))
         self._refused_in_a_row += 1
         if self._refused_in_a_row % REFUSED_IN_A_ROW == 0:  # and who resumes gets as many again
             self.give_up(f"{REFUSED_IN_A_ROW} points of {self.job.space} in a row gave no run; the last {point.reason}")
@@ -222,7 +222,7 @@ class Coordinator:
         pack = self.state.packs[name]
         if not pack.unended():
             return None
-        placed = tracked.placed(self.header, pack, pack.unended(), device)
+        placed = tracked.placed(self.header, pack, pack.unended(), device=device)
         self._write(Started(pack=name, device=device), tracked=placed)
         runs, expiries = tuple(_named(trial) for trial in pack.trials), Expiries(dict(pack.expired), pack.reached)
         return StartedPack(runs, _names(pack.initial), self._packing.capacity(pack), expiries)
@@ -281,7 +281,8 @@ class Coordinator:
         )  # fmt: skip
         records = tracked.end(self.header, trial, event, now=now, budget_exhausted=end.budget_exhausted)
         if state.ended:
-            records += tracked.best_so_far(self.header, self.state.leader_after(event), self.state.ended + 1, now)
+            leader, ended = self.state.leader_after(event), self.state.ended + 1
+            records += tracked.best_so_far(self.header, leader, ended=ended, now=now)
         self._write(event, tracked=records)
 
     def pack_failed(self, pack: str, reason: str) -> None:

@@ -94,7 +94,7 @@ def trial_run(header: Header, trial: Trial, *, provenance: Mapping[str, str], da
     )  # fmt: skip
 
 
-def refused(header: Header, event: Refused, provenance: Mapping[str, str], now: float) -> list[Record]:
+def refused(header: Header, event: Refused, *, provenance: Mapping[str, str], now: float) -> list[Record]:
     """A point of which the space made no run: a trial that has ended before it began."""
     this = key(header, trial_name(event.trial))
     tags = {**_shared_tags(header, provenance), "oplstm.kind": f"{header.kind}-trial", "oplstm.state": event.state}
@@ -134,7 +134,7 @@ def reopened(
 
 
 def placed(
-    header: Header, pack: PackState, trials: Sequence[Trial], device: Mapping[str, str] | None = None
+    header: Header, pack: PackState, trials: Sequence[Trial], *, device: Mapping[str, str] | None = None
 ) -> list[Record]:
     """These trials share a pack, on its device or on the one that is given."""
     tags = {**(pack.device if device is None else device), "oplstm.pack": pack.name}
@@ -168,7 +168,7 @@ def end(header: Header, trial: Trial, event: Ended, *, now: float, budget_exhaus
     return [*found, records.EndRun(this, status=_STATUS[state], end_time=now)]
 
 
-def best_so_far(header: Header, leader: Trial | None, ended: int, now: float) -> list[Record]:
+def best_so_far(header: Header, leader: Trial | None, *, ended: int, now: float) -> list[Record]:
     """The sweep's own curve: the best validation against the number of trials that have ended."""
     if leader is None or leader.best is None or not math.isfinite(leader.best):
         return []
