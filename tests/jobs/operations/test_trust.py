@@ -75,7 +75,7 @@ def no_ray(monkeypatch):
         train_everything(coordinator)
         coordinator.close(flush_seconds=0)
 
-    monkeypatch.setattr(start, "cluster_and_server", lambda *_: contextlib.nullcontext("uri"))
+    monkeypatch.setattr(start, "cluster_and_server", lambda *_, **__: contextlib.nullcontext("uri"))
     monkeypatch.setattr(start, "run_on_cluster", trained)
 
 

@@ -203,7 +203,7 @@ def surroundings(tmp_path, oplstm_home, monkeypatch):
 @pytest.mark.filterwarnings("ignore")
 def test_whatever_the_files_say_it_is_read_or_refused(written, surroundings, oplstm_home, monkeypatch, capsys):
     monkeypatch.setattr("jobs.operations.start.run_on_cluster", lambda *_: None)
-    monkeypatch.setattr("jobs.operations.start.cluster_and_server", lambda *_: contextlib.nullcontext("uri"))
+    monkeypatch.setattr("jobs.operations.start.cluster_and_server", lambda *_, **__: contextlib.nullcontext("uri"))
     monkeypatch.setattr("jobs.operations.start.run_here", lambda *_: None)
     monkeypatch.setattr("jobs.operations.control.tracking_server", lambda *_, **__: contextlib.nullcontext("uri"))
     before = snapshot(surroundings / "victim")
