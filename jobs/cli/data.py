@@ -12,6 +12,7 @@ from typing import Any
 
 import click
 
+from jobs.cli.output import say
 from oplstm.errors import RequestError
 
 # torch, torchvision and rich are imported by the verbs that need them: a wrong request is answered at once.
@@ -50,7 +51,7 @@ def import_(dataset: str, path: Path | None, download: bool, partial: bool, json
         import_dataset(dataset, source, home, partial=partial, on_progress=show)
     [entry] = [one for one in dataset_status(home) if one["name"] == dataset]
     entry["seconds"] = round(time.perf_counter() - started, 1)
-    click.echo(json.dumps(entry, indent=2) if json_ else "\n".join(_report(entry)))
+    say(json.dumps(entry, indent=2) if json_ else "\n".join(_report(entry)))
 
 
 def _check_where(title: str, dataset: str, home: str, *, path: Path | None, download: bool) -> None:
@@ -134,7 +135,7 @@ def status(verify: bool, json_: bool) -> None:
     if json_:
         click.echo(json.dumps(entries, indent=2))
     elif not entries:
-        click.echo(f"no dataset in {home} yet; for one: oplstm data import omniglot --download")
+        say(f"no dataset in {home} yet; for one: oplstm data import omniglot --download")
     else:
         _show(entries)
     if any(entry["problem"] for entry in entries):
@@ -162,8 +163,9 @@ def _show(entries: list[dict[str, Any]]) -> None:
     from rich import box
     from rich.console import Console
     from rich.filesize import decimal
-    from rich.markup import escape
     from rich.table import Table
+
+    from jobs.cli.display.tables import cell
 
     table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0))
     table.add_column("dataset")
@@ -177,11 +179,11 @@ def _show(entries: list[dict[str, Any]]) -> None:
             digest = entry["digest"].removeprefix("sha256:")[:8]
             title, *cells = entry["title"], splits, f"{entry['images']:,}", _size(entry["size"]), digest
         state = "problem" if entry["problem"] else "verified" if entry.get("verified") else "ok"
-        table.add_row(escape(title), *cells, decimal(entry["disk_bytes"]), state)
+        table.add_row(cell(title), *map(cell, cells), decimal(entry["disk_bytes"]), state)
     Console().print(table)
     for entry in entries:
         for line in [entry["problem"]] if entry["problem"] else entry["notes"]:
-            click.echo(f"{entry['name']}: {line}")
+            say(f"{entry['name']}: {line}")
 
 
 def _size(size: list[int]) -> str:

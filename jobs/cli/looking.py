@@ -49,7 +49,7 @@ def table(number: int, tracking_uri: str | None, json_: bool) -> None:
 
     with tracking_server(Home(), chosen_uri(tracking_uri), wait=True) as uri:
         made = paper_table(connect(uri), number)
-    report(made.to_dict(), lambda: click.echo(paper_table_text(made)), as_json=json_)
+    report(made.to_dict(), lambda: say(paper_table_text(made)), as_json=json_)
 
 
 @click.command()
@@ -64,7 +64,7 @@ def ui(port: int | None, no_browser: bool, tracking_uri: str | None, json_: bool
     from jobs.store.home import Home
 
     def announce(url: str) -> None:
-        click.echo(json.dumps({"url": url}) if json_ else f"MLflow UI: {url}\nCtrl-C ends it")
+        say(json.dumps({"url": url}) if json_ else f"MLflow UI: {url}\nCtrl-C ends it")
         if not no_browser:
             webbrowser.open(url)
 
@@ -84,7 +84,7 @@ def doctor(name: str | None, rebuild: bool, tracking_uri: str | None, json_: boo
 
     if name is not None:
         done = ship(Home(), name, uri=chosen_uri(tracking_uri), rebuild=rebuild)
-        report(done.to_json(), lambda: click.echo("\n".join(done.lines())), as_json=json_)
+        report(done.to_json(), lambda: say(*done.lines()), as_json=json_)
         if done.refused:
             sys.exit(1)
         return

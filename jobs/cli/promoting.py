@@ -47,7 +47,7 @@ def promote(name: str, seeds: int | None, dry_run: bool, tracking_uri: str | Non
     with tracking_server(home, server, wait=True) as uri:
         data["registered"] = register(folder, choice, uri)
         if not json_:
-            click.echo(f"registered {data['registered']} in the MLflow Model Registry")
+            say(f"registered {data['registered']} in the MLflow Model Registry")
         with progress_bar(final) as show:
             outcome = start_final(home, folder, choice, name=final, seeds=seeds, uri=server, progress=show)
     status, result = sweep_status(outcome.folder), outcome.result

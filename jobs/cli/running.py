@@ -105,7 +105,7 @@ def stop(name: str, json_: bool) -> None:
 
     control.stop(Home(), name)
     text = f"{name} stopped; oplstm resume {name} goes on"
-    report({"name": name, "state": "stopped"}, lambda: click.echo(text), as_json=json_)
+    report({"name": name, "state": "stopped"}, lambda: say(text), as_json=json_)
 
 
 def run(home: "Home", name: str, work: "Callable[[OnProgress], Outcome]", *, as_json: bool) -> None:
@@ -127,7 +127,7 @@ def run(home: "Home", name: str, work: "Callable[[OnProgress], Outcome]", *, as_
         data["result"] = outcome.result.to_json()
     report(data, lambda: say(*ending_lines(status, outcome.result)), as_json=as_json)
     if outcome.waiting:
-        click.echo(f"{outcome.waiting} records wait for MLflow: oplstm doctor {name} ships them", err=True)
+        say(f"{outcome.waiting} records wait for MLflow: oplstm doctor {name} ships them", err=True)
     if refused := refusals(outcome.folder):
         say(refusal_line(name, refused), err=True)
     if not is_done(status, outcome):

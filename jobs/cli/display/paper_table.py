@@ -5,6 +5,7 @@ import io
 from rich.console import Console
 from rich.table import Table as Grid
 
+from jobs.cli.display.tables import cell as as_text
 from tracking.results.tables import Cell, Table
 
 WIDTH = 118
@@ -38,7 +39,7 @@ def _columns(cell: Cell, *, first: bool) -> tuple[str, ...]:
     if ours is None:
         return (*left, "not run", "", "", "")
     seeds = "" if ours.ci95_seeds is None else f"{ours.ci95_seeds:.4f}"
-    return (*left, _interval(ours.value, ours.ci95_tasks), seeds, str(ours.seeds), ours.run_name)
+    return (*left, _interval(ours.value, ours.ci95_tasks), seeds, str(ours.seeds), as_text(ours.run_name))
 
 
 def _interval(value: float, half: float | None) -> str:

@@ -1,5 +1,6 @@
 """What reaches the terminal: text that it shows and never obeys, and no blank lines before errors."""
 
+import json
 import subprocess
 import sys
 
@@ -9,6 +10,7 @@ from click.testing import CliRunner
 from rich.console import Console
 
 from jobs.cli.display import tables
+from jobs.cli.display.paper_table import paper_table_text
 from jobs.cli.display.tables import cell, show_statuses, show_trials
 from jobs.cli.main import Verbs, main
 from jobs.cli.output import printable, say
@@ -17,6 +19,7 @@ from jobs.operations.status import Damaged, TrialStatus
 from jobs.store.states import TrialState
 from oplstm.errors import RequestError, WorkError
 from tests.conftest import ROOT
+from tracking.results.tables import TABLES, Cell, Result, Table
 
 pytestmark = pytest.mark.unit
 
@@ -54,6 +57,23 @@ def test_cells_of_tables_are_text_for_the_terminal_and_for_rich(monkeypatch):
     assert "[bold]value" in text and r"\nmore" in text
     assert all(letter.isprintable() or letter == "\n" for letter in text)
     assert cell("[red]") == r"\[red]"
+
+
+def test_what_a_server_calls_its_runs_is_text_too():
+    ours = Result(0.5, None, None, 1, f"[red]{NASTY}", "def", "2026-01-02 03:04")
+    text = paper_table_text(Table(1, "sine", "MSE", (Cell(TABLES[1][2][0], ours),)))
+    whole = "".join(text.split())
+    assert "[red]" in whole and "\\x1b[31mred" in whole
+    assert printable(text) == text
+
+
+def test_what_a_folder_of_data_says_is_text_too(oplstm_home):
+    folder = oplstm_home / "data" / f"cub{NASTY[:5]}"
+    folder.mkdir(parents=True)
+    (folder / "dataset.json").write_text(json.dumps({"title": NASTY}))
+    done = CliRunner().invoke(main, ["data", "status"])
+    assert done.exit_code == 1
+    assert "\x1b" not in done.output and r"cub\x1b[31m" in done.output
 
 
 def failing(error):
