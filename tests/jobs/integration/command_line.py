@@ -20,6 +20,7 @@ from click.testing import CliRunner
 from jobs.cli.main import main
 from jobs.store.home import Home, SweepFolder
 from tracking.journal.journal import Journal
+from tracking.server.ending import end_unused_server
 
 TINY = {
     "version": 1,
@@ -184,6 +185,7 @@ class Oplstm:
         """End what is left of the processes."""
         for verb in self._verbs:
             verb.kill()
+        end_unused_server(self.home.path)  # that of one which was killed
 
     def sweep(self, name: str) -> SweepFolder:
         return SweepFolder(self.home.sweeps / name)
