@@ -18,7 +18,7 @@ from oplstm.training import hours, loop
 from oplstm.training.pack import Pack
 from tests.jobs.formula_training import decisions, job, new_sweep, opened, state_of
 
-pytestmark = [pytest.mark.unit, pytest.mark.usefixtures("no_waiting_for_the_disk")]
+pytestmark = pytest.mark.usefixtures("no_waiting_for_the_disk")
 
 # The second run stands still and is pruned; the third diverges; all three share a pack, or the third comes in later.
 # An update takes an hour: where runs have 4.5, the first of them is through after 5 updates.
@@ -119,6 +119,7 @@ MOMENTS = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("owner", "name", "before", "count"), MOMENTS)
 def test_killed_there_and_resumed_is_never_killed(owner, name, before, count, never_killed, tmp_path, monkeypatch):
     """Before or after the n-th checkpoint, model, end, point or join: the same decisions and scores to the bit."""
@@ -145,6 +146,7 @@ def test_killed_there_and_resumed_is_never_killed(owner, name, before, count, ne
     assert results(folder) == results(never_killed)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("never_killed", ["late"], indirect=True)
 @pytest.mark.parametrize(("before", "pace"), [(True, 1), (False, 1), (False, 0)])
 def test_killed_when_hours_are_over_it_repeats_what_was_written(before, pace, never_killed, tmp_path, monkeypatch):
@@ -160,6 +162,7 @@ def test_killed_when_hours_are_over_it_repeats_what_was_written(before, pace, ne
     assert results(folder) == results(never_killed)
 
 
+@pytest.mark.slow
 def test_a_pack_that_lost_its_checkpoints_begins_anew_and_is_never_killed(never_killed, tmp_path, monkeypatch):
     """Killed after the second end."""
     folder = new_sweep(tmp_path / never_killed.name, JOBS[never_killed.name])

@@ -22,7 +22,6 @@ from tests.jobs.formula_training import (
 )
 
 pytestmark = [
-    pytest.mark.unit,
     pytest.mark.usefixtures("no_waiting_for_the_disk"),
     pytest.mark.filterwarnings("ignore::optuna.exceptions.ExperimentalWarning"),
 ]
@@ -81,6 +80,7 @@ def copy_of(folder, path, journal):
     return copy
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", STORIES)
 def test_killed_anywhere_and_rebuilt_is_never_killed(name, whole_stories, tmp_path):
     """The journal is cut after every group of records, as a kill would leave it; a rebuilt sweep tells the same."""

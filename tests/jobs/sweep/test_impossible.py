@@ -13,7 +13,6 @@ from tests.jobs.formula_training import decisions, events, finish, job, new_swee
 from tests.jobs.sweep.test_coordinator_stories import copy_of
 
 pytestmark = [
-    pytest.mark.unit,
     pytest.mark.usefixtures("no_waiting_for_the_disk"),
     pytest.mark.filterwarnings("ignore::optuna.exceptions.ExperimentalWarning"),
     pytest.mark.filterwarnings("ignore:Choices for a categorical distribution:UserWarning"),
@@ -61,6 +60,7 @@ def test_one_impossible_point_is_a_trial_and_the_sweep_goes_on(space, how, tmp_p
     assert sweep_status(folder).state == "complete"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("space", "how"), [("raises_at_one", "random"), ("infeasible_at_one", "TPE"), ("raises_at_one", "packs")]
 )

@@ -19,7 +19,7 @@ from tests.oplstm.learners.comparison import check, computed, distance, permuted
 from tests.oplstm.learners.conv_reference import LSTMOnConv4, OuterProductLSTMOnConv4
 from tests.oplstm.learners.reference import ClassifyingOuterProductLSTM, PlainLSTM
 
-pytestmark = pytest.mark.unit
+pytestmark = pytest.mark.integration
 WAYS, VECTOR, PICTURE = 3, (3,), (2, 16, 16)
 
 

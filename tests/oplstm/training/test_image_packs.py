@@ -14,7 +14,7 @@ from oplstm.training.run import build_run
 from tests.oplstm.episodes.datasets.made_up import imported
 from tests.oplstm.training.runs import Recorder, next_tasks
 
-pytestmark = pytest.mark.unit
+pytestmark = pytest.mark.integration
 
 FLAT = {"base_widths": [5, 4], "batch_norm": True}
 LEARNERS = {

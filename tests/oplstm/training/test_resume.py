@@ -56,17 +56,20 @@ def assert_same_when_stopped(tmp_path, runs, stops, prune=None, join=None):
         assert torch.equal(tensor, pack.state.tensors()[name]), name
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize("learner", LEARNERS)
 @pytest.mark.parametrize("stop", [0, 1, 10, 13, 29])
 def test_a_run_stopped_at_an_update_and_resumed(tmp_path, learner, stop):
     assert_same_when_stopped(tmp_path, [run(learner)], [stop])
 
 
+@pytest.mark.integration
 def test_a_pack_stopped_again_and_again_with_pruning_between(tmp_path):
     runs = [run(seed=s, lr=0.01 * (s + 1)) for s in range(4)]
     assert_same_when_stopped(tmp_path, runs, [4, 11, 12, 25], prune={10: {"run-2"}, 20: {"run-0"}})
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize("stop", [9, 20, 21, 40])
 def test_a_pack_of_different_meta_batches_and_passes_stopped_and_resumed(tmp_path, stop):
     sizes = [(1, 2), (4, 3), (3, 1)]
@@ -74,6 +77,7 @@ def test_a_pack_of_different_meta_batches_and_passes_stopped_and_resumed(tmp_pat
     assert_same_when_stopped(tmp_path, runs, [stop], prune={7: {"run-2"}})
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize("learner", LEARNERS)
 def test_a_pack_that_the_run_of_the_most_passes_has_left_stopped_and_resumed(tmp_path, learner):
     """A resume builds the others alone, and then again with one of still more passes that has joined."""
@@ -81,6 +85,7 @@ def test_a_pack_that_the_run_of_the_most_passes_has_left_stopped_and_resumed(tmp
     assert_same_when_stopped(tmp_path, runs, [10, 13, 33], prune={10: {"run-1"}}, join={20: 2})
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize("stop", [3, 10, 11, 20, 33])
 def test_a_pack_that_others_join_stopped_and_resumed(tmp_path, stop):
     runs = [run(seed=1), run(seed=2), run(seed=3, passes=3), run(seed=4, meta_batch_size=3)]
@@ -94,6 +99,7 @@ class Dying(Recorder):
         raise KeyboardInterrupt
 
 
+@pytest.mark.integration
 def test_a_pack_that_dies_before_a_run_joins_is_joined_when_it_goes_on(tmp_path):
     runs = [run(seed=1), run(seed=2), run(seed=3, passes=3)]
     given = {"prune": {10: {"run-0"}}, "join": {10: [("run-2", runs[2])]}}
@@ -104,6 +110,7 @@ def test_a_pack_that_dies_before_a_run_joins_is_joined_when_it_goes_on(tmp_path)
     assert files(tmp_path / "parts" / "runs") == files(tmp_path / "whole" / "runs")
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize("lost", [1, 2])
 def test_joins_are_made_again_from_an_older_checkpoint_or_from_none(tmp_path, lost):
     runs = [run(seed=1), run(seed=2), run(seed=3, passes=3)]
@@ -123,6 +130,7 @@ def test_joins_are_made_again_from_an_older_checkpoint_or_from_none(tmp_path, lo
     assert files(tmp_path / "parts" / "runs") == files(tmp_path / "whole" / "runs")
 
 
+@pytest.mark.integration
 def test_a_lost_newest_checkpoint_costs_time_and_nothing_else(tmp_path):
     runs = [run(seed=s) for s in range(2)]
     whole = Recorder()
@@ -166,12 +174,14 @@ def test_a_killed_process_leaves_what_a_resume_needs(tmp_path, root):
     assert files(parts / "runs") == files(whole / "runs")
 
 
+@pytest.mark.integration
 def test_the_checkpoint_of_another_run_is_refused(tmp_path):
     train(tmp_path, [run()], Recorder(stop_at=5))
     with pytest.raises(WorkError, match=r"update-5 holds another configuration of run-0"):
         train(tmp_path, [run(lr=0.02)], Recorder())
 
 
+@pytest.mark.integration
 def test_a_checkpoint_that_holds_a_run_more_is_refused(tmp_path):
     train(tmp_path, [run(), run(seed=1)], Recorder(stop_at=5))
     with pytest.raises(WorkError, match=r"update-5 holds another configuration of run-1"):
