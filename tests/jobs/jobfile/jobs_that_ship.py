@@ -9,7 +9,9 @@ from oplstm.training.loop import Trainer
 from oplstm.training.pack import Pack
 from tests.jobs.jobfile.job_texts import ask_some
 
-ON_SINE = [name for name, text in shipped_jobs().items() if yaml.safe_load(text)["benchmark"]["name"] == "sine"]
+_JOBS = {name: yaml.safe_load(text) for name, text in shipped_jobs().items()}
+ON_SINE = [name for name, job in _JOBS.items() if job["benchmark"]["name"] == "sine"]
+SWEEPS_ON_SINE = [name for name in ON_SINE if "space" in _JOBS[name]]
 ON_IMAGES = sorted(set(shipped_jobs()) - set(ON_SINE))
 SHORT = ("updates=3", "validate_every=2", "validation_tasks=4", "test_tasks=4")
 
