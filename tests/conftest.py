@@ -1,6 +1,7 @@
 """The three tiers, their time limits and totals, and the fixtures that every package's tests share."""
 
 import os
+import signal
 import uuid
 from collections import Counter
 from pathlib import Path
@@ -19,6 +20,12 @@ for name, value in {
     "RAY_AUTH_TOKEN": uuid.uuid4().hex,
 }.items():
     os.environ.setdefault(name, value)
+
+# Behind nohup or in the background signals are ignored, and what a test starts would inherit that; of a handler it does
+# not. This process itself stays as deaf as it was.
+for number in (signal.SIGINT, signal.SIGHUP):
+    if signal.getsignal(number) is signal.SIG_IGN:
+        signal.signal(number, lambda signum, frame: None)
 
 ROOT = Path(__file__).resolve().parent.parent
 TIMEOUT_S = {"unit": 60, "integration": 300, "slow": 900}  # one test; its own @pytest.mark.timeout wins
