@@ -7,6 +7,7 @@ import sys
 import time
 import traceback
 import warnings
+from pathlib import Path
 
 import optuna
 
@@ -18,8 +19,9 @@ SECONDS, MEBIBYTES, LONGEST_LINE, MOST_LINES = 5, 400, 1500, 101
 
 
 def peak() -> float:
-    """The most memory that this process has taken, in MiB."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    """The most memory that this program has taken, in MiB; getrusage's includes what its parent had when it forked."""
+    status = Path("/proc/self/status").read_text()
+    return int(status.partition("VmHWM:")[2].split()[0]) / 1024
 
 
 def hang(signum: int, frame: object) -> None:
