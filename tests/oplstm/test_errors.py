@@ -41,6 +41,10 @@ def test_a_value_that_cannot_be_shown_is_its_type():
         assert shown(value) == f"a value of type {name} that cannot be shown"
 
 
+def test_of_a_long_value_only_the_beginning_is_looked_at():
+    assert shown([0] * 200 + [Broken()]).startswith("[0, 0, ")
+
+
 def test_names():
     assert name_of("lstm") == "lstm"
     assert name_of(["sine"]) == "['sine']"

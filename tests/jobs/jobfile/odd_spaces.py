@@ -36,6 +36,12 @@ def never_feasible(trial: Trial) -> dict[str, Any]:
     raise optuna.TrialPruned
 
 
+def nowhere_feasible(trial: Trial) -> dict[str, Any]:
+    """Points without end."""
+    trial.suggest_float("rate", 0.1, 0.2)
+    raise optuna.TrialPruned
+
+
 def wordless(trial: Trial) -> dict[str, Any]:
     """200 cells, of which the one in the middle raises an exception that says nothing."""
     if (cell := trial.suggest_int("cell", 0, 199)) == 100:

@@ -74,6 +74,7 @@ LINES = {
     f"enqueue: [{'{},' * 1001}]": "job.yaml: more than 1,000 entries in one list (line 7, column 10), and a job file",
     f"enqueue: [{'{},' * 50000}]": "job.yaml: more than 20,000 keys and values (line 7, column 59",
     f"fixed: {{{', '.join(f'k{i}: 1' for i in range(101))}}}": "job.yaml: more than 100 keys in one place (line 7, ",
+    f"fixed: {{{'k: 1, ' * 101}}}": "job.yaml: more than 100 keys in one place (line 7, column 8), and a job file may",
     f"fixed: {'[' * 30000}": "job.yaml: more than 20 levels (line 7, column 27), and a job file may have no more",
     f"description: {'x' * (1 << 18)}": "job.yaml: more than 262,144 characters, and a job file may have no more",
     LAUGHS: "job.yaml: more than 20,000 keys and values, aliases written out (line 11, column 4), and",

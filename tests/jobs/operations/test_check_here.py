@@ -114,6 +114,15 @@ def without_memory(make):
     return made
 
 
-def test_points_without_a_run_are_not_tried_for_ever():
-    of = parse_job(JOB.replace("sine-lstm", "tests.jobs.jobfile.odd_spaces:never_feasible") + "trials: 100000\n", "x")
+def test_points_without_a_run_are_not_tried_for_ever(monkeypatch):
+    text = JOB.replace("sine-lstm", "tests.jobs.jobfile.odd_spaces:nowhere_feasible")
+    of, tried = job("trials: 100000", text), []
+
+    def counted(job):
+        for point in proposed(job):
+            tried.append(point)
+            yield point
+
+    monkeypatch.setattr(requirements, "proposed", counted)
     assert disk_bytes(of) == 0
+    assert len(tried) == requirements.POINTS_TRIED
