@@ -7,7 +7,7 @@ import pytest
 
 from tests.benchmark.tables import ROOT
 
-pytestmark = pytest.mark.unit
+pytestmark = pytest.mark.integration
 
 ABSENT = ("rich", "ray", "optuna", "mlflow", "pydantic", "yaml", "requests", "pandas", "scipy", "matplotlib", "xdist")
 BENCHMARK = ROOT / "tests" / "benchmark"

@@ -26,7 +26,7 @@ from tests.oplstm.learners.adaptation import (
 )
 from tests.oplstm.learners.comparison import distance, without_queries
 
-pytestmark = pytest.mark.unit
+pytestmark = pytest.mark.integration
 
 OBJECTIVES = ["warped", "every_step", "unrolled"]
 

@@ -1,5 +1,6 @@
 """The embedded server: one a home, private, found again, gone when stopped, whatever signal comes when."""
 
+import contextlib
 import json
 import os
 import signal
@@ -231,7 +232,13 @@ def test_no_signal_leaves_it_behind(tmp_path: Path, moment: str, signals: list[s
         for number in signals:
             process.send_signal(number)
             time.sleep(0.3)
-        process.wait(10)
+        for number in signals:  # on a busy machine one may come before it listens: then somebody sends it again
+            if process.poll() is None:
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    process.wait(5)
+            if process.poll() is None:
+                process.send_signal(number)
+        process.wait(20)
         assert process.stdout.read() == "interrupted\n"
     assert not group_exists(pid)
     assert not (tmp_path / "mlflow" / "server.json").exists()

@@ -10,7 +10,7 @@ from oplstm.training.update.blocks import SAVED_AT_ONCE, TENSOR_AT_ONCE, blocks,
 from oplstm.training.update.meta_update import MetaUpdate
 from tests.oplstm.training.runs import LEARNERS, next_tasks, run
 
-pytestmark = pytest.mark.unit
+pytestmark = pytest.mark.integration
 DOUBLE = Device(dtype=torch.float64)
 
 
