@@ -28,10 +28,7 @@ _MOST_OF = {"min_early_stopping_rate": 100}
 _SAMPLERS = {
     name: cls
     for name, cls in vars(optuna.samplers).items()
-    if inspect.isclass(cls)
-    and issubclass(cls, BaseSampler)
-    and not inspect.isabstract(cls)
-    and name not in _INSTEAD
+    if inspect.isclass(cls) and issubclass(cls, BaseSampler) and not inspect.isabstract(cls) and name not in _INSTEAD
 }
 _PRUNERS = {
     name: cls

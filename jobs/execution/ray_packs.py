@@ -86,9 +86,7 @@ class PackTrainable(tune.Trainable):
         gpu_ids = ray.get_runtime_context().get_accelerator_ids().get("GPU", [])
         coordinator = RemoteCoordinator(ray.get_actor(sweep.coordinator, namespace=sweep.namespace))
         try:
-            train_pack(
-                assignment, coordinator, sweep.folder, resources=sweep.resources, gpu_ids=",".join(gpu_ids)
-            )
+            train_pack(assignment, coordinator, sweep.folder, resources=sweep.resources, gpu_ids=",".join(gpu_ids))
         except (WorkError, RequestError, OSError) as error:  # such as a full disk: another try would end so too
             coordinator.give_up(reason_of(error))
         return {"done": True}

@@ -100,8 +100,7 @@ def parse_job(text: str, source: str, overrides: Sequence[str] = (), *, trials: 
     if problems or job is None:
         found = list(dict.fromkeys(problems.found))
         said = [
-            located(path, text, source=source, lines=lines, overrides=set_paths)
-            for path, text in found[:MOST_PROBLEMS]
+            located(path, text, source=source, lines=lines, overrides=set_paths) for path, text in found[:MOST_PROBLEMS]
         ]
         more = [f"{source}: and {len(found) - MOST_PROBLEMS} problems more"] if len(found) > MOST_PROBLEMS else []
         raise RequestError([*said, *more])

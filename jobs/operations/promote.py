@@ -52,7 +52,5 @@ def start_final(
     """
     header = Header.read(folder)
     job = final_job(header.job, SweepState.of(folder, header).by_name[choice.picked], seeds=seeds)
-    new = NewSweep(
-        job, name, SweepKind.FINAL, experiment=header.experiment, tracking_uri=uri, of=header.id
-    )
+    new = NewSweep(job, name, SweepKind.FINAL, experiment=header.experiment, tracking_uri=uri, of=header.id)
     return start_here(home, new, progress=progress)

@@ -104,9 +104,7 @@ OnProgress = Callable[[Progress], None]
 """Called about twice a second."""
 
 
-def progress_of(
-    job: Job, state: SweepState, *, waiting: int, error: str | None, failure: str | None
-) -> Progress:
+def progress_of(job: Job, state: SweepState, *, waiting: int, error: str | None, failure: str | None) -> Progress:
     """How far a sweep is.
 
     Args:

@@ -114,9 +114,7 @@ def _text(value: object) -> str:
     return "-".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
 
 
-def reopened(
-    header: Header, unended: Sequence[Trial], *, number: int, provenance: Mapping[str, str]
-) -> list[Record]:
+def reopened(header: Header, unended: Sequence[Trial], *, number: int, provenance: Mapping[str, str]) -> list[Record]:
     """A sweep goes on, and so do the trials that had begun; with what, if not with what it was created with.
 
     Args:

@@ -174,7 +174,11 @@ def running_server(home: Path, *, port: int | None = None, wait: bool = True) ->
                 server.wait_ready()
             yield server
         finally:
-            server.stop()
+            try:
+                server.stop()
+            except KeyboardInterrupt:
+                server.stop()  # again, for a signal may come before it begins to hold signals back
+                raise
 
 
 def ensure_server(home: Path, *, port: int | None = None, wait: bool = True) -> Server:

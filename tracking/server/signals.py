@@ -3,10 +3,12 @@
 import contextlib
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from types import FrameType
 from typing import Final
 
 _ENDING: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+_Handler = Callable[[int, FrameType | None], object] | int | None
 
 
 @contextlib.contextmanager
@@ -36,13 +38,26 @@ def postponed() -> Iterator[None]:
         yield
         return
     came: list[int] = []
-    handlers = {number: signal.getsignal(number) for number in _ENDING}
+    handlers: dict[int, _Handler] = {number: signal.getsignal(number) for number in _ENDING}
     replaced = {number: handler for number, handler in handlers.items() if handler not in (signal.SIG_IGN, None)}
+    is_over = False
+
+    def hold(number: int, frame: FrameType | None) -> None:
+        handler = handlers[number]
+        if not is_over:
+            came.append(number)
+        elif callable(handler):  # where a signal cut short the lines that put the handlers back
+            handler(number, frame)
+        else:
+            signal.signal(number, handler)
+            signal.raise_signal(number)
+
     for number in replaced:
-        signal.signal(number, lambda number, _: came.append(number))
+        signal.signal(number, hold)
     try:
         yield
     finally:
+        is_over = True
         for number, handler in replaced.items():
             signal.signal(number, handler)
         for one in came:
