@@ -36,11 +36,11 @@ ui: install  ## open the tracked runs in a browser
 
 test: install  ## all three tiers of tests
 	@echo "Tests, all three tiers: unit (about 1 minute), integration (some ten minutes: real Ray, MLflow server, browser), slow (chaos, statistics)."
-	$(BIN)/python -m pytest -m unit -n 2 $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -m unit -n 2 --dist worksteal $(PYTEST_ARGS)
 	$(BIN)/python -m pytest -m "not unit" $(PYTEST_ARGS)
 
 test-unit: install  ## the unit tier alone (about 1 minute)
-	$(BIN)/python -m pytest -m unit -n 2 $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -m unit -n 2 --dist worksteal $(PYTEST_ARGS)
 
 lint: install  ## ruff
 	$(BIN)/ruff check $(PACKAGES) tests
