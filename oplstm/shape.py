@@ -32,6 +32,8 @@ LETTERS = {
     "G": "groups of tasks in a pack; n of one run",
     "n": "groups of tasks of one run",
     "g": "tasks of a group",
+    "S": "hidden units x tasks of all runs of a pack, in one layer",
+    "slabs": "equal parts that stand apart: the four gates",
     "W": "meta-batches in a window of coming ones",
     "tasks": "tasks of an evaluation",
     "rows": "the runs of a pack that are asked for",

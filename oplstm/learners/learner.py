@@ -1,7 +1,7 @@
 """The contract of a learner: pure functions of parameters and data on the axes (R, B, ...)."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Hashable, Iterator, Sequence
 from typing import Any, ClassVar, Generic, TypeAlias, TypeVar
 
 import torch
@@ -12,6 +12,8 @@ from oplstm.episodes.benchmark import Benchmark
 from oplstm.episodes.episode import Batch
 from oplstm.episodes.task_shape import TaskShape
 from oplstm.learners.rows import joined_rows, rows_of
+from oplstm.learners.side_by_side import SideBySide, Weights
+from oplstm.learners.signature import signature
 from oplstm.nets.backbone import Backbone, fits
 from oplstm.tensors import Params, PerTask, Predictions, Queries, Scalars
 
@@ -58,6 +60,32 @@ class Learner(ABC, Generic[ConfigT, StateT, FastT]):
     def conventions_on(cls, benchmark: Benchmark) -> dict[str, dict[str, Any]]:
         """What conventions set on this benchmark beside ``config_class.conventions``, by convention."""
         return {}
+
+    @classmethod
+    def family(cls, config: ConfigT) -> Hashable:
+        """What runs must have in common to share a pack: the static fields, where there is no ``side_by_side``."""
+        return signature(config)
+
+    @classmethod
+    def side_by_side(
+        cls,
+        configs: Sequence[ConfigT],
+        tasks: Sequence[int],
+        *,
+        shape: TaskShape,
+        params: Sequence[Weights],
+        grads: Sequence[Weights],
+    ) -> SideBySide | None:
+        """A program for runs of one family that differ in static fields or B; None where there is none.
+
+        Args:
+            configs: One a run, none with more passes than the one before.
+            tasks: B of each run.
+            shape: Of the tasks.
+            params: Of each run; they are read anew in every call.
+            grads: Of each run, where the gradients are added.
+        """
+        return None
 
     @abstractmethod
     def init(self, config: ConfigT, generator: torch.Generator) -> dict[str, Tensor]:

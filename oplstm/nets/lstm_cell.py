@@ -22,6 +22,55 @@ State = tuple[Annotated[Tensor, Shape("R _ B ...")], Annotated[Tensor, Shape("R 
 _aten = torch.ops.aten
 
 
+def gated(
+    gates: Annotated[Tensor, Shape("...")], c: Annotated[Tensor, Shape("...")] | None, axis: int
+) -> tuple[Annotated[Tensor, Shape("...")], Annotated[Tensor, Shape("...")], Annotated[Tensor, Shape("...")]]:
+    """Eqs. 1-6 after the products, elementwise.
+
+    Args:
+        gates: Before their activations, which they become in place; the four lie along an axis.
+        c: Cell states before the step, which may broadcast; None for zeros.
+        axis: Of the gates.
+
+    Returns:
+        h, c and tanh(c) after the step.
+    """
+    gates.narrow(axis, 0, 3).sigmoid_()
+    i, f, o, candidate = gates.unbind(axis)  # Eqs. 2, 1, 3
+    candidate.tanh_()  # Eq. 4
+    c_next = i * candidate
+    if c is not None:
+        c_next.addcmul_(f, c)  # Eq. 5
+    tanh_c = torch.tanh(c_next)
+    return o * tanh_c, c_next, tanh_c  # Eq. 6
+
+
+def gated_backward(
+    grad_h: Annotated[Tensor, Shape("*rest")],
+    grad_c: Annotated[Tensor, Shape("*rest")],
+    *,
+    gates: Annotated[Tensor, Shape("...")],
+    c: Annotated[Tensor, Shape("...")] | None,
+    tanh_c: Annotated[Tensor, Shape("*rest")],
+    axis: int,
+) -> tuple[Annotated[Tensor, Shape("...")], Annotated[Tensor, Shape("...")] | None]:
+    """The derivative of ``gated``: by the gates before their activations, and by c before the step, if any."""
+    i, f, o, candidate = gates.unbind(axis)
+    grad_gates = torch.empty_like(gates)
+    grad_i, grad_f, grad_o, grad_candidate = grad_gates.unbind(axis)
+    grad_c = _aten.tanh_backward(grad_h * o, tanh_c).add_(grad_c)
+    torch.mul(grad_c, candidate, out=grad_i)
+    if c is None:
+        grad_f.zero_()
+    else:
+        torch.mul(grad_c, c, out=grad_f)
+    torch.mul(grad_h, tanh_c, out=grad_o)
+    grad_sigmoids = grad_gates.narrow(axis, 0, 3)
+    _aten.sigmoid_backward.grad_input(grad_sigmoids, gates.narrow(axis, 0, 3), grad_input=grad_sigmoids)
+    _aten.tanh_backward.grad_input(grad_c * i, candidate, grad_input=grad_candidate)
+    return grad_gates, None if c is None else (grad_c * f).sum_to_size(c.shape)
+
+
 class _Step(torch.autograd.Function):
     """Eqs. 1-6 with the derivative by hand: a fraction of the kernels that autograd would launch.
 
@@ -40,34 +89,19 @@ class _Step(torch.autograd.Function):
                 gates = recurrent.baddbmm_(w_x, x.flatten(2)).unflatten(2, columns)
             else:  # a state that columns share is multiplied once
                 gates = torch.bmm(w_x, x.flatten(2)).unflatten(2, columns).add_(recurrent.unflatten(2, h.shape[2:]))
-        gates[:, : 3 * d].sigmoid_()
-        i, f, o, candidate = gates.unflatten(1, (4, d)).unbind(1)  # Eqs. 2, 1, 3
-        candidate.tanh_()  # Eq. 4
-        c_next = i * candidate
-        if c is not None:
-            c_next.addcmul_(f, c)  # Eq. 5
-        tanh_c = torch.tanh(c_next)
+        h_next, c_next, tanh_c = gated(gates.unflatten(1, (4, d)), c, axis=1)
         ctx.save_for_backward(x, h, c, w_x, w_h, gates, tanh_c)
-        return o * tanh_c, c_next  # Eq. 6
+        return h_next, c_next
 
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(ctx: Any, grad_h: Tensor, grad_c: Tensor) -> tuple[Tensor | None, ...]:
         x, h, c, w_x, w_h, gates, tanh_c = ctx.saved_tensors
         columns, d = x.shape[2:], w_h.shape[2]
-        i, f, o, candidate = gates.unflatten(1, (4, d)).unbind(1)
-        grad_gates = torch.empty_like(gates)
-        grad_i, grad_f, grad_o, grad_candidate = grad_gates.unflatten(1, (4, d)).unbind(1)
-        grad_c = _aten.tanh_backward(grad_h * o, tanh_c).add_(grad_c)
-        torch.mul(grad_c, candidate, out=grad_i)
-        if c is None:
-            grad_f.zero_()
-        else:
-            torch.mul(grad_c, c, out=grad_f)
-        torch.mul(grad_h, tanh_c, out=grad_o)
-        grad_sigmoids = grad_gates[:, : 3 * d]
-        _aten.sigmoid_backward.grad_input(grad_sigmoids, gates[:, : 3 * d], grad_input=grad_sigmoids)
-        _aten.tanh_backward.grad_input(grad_c * i, candidate, grad_input=grad_candidate)
+        grad_gates, grad_c = gated_backward(
+            grad_h, grad_c, gates=gates.unflatten(1, (4, d)), c=c, tanh_c=tanh_c, axis=1
+        )
+        grad_gates = grad_gates.flatten(1, 2)
         flat = grad_gates.flatten(2)
         needs_x, needs_h, needs_c, needs_w_x, needs_w_h, _ = ctx.needs_input_grad
         grad_x = torch.bmm(w_x.mT, flat).unflatten(2, columns) if needs_x else None
@@ -80,8 +114,7 @@ class _Step(torch.autograd.Function):
             before = torch.bmm(w_h.mT, shared).unflatten(2, h.shape[2:]) if needs_h else None
             grad_w_h = torch.bmm(shared, h.flatten(2).mT) if needs_w_h else None
             flat = shared
-        own_c = (grad_c * f).sum_to_size(c.shape) if c is not None and needs_c else None
-        return grad_x, before, own_c, grad_w_x, grad_w_h, flat.sum(2)
+        return grad_x, before, grad_c if needs_c else None, grad_w_x, grad_w_h, flat.sum(2)
 
 
 def lstm_cell(

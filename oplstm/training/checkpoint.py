@@ -130,7 +130,7 @@ def load_pack(folder: Path, pack: Pack) -> dict[str, Any] | None:
 
 def save_model(folder: Path, pack: Pack, *, row: int, test: dict[str, TaskValues]) -> None:
     """Write the best weights of one run, its configuration and its scores a task to ``folder``."""
-    params = {name: value[0] for name, value in pack.layout.views(pack.state.best_weights[row : row + 1]).items()}
+    params = pack.kind(row).layout.of_row(pack.state.best_weights[row])
     files = {"model.safetensors": params, "validation.safetensors": {"values": pack.state.best_values[row]}}
     if test:
         files["test.safetensors"] = test

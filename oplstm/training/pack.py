@@ -1,11 +1,12 @@
 """A pack: R runs of one signature trained side by side in one program."""
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from functools import cached_property
 from typing import Annotated
 
 import torch
 from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
 
 from oplstm.analysis.registry import ANALYSES, TASKS
 from oplstm.episodes.benchmark import Tasks
@@ -20,7 +21,7 @@ from oplstm.shape import Shape
 from oplstm.training.budget import Budget
 from oplstm.training.device import Device
 from oplstm.training.evaluation import evaluate
-from oplstm.training.parameters import Layout
+from oplstm.training.parameters import Kind, Layout
 from oplstm.training.run import RunConfig
 from oplstm.training.run_state import RunState
 from oplstm.training.update.meta_update import MetaUpdate
@@ -34,8 +35,16 @@ def _by_passes(runs: Sequence[RunConfig]) -> list[int]:
     return sorted(range(len(runs)), key=lambda row: -runs[row].passes(training=True))
 
 
+def _initial(run: RunConfig) -> Mapping[str, Tensor]:
+    """The parameters that a run begins with, without the R axis."""
+    learner: AnyLearner = LEARNERS[run.learner](run.hyperparameters, run.benchmark.shape)
+    return learner.init(run.hyperparameters, torch.Generator().manual_seed(run.seed))
+
+
 class Pack:
     """Runs of one signature, their state, and one meta-update of all of them.
+
+    Some families hold runs of several kinds, whose rows of weights are as long as the longest: see ``Kind``.
 
     Args:
         runs: Their configurations. They stand in the order of their T, most passes first.
@@ -58,12 +67,14 @@ class Pack:
         self.runs, self.names = [runs[row] for row in order], [names[row] for row in order]
         first = self.runs[0]
         self.measure: Measure = first.benchmark.measure
-        self.learner: AnyLearner = LEARNERS[first.learner](first.hyperparameters, first.benchmark.shape)
-        initial = [self.learner.init(run.hyperparameters, torch.Generator().manual_seed(run.seed)) for run in self.runs]
-        self.layout = Layout(initial[0])
+        initial = [_initial(run) for run in self.runs]
+        by_kind = {run.kind: (run, params) for run, params in zip(self.runs, initial, strict=True)}
+        self._kinds = {kind: Kind.of(*example) for kind, example in by_kind.items()}
         self.update = 0
         self.joined = [0] * len(self.runs)
-        weights = self.device.place(self.layout.flatten(initial))
+        layouts = [self._kinds[run.kind].layout for run in self.runs]
+        rows = [layout.flatten([params])[0] for layout, params in zip(layouts, initial, strict=True)]
+        weights = self.device.place(pad_sequence(rows, batch_first=True))
         self.state = RunState.initial(weights, self.measure, self.budget.validation_tasks)
         self._bind()
 
@@ -72,9 +83,23 @@ class Pack:
         self.__dict__.pop("meta_update", None)
         if not self.runs:
             return
-        constants = [self.learner.constants(run.hyperparameters) for run in self.runs]
-        self._constants = {name: self.device.place(torch.stack([c[name] for c in constants])) for name in constants[0]}
+        self._kinds = {run.kind: self._kinds[run.kind] for run in self.runs}
+        self._constants = [self.learner.constants(run.hyperparameters) for run in self.runs]
         self._evaluation_tasks: dict[Split, Episode] = {}
+
+    def kind(self, row: int = 0) -> Kind:
+        """The learner and the layout of the weights of a run."""
+        return self._kinds[self.runs[row].kind]
+
+    @property
+    def learner(self) -> AnyLearner:
+        """That of the first run: all have it where all are of one kind."""
+        return self.kind().learner
+
+    @property
+    def layout(self) -> Layout:
+        """That of the first run: all have it where all are of one kind."""
+        return self.kind().layout
 
     @cached_property
     def tasks(self) -> Tasks:
@@ -89,9 +114,8 @@ class Pack:
             self.runs,
             updates=self.updates,
             state=self.state,
-            learner=self.learner,
-            layout=self.layout,
-            constants=self._constants,
+            kinds=[self.kind(row) for row in range(len(self.runs))],
+            constants=self._constants_of(range(len(self.runs))) if len(self._kinds) == 1 else {},
             tasks=self.tasks,
             device=self.device,
         )
@@ -118,8 +142,8 @@ class Pack:
         self.names = [self.names[row] for row in rows]
         self.joined = [self.joined[row] for row in rows]
         index = torch.tensor(rows, dtype=torch.int64, device=self.device.device)
-        kept = {name: tensor.index_select(0, index) for name, tensor in self.state.tensors().items()}
-        self.state = RunState.from_tensors(kept)
+        width = max((self.kind(row).layout.size for row in range(len(self.runs))), default=0)
+        self.state = self.state.of_rows(index).resized(width)
         self._bind()
 
     def restore(self, state: RunState, update: int, joined: Sequence[int]) -> None:
@@ -136,8 +160,10 @@ class Pack:
         if {run.signature for run in runs} != {self._first.signature}:
             raise ValueError(f"runs of one pack must share a signature: {', '.join(names)} have another")
         new = Pack(runs, names, self.device)
-        own, others = self.state.tensors(), new.state.tensors()
+        width = max(self.state.weights.shape[1], new.state.weights.shape[1])
+        own, others = self.state.resized(width).tensors(), new.state.resized(width).tensors()
         self.state = RunState.from_tensors({name: torch.cat((own[name], others[name])) for name in own})
+        self._kinds |= new._kinds
         self.runs, self.names = [*self.runs, *new.runs], [*self.names, *new.names]
         self.joined += [self.update] * len(runs)
         self._bind()
@@ -146,11 +172,19 @@ class Pack:
     def params(
         self, weights: Annotated[Tensor, Shape("rows P")], rows: Sequence[int] | None = None
     ) -> dict[str, Annotated[Tensor, Shape("rows ...")]]:
-        """Named parameters and constants for the learner: of all runs, or of ``rows``, which ``weights`` are of."""
-        constants = self._constants
-        if rows is not None:
-            constants = {name: value[list(rows)] for name, value in constants.items()}
-        return {**self.layout.views(weights), **constants}
+        """Named parameters and constants for the learner of runs of one kind: of all, or of ``rows``.
+
+        Args:
+            weights: Of these runs; of a run with fewer parameters than others of the pack the rest counts for nothing.
+            rows: Theirs.
+        """
+        rows = range(len(self.runs)) if rows is None else rows
+        layout = self.kind(rows[0]).layout
+        return {**layout.views(weights[:, : layout.size]), **self._constants_of(rows)}
+
+    def _constants_of(self, rows: Sequence[int]) -> dict[str, Annotated[Tensor, Shape("rows ...")]]:
+        names = self._constants[rows[0]]
+        return {name: self.device.place(torch.stack([self._constants[row][name] for row in rows])) for name in names}
 
     def passes(self, rows: Sequence[int] | None = None) -> list[int]:
         """T of all runs, or of ``rows``, in validation and test."""
@@ -190,13 +224,30 @@ class Pack:
         tasks: Tasks | None = None,
     ) -> Scores:
         """Scores of ``rows`` of all ``weights`` on the tasks of all runs, drawn from ``tasks`` of another domain."""
-        counts = self.passes(rows)
-        if rows is not None and len(rows) < len(self.runs):
+        rows = range(len(self.runs)) if rows is None else rows
+        by_kind: dict[Hashable, list[int]] = {}
+        for row in rows:
+            by_kind.setdefault(self.runs[row].kind, []).append(row)
+        found: dict[str, dict[int, Tensor]] = {}
+        for some in by_kind.values():
+            for name, values in self._scores_of_kind(weights, episode, sorted(some), tasks or self.tasks).items():
+                found.setdefault(name, {}).update(zip(sorted(some), values, strict=True))
+        return {name: torch.stack([values[row] for row in rows]) for name, values in found.items()}
+
+    def _scores_of_kind(
+        self,
+        weights: Annotated[Tensor, Shape("R P")],
+        episode: Annotated[Episode, Shape("#R tasks")],
+        rows: Sequence[int],
+        tasks: Tasks,
+    ) -> Scores:
+        """Scores of ``rows`` that are of one kind."""
+        if len(rows) < len(self.runs):
             index = torch.tensor(rows, device=self.device.device)
             weights, episode = weights[index], episode.of_runs(index)
         params = self.params(weights, rows)
         with arithmetic(self._first.precision, self.device.device):
-            return evaluate(self.learner, params, episode, tasks=tasks or self.tasks, counts=counts)
+            return evaluate(self.kind(rows[0]).learner, params, episode, tasks=tasks, counts=self.passes(rows))
 
     def analyses(self, rows: Sequence[int] | None = None) -> Scores:
         """What the budget asks for beside scores, on the first validation tasks."""

@@ -2,11 +2,12 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Annotated
+from typing import Annotated, NamedTuple
 
 import torch
 from torch import Tensor
 
+from oplstm.learners.learner import AnyLearner
 from oplstm.learners.registry import LEARNERS
 from oplstm.shape import Shape
 from oplstm.training.run import RunConfig
@@ -39,6 +40,27 @@ class Layout:
             name: part.view(flat.shape[0], *shape)
             for (name, shape), part in zip(self.shapes.items(), parts, strict=True)
         }
+
+    def of_row(self, row: Annotated[Tensor, Shape("_")]) -> dict[str, Annotated[Tensor, Shape("...")]]:
+        """Named views of the numbers of one run, which others may follow."""
+        return {name: view[0] for name, view in self.views(row[None, : self.size]).items()}
+
+
+class Kind(NamedTuple):
+    """Runs that differ in nothing static.
+
+    Attributes:
+        learner: Of any of them.
+        layout: Of their weights.
+    """
+
+    learner: AnyLearner
+    layout: Layout
+
+    @staticmethod
+    def of(run: RunConfig, initial: Mapping[str, Tensor]) -> "Kind":
+        """The kind of a run that begins with these parameters."""
+        return Kind(LEARNERS[run.learner](run.hyperparameters, run.benchmark.shape), Layout(initial))
 
 
 def parameter_count(run: RunConfig) -> int:

@@ -55,7 +55,13 @@ class RunConfig:
     @property
     def signature(self) -> Hashable:
         """What must be equal for runs to share a pack."""
-        return self.learner, signature(self.hyperparameters), self.benchmark, self.budget, self.precision
+        alike = signature if self.precision == "bf16" else LEARNERS[self.learner].family
+        return self.learner, alike(self.hyperparameters), self.benchmark, self.budget, self.precision
+
+    @property
+    def kind(self) -> Hashable:
+        """What runs of a pack must have in common for one learner and one layout of weights to serve them."""
+        return self.learner, signature(self.hyperparameters)
 
     def passes(self, *, training: bool) -> int:
         """T of this run."""

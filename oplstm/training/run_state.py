@@ -6,6 +6,7 @@ from typing import Annotated, ClassVar
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from oplstm.episodes.measure import Measure
 from oplstm.shape import Shape
@@ -80,3 +81,17 @@ class RunState:
         """The state that ``tensors`` was taken from."""
         moments = AdamMoments(tensors["moments.first"], tensors["moments.second"])
         return cls(moments=moments, **{name: tensors[name] for name in cls.ROWS})
+
+    def of_rows(self, rows: Annotated[Tensor, Shape("rows")]) -> "RunState":
+        """The state of some runs, by their places."""
+        return RunState.from_tensors({name: tensor.index_select(0, rows) for name, tensor in self.tensors().items()})
+
+    def resized(self, count: int) -> "RunState":
+        """With rows of so many parameters: zeros are added, or what belongs to no run is cut off."""
+        change = count - self.weights.shape[1]
+        if change == 0:
+            return self
+        tensors = self.tensors()
+        for name in ("weights", "best_weights", "moments.first", "moments.second"):
+            tensors[name] = functional.pad(tensors[name], (0, change)).contiguous()
+        return RunState.from_tensors(tensors)

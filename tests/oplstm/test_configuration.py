@@ -6,7 +6,7 @@ from typing import Any, ClassVar, Literal
 import pytest
 
 from oplstm.configuration import Problems, build, convert, positive, unknown_key
-from oplstm.learners.lstm import LSTMConfig
+from oplstm.learners.lstm_config import LSTMConfig
 from oplstm.learners.op_lstm import OPLSTMConfig
 
 pytestmark = pytest.mark.unit

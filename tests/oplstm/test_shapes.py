@@ -13,7 +13,8 @@ from torch import Tensor
 from oplstm.episodes.episode import Batch, Episode
 from oplstm.episodes.losses import task_losses
 from oplstm.episodes.task_shape import TaskShape
-from oplstm.learners.lstm import LSTM, LSTMConfig
+from oplstm.learners.lstm import LSTM
+from oplstm.learners.lstm_config import LSTMConfig
 from oplstm.learners.maml import MAML, MAMLConfig
 from oplstm.nets.batch_norm import batch_norm
 from oplstm.shape import LETTERS, Shape

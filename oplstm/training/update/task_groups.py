@@ -21,6 +21,7 @@ class TaskGroups:
 
     Args:
         sizes: Meta-batch size of each run.
+        size: g; by default the largest that repeats few tasks.
 
     Attributes:
         sizes: As given.
@@ -28,9 +29,10 @@ class TaskGroups:
         weights: Of each task in the training loss of its run, float64 ``(G, g)``: 1 / B, or 0 of a repeat.
     """
 
-    def __init__(self, sizes: Sequence[int]) -> None:
+    def __init__(self, sizes: Sequence[int], size: int | None = None) -> None:
         self.sizes = list(sizes)
-        self.size = max(g for g in range(1, max(sizes) + 1) if self._padded(g) <= MOST_PADDING * sum(sizes))
+        fitting = (g for g in range(1, max(sizes) + 1) if self._padded(g) <= MOST_PADDING * sum(sizes))
+        self.size = max(fitting) if size is None else size
         self._groups = [-(-size // self.size) for size in sizes]
         self._ragged = len(set(self._groups)) > 1 or self._groups[0] > 1
         tasks = [torch.arange(count * self.size) for count in self._groups]

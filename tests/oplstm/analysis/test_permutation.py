@@ -8,7 +8,8 @@ import torch
 from oplstm.analysis.permutation import permutation_variance
 from oplstm.episodes.episode import Episode
 from oplstm.episodes.task_shape import TaskShape
-from oplstm.learners.lstm import LSTM, LSTMConfig
+from oplstm.learners.lstm import LSTM
+from oplstm.learners.lstm_config import LSTMConfig
 from oplstm.learners.op_lstm import OPLSTM, OPLSTMConfig
 from tests.oplstm.learners.comparison import Sizes, random_episode, random_params
 

@@ -35,7 +35,8 @@ import torch
 
 from oplstm.episodes.episode import Episode
 from oplstm.episodes.task_shape import TaskShape
-from oplstm.learners.lstm import LSTM, LSTMConfig
+from oplstm.learners.lstm import LSTM
+from oplstm.learners.lstm_config import LSTMConfig
 from oplstm.nets.lstm_cell import lstm_cell
 
 pytestmark = pytest.mark.unit

@@ -10,7 +10,8 @@ from oplstm.configuration import Problems, build
 from oplstm.episodes.episode import Episode
 from oplstm.episodes.registry import BENCHMARKS
 from oplstm.episodes.task_shape import TaskShape
-from oplstm.learners.lstm import LSTM, Encoding, LSTMConfig
+from oplstm.learners.lstm import LSTM
+from oplstm.learners.lstm_config import Encoding, LSTMConfig
 from oplstm.training.evaluation import evaluate, training_losses
 from oplstm.training.parameters import Layout
 from tests.oplstm.learners.comparison import (

@@ -11,7 +11,8 @@ from oplstm.episodes.images import IMAGE_BENCHMARKS
 from oplstm.episodes.registry import BENCHMARKS
 from oplstm.episodes.sine import SineTasks
 from oplstm.episodes.task_shape import TaskShape
-from oplstm.learners.lstm import LSTM, LSTMConfig
+from oplstm.learners.lstm import LSTM
+from oplstm.learners.lstm_config import LSTMConfig
 from oplstm.learners.op_lstm import OPLSTM, OPLSTMConfig
 from oplstm.nets import backbone
 from oplstm.training.parameters import Layout

@@ -5,7 +5,8 @@ import torch
 
 from oplstm.episodes.losses import task_losses
 from oplstm.episodes.task_shape import TaskShape
-from oplstm.learners.lstm import LSTM, LSTMConfig
+from oplstm.learners.lstm import LSTM
+from oplstm.learners.lstm_config import LSTMConfig
 from oplstm.training import evaluation
 from oplstm.training.evaluation import Bounds, ci95, evaluate
 from tests.oplstm.learners.comparison import Sizes, random_episode, random_params, training_loss

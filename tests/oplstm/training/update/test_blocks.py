@@ -7,7 +7,7 @@ from oplstm.training.device import Device
 from oplstm.training.pack import Pack
 from oplstm.training.update import blocks as module
 from oplstm.training.update.blocks import SAVED_AT_ONCE, TENSOR_AT_ONCE, blocks, saved_bytes, tasks_at_once
-from oplstm.training.update.meta_update import MetaUpdate
+from oplstm.training.update.gradients import GroupedGradients
 from tests.oplstm.training.runs import LEARNERS, next_tasks, run
 
 pytestmark = pytest.mark.integration
@@ -16,8 +16,8 @@ DOUBLE = Device(dtype=torch.float64)
 
 def gradients(runs, at_once):
     pack = Pack(runs, [str(i) for i in range(len(runs))], DOUBLE)
-    pack.meta_update.at_once = at_once
-    return pack.meta_update.gradients(next_tasks(pack))
+    pack.meta_update.gradients.at_once = at_once
+    return pack.meta_update.gradients.of(next_tasks(pack))
 
 
 @pytest.mark.parametrize("loss_on", ["last", "every"])
@@ -51,7 +51,7 @@ def test_the_graph_of_a_block_keeps_no_more_than_the_bound(monkeypatch):
     monkeypatch.setattr(module, "SAVED_AT_ONCE", 20_000)
     monkeypatch.setattr(module, "TENSOR_AT_ONCE", 0)
     pack = Pack([run("maml", seed=i, meta_batch_size=3) for i in range(9)], [str(i) for i in range(9)], DOUBLE)
-    seen, whole = [], MetaUpdate._losses
+    seen, whole = [], GroupedGradients._losses
 
     def counted(self, weights, *rest):
         kept = []
@@ -59,7 +59,7 @@ def test_the_graph_of_a_block_keeps_no_more_than_the_bound(monkeypatch):
         return kept[0]
 
     pack.step()
-    monkeypatch.setattr(MetaUpdate, "_losses", counted)
+    monkeypatch.setattr(GroupedGradients, "_losses", counted)
     pack.step()
     assert len(seen) > 1
     assert max(seen) <= 20_000 < 2 * max(seen)
@@ -94,4 +94,4 @@ def test_a_pack_has_the_same_blocks_when_it_is_restored():
         pack.step()
     again.restore(pack.state, 2, pack.joined)
     again.step()
-    assert again.meta_update.at_once == pack.meta_update.at_once > 1
+    assert again.meta_update.gradients.at_once == pack.meta_update.gradients.at_once > 1
