@@ -109,8 +109,8 @@ class _Stack:
             if layer > 0:
                 of_x = self._of_x[layer](after[-1][0], anchor)
             before = c[layer]
-            of_h = self._of_h[layer](h[layer][:size], anchor)
-            after.append(cell(of_x[:, :size], of_h, None if before is None else before[:size]))
+            of_h = self._of_h[layer](_first(h[layer], size), anchor)
+            after.append(cell(_first(of_x, size, axis=1), of_h, None if before is None else _first(before, size)))
         return after
 
     def read_out(self, after: Sequence[tuple[Tensor, Tensor]], rows: tuple[int, ...], anchor: Anchor) -> Tensor:
@@ -402,6 +402,11 @@ def _places(
                 first = of_passes[done] + starts[row] + unit * runs[row].tasks
                 found += range(first, first + runs[row].tasks)
     return found
+
+
+def _first(states: Annotated[Tensor, Shape("...")], size: int, axis: int = 0) -> Annotated[Tensor, Shape("...")]:
+    """The first rows; the tensor itself where that is all of it, which saves the derivative a copy."""
+    return states if states.shape[axis] == size else states.narrow(axis, 0, size)
 
 
 class _Choice:

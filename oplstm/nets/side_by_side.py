@@ -76,6 +76,7 @@ class Projection:
         self.parts, self.slabs = list(parts), slabs
         self._rows = [part.linear.weight.shape[0] // slabs * part.tasks for part in parts]
         count = len(self.parts)
+        self._known_ones: dict[tuple[int, torch.dtype, torch.device], Tensor] = {}
         self._by_slab = [run * slabs + slab for slab in range(slabs) for run in range(count)]
         self._by_run = [slab * count + run for run in range(count) for slab in range(slabs)]
 
@@ -106,17 +107,21 @@ class Projection:
         by_run = self._ordered(grad.reshape(-1), sizes, self._by_run)
         places = by_run.split([self.slabs * rows * m for rows in self._rows])
         grad_x = torch.zeros_like(x) if wanted else None
-        ones: dict[int, Tensor] = {}
         for part, place in zip(self.parts, places, strict=True):
             columns, linear = part.columns(x), part.linear
             out = place.view(-1, columns.shape[1])
             linear.weight_grad.addmm_(out, columns.T)
             if linear.bias_grad is not None:
-                count = columns.shape[1]
-                linear.bias_grad.addmv_(out, ones.setdefault(count, x.new_ones(count)))
+                linear.bias_grad.addmv_(out, self._ones(columns))
             if grad_x is not None:
                 torch.mm(linear.weight.T, out, out=part.columns(grad_x))
         return grad_x
+
+    def _ones(self, columns: Annotated[Tensor, Shape("_ _")]) -> Annotated[Tensor, Shape("_")]:
+        key = columns.shape[1], columns.dtype, columns.device
+        if key not in self._known_ones:
+            self._known_ones[key] = columns.new_ones(columns.shape[1])
+        return self._known_ones[key]
 
     def _ordered(self, flat: Tensor, sizes: Sequence[int], order: Sequence[int]) -> Tensor:
         if len(self.parts) == 1:

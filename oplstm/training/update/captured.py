@@ -5,6 +5,8 @@ from collections.abc import Callable
 
 import torch
 
+from oplstm.training.update.recorded import NotRepeatable, Recording, Repeated
+
 EAGER_CALLS = 3
 """Calls before the capture: libraries set themselves up in them."""
 
@@ -23,10 +25,13 @@ class Captured:
 
     def __init__(self, device: torch.device, *, capture: bool = True) -> None:
         self._device = device
+        records = capture and device.type == "cpu"
         capture = capture and device.type == "cuda"
         self._eager = EAGER_CALLS if capture else -1
         self._stream = torch.cuda.Stream(device) if capture else None
         self._graph: torch.cuda.CUDAGraph | None = None
+        self._unrecorded = EAGER_CALLS if records else -1
+        self._repeated: Repeated | None = None
 
     def __call__(self, work: Callable[[], None]) -> None:
         """Do ``work``, the same in every call."""
@@ -34,6 +39,14 @@ class Captured:
             self._graph = self._capture(work)
         if self._graph is not None:
             self._graph.replay()
+        elif self._repeated is not None:
+            self._repeated()
+        elif self._unrecorded > 0:
+            self._unrecorded -= 1
+            work()
+        elif self._unrecorded == 0:
+            self._unrecorded = -1
+            self._repeated = self._record(work)
         elif self._stream is None:
             work()
         else:
@@ -42,6 +55,18 @@ class Captured:
             with torch.cuda.stream(self._stream):
                 work()
             torch.cuda.current_stream(self._device).wait_stream(self._stream)
+
+    @staticmethod
+    def _record(work: Callable[[], None]) -> Repeated | None:
+        """Do ``work``; returns what repeats it, if anything does."""
+        with Recording() as recording:
+            work()
+        try:
+            if recording.problem: print(recording.problem)
+            return None if recording.problem else Repeated(recording.calls)
+        except NotRepeatable as e:
+            print("NR", e)
+            return None
 
     def _capture(self, work: Callable[[], None]) -> torch.cuda.CUDAGraph | None:
         graph = torch.cuda.CUDAGraph()
