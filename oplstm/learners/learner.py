@@ -12,7 +12,7 @@ from oplstm.episodes.benchmark import Benchmark
 from oplstm.episodes.episode import Batch
 from oplstm.episodes.task_shape import TaskShape
 from oplstm.learners.rows import joined_rows, rows_of
-from oplstm.learners.side_by_side import SideBySide, Weights
+from oplstm.learners.side_by_side.program import SideBySide, Weights
 from oplstm.learners.signature import signature
 from oplstm.nets.backbone import Backbone, fits
 from oplstm.tensors import Params, PerTask, Predictions, Queries, Scalars

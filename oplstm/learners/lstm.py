@@ -15,8 +15,8 @@ from oplstm.episodes.losses import task_losses
 from oplstm.episodes.task_shape import TaskShape
 from oplstm.learners.learner import Learner
 from oplstm.learners.lstm_config import LSTMConfig, extra_channels
-from oplstm.learners.lstm_side_by_side import SideBySideLSTM
-from oplstm.learners.side_by_side import Weights
+from oplstm.learners.side_by_side.lstm import SideBySideLSTM
+from oplstm.learners.side_by_side.program import Weights
 from oplstm.learners.signature import signature
 from oplstm.nets.backbone import feature_count, features, init_backbone
 from oplstm.nets.linear import init_linear, linear

@@ -98,9 +98,7 @@ class _Step(torch.autograd.Function):
     def backward(ctx: Any, grad_h: Tensor, grad_c: Tensor) -> tuple[Tensor | None, ...]:
         x, h, c, w_x, w_h, gates, tanh_c = ctx.saved_tensors
         columns, d = x.shape[2:], w_h.shape[2]
-        grad_gates, grad_c = gated_backward(
-            grad_h, grad_c, gates=gates.unflatten(1, (4, d)), c=c, tanh_c=tanh_c, axis=1
-        )
+        grad_gates, own_c = gated_backward(grad_h, grad_c, gates=gates.unflatten(1, (4, d)), c=c, tanh_c=tanh_c, axis=1)
         grad_gates = grad_gates.flatten(1, 2)
         flat = grad_gates.flatten(2)
         needs_x, needs_h, needs_c, needs_w_x, needs_w_h, _ = ctx.needs_input_grad
@@ -114,7 +112,7 @@ class _Step(torch.autograd.Function):
             before = torch.bmm(w_h.mT, shared).unflatten(2, h.shape[2:]) if needs_h else None
             grad_w_h = torch.bmm(shared, h.flatten(2).mT) if needs_w_h else None
             flat = shared
-        return grad_x, before, grad_c if needs_c else None, grad_w_x, grad_w_h, flat.sum(2)
+        return grad_x, before, own_c if needs_c else None, grad_w_x, grad_w_h, flat.sum(2)
 
 
 def lstm_cell(

@@ -23,21 +23,33 @@ Anchor = Annotated[Tensor, Shape("1")]
 """Any number that wants a gradient, so that what it enters is differentiated; it changes nothing and gets none."""
 
 
-@dataclass
+@dataclass(frozen=True)
 class Linear:
-    """A linear map of one run whose gradients are added up in place.
+    """A linear map of one run, whose gradients are added up in place.
 
     Attributes:
-        weight: ``(d_out, d_in)``.
+        weight: W.
         weight_grad: Where its gradients are added.
-        bias: ``(d_out)``; None for none.
-        bias_grad: Where those of the bias are added.
+        bias: b; empty for none.
+        bias_grad: Where those of b are added.
     """
 
     weight: Annotated[Tensor, Shape("d_out d_in")]
     weight_grad: Annotated[Tensor, Shape("d_out d_in")]
-    bias: Annotated[Tensor, Shape("d_out")] | None = None
-    bias_grad: Annotated[Tensor, Shape("d_out")] | None = None
+    bias: Annotated[Tensor, Shape("_")]
+    bias_grad: Annotated[Tensor, Shape("_")]
+
+    @classmethod
+    def without_bias(
+        cls, weight: Annotated[Tensor, Shape("d_out d_in")], weight_grad: Annotated[Tensor, Shape("d_out d_in")]
+    ) -> "Linear":
+        """One whose b is none."""
+        return cls(weight, weight_grad, weight.new_empty(0), weight.new_empty(0))
+
+    @property
+    def has_bias(self) -> bool:
+        """Whether there is a b."""
+        return self.bias.numel() > 0
 
 
 @dataclass(frozen=True)
@@ -93,10 +105,10 @@ class Projection:
         for part, place in zip(self.parts, places, strict=True):
             columns, linear = part.columns(x), part.linear
             out = place.view(-1, columns.shape[1])
-            if linear.bias is None:
-                torch.mm(linear.weight, columns, out=out)
-            else:
+            if linear.has_bias:
                 torch.addmm(linear.bias.unsqueeze(1), linear.weight, columns, out=out)
+            else:
+                torch.mm(linear.weight, columns, out=out)
         sizes = [rows * m for rows in self._rows for _ in range(self.slabs)]
         return self._ordered(by_run, sizes, self._by_slab).view(self.slabs, -1, m)
 
@@ -111,7 +123,7 @@ class Projection:
             columns, linear = part.columns(x), part.linear
             out = place.view(-1, columns.shape[1])
             linear.weight_grad.addmm_(out, columns.T)
-            if linear.bias_grad is not None:
+            if linear.has_bias:
                 linear.bias_grad.addmv_(out, self._ones(columns))
             if grad_x is not None:
                 torch.mm(linear.weight.T, out, out=part.columns(grad_x))
@@ -126,7 +138,7 @@ class Projection:
     def _ordered(self, flat: Tensor, sizes: Sequence[int], order: Sequence[int]) -> Tensor:
         if len(self.parts) == 1:
             return flat
-        blocks = flat.split(sizes)  # type: ignore[arg-type]
+        blocks = flat.split(sizes)
         return torch.cat([blocks[place] for place in order])
 
 

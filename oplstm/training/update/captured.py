@@ -1,11 +1,12 @@
-"""Work that is done over and over: on a GPU captured once as a CUDA graph and replayed."""
+"""Work that is done over and over: captured once, on a GPU as a CUDA graph, and replayed."""
 
 import warnings
 from collections.abc import Callable
 
 import torch
 
-from oplstm.training.update.recorded import NotRepeatable, Recording, Repeated
+from oplstm.training.update.recorded import Recording
+from oplstm.training.update.repeated import NotRepeatable, Repeated
 
 EAGER_CALLS = 3
 """Calls before the capture: libraries set themselves up in them."""
@@ -16,11 +17,12 @@ class Captured:
 
     On a GPU the first calls run on a stream of their own, the next one is captured without running, and from then on
     the graph is replayed: the host launches one graph in place of thousands of kernels. Work that cannot be captured,
-    because it waits for the device, runs as it is; a warning says so.
+    because it waits for the device, runs as it is; a warning says so. On a CPU one call is recorded while it runs (see
+    ``Repeated``), unless its operations are large.
 
     Args:
         device: Where the function computes.
-        capture: Whether a GPU replays it; otherwise all calls are like those on a CPU.
+        capture: Whether to replay it; otherwise all calls do the work.
     """
 
     def __init__(self, device: torch.device, *, capture: bool = True) -> None:
@@ -62,10 +64,8 @@ class Captured:
         with Recording() as recording:
             work()
         try:
-            if recording.problem: print(recording.problem)
             return None if recording.problem else Repeated(recording.calls)
-        except NotRepeatable as e:
-            print("NR", e)
+        except NotRepeatable:
             return None
 
     def _capture(self, work: Callable[[], None]) -> torch.cuda.CUDAGraph | None:

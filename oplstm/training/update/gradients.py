@@ -8,7 +8,7 @@ from torch import Tensor
 
 from oplstm.episodes.benchmark import Tasks
 from oplstm.episodes.episode import Episode
-from oplstm.learners.side_by_side import SideBySide
+from oplstm.learners.side_by_side.program import SideBySide
 from oplstm.shape import Shape
 from oplstm.tensors import Params, PerRun
 from oplstm.training.evaluation import training_losses

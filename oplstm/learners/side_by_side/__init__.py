@@ -1,0 +1,1 @@
+"""Programs that train runs of different shapes side by side."""
