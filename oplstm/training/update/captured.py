@@ -6,7 +6,7 @@ from collections.abc import Callable
 import torch
 
 from oplstm.training.update.recorded import Recording
-from oplstm.training.update.repeated import NotRepeatable, Repeated
+from oplstm.training.update.repeated import Repeated
 
 EAGER_CALLS = 3
 """Calls before the capture: libraries set themselves up in them."""
@@ -63,10 +63,7 @@ class Captured:
         """Do ``work``; returns what repeats it, if anything does."""
         with Recording() as recording:
             work()
-        try:
-            return None if recording.problem else Repeated(recording.calls)
-        except NotRepeatable:
-            return None
+        return None if recording.problem else Repeated(recording.calls)
 
     def _capture(self, work: Callable[[], None]) -> torch.cuda.CUDAGraph | None:
         graph = torch.cuda.CUDAGraph()

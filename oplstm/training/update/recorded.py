@@ -1,17 +1,22 @@
 """The tensor operations of an update, written down as they run, below autograd."""
 
+from collections.abc import Callable, Iterator
 from typing import Any, Final, NamedTuple
 
 import torch
 from torch import Tensor
+from torch.multiprocessing.reductions import StorageWeakRef
 from torch.utils._python_dispatch import TorchDispatchMode
 
-MOST_BYTES: Final = 256 << 20
-"""Of new tensors in an update that is recorded: all are kept until it has ended."""
-MOST_BYTES_A_CALL: Final = 128 << 10
-"""Larger operations take their time anyway."""
+MOST_CALLS: Final = 500_000
+"""That are worth their memory."""
+MOST_BYTES_A_CALL: Final = 4 << 20
+"""Larger operations take their time anyway, and some would have to be copied."""
 FEW: Final = 100
 """Calls whose size says nothing yet."""
+EMPTY: Final = ("aten::empty", "aten::empty_like", "aten::empty_strided", "aten::new_empty", "aten::new_empty_strided")
+ZEROS: Final = ("aten::zeros", "aten::zeros_like", "aten::new_zeros")
+_CONSTANTS: Final = ("aten::full_like", "aten::new_full", "aten::new_ones", "aten::ones_like")
 _UNREPEATABLE: Final = (
     torch.Tag.dynamic_output_shape,
     torch.Tag.data_dependent_output,
@@ -19,17 +24,46 @@ _UNREPEATABLE: Final = (
 )
 
 
+class Made(NamedTuple):
+    """A tensor that the work made for itself, without its numbers, which may be gone by now.
+
+    Attributes:
+        storage: Tells storages apart.
+        nbytes: Of the storage.
+        dtype: Its type.
+        start: Its first number in the storage.
+        shape: Its axes.
+        strides: Theirs.
+    """
+
+    storage: int
+    nbytes: int
+    dtype: torch.dtype
+    start: int
+    shape: torch.Size
+    strides: tuple[int, ...]
+
+
 class Call(NamedTuple):
-    """An operation as it was called."""
+    """An operation as it was called.
+
+    Attributes:
+        operation: Of PyTorch's dispatcher.
+        args: Its arguments, ``Made`` in the place of tensors that the work made.
+        kwargs: Those with names.
+        results: What it returned; None is a gradient that nobody wanted.
+        is_view: Whether they show what it was given.
+    """
 
     operation: Any
     args: tuple[Any, ...]
     kwargs: dict[str, Any]
-    results: tuple[Tensor | None, ...]
+    results: tuple[Tensor | Made | None, ...]
+    is_view: bool
 
 
 class Recording(TorchDispatchMode):
-    """What was computed in the block. It runs as always, whatever becomes of the recording.
+    """What is computed in the block. It runs as always, whatever becomes of the recording, and keeps no memory for it.
 
     Attributes:
         calls: In their order.
@@ -41,6 +75,8 @@ class Recording(TorchDispatchMode):
         self.calls: list[Call] = []
         self.problem: str | None = None
         self._bytes = 0
+        self._made: dict[int, StorageWeakRef] = {}  # while one is held, no other storage has its number
+        self._constants: set[int] = set()
 
     @classmethod
     def _should_skip_dynamo(cls) -> bool:
@@ -57,15 +93,67 @@ class Recording(TorchDispatchMode):
         return result
 
     def _note(self, func: Any, args: Any, kwargs: Any, results: tuple[Any, ...]) -> None:
-        known = all(one is None or isinstance(one, Tensor) for one in results)  # None: a gradient that nobody wants
-        if not known or any(tag in func.tags for tag in _UNREPEATABLE):
+        known = all(one is None or isinstance(one, Tensor) for one in results)
+        given = {_storage(tensor) for tensor in tensors_in((args, kwargs))}
+        shared = [_storage(one) in given for one in tensors_in(results)]
+        if not known or any(shared) != all(shared) or any(tag in func.tags for tag in _UNREPEATABLE):
             self._give_up(f"{func} is not the same every time")
-            return
-        self.calls.append(Call(func, args, kwargs, results))
-        self._bytes += sum(one.nbytes for one in results if one is not None)
-        if self._bytes > MOST_BYTES or (len(self.calls) > FEW and self._bytes > MOST_BYTES_A_CALL * len(self.calls)):
+        elif func._schema.is_mutable:
+            if any(_storage(tensor) in self._constants for tensor in tensors_in(_written(func, args, kwargs))):
+                self._give_up("a constant is changed")
+        elif not any(shared):
+            if func._schema.name in _CONSTANTS or not (given or func._schema.name in (*EMPTY, *ZEROS)):
+                self._constants |= {_storage(one) for one in tensors_in(results)}
+            else:
+                self._made |= {_storage(one): StorageWeakRef(one.untyped_storage()) for one in tensors_in(results)}
+        written = mapped((args, kwargs, results), self._of)
+        self.calls.append(Call(func, written[0], written[1], written[2], is_view=any(shared)))
+        self._bytes += sum(one.nbytes for one in tensors_in(results))
+        if len(self.calls) > FEW and self._bytes > MOST_BYTES_A_CALL * len(self.calls):
             self._give_up("its operations are large")
+        if len(self.calls) > MOST_CALLS:
+            self._give_up("its operations are too many")
+
+    def _of(self, tensor: Tensor) -> Tensor | Made:
+        storage = _storage(tensor)
+        if storage not in self._made:
+            return tensor
+        nbytes = tensor.untyped_storage().nbytes()
+        return Made(storage, nbytes, tensor.dtype, int(tensor.storage_offset()), tensor.shape, tensor.stride())
 
     def _give_up(self, problem: str) -> None:
-        self.problem = problem
-        self.calls.clear()
+        self.problem = self.problem or problem
+
+
+def _written(func: Any, args: Any, kwargs: Any) -> list[Any]:
+    """The arguments that an operation writes to."""
+    arguments = func._schema.arguments
+    named = {one.name: args[at] if at < len(args) else kwargs.get(one.name) for at, one in enumerate(arguments)}
+    return [named[one.name] for one in arguments if one.alias_info and one.alias_info.is_write]
+
+
+def _storage(tensor: Tensor) -> int:
+    return int(tensor.untyped_storage()._cdata)
+
+
+def tensors_in(value: Any) -> Iterator[Any]:
+    """The tensors, or what stands for them, in lists, tuples and dictionaries."""
+    if isinstance(value, Tensor | Made):
+        yield value
+    elif isinstance(value, list | tuple):
+        for one in value:
+            yield from tensors_in(one)
+    elif isinstance(value, dict):
+        for one in value.values():
+            yield from tensors_in(one)
+
+
+def mapped(value: Any, change: Callable[[Any], Any]) -> Any:
+    """``value`` with its tensors, or what stands for them, changed."""
+    if isinstance(value, Tensor | Made):
+        return change(value)
+    if isinstance(value, list | tuple):
+        return type(value)(mapped(one, change) for one in value)
+    if isinstance(value, dict):
+        return {name: mapped(one, change) for name, one in value.items()}
+    return value

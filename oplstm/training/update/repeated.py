@@ -7,18 +7,15 @@ the bit. Views cost nothing any more, and what an update needs for a while lies 
 """
 
 import functools
-from collections.abc import Callable, Hashable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from typing import Any, Final
 
 import torch
 from torch import Tensor
 
 from oplstm.training.update.memory_plan import memory_plan
-from oplstm.training.update.recorded import Call
+from oplstm.training.update.recorded import EMPTY, ZEROS, Call, Made, mapped, tensors_in
 
-_EMPTY: Final = ("aten::empty", "aten::empty_like", "aten::empty_strided", "aten::new_empty", "aten::new_empty_strided")
-_ZEROS: Final = ("aten::zeros", "aten::zeros_like", "aten::new_zeros")
-_CONSTANTS: Final = ("aten::full_like", "aten::new_full", "aten::new_ones", "aten::ones_like")
 _COPIES: Final = ("aten::_to_copy", "aten::clone")
 _QUICK: Final = frozenset(
     "add addcmul addmm baddbmm bmm cat div index_select mean mm mul neg rsqrt sigmoid sqrt sub sum tanh where".split()
@@ -29,54 +26,37 @@ _QUICK_IN_PLACE: Final = frozenset(
 """Called half as slowly by PyTorch's own names for them, which take the same arguments."""
 _SUMS: Final = (torch.ops.aten.sum.default, torch.ops.aten.mean.default)
 """Of all numbers: those names know no tensor to put them into."""
+
 Operation = Callable[..., Any]
-
-
-class NotRepeatable(Exception):
-    """The work cannot be repeated; its text says why."""
+Step = tuple[Operation, tuple[Any, ...], dict[str, Any]]
 
 
 class Repeated:
     """Recorded calls, to be repeated.
 
     Args:
-        calls: Of a ``Recording``.
+        calls: Of a ``Recording`` without a problem.
 
     Attributes:
         bytes: Of the memory in which the tensors lie that the calls make for themselves.
-
-    Raises:
-        NotRepeatable: One of them does not allow it.
     """
 
     def __init__(self, calls: Sequence[Call]) -> None:
         steps = [step for call in calls if (step := _step(call)) is not None]
-        places, self.bytes = memory_plan(*_lives(calls, steps))
+        places, self.bytes = memory_plan(*_lives(steps))
         self._memory = torch.empty(self.bytes, dtype=torch.uint8)
-        moved: dict[int, Tensor] = {}
+        placed = functools.cache(lambda made: self._at(places[made.storage], made))
 
-        def move(tensor: Tensor) -> Tensor:
-            place = places.get(_storage(tensor))
-            if place is None:
-                return tensor
-            if id(tensor) not in moved:
-                moved[id(tensor)] = self._at(place, tensor)
-            return moved[id(tensor)]
+        def place(tensor: Tensor | Made) -> Tensor:
+            return placed(tensor) if isinstance(tensor, Made) else tensor
 
-        self._steps = [
-            (
-                _moved(operation, move),
-                _mapped(tuple(args), move),
-                {key: _mapped(one, move) for key, one in kwargs.items()},
-            )
-            for operation, args, kwargs in steps
+        self._steps: list[Step] = [
+            (_placed(operation, place), mapped(args, place), mapped(kwargs, place)) for operation, args, kwargs in steps
         ]
 
-    def _at(self, place: int, tensor: Tensor) -> Tensor:
-        start = place // tensor.element_size() + tensor.storage_offset()
-        return torch.empty(0, dtype=tensor.dtype).set_(
-            self._memory.untyped_storage(), start, tensor.shape, tensor.stride()
-        )
+    def _at(self, place: int, made: Made) -> Tensor:
+        start = place // made.dtype.itemsize + made.start
+        return torch.empty(0, dtype=made.dtype).set_(self._memory.untyped_storage(), start, made.shape, made.strides)
 
     @torch.no_grad()
     def __call__(self) -> None:
@@ -85,23 +65,19 @@ class Repeated:
             operation(*args, **kwargs)
 
 
-Step = tuple[Operation, tuple[Any, ...], dict[str, Any]]
-
-
 def _step(call: Call) -> Step | None:
     """What repeats a call, into the tensors of its results; None where nothing needs to be done."""
-    operation, args, kwargs, results = call
+    operation, args, kwargs, results, is_view = call
     name = operation._schema.name
     if operation._schema.is_mutable:
         return _in_place(operation), args, kwargs
-    if _is_view(call) or name in _EMPTY:
+    is_constant = all(isinstance(one, Tensor) for one in results)
+    if is_view or is_constant or name in EMPTY:
         return None
-    if name in _ZEROS:
+    if name in ZEROS:
         return torch.Tensor.zero_, results, {}
     if name in _COPIES:
         return torch.Tensor.copy_, (results[0], args[0]), {}
-    if _is_constant(call):
-        return None
     found = None if any(one is None for one in results) else _into(operation)
     if found is None:
         return functools.partial(_copied, operation, results), args, kwargs
@@ -109,52 +85,12 @@ def _step(call: Call) -> Step | None:
     return into, args, {**kwargs, **dict(zip(names, results, strict=True))}
 
 
-def _constants(calls: Sequence[Call]) -> set[int]:
-    """The storages of tensors that are made of nothing but numbers, such as ones.
-
-    Raises:
-        NotRepeatable: One is changed later.
-    """
-    made, changed = set(), set()
-    for call in calls:
-        if call.operation._schema.is_mutable:
-            changed |= {_storage(tensor) for tensor in _tensors(_written(call))}
-        elif _is_constant(call):
-            made |= {_storage(one) for one in _tensors(call.results)}
-    if made & changed:
-        raise NotRepeatable("a constant is changed")
-    return made
-
-
-def _is_constant(call: Call) -> bool:
-    """Whether it makes a tensor whose numbers depend on no other's."""
-    name = call.operation._schema.name
-    made_of_nothing = not any(True for _ in _tensors((call.args, call.kwargs)))
-    return name in _CONSTANTS or (made_of_nothing and name not in (*_EMPTY, *_ZEROS))
-
-
-def _written(call: Call) -> list[Any]:
-    """The arguments that an operation writes to."""
-    arguments = enumerate(call.operation._schema.arguments)
-    named = {one.name: call.args[at] if at < len(call.args) else call.kwargs.get(one.name) for at, one in arguments}
-    written = [one.name for one in call.operation._schema.arguments if one.alias_info and one.alias_info.is_write]
-    return [named[name] for name in written]
-
-
-def _is_view(call: Call) -> bool:
-    given = {_storage(tensor) for tensor in _tensors((call.args, call.kwargs))}
-    shared = [_storage(one) in given for one in _tensors(call.results)]
-    if any(shared) and not all(shared):
-        raise NotRepeatable(f"{call.operation} gives views and others")
-    return any(shared)
-
-
 def _in_place(operation: Any) -> Operation:
     """The quickest way to call an operation that writes to what it is given."""
     name = operation.overloadpacket.__name__
     if name in _QUICK_IN_PLACE:
         return getattr(torch.Tensor, name)  # type: ignore[no-any-return]
-    outs = [argument.name for argument in operation._schema.arguments if argument.is_out]
+    outs = [name for name, _ in _arguments(operation, are_out=True)]
     return getattr(torch, name) if name in _QUICK and outs == ["out"] else operation  # type: ignore[no-any-return]
 
 
@@ -166,7 +102,7 @@ def _into(operation: Any) -> tuple[Operation, list[str]] | None:
         other = getattr(packet, name)
         outs = [name for name, _ in _arguments(other, are_out=True)]
         if len(outs) == len(operation._schema.returns) and _arguments(other, are_out=False) == arguments:
-            quick = packet.__name__ in _QUICK and outs == ["out"] and (operation not in _SUMS)
+            quick = packet.__name__ in _QUICK and outs == ["out"] and operation not in _SUMS
             return (getattr(torch, packet.__name__) if quick else other), outs
     return None
 
@@ -175,53 +111,29 @@ def _arguments(operation: Any, *, are_out: bool) -> list[tuple[str, str]]:
     return [(one.name, str(one.type)) for one in operation._schema.arguments if one.is_out == are_out]
 
 
-def _copied(operation: Operation, results: tuple[Tensor | None, ...], *args: Any, **kwargs: Any) -> None:
+def _copied(operation: Operation, results: tuple[Any, ...], *args: Any, **kwargs: Any) -> None:
     found = operation(*args, **kwargs)
     for there, one in zip(results, found if isinstance(found, list | tuple) else (found,), strict=True):
         if there is not None:
             there.copy_(one)
 
 
-def _moved(operation: Operation, move: Callable[[Tensor], Tensor]) -> Operation:
+def _placed(operation: Operation, place: Callable[[Tensor | Made], Tensor]) -> Operation:
     if isinstance(operation, functools.partial):
-        return functools.partial(operation.func, *_mapped(operation.args, move))
+        return functools.partial(operation.func, *mapped(operation.args, place))
     return operation
 
 
-def _storage(tensor: Tensor) -> int:
-    return int(tensor.untyped_storage()._cdata)
-
-
-def _tensors(value: Any) -> Iterator[Tensor]:
-    if isinstance(value, Tensor):
-        yield value
-    elif isinstance(value, list | tuple):
-        for one in value:
-            yield from _tensors(one)
-    elif isinstance(value, dict):
-        yield from _tensors(list(value.values()))
-
-
-def _mapped(value: Any, change: Callable[[Tensor], Tensor]) -> Any:
-    if isinstance(value, Tensor):
-        return change(value)
-    if isinstance(value, list | tuple):
-        return type(value)(_mapped(one, change) for one in value)
-    return value
-
-
-def _lives(calls: Sequence[Call], steps: Sequence[Step]) -> tuple[dict[Hashable, int], ...]:
-    """Of each storage that the calls made and that is no constant: its bytes, its first step and its last."""
-    constants = _constants(calls)
-    making = (call for call in calls if not call.operation._schema.is_mutable and not _is_view(call))
-    made = [one for call in making for one in _tensors(call.results)]
-    sizes: dict[Hashable, int] = {_storage(one): one.untyped_storage().nbytes() for one in made}
+def _lives(steps: Sequence[Step]) -> tuple[dict[Hashable, int], dict[Hashable, int], dict[Hashable, int]]:
+    """Of each storage that the work makes for itself: its bytes, its first step and its last."""
+    sizes: dict[Hashable, int] = {}
     first: dict[Hashable, int] = {}
     last: dict[Hashable, int] = {}
     for number, (operation, args, kwargs) in enumerate(steps):
         held = operation.args[1] if isinstance(operation, functools.partial) else ()
-        for key in map(_storage, _tensors((args, kwargs, held))):
-            if key in sizes and key not in constants:
-                first.setdefault(key, number)
-                last[key] = number
+        for made in tensors_in((args, kwargs, held)):
+            if isinstance(made, Made):
+                sizes[made.storage] = made.nbytes
+                first.setdefault(made.storage, number)
+                last[made.storage] = number
     return sizes, first, last
