@@ -78,7 +78,7 @@ def test_it_begins_with_the_weights_and_draws_the_tasks_of_its_single_runs_to_th
         single = Pack([one], ["alone"])
         size = single.state.weights.shape[1]
         assert torch.equal(pack.state.weights[row, :size], single.state.weights[0])
-        own = next_tasks(single).support_x[0]
+        own = next_tasks(single).support_x.flatten(0, 1)
         assert torch.equal(tasks.support_x[first : first + len(own), 0], own)
         first += len(own)
 
@@ -101,10 +101,22 @@ def test_narrowed_and_joined_it_still_equals_its_single_runs():
         ("run-0", 15), ("run-1", 15), ("run-3", 5), ("run-4", 5)
     ]  # fmt: skip
     assert_equal_to_single_runs(pack, 1e-11)
-    pack.keep([pack.names.index("run-1")])
-    assert isinstance(pack.meta_update.gradients, GroupedGradients), "one run alone has nobody at its side"
-    pack.step()
-    assert_equal_to_single_runs(pack, 1e-11)
+
+
+@pytest.mark.unit
+@pytest.mark.parametrize(
+    ("changes", "how"),
+    [
+        ([{}], SideBySideGradients),
+        ([{}, {"seed": 1}], GroupedGradients),
+        ([{}, {"seed": 1, "passes": 4}], GroupedGradients),
+        ([{}, {"seed": 1, "meta_batch_size": 3}], SideBySideGradients),
+        ([{"precision": "bf16"}, {"precision": "bf16", "meta_batch_size": 3}], GroupedGradients),
+    ],
+)
+def test_runs_that_are_alike_are_trained_in_groups(changes, how):
+    runs = [run("lstm", **one) for one in changes]
+    assert isinstance(Pack(runs, [str(i) for i in range(len(runs))]).meta_update.gradients, how)
 
 
 @pytest.mark.unit
