@@ -9,7 +9,9 @@ from oplstm.training.update.recorded import Recording
 from oplstm.training.update.repeated import Repeated
 
 EAGER_CALLS = 3
-"""Calls before the capture: libraries set themselves up in them."""
+"""Calls before the capture on a GPU: libraries set themselves up in them."""
+UNRECORDED_CALLS = 1
+"""Calls before the recording on a CPU: what is found out once is found out in them."""
 
 
 class Captured:
@@ -32,7 +34,7 @@ class Captured:
         self._eager = EAGER_CALLS if capture else -1
         self._stream = torch.cuda.Stream(device) if capture else None
         self._graph: torch.cuda.CUDAGraph | None = None
-        self._unrecorded = EAGER_CALLS if records else -1
+        self._unrecorded = UNRECORDED_CALLS if records else -1
         self._repeated: Repeated | None = None
 
     def __call__(self, work: Callable[[], None]) -> None:

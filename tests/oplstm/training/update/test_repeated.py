@@ -10,7 +10,7 @@ import torch
 from oplstm.training.device import Device
 from oplstm.training.pack import Pack
 from oplstm.training.update import recorded
-from oplstm.training.update.captured import EAGER_CALLS, Captured
+from oplstm.training.update.captured import UNRECORDED_CALLS, Captured
 from oplstm.training.update.memory_plan import ALIGNED, memory_plan
 from oplstm.training.update.recorded import Recording, tensors_in
 from oplstm.training.update.repeated import Repeated
@@ -32,7 +32,7 @@ def test_repeated_updates_are_those_made_anew_to_the_bit(learner, runs, loss_on)
     configs = [replace(run(learner, loss_on=loss_on, **one), grad_clip=0.1, meta_gradient="sum") for one in SETS[runs]]
     names = [str(number) for number in range(len(configs))]
     repeated, anew = (Pack(configs, names, Device(capture=capture)) for capture in (True, False))
-    for _ in range(EAGER_CALLS + 30):  # beyond the end of a window of tasks
+    for _ in range(UNRECORDED_CALLS + 30):  # beyond the end of a window of tasks
         repeated.step()
         anew.step()
     assert repeated.meta_update._captured._repeated is not None, "nothing was repeated: the test shows nothing"
@@ -57,7 +57,7 @@ def called(work, calls):
 
 def test_work_is_done_anew_until_it_was_recorded_and_then_repeated():
     total = torch.zeros(3)
-    assert called(lambda: total.add_(torch.ones(3) * 2), 10) == EAGER_CALLS + 1
+    assert called(lambda: total.add_(torch.ones(3) * 2), 10) == UNRECORDED_CALLS + 1
     assert total.tolist() == [20, 20, 20]
 
 
@@ -78,7 +78,7 @@ def test_what_cannot_be_repeated_is_done_anew(work):
 
 def test_large_operations_are_not_recorded(monkeypatch):
     monkeypatch.setattr(recorded, "FEW", 1)
-    assert called(lambda: torch.zeros(100).add(1), 10) == EAGER_CALLS + 1
+    assert called(lambda: torch.zeros(100).add(1), 10) == UNRECORDED_CALLS + 1
     monkeypatch.setattr(recorded, "MOST_BYTES_A_CALL", 8)
     assert called(lambda: torch.zeros(100).add(1), 10) == 10
 
