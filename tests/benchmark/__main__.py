@@ -19,15 +19,17 @@ from tests.benchmark.tables import machine, table
 
 Tables = list[tuple[str, list[dict[str, Any]]]]
 VERSION = 2
-SECTIONS = ("sine", "omniglot", "conv4", "growth", "ragged", "orchestration")
+SECTIONS = ("sine", "omniglot", "conv4", "growth", "ragged", "orchestration", "sweep")
+WITH_RAY = {"orchestration": "tests.benchmark.orchestration", "sweep": "tests.benchmark.orchestration.sweeps"}
+"""Sections that import Ray and MLflow, which the numerical ones do without."""
 MEMORY_GIB = 4.0
 """That no contender may take more of on a CPU."""
 
 
 def measured(section: str, bench: Bench, packs: list[int] | None) -> Tables:
     """The tables of a section."""
-    if section == "orchestration":  # imports Ray and MLflow, which the numerical sections do without
-        found: Tables = importlib.import_module("tests.benchmark.orchestration").sections(bench)
+    if section in WITH_RAY:
+        found: Tables = importlib.import_module(WITH_RAY[section]).sections(bench)
         return found
     sections: Mapping[str, Callable[[Bench, list[int] | None], Tables]] = {
         "sine": sine.sections,

@@ -26,7 +26,7 @@ HEADINGS = {
 """Of the columns that are not named by their key."""
 SHARES = (
     *("sampling", "validation", "waiting", "working", "tracking", "progress", "deciding", "round_trip", "threads"),
-    *("server_cpu", "scheduling", "outbox", "busy", "share"),
+    *("server_cpu", "scheduling", "outbox", "busy", "share", "idle"),
 )
 """Columns in percent."""
 
