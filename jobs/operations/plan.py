@@ -17,10 +17,11 @@ from jobs.jobfile.sections import Sampler
 from jobs.operations.requirements import check_data, disk_bytes
 from jobs.store.home import PACK_SIZES
 from jobs.store.pack_sizes import PackSizes
-from jobs.sweep.packing import pack_size, weight
+from jobs.sweep.packing import pack_size
 from jobs.sweep.proposals import Impossible, Proposal, proposed
 from oplstm.errors import RequestError
 from oplstm.training.device import Device
+from oplstm.training.machine.cost import representatives
 from oplstm.training.machine.pack_size import LARGEST
 from oplstm.training.pack import Pack
 from oplstm.training.run import RunConfig
@@ -134,7 +135,7 @@ def planned_packs(job: Job, runs: Sequence[RunConfig], path: Path) -> tuple[int 
     found: list[int] = []
     packs = 0
     for group in groups.values():
-        key = size_key(max(group, key=weight), device, job.resources)
+        key = size_key(representatives(group), device, job.resources)
         remembered = sizes.find(key, min(len(group), LARGEST))
         if remembered is not None:
             found.append(remembered)

@@ -8,6 +8,7 @@ from jobs.execution.devices import size_key
 from jobs.operations.plan import make_plan, planned_packs
 from jobs.store.pack_sizes import PackSizes
 from jobs.sweep.proposals import Proposals
+from oplstm.training.machine.cost import representatives
 from tests.jobs.formula_training import job
 
 pytestmark = pytest.mark.unit
@@ -15,8 +16,8 @@ pytestmark = pytest.mark.unit
 AUTO = {"trials": None, "sampler": {"name": "grid"}, "resources": {"pack": "auto"}}
 
 
-def key_of(run, of):
-    return size_key(run, torch.device("cpu"), of.resources)
+def key_of(runs, of):
+    return size_key(representatives(runs), torch.device("cpu"), of.resources)
 
 
 def test_a_plan_says_that_sizes_are_measured_or_what_is_remembered(tmp_path):
@@ -25,7 +26,7 @@ def test_a_plan_says_that_sizes_are_measured_or_what_is_remembered(tmp_path):
     assert (plan.packs, plan.pack_sizes) == (None, ())
     assert plan_lines(plan)[2] == "packs       of as many runs as pay, measured at the start"
     firsts = {proposal.run.signature: proposal.run for proposal in iter(Proposals(of).ask, None)}
-    keys = [key_of(run, of) for run in firsts.values()]
+    keys = [key_of([run], of) for run in firsts.values()]
     sizes.remember(keys[0], 2, 256)
     plan = make_plan(of, tmp_path / "data")
     assert (plan.packs, plan.pack_sizes) == (None, (2,))
@@ -36,10 +37,9 @@ def test_a_plan_says_that_sizes_are_measured_or_what_is_remembered(tmp_path):
     assert plan_lines(plan)[2] == "packs       3, of up to 2, 8 runs, as measured on this machine"
 
 
-def test_a_plan_looks_for_the_size_of_the_heaviest_run(tmp_path):
+def test_a_plan_looks_for_the_size_of_packs_of_such_runs(tmp_path):
     of, path = job("heavy_and_light", **AUTO), tmp_path / "pack-sizes.json"
     runs = [proposal.run for proposal in iter(Proposals(of).ask, None)]
-    heavy = max(runs, key=lambda run: run.hyperparameters.passes * run.meta_batch_size)
-    PackSizes(path).remember(key_of(heavy, of), 4, 256)
+    PackSizes(path).remember(key_of(runs, of), 4, 256)
     for order in (runs, runs[::-1]):
         assert planned_packs(of, order, path) == (2, (4,))
