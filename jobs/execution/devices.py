@@ -1,6 +1,7 @@
 """What a pack trains on: choosing the device, saying what it is, measuring how many runs it can hold."""
 
 import hashlib
+import os
 import platform
 from collections.abc import Sequence
 from importlib.metadata import version
@@ -32,6 +33,14 @@ def require_local_gpu(gpus: float) -> None:
         raise RequestError(
             f"resources.gpus: {gpus:g} asked for, this machine has {torch.cuda.device_count()}; use --set gpus=0"
         )
+
+
+def slots_here(resources: Resources) -> int:
+    """How many packs this machine trains at once: what its cores can hold, and one on a GPU."""
+    if resources.gpus:
+        return 1
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, cores // resources.cpus)
 
 
 def device_tags(device: torch.device, gpu_ids: str = "") -> dict[str, str]:

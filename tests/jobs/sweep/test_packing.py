@@ -130,7 +130,7 @@ def test_an_adaptive_sampler_is_asked_for_what_fits(tmp_path, coordinators):
     assert len(begin(coordinator, given, 4).runs) == len(coordinator.state.trials) == 4
 
 
-def test_seeds_of_one_configuration_are_one_pack_whatever_the_job_says(tmp_path, coordinators):
+def test_seeds_of_one_configuration_are_one_pack_on_one_slot_whatever_the_job_says(tmp_path, coordinators):
     fixed = {"widths": [2], "passes": 1, "meta_batch_size": 2, "lr": 0.1}
     for number, pack in enumerate((1, 2, "auto")):
         of = job(None, fixed=fixed, seeds=5, trials=None, resources={"pack": pack})
@@ -358,6 +358,16 @@ def test_a_join_leaves_to_others_what_they_will_be_through_with_sooner(tmp_path,
     complete(coordinator, packs[0].trials[0], *packs[1].trials[:3])
     assert names(coordinator.joins(packs[0].pack, 10, 1)) == ()
     assert names(coordinator.joins(packs[1].pack, 10, 3)) == names_of(8, 9)
+
+
+def test_a_pack_that_begins_leaves_some_to_one_that_runs_and_has_room(tmp_path, coordinators):
+    coordinator = coordinators(new_sweep(tmp_path / "s", job("rates", trials=12, **AUTO)))
+    packs = [coordinator.next_pack(2) for _ in range(2)]
+    begun = [names(begin(coordinator, pack, 4).runs) for pack in packs]
+    complete(coordinator, *begun[0][:3], *begun[1])
+    new = coordinator.next_pack(2)
+    assert names(begin(coordinator, new, 4).runs) == names_of(8, 9, 11)
+    assert names(coordinator.joins(packs[0].pack, 10, 3)) == names_of(10)
 
 
 @pytest.mark.parametrize(
