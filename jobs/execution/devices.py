@@ -1,7 +1,9 @@
 """What a pack trains on: choosing the device, saying what it is, measuring how many runs it can hold."""
 
 import hashlib
+import os
 import platform
+from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
 
@@ -9,9 +11,9 @@ import torch
 
 from jobs.jobfile.sections import Resources
 from jobs.store.pack_sizes import PackSizes
-from jobs.sweep.packing import weight
 from oplstm.errors import RequestError
 from oplstm.training.device import Device
+from oplstm.training.machine.cost import parameters_of
 from oplstm.training.machine.pack_size import LARGEST, probe
 from oplstm.training.run import RunConfig
 
@@ -33,6 +35,14 @@ def require_local_gpu(gpus: float) -> None:
         )
 
 
+def slots_here(resources: Resources) -> int:
+    """How many packs this machine trains at once: what its cores can hold, and one on a GPU."""
+    if resources.gpus:
+        return 1
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, cores // resources.cpus)
+
+
 def device_tags(device: torch.device, gpu_ids: str = "") -> dict[str, str]:
     """What a pack trains on."""
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else platform.processor() or platform.machine()
@@ -44,10 +54,11 @@ def device_tags(device: torch.device, gpu_ids: str = "") -> dict[str, str]:
     }
 
 
-def size_key(run: RunConfig, device: torch.device, resources: Resources) -> str:
-    """What a pack size depends on: the device and the share of it, the signature, T, B and the versions."""
-    shape = (run.signature, weight(run), version("oplstm"), torch.__version__)
-    digest = hashlib.sha256(repr(shape).encode()).hexdigest()[:16]
+def size_key(like: Sequence[RunConfig], device: torch.device, resources: Resources) -> str:
+    """What a pack size depends on: the device and the share of it, the signature, T, B and P, and the versions."""
+    shapes = [(run.passes(training=True), run.meta_batch_size, parameters_of(run)) for run in like]
+    all_of_it = (like[0].signature, shapes, version("oplstm"), torch.__version__)
+    digest = hashlib.sha256(repr(all_of_it).encode()).hexdigest()[:16]
     if device.type == "cuda":
         return f"{torch.cuda.get_device_name(device)}, {min(resources.gpus, 1.0):g} GPU, {digest}"
     return f"{_cpu_name()}, {resources.cpus} threads, {digest}"
@@ -60,20 +71,20 @@ def _cpu_name() -> str:
         return platform.processor() or platform.machine()
 
 
-def measured_size(path: Path, run: RunConfig, device: Device, *, limit: int, resources: Resources) -> int:
-    """The remembered size of packs of runs like ``run``, or else the measured one, which is remembered.
+def measured_size(path: Path, like: Sequence[RunConfig], device: Device, *, limit: int, resources: Resources) -> int:
+    """The remembered size of packs of runs like these, or else the measured one, which is remembered.
 
     Args:
         path: Where sizes are remembered.
-        run: The heaviest of those that may share the pack.
+        like: Some that stand for those that may share the pack, the heaviest first.
         device: Where to measure.
         limit: There is no use for more runs.
         resources: What a pack gets.
     """
-    sizes, key = PackSizes(path), size_key(run, device.device, resources)
+    sizes, key = PackSizes(path), size_key(like, device.device, resources)
     limit = min(limit, LARGEST)
     size = sizes.find(key, limit)
     if size is None:
-        size = probe(run, device, limit, gpu_share=min(resources.gpus, 1.0))
+        size = probe(like, device, limit, gpu_share=min(resources.gpus, 1.0))
         sizes.remember(key, size, limit)
     return size

@@ -16,7 +16,8 @@ import ray
 from ray import tune
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from jobs.execution.ray_packs import PackSearcher, PackTrainable, SweepOnRay, reason_of
+from jobs.execution.ray_packs import PackSearcher, PackTrainable, SweepOnRay
+from jobs.execution.remote_coordinator import reason_of
 from jobs.jobfile.sections import Resources
 from jobs.store.home import SweepFolder
 from jobs.sweep.coordinator import Coordinator

@@ -1,6 +1,5 @@
 """Packs as Ray Tune's trials: the trainable that trains them, and the searcher that hands them out."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,49 +9,11 @@ from ray.tune.search import Searcher
 
 from jobs.execution.cluster import pack_slots
 from jobs.execution.pack_worker import train_pack
+from jobs.execution.remote_coordinator import RemoteCoordinator, reason_of
 from jobs.jobfile.sections import Resources
 from jobs.store.home import SweepFolder
-from jobs.sweep.messages import Assignment, NamedRun, StartedPack
+from jobs.sweep.messages import Assignment
 from oplstm.errors import RequestError, WorkError
-from oplstm.training.reports import Point, RunEnd
-
-
-class RemoteCoordinator:
-    """The coordinator's methods (see ``CoordinatorCalls``), as calls to its actor that wait for the answer."""
-
-    def __init__(self, actor: Any) -> None:
-        self._actor = actor
-
-    def sized(self, name: str, capacity: int) -> None:
-        """How many runs the pack can hold."""
-        ray.get(self._actor.sized.remote(name, capacity))
-
-    def started(self, name: str, device: dict[str, str]) -> StartedPack | None:
-        """The pack's training begins."""
-        started: StartedPack | None = ray.get(self._actor.started.remote(name, device))
-        return started
-
-    def joins(self, name: str, update: int, room: int) -> Sequence[NamedRun]:
-        """Who comes into the pack."""
-        joined: Sequence[NamedRun] = ray.get(self._actor.joins.remote(name, update, room))
-        return joined
-
-    def expired(self, name: str, update: int, trials: Sequence[str]) -> None:
-        """Whose hours are over."""
-        ray.get(self._actor.expired.remote(name, update, trials))
-
-    def on_points(self, points: Sequence[Point]) -> Sequence[str]:
-        """Points, answered with the runs to prune."""
-        prune: Sequence[str] = ray.get(self._actor.on_points.remote(points))
-        return prune
-
-    def on_ends(self, ends: Sequence[RunEnd]) -> None:
-        """Ends."""
-        ray.get(self._actor.on_ends.remote(ends))
-
-    def give_up(self, reason: str) -> None:
-        """The work cannot go on."""
-        ray.get(self._actor.give_up.remote(reason))
 
 
 @dataclass(frozen=True)
@@ -84,7 +45,8 @@ class PackTrainable(tune.Trainable):
         sweep: SweepOnRay = self.config["sweep"]
         assignment: Assignment = self.config["assignment"]
         gpu_ids = ray.get_runtime_context().get_accelerator_ids().get("GPU", [])
-        coordinator = RemoteCoordinator(ray.get_actor(sweep.coordinator, namespace=sweep.namespace))
+        actor = ray.get_actor(sweep.coordinator, namespace=sweep.namespace)
+        coordinator = RemoteCoordinator(lambda method, *arguments: ray.get(getattr(actor, method).remote(*arguments)))
         try:
             train_pack(assignment, coordinator, sweep.folder, resources=sweep.resources, gpu_ids=",".join(gpu_ids))
         except (WorkError, RequestError, OSError) as error:  # such as a full disk: another try would end so too
@@ -96,12 +58,6 @@ class PackTrainable(tune.Trainable):
 
     def load_checkpoint(self, checkpoint: Any) -> None:
         """Packs read their own checkpoints."""
-
-
-def reason_of(error: BaseException) -> str:
-    """What went wrong where it did, as one line without Ray's traceback; the error's type where it says nothing."""
-    cause = getattr(error, "cause", None) or error
-    return next(reversed(str(cause).strip().splitlines()), type(cause).__name__)
 
 
 class PackSearcher(Searcher):

@@ -39,7 +39,7 @@ def start_final(
     uri: str | None,
     progress: OnProgress,
 ) -> Outcome:
-    """Train the picked configuration over several seeds in one pack.
+    """Train the picked configuration over several seeds.
 
     Args:
         home: Where.

@@ -1,11 +1,11 @@
-"""Starting a sweep on Ray Tune, and trainings and final runs in this process."""
+"""Starting a sweep on Ray Tune, and trainings and final runs on this machine without it."""
 
 import contextlib
 import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from jobs.execution.devices import require_local_gpu
+from jobs.execution.devices import require_local_gpu, slots_here
 from jobs.execution.in_process import run_in_process
 from jobs.jobfile.schema import Job
 from jobs.jobfile.sections import Resources
@@ -121,7 +121,7 @@ def run_on_cluster(folder: SweepFolder, tracking_uri: str, progress: OnProgress)
 
 
 def start_here(home: Home, new: NewSweep, *, progress: OnProgress) -> Outcome:
-    """Run a new training or final run in this process.
+    """Run a new training or final run on this machine, without Ray.
 
     Raises:
         RequestError: A GPU is asked for that is not there, a server does not answer, or the name is taken.
@@ -136,8 +136,8 @@ def start_here(home: Home, new: NewSweep, *, progress: OnProgress) -> Outcome:
 
 
 def run_here(folder: SweepFolder, tracking_uri: str, progress: OnProgress) -> Outcome:
-    """Run a training or final run in this process until it has ended or stopped."""
-    last, waiting = run_in_process(folder, tracking_uri, progress)
+    """Run a training or final run on this machine until it has ended or stopped."""
     header = Header.read(folder)
+    last, waiting = run_in_process(folder, tracking_uri, progress, slots=slots_here(header.job.resources))
     final = header.kind is SweepKind.FINAL
     return Outcome(folder, last, waiting, final_result(folder, SweepState.of(folder, header)) if final else None)

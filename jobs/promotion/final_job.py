@@ -1,4 +1,4 @@
-"""The job of a final run: the promoted configuration over several seeds, in one pack."""
+"""The job of a final run: the promoted configuration over several seeds."""
 
 from jobs.jobfile.resolving import final_budget
 from jobs.jobfile.schema import Job
@@ -6,7 +6,7 @@ from jobs.store.trial import Trial
 
 
 def final_job(job: Job, winner: Trial, *, seeds: int | None = None) -> Job:
-    """The job that trains the winner's configuration over ``seeds`` seeds as one pack."""
+    """The job that trains the winner's configuration over ``seeds`` seeds."""
     configuration = winner.config.configuration()
     del configuration["learner"]
     count = seeds or job.final.seeds

@@ -224,10 +224,11 @@ Event = (
 
 @dataclass(frozen=True, slots=True)
 class Read:
-    """An event and the line of the journal in which it stands."""
+    """An event, the line of the journal in which it stands, and when it was written, in Unix seconds."""
 
     line: int
     event: Event
+    time: float
 
 
 _EVENTS: Final[TypeAdapter[Event]] = TypeAdapter(Annotated[Event, Field(discriminator="event")])
@@ -293,7 +294,12 @@ def read_events(path: Path) -> Iterator[Read]:
                     event = decode(record)
                 except ValueError as error:
                     raise damaged(path, line.number, str(error)) from error
-                yield Read(line.number, event)
+                yield Read(line.number, event, _time(record))
+
+
+def _time(record: Mapping[str, Any]) -> float:
+    found = record.get("time")
+    return float(found) if isinstance(found, int | float) else 0.0
 
 
 def damaged(path: Path, line: int, problem: str) -> WorkError:

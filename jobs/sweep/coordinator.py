@@ -35,7 +35,7 @@ from jobs.store.states import SweepKind, TrialState
 from jobs.store.trial import PackState, Trial
 from jobs.sweep import tracked
 from jobs.sweep.messages import Assignment, NamedRun, Progress, StartedPack, progress_of
-from jobs.sweep.packing import PackPolicy, candidates
+from jobs.sweep.packing import PackPolicy
 from jobs.sweep.proposals import Impossible, Proposals
 from jobs.sweep.rebuilding import rebuild
 from oplstm.errors import RequestError, WorkError, one_line
@@ -146,7 +146,7 @@ class Coordinator:
             if pack.unended():  # others may have taken them
                 return self._assignment(pack)
         self._ask_for(self._packing.size or 1)
-        trials = self._packing.members_of_new_pack()
+        trials = self._packing.members_of_new_pack(slots)
         if not trials or self._failure is not None:
             return None
         name = pack_name(len(self.state.packs))
@@ -195,9 +195,9 @@ class Coordinator:
         pack = self.state.packs[name]
         if self._packing.capacity(pack) is not None or not pack.unended():
             return
-        more = self._packing.share_of_new_pack(pack, capacity, self._slots)
-        self._ask_for(more)
-        trials = candidates(self.state, pack)[: max(0, more)]
+        share = self._packing.to_ask_for_new_pack(pack, capacity, self._slots)
+        self._ask_for(share)
+        trials = self._packing.fill(pack, capacity, slots=self._slots, share=share)
         self._write(Sized(pack=name, capacity=capacity, trials=_names(trials)), tracked=self._new_runs(trials))
 
     def joins(self, name: str, update: int, room: int) -> tuple[NamedRun, ...]:
@@ -207,11 +207,10 @@ class Coordinator:
         """
         pack = self.state.packs[name]
         if update not in pack.joins:
-            size = self._packing.share_of_running_pack(pack, room, self._slots)
-            self._ask_for(size)
-            others = candidates(self.state, pack)
-            if others or not self.state.exhausted:
-                trials = others[:size]
+            share = self._packing.to_ask_for_running_pack(pack, room, self._slots)
+            self._ask_for(share)
+            trials = self._packing.join(pack, room, share=share)
+            if trials or self._packing.candidates(pack) or not self.state.exhausted:
                 placed = tracked.placed(self.header, pack, [*pack.unended(), *trials]) if trials else []
                 event = Joined(pack=name, update=update, trials=_names(trials))
                 self._write(event, tracked=[*self._new_runs(trials), *placed])

@@ -31,11 +31,11 @@ class Measurement:
     """A question to a worker: how many runs can a pack hold?
 
     Attributes:
-        like: The heaviest of the runs that may come into it.
+        like: Some that stand for those that may come into it, the heaviest first.
         limit: There is no use for more.
     """
 
-    like: RunConfig
+    like: tuple[RunConfig, ...]
     limit: int
 
 

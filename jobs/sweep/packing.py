@@ -1,19 +1,22 @@
 """What shares a pack: who may come in, how many, and what is to be measured first. It decides nothing but that.
 
-Every slot of the cluster should have a pack for as long as there is work. So a pack that begins takes its share of
-the trials of its signature, and a running one takes in more only when no slot is without a pack.
+Every slot of the cluster should have a pack for as long as there is work, and all slots should be through together. So
+a pack that begins takes its share of the predicted cost of the trials of its signature, and a running one takes in
+more only when no slot is without a pack. Points under ``enqueue`` come first, then the longest runs. Where a sampler
+learns from results, trials are asked for as they are needed, and come in that order and by their number.
 """
 
-import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable
 
 from jobs.jobfile.schema import Job
 from jobs.store.state import SweepState
 from jobs.store.states import TrialState
 from jobs.store.trial import PackState, Trial
+from jobs.sweep.dealing import Hand, deal
 from jobs.sweep.messages import Measurement
-from oplstm.training.run import RunConfig
+from oplstm.training.machine.cost import cost, representatives
+from search_spaces.samplers import is_adaptive
 
 
 class PackPolicy:
@@ -27,6 +30,8 @@ class PackPolicy:
     def __init__(self, job: Job, state: SweepState) -> None:
         self._job, self._state = job, state
         self.size = pack_size(job)
+        self._by_number = job.space is not None and is_adaptive(job.sampler.name)
+        self._costs: dict[int, float] = {}
 
     def unasked(self) -> int:
         """How many more trials may be asked for."""
@@ -36,70 +41,118 @@ class PackPolicy:
         """Runs that a pack can hold; None where that is to be measured."""
         return self.size or pack.capacity
 
-    def members_of_new_pack(self) -> list[Trial]:
-        """The oldest trial that waits, and as many like it as a pack of fixed size holds; none where none waits."""
-        first = next(iter(self._state.waiting.values()), None)
-        if first is None:
+    def members_of_new_pack(self, slots: int) -> list[Trial]:
+        """The trials with which a new pack is made; none where none waits.
+
+        The first that waits, with its share of those like it where packs are of fixed size.
+
+        Args:
+            slots: How many packs are trained at once.
+        """
+        waiting = self._state.waiting.values()
+        if not waiting:
             return []
-        return list(itertools.islice(self._state.waiting_like(first.signature).values(), self.size or 1))
+        first = next(iter(waiting)) if self._by_number else min(waiting, key=self._order)
+        others = [trial for trial in self._ordered(self._state.waiting_like(first.signature).values())
+                  if trial is not first]  # fmt: skip
+        size, free = self.size or 1, slots - len(self._state.running_packs) - len(self._state.resting_packs)
+        packs = 1 + len(others) if self._job.space is None else math.ceil((1 + len(others)) / size)
+        new = [Hand(self._cost(first), size - 1), *[Hand(0.0, size)] * (min(free, packs) - 1)]
+        return [first, *self._dealt(others, new)]
 
     def measurement(self, pack: PackState) -> Measurement | None:
         """What is to be measured before a pack begins."""
         if self.capacity(pack) is not None:
             return None
-        trials = [*pack.trials, *candidates(self._state, pack)]
-        return Measurement(heaviest(trials).config, len(trials) + self.unasked())
+        trials = [*pack.trials, *self.candidates(pack)]
+        return Measurement(representatives([trial.config for trial in trials]), len(trials) + self.unasked())
 
-    def share_of_new_pack(self, pack: PackState, capacity: int, slots: int) -> int:
-        """How many trials should come into a pack of so much ``capacity`` that begins, beside its own."""
+    def to_ask_for_new_pack(self, pack: PackState, capacity: int, slots: int) -> int:
+        """How many trials should wait for a pack of so much ``capacity`` that begins, so that it is filled."""
         own = len(pack.trials)
-        return min(capacity, share_of_new_pack(self._state, pack, own + self._possible(pack), slots)) - own
+        share = math.ceil((own + self._possible(pack)) / self._free(pack, slots))
+        return max(0, min(capacity, share) - own)
 
-    def share_of_running_pack(self, pack: PackState, room: int, slots: int) -> int:
-        """How many trials should come into a running pack that has ``room``."""
-        return min(room, share_of_running_pack(self._state, self._possible(pack), slots))
+    def fill(self, pack: PackState, capacity: int, *, slots: int, share: int) -> list[Trial]:
+        """The trials that come into a pack before its first update.
+
+        Args:
+            pack: It.
+            capacity: Runs that it can hold.
+            slots: How many packs are trained at once.
+            share: The answer of ``to_ask_for_new_pack``.
+        """
+        others = self._ordered(self.candidates(pack))
+        if self._by_number:
+            return others[:share]
+        new = [Hand(self._left(pack), capacity - len(pack.trials))]
+        new += [Hand(0.0, capacity)] * (self._free(pack, slots) - 1)
+        return self._dealt(others, [*new, *self._running_like(pack)])
+
+    def to_ask_for_running_pack(self, pack: PackState, room: int, slots: int) -> int:
+        """How many trials should wait for a running pack that has ``room``: none while a slot is free for a pack."""
+        if len(self._state.running_packs) < slots:
+            return 0
+        return min(room, math.ceil(self._possible(pack) / slots))
+
+    def join(self, pack: PackState, room: int, *, share: int) -> list[Trial]:
+        """The trials that come into a running pack that has ``room``; for ``share`` see ``to_ask_for_running_pack``."""
+        others = self._ordered(self.candidates(pack))
+        if self._by_number or not share:
+            return others[:share]
+        return self._dealt(others, [Hand(self._left(pack), room), *self._running_like(pack)])
+
+    def candidates(self, pack: PackState) -> list[Trial]:
+        """Trials that may come into a pack: those that wait, then those of packs that no process has begun."""
+        signature = pack.trials[0].signature
+        resting = [trial for other in reversed(self._state.resting_packs) if other is not pack
+                   for trial in other.unended() if trial.signature == signature]  # fmt: skip
+        return [*self._state.waiting_like(signature).values(), *resting]
 
     def _possible(self, pack: PackState) -> int:
         """How many more trials could come into a pack; what is not asked for yet may be of its signature."""
-        others = candidates(self._state, pack)
+        others = self.candidates(pack)
         if self._state.exhausted:
             return len(others)
         resting = [trial for trial in others if trial.state is not TrialState.WAITING]
         return len(resting) + len(self._state.waiting) + self.unasked()
 
+    def _free(self, pack: PackState, slots: int) -> int:
+        """Slots for packs that no process has begun, this one among them."""
+        return max(1, slots - sum(other is not pack for other in self._state.running_packs))
 
-def candidates(state: SweepState, pack: PackState) -> list[Trial]:
-    """Trials that may come into ``pack``: those that wait, then those of packs that no process has begun."""
-    signature = pack.trials[0].signature
-    resting = [trial for other in reversed(state.resting_packs) if other is not pack
-               for trial in other.unended() if trial.signature == signature]  # fmt: skip
-    return [*state.waiting_like(signature).values(), *resting]
+    def _running_like(self, pack: PackState) -> list[Hand]:
+        """What the others have that run and could take the same trials."""
+        signature = pack.trials[0].signature
+        return [
+            Hand(self._left(other), (self.capacity(other) or 0) - len(other.unended()))
+            for other in self._state.running_packs
+            if other is not pack and other.trials[0].signature == signature
+        ]
 
+    def _ordered(self, trials: Iterable[Trial]) -> list[Trial]:
+        return list(trials) if self._by_number else sorted(trials, key=self._order)
 
-def share_of_new_pack(state: SweepState, pack: PackState, trials: int, slots: int) -> int:
-    """Runs that a pack which begins should hold, its own among them, if so many ``trials`` could be in it."""
-    others = sum(other is not pack for other in state.running_packs)
-    return math.ceil(trials / max(1, slots - others))
+    def _order(self, trial: Trial) -> tuple[bool, float, int]:
+        return trial.number >= len(self._job.enqueue), -self._cost(trial), trial.number
 
+    def _dealt(self, trials: list[Trial], hands: list[Hand]) -> list[Trial]:
+        """What the first of the hands gets."""
+        places = deal([self._cost(trial) for trial in trials], hands)[0]
+        return [trials[place] for place in places]
 
-def share_of_running_pack(state: SweepState, trials: int, slots: int) -> int:
-    """How many of so many ``trials`` a running pack should take in: none while a slot is free for a pack of theirs."""
-    return 0 if len(state.running_packs) < slots else math.ceil(trials / slots)
+    def _cost(self, trial: Trial) -> float:
+        if trial.number not in self._costs:
+            self._costs[trial.number] = cost(trial.config)
+        return self._costs[trial.number]
 
-
-def heaviest(trials: Sequence[Trial]) -> Trial:
-    """The trial that takes the most memory and time beside others of its signature."""
-    return max(trials, key=lambda trial: (weight(trial.config), -trial.number))
-
-
-def weight(run: RunConfig) -> tuple[int, int, int]:
-    """How heavy a run is beside others of its signature: T x B, then each."""
-    passes = run.passes(training=True)
-    return passes * run.meta_batch_size, passes, run.meta_batch_size
+    def _left(self, pack: PackState) -> float:
+        """The predicted cost of what a pack has still to do."""
+        return sum(self._cost(trial) * (1 - trial.fraction) for trial in pack.unended())
 
 
 def pack_size(job: Job) -> int | None:
-    """Runs in a pack; None where that is measured. The seeds of one configuration always make one pack."""
+    """Runs in a pack at most; None where that is measured. The seeds of one configuration have packs of any size."""
     if job.space is None:
         return job.seeds
     return None if job.resources.pack == "auto" else job.resources.pack

@@ -27,6 +27,12 @@ def heavy_and_light(trial: Trial) -> dict[str, Any]:
     return TINY | sizes | {"lr": 0.01}
 
 
+def many_costs(trial: Trial) -> dict[str, Any]:
+    """One shape; the longest runs make 36 times the passes of the shortest."""
+    sizes = {"passes": trial.suggest_int("passes", 1, 9), "meta_batch_size": trial.suggest_int("tasks", 1, 4)}
+    return TINY | sizes | {"lr": trial.suggest_float("lr", 1e-4, 1e-1, log=True)}
+
+
 def three_runs(trial: Trial) -> dict[str, Any]:
     """Two runs of one shape, which differ in their rate, and one of another."""
     hidden = trial.suggest_categorical("hidden", [2, 3])

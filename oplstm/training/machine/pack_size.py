@@ -1,4 +1,4 @@
-"""How many runs to train side by side on a device: packs of 1, 2, 4, ... are measured while twice the runs pay."""
+"""How many runs to train side by side on a device: packs are measured, twice as large each time, while that pays."""
 
 import contextlib
 import math
@@ -30,12 +30,12 @@ class Measured(NamedTuple):
     """A pack that was tried.
 
     Attributes:
-        runs: R.
+        copies: Of the runs that stand for all, so many times each.
         seconds: A meta-update of all of them.
         bytes: The most memory that it has taken; 0 where nobody tells.
     """
 
-    runs: int
+    copies: int
     seconds: float
     bytes: float
 
@@ -44,11 +44,11 @@ class Decision(NamedTuple):
     """What follows from the packs tried so far.
 
     Attributes:
-        runs: R to try next, or to train with.
-        final: Whether to train with it.
+        copies: To try next, or to train with.
+        final: Whether to train with them.
     """
 
-    runs: int
+    copies: int
     final: bool
 
 
@@ -56,64 +56,79 @@ def decide(measured: Sequence[Measured], *, limit: int, room: float) -> Decision
     """Double the pack while that pays, fits and is of use.
 
     Args:
-        measured: The packs tried so far: R = 1, then twice the runs each time, or the largest once more.
-        limit: Larger packs than the first power of two that reaches it are of no use.
+        measured: The packs tried so far: of one copy, then of twice as many each time, or the largest once more.
+        limit: More copies than the first power of two that reaches it are of no use.
         room: Bytes that a pack may take.
     """
     if not measured:
         return Decision(1, final=False)
     seconds: dict[int, float] = {}
     for one in measured:
-        seconds[one.runs] = min(one.seconds, seconds.get(one.runs, math.inf))
+        seconds[one.copies] = min(one.seconds, seconds.get(one.copies, math.inf))
     largest = max(seconds)
     if largest > 1 and 2 * seconds[largest // 2] < GAIN * seconds[largest]:
-        tries = sum(one.runs == largest for one in measured)
+        tries = sum(one.copies == largest for one in measured)
         return Decision(largest // 2, final=True) if tries > 1 else Decision(largest, final=False)
     if largest >= limit or predicted_bytes(measured, 2 * largest) > room:
         return Decision(largest, final=True)
     return Decision(2 * largest, final=False)
 
 
-def predicted_bytes(measured: Sequence[Measured], runs: int) -> float:
+def predicted_bytes(measured: Sequence[Measured], copies: int) -> float:
     """Memory of a larger pack, from the most that those of each size have taken."""
     taken: dict[int, float | None] = {}
     for one in measured:
-        taken[one.runs] = max(one.bytes, taken.get(one.runs) or 0.0)
-    return predicted_memory(taken, runs) or 0.0
+        taken[one.copies] = max(one.bytes, taken.get(one.copies) or 0.0)
+    return predicted_memory(taken, copies) or 0.0
 
 
-def probe(run: RunConfig, device: Device, limit: int = LARGEST, *, gpu_share: float = 1.0) -> int:
-    """The number of runs like ``run`` to train side by side on a device; takes some tens of meta-updates.
+def probe(like: Sequence[RunConfig], device: Device, limit: int = LARGEST, *, gpu_share: float = 1.0) -> int:
+    """The number of runs like these to train side by side on a device; takes some tens of meta-updates.
+
+    Packs of 1, 2, 4, ... copies of all of them are tried; where they differ, first each alone, which a pack of one
+    copy must outdo as twice the copies must later on.
 
     Args:
-        run: Every run of the packs that are tried.
+        like: Runs of one signature that stand for those of the pack, the heaviest first.
         device: Where to train.
         limit: How many runs there are to train.
         gpu_share: Of the GPU that the pack has to itself.
     """
     if limit <= 1:
         return 1
-    _measure(run, 1, device)  # opens the data and whatever else is needed once
+    _measure(like[:1], device)  # opens the data and whatever else is needed once
     measured: list[Measured] = []
-    room = _room(device.device, gpu_share)
-    while not (next_one := decide(measured, limit=min(limit, LARGEST), room=room)).final:
-        try:
-            measured.append(_measure(run, next_one.runs, device))
-        except torch.OutOfMemoryError:
-            return max(1, next_one.runs // 2)
-    return next_one.runs
+    room, most, copies = _room(device.device, gpu_share), math.ceil(min(limit, LARGEST) / len(like)), 1
+    try:
+        if len(like) > 1 and not _pays(like, device, room):
+            return 1
+        while not (next_one := decide(measured, limit=most, room=room)).final:
+            copies = next_one.copies
+            measured.append(_measure([*like] * copies, device)._replace(copies=copies))
+    except torch.OutOfMemoryError:
+        return copies // 2 * len(like) or 1
+    return min(next_one.copies * len(like), LARGEST)
 
 
-def _measure(run: RunConfig, runs: int, device: Device) -> Measured:
+def _pays(like: Sequence[RunConfig], device: Device, room: float) -> bool:
+    """Whether runs fit beside each other and are faster so than one by one."""
+    alone = [_measure([run], device) for run in like]
+    if max(one.bytes for one in alone) * len(like) > room:
+        return False
+    seconds = sum(one.seconds for one in alone)
+    return any(seconds >= GAIN * _measure(like, device).seconds for _ in range(2))
+
+
+def _measure(runs: Sequence[RunConfig], device: Device) -> Measured:
     memory = PeakMemory(device.device)
-    pack = Pack([run] * runs, [f"probe-{row}" for row in range(runs)], device)
+    pack = Pack(runs, [f"probe-{row}" for row in range(len(runs))], device)
     began = _now(device.device)
     for _ in range(WARM_UPS):
         pack.step()
         if _now(device.device) - began > WARM_UP_SECONDS:
             break
     seconds = min(_burst(pack) for _ in range(BURSTS))
-    return Measured(runs, seconds, max(0.0, memory.added() or 0.0))
+    return Measured(len(runs), seconds, max(0.0, memory.added() or 0.0))
 
 
 def _burst(pack: Pack) -> float:

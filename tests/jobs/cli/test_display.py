@@ -71,7 +71,7 @@ def test_no_bar_stays_behind_when_nothing_was_started(seen):
 def test_a_plan_in_words():
     lines = plan_lines(Plan(trials=6, signatures=2, packs=3, pack_sizes=None, cpu_hours=0.5, disk_bytes=3 << 20))
     assert [line.split() for line in lines[:3]] == [["trials", "6"], ["signatures", "2"], ["packs", "3"]]
-    assert "about 30 min" in lines[3]
+    assert lines[3] == "time        about 30 min on one core, without validation and pruning"
     assert lines[4].endswith("about 3.0 MiB")
     for hours, words in ((0.01, "36 s"), (3.0, "3.0 h"), (None, "unknown")):
         assert words in plan_lines(Plan(1, 1, 1, None, hours, 0))[3]

@@ -14,7 +14,7 @@ from jobs.cli.display.paper_table import paper_table_text
 from jobs.cli.display.tables import cell, show_statuses, show_trials
 from jobs.cli.main import Verbs, main
 from jobs.cli.output import printable, say
-from jobs.execution.ray_packs import reason_of
+from jobs.execution.remote_coordinator import reason_of
 from jobs.operations.status import Damaged, TrialStatus
 from jobs.store.states import TrialState
 from oplstm.errors import RequestError, WorkError

@@ -51,22 +51,22 @@ def test_device_tags(monkeypatch):
 
 
 def test_a_key_is_of_the_device_the_shape_and_the_versions(run, monkeypatch):
-    key = size_key(run, CPU, ONE)
-    assert size_key(replace(run, seed=5, lr=0.5), CPU, ONE) == key
+    key = size_key([run], CPU, ONE)
+    assert size_key([replace(run, seed=5, lr=0.5)], CPU, ONE) == key
     others = [
-        size_key(run, CPU, Resources(cpus=2)),
-        size_key(replace(run, meta_batch_size=3), CPU, ONE),
-        size_key(replace(run, hyperparameters=replace(run.hyperparameters, passes=7)), CPU, ONE),
-        size_key(replace(run, hyperparameters=replace(run.hyperparameters, widths=(9,))), CPU, ONE),
+        size_key([run], CPU, Resources(cpus=2)),
+        size_key([replace(run, meta_batch_size=3)], CPU, ONE),
+        size_key([replace(run, hyperparameters=replace(run.hyperparameters, passes=7))], CPU, ONE),
+        size_key([replace(run, hyperparameters=replace(run.hyperparameters, widths=(9,)))], CPU, ONE),
     ]
     monkeypatch.setattr(devices, "version", lambda package: "9.9")
-    others.append(size_key(run, CPU, ONE))
+    others.append(size_key([run], CPU, ONE))
     assert len({key, *others}) == 6
 
 
 def test_a_share_of_a_gpu_has_a_size_of_its_own(run, monkeypatch):
     monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: "Some GPU")
-    keys = [size_key(run, torch.device("cuda"), Resources(gpus=gpus)) for gpus in (0.5, 1.0, 2.0)]
+    keys = [size_key([run], torch.device("cuda"), Resources(gpus=gpus)) for gpus in (0.5, 1.0, 2.0)]
     assert keys[0].startswith("Some GPU, 0.5 GPU, ")
     assert keys[0] != keys[1] == keys[2]
 
@@ -74,12 +74,12 @@ def test_a_share_of_a_gpu_has_a_size_of_its_own(run, monkeypatch):
 def test_a_size_is_measured_once(run, tmp_path, monkeypatch):
     tried = []
     monkeypatch.setattr(
-        devices, "probe", lambda run, device, limit, *, gpu_share: tried.append((limit, gpu_share)) or 16
+        devices, "probe", lambda like, device, limit, *, gpu_share: tried.append((limit, gpu_share)) or 16
     )
     path, resources = tmp_path / "pack-sizes.json", Resources(gpus=0.5)
     for limit in (30, 400, 7):
-        assert measured_size(path, run, Device(), limit=limit, resources=resources) == 16
+        assert measured_size(path, [run], Device(), limit=limit, resources=resources) == 16
     assert tried == [(30, 0.5)]
     other = replace(run, meta_batch_size=3)
-    assert measured_size(path, other, Device(), limit=10 * LARGEST, resources=Resources(gpus=2)) == 16
+    assert measured_size(path, [other], Device(), limit=10 * LARGEST, resources=Resources(gpus=2)) == 16
     assert tried[1:] == [(LARGEST, 1.0)]

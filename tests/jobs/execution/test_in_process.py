@@ -2,9 +2,13 @@
 
 import pytest
 
+from jobs.execution import side_by_side
 from jobs.execution.in_process import _done, run_in_process
-from jobs.store.states import TrialState
+from jobs.execution.pack_messages import Answer, Call
+from jobs.execution.side_by_side import _answer
+from jobs.store.states import SweepKind, TrialState
 from jobs.store.trial import Trial
+from jobs.sweep.coordinator import Coordinator
 from jobs.sweep.proposals import Proposals
 from oplstm.episodes.measure import LOSS
 from oplstm.errors import WorkError
@@ -71,3 +75,31 @@ def test_a_failure_lets_go_of_the_journal_and_can_be_resumed(tmp_path, monkeypat
 
 def full_disk(*arguments):
     raise WorkError("no space left")
+
+
+def seeds(path, count=3):
+    fixed = {"widths": [2], "passes": 1, "meta_batch_size": 2, "lr": 0.01}
+    budget = {"updates": 4, "validate_every": 2, "validation_tasks": 2, "test_tasks": 2}
+    return new_sweep(path, job(None, fixed=fixed, seeds=count, trials=None, budget=budget), kind=SweepKind.FINAL)
+
+
+def test_a_pack_that_is_the_only_one_is_trained_in_this_process(tmp_path, monkeypatch):
+    monkeypatch.setattr(side_by_side.PackProcess, "start", None)
+    last, _ = run_in_process(seeds(tmp_path / "s", 1), no_server, lambda progress: None, slots=8)
+    assert last.counts == {"complete": 1}
+    last, _ = run_in_process(seeds(tmp_path / "t", 2), no_server, lambda progress: None, slots=1)
+    assert last.counts == {"complete": 2}
+
+
+def test_a_pack_calls_what_packs_may_call_and_hears_why_it_failed(tmp_path, monkeypatch, coordinators):
+    coordinator = coordinators(seeds(tmp_path / "s"))
+    with pytest.raises(ValueError, match="a pack called close"):
+        _answer(Call("close", ()), coordinator)
+    pack = coordinator.next_pack().pack
+    assert _answer(Call("joins", (pack, 5, 1)), coordinator) == Answer(())
+
+    def fails(self, points):
+        raise WorkError("no space left")
+
+    monkeypatch.setattr(Coordinator, "on_points", fails)
+    assert _answer(Call("on_points", ([],)), coordinator) == Answer(error="no space left")

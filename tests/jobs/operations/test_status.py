@@ -134,7 +134,7 @@ DAMAGES = {
     "a header that is cut": ("sweep.json", cut, "sweep.json is no header of a sweep"),
     "a header of another version": ("sweep.json", other_version, "sweep.json has format version 99"),
     "a header without a job": ("sweep.json", without_a_job, "sweep.json is damaged: job: Field required"),
-    "a journal without an event": ("journal.jsonl", without_what_was_asked, "it names 'trial-0000', which no line"),
+    "a journal without an event": ("journal.jsonl", without_what_was_asked, "it names 'trial-000"),
     "another journal": ("journal.jsonl", lambda text: "nonsense\n" + text, "journal.jsonl"),
 }
 

@@ -1,4 +1,4 @@
-"""The job of a final run: the winner's configuration over seeds, in one pack."""
+"""The job of a final run: the winner's configuration over seeds."""
 
 import pytest
 

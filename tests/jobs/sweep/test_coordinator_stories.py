@@ -95,11 +95,14 @@ def test_killed_anywhere_and_rebuilt_is_never_killed(name, whole_stories, tmp_pa
 
 
 def test_a_sweep_of_version_1_goes_on_as_it_did_then(tmp_path):
-    """Cut anywhere after its proposals were made; it was stopped once, and promoted when it had ended."""
+    """Cut anywhere after its last pack was made; it was stopped once, and promoted when it had ended.
+
+    What makes a pack was another rule then.
+    """
     folder = SweepFolder(ROOT / "tests" / "jobs" / "store" / "version_1" / "old")
     lines = folder.journal.read_bytes().splitlines(keepends=True)
-    asked = next(number for number, line in enumerate(lines, start=1) if b'"exhausted"' in line)
-    for cut in range(asked, len(lines)):
+    packed = max(number for number, line in enumerate(lines, start=1) if b'"packed"' in line)
+    for cut in range(packed, len(lines)):
         copy = copy_of(folder, tmp_path / str(cut), b"".join(lines[:cut]))
         finish(copy)
         assert story(copy) == story(folder), f"cut after {cut} of {len(lines)} groups"

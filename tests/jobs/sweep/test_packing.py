@@ -11,9 +11,8 @@ from jobs.store.home import SweepFolder
 from jobs.store.names import trial_name
 from jobs.store.states import SweepKind
 from jobs.sweep.messages import NamedRun
-from jobs.sweep.packing import weight
-from jobs.sweep.proposals import Proposals
 from oplstm.training.hours import Expiries
+from oplstm.training.machine.cost import cost
 from oplstm.training.reports import RunEnd
 from oplstm.training.run import RunConfig
 from tests.jobs.formula_training import (
@@ -67,9 +66,12 @@ def test_a_pack_of_unknown_capacity_has_one_trial_and_says_what_to_measure(tmp_p
     of = job("heavy_and_light", **GRID, **AUTO)
     coordinator = coordinators(new_sweep(tmp_path / "s", of))
     given = coordinator.next_pack()
-    assert (given.trials, given.measure.limit) == (names_of(0), 6)
-    like = given.measure.like
-    assert (like.hyperparameters.passes, like.meta_batch_size) == (3, 2), "the heaviest that may come in"
+    heaviest, *others = given.measure.like
+    assert (heaviest.hyperparameters.passes, heaviest.meta_batch_size) == (3, 2)
+    assert len(others) == 3
+    longest = coordinator.state.by_name[given.trials[0]].config
+    assert (len(given.trials), longest.hyperparameters.passes, longest.meta_batch_size) == (1, 3, 1)
+    assert given.measure.limit == 6
 
 
 def test_a_measured_pack_is_filled_before_its_first_update(tmp_path, coordinators):
@@ -114,7 +116,7 @@ def test_the_slots_share_the_trials(slots, trials, sizes, tmp_path, coordinators
 
 def test_trials_of_other_signatures_stay_out(tmp_path, coordinators):
     coordinator = coordinators(new_sweep(tmp_path / "s", job("six_cells", **GRID, **AUTO)))
-    for expected in (names_of(0, 1, 2), names_of(3, 4, 5)):
+    for expected in (names_of(3, 4, 5), names_of(0, 1, 2)):  # the wider first
         started = begin(coordinator, coordinator.next_pack(), 64)
         assert names(started.runs) == expected
         complete(coordinator, *expected)
@@ -128,7 +130,7 @@ def test_an_adaptive_sampler_is_asked_for_what_fits(tmp_path, coordinators):
     assert len(begin(coordinator, given, 4).runs) == len(coordinator.state.trials) == 4
 
 
-def test_seeds_of_one_configuration_are_one_pack_whatever_the_job_says(tmp_path, coordinators):
+def test_seeds_of_one_configuration_are_one_pack_on_one_slot_whatever_the_job_says(tmp_path, coordinators):
     fixed = {"widths": [2], "passes": 1, "meta_batch_size": 2, "lr": 0.1}
     for number, pack in enumerate((1, 2, "auto")):
         of = job(None, fixed=fixed, seeds=5, trials=None, resources={"pack": pack})
@@ -177,7 +179,7 @@ def test_an_empty_answer_stays_empty_when_trials_come_free_later(tmp_path, coord
     coordinator = opened(folder)
     first, second = (coordinator.next_pack(2).pack for _ in range(2))
     coordinator.started(first, DEVICE)
-    complete(coordinator, *names_of(1))
+    complete(coordinator, *names_of(0))
     assert coordinator.joins(first, 10, 1) == ()
     coordinator.started(second, DEVICE)
     assert coordinator.joins(first, 10, 1) == ()
@@ -214,8 +216,8 @@ def test_the_running_packs_share_what_waits(tmp_path, coordinators):
     packs = [coordinator.next_pack(2).pack for _ in range(2)]
     for pack in packs:
         coordinator.started(pack, DEVICE)
-    complete(coordinator, *names_of(0, 1, 2, 4, 5, 6))
-    assert [names(coordinator.joins(pack, 10, 3)) for pack in packs] == [names_of(8, 9), names_of(10)]
+    complete(coordinator, *names_of(0, 1, 2, 3, 4, 5))
+    assert [names(coordinator.joins(pack, 10, 3)) for pack in packs] == [names_of(8, 10), names_of(9)]
 
 
 def test_a_trial_of_a_pack_that_nobody_has_begun_comes_in_and_has_one_run(tmp_path, coordinators):
@@ -312,12 +314,106 @@ def test_a_kill_while_proposals_are_asked_for_changes_no_answer(seed, tmp_path, 
         assert coordinators(copy).joins(given.pack, 10, 3) == answer
 
 
-def test_a_run_of_more_passes_times_tasks_is_heavier_then_one_of_more_passes():
-    run = Proposals(job("rates")).ask().run
+def costs_of(coordinator, assigned):
+    """The predicted cost of each of the trials."""
+    return [cost(coordinator.state.by_name[name].config) for name in assigned]
 
-    def of(passes, tasks):
-        hyperparameters = replace(run.hyperparameters, passes=passes)
-        return weight(replace(run, hyperparameters=hyperparameters, meta_batch_size=tasks))
 
-    assert of(1, 2) < of(1, 5) < of(3, 2) < of(1, 7) < of(3, 5)
-    assert of(1, 6) < of(2, 3) < of(6, 1)
+def longest_first(coordinator):
+    return sorted(coordinator.state.trials.values(), key=lambda trial: (-cost(trial.config), trial.number))
+
+
+@pytest.mark.parametrize("slots", [2, 3, 4])
+def test_the_slots_share_the_predicted_cost(slots, tmp_path, coordinators):
+    """By count in order of asking, the packs of these 60 trials would cost up to 1.3 times as much as each other."""
+    folder = new_sweep(tmp_path / "s", job("many_costs", trials=60, **AUTO))
+    coordinator = coordinators(folder)
+    given = [coordinator.next_pack(slots) for _ in range(slots)]
+    packs = [costs_of(coordinator, names(begin(coordinator, each, 64).runs)) for each in given]
+    assert sum(map(len, packs)) == 60
+    loads = [sum(costs) for costs in packs]
+    assert max(loads) < 1.02 * min(loads)
+    longest = [cost(trial.config) for trial in longest_first(coordinator)[:slots]]
+    assert [max(costs) for costs in packs] == longest, "each has its share of the long ones"
+
+
+def test_where_packs_cannot_hold_all_the_longest_begin_and_the_longest_of_the_rest_join(tmp_path, coordinators):
+    coordinator = coordinators(new_sweep(tmp_path / "s", job("many_costs", trials=60, **AUTO)))
+    packs = [coordinator.next_pack(2).pack for _ in range(2)]
+    for pack in packs:
+        coordinator.sized(pack, 8)
+    begun = [names(coordinator.started(pack, DEVICE).runs) for pack in packs]
+    order = [trial.name for trial in longest_first(coordinator)]
+    assert {*begun[0], *begun[1]} == {*order[:16]}
+    complete(coordinator, begun[0][0])
+    assert names(coordinator.joins(packs[0], 10, 1)) == (order[16],)
+
+
+def test_a_join_leaves_to_others_what_they_will_be_through_with_sooner(tmp_path, coordinators):
+    """Where one pack has all of its work before it and another almost none, the other takes what waits."""
+    coordinator = coordinators(new_sweep(tmp_path / "s", job("rates", trials=10, resources={"pack": 4})))
+    packs = [coordinator.next_pack(2) for _ in range(2)]
+    for pack in packs:
+        coordinator.started(pack.pack, DEVICE)
+    complete(coordinator, packs[0].trials[0], *packs[1].trials[:3])
+    assert names(coordinator.joins(packs[0].pack, 10, 1)) == ()
+    assert names(coordinator.joins(packs[1].pack, 10, 3)) == names_of(8, 9)
+
+
+def test_a_pack_that_begins_leaves_some_to_one_that_runs_and_has_room(tmp_path, coordinators):
+    coordinator = coordinators(new_sweep(tmp_path / "s", job("rates", trials=12, **AUTO)))
+    packs = [coordinator.next_pack(2) for _ in range(2)]
+    begun = [names(begin(coordinator, pack, 4).runs) for pack in packs]
+    complete(coordinator, *begun[0][:3], *begun[1])
+    new = coordinator.next_pack(2)
+    assert names(begin(coordinator, new, 4).runs) == names_of(8, 9, 11)
+    assert names(coordinator.joins(packs[0].pack, 10, 3)) == names_of(10)
+
+
+@pytest.mark.parametrize(
+    ("slots", "size", "sizes"), [(1, 4, [4, 4, 2]), (2, 4, [4, 4, 2]), (2, 8, [5, 5]), (3, 9, [5, 5]), (2, 10, [10])]
+)
+def test_packs_of_a_fixed_size_are_dealt_too_and_no_more_than_are_needed(slots, size, sizes, tmp_path, coordinators):
+    coordinator = coordinators(new_sweep(tmp_path / "s", job("many_costs", trials=10, resources={"pack": size})))
+    given = []
+    while (assignment := coordinator.next_pack(slots)) is not None:
+        given.append(assignment.trials)
+    assert list(map(len, given)) == pytest.approx(sizes, abs=1)
+    assert len(given) == len(sizes)
+    assert max(map(len, given)) <= size
+    order = [trial.name for trial in longest_first(coordinator)]
+    assert given[0][0] == order[0]
+    if slots == 1:
+        assert [name for pack in given for name in pack] == order
+
+
+def test_given_points_come_first_however_short(tmp_path, coordinators):
+    point = {"passes": 1, "tasks": 4, "lr": 0.01}
+    of = job("many_costs", trials=9, enqueue=[point], resources={"pack": 3})
+    coordinator = coordinators(new_sweep(tmp_path / "s", of))
+    first, *others = coordinator.next_pack().trials
+    assert coordinator.state.by_name[first].params == point
+    order = [trial.name for trial in longest_first(coordinator) if trial.name != first]
+    assert others == order[:2]
+
+
+def test_a_sampler_that_learns_has_its_trials_trained_as_it_proposed_them(tmp_path, coordinators):
+    coordinator = coordinators(new_sweep(tmp_path / "s", job("many_costs", trials=9, **TPE, resources={"pack": 3})))
+    given = coordinator.next_pack()
+    assert given.trials == names_of(0, 1, 2)
+    coordinator.started(given.pack, DEVICE)
+    complete(coordinator, *names_of(1))
+    assert names(coordinator.joins(given.pack, 10, 1)) == names_of(3)
+
+
+@pytest.mark.parametrize(("slots", "sizes"), [(1, [5]), (2, [3, 2]), (3, [2, 2, 1]), (8, [1, 1, 1, 1, 1])])
+def test_the_seeds_of_one_configuration_are_spread_over_the_slots(slots, sizes, tmp_path, coordinators):
+    fixed = {"widths": [2], "passes": 1, "meta_batch_size": 2, "lr": 0.1}
+    of = job(None, fixed=fixed, seeds=5, trials=None)
+    coordinator = coordinators(new_sweep(tmp_path / "s", of, kind=SweepKind.TRAIN))
+    given = []
+    while (assignment := coordinator.next_pack(slots)) is not None:
+        assert assignment.measure is None
+        given.append(assignment.trials)
+    assert list(map(len, given)) == sizes
+    assert {name for pack in given for name in pack} == {*names_of(*range(5))}

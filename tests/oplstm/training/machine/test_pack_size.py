@@ -22,10 +22,10 @@ def decided(seconds, *, limit=LARGEST, room=math.inf, bytes_of=lambda runs: 0.0)
     """The size that is taken, and the sizes that were measured on the way; `seconds` may differ from try to try."""
     measured = []
     while not (decision := decide(measured, limit=limit, room=room)).final:
-        runs = decision.runs
-        tries = sum(one.runs == runs for one in measured)
+        runs = decision.copies
+        tries = sum(one.copies == runs for one in measured)
         measured.append(Measured(runs, seconds(runs, tries), bytes_of(runs)))
-    return decision.runs, [one.runs for one in measured]
+    return decision.copies, [one.copies for one in measured]
 
 
 def test_a_pack_that_costs_what_one_run_does_grows_to_the_limit():
@@ -76,20 +76,20 @@ def test_a_decision_says_what_to_measure_first():
 
 @pytest.mark.slow
 def test_the_answer_is_a_size_that_could_have_been_measured():
-    assert probe(run("lstm", widths=[4], passes=1), Device(), 3) in (1, 2, 4)
+    assert probe([run("lstm", widths=[4], passes=1)], Device(), 3) in (1, 2, 4)
 
 
 @pytest.mark.slow
 def test_a_single_run_is_not_compared_with_anything(monkeypatch):
     monkeypatch.setattr(pack_size, "_burst", lambda pack: 1 / len(pack.runs))
-    assert probe(run("lstm"), Device(), 1) == 1
-    assert probe(run("lstm"), Device(), 2) == 2
+    assert probe([run("lstm")], Device(), 1) == 1
+    assert probe([run("lstm")], Device(), 2) == 2
 
 
 def test_no_room_means_one_run(monkeypatch):
     monkeypatch.setattr(pack_size, "_burst", lambda pack: 1.0)
     monkeypatch.setattr(pack_size, "_room", lambda device, share: 0.0)
-    assert probe(run("lstm", widths=[400], passes=1), Device(), 8) == 1
+    assert probe([run("lstm", widths=[400], passes=1)], Device(), 8) == 1
 
 
 @pytest.mark.slow
@@ -100,7 +100,7 @@ def test_what_does_not_fit_at_all_is_too_large(monkeypatch):
         return 1.0
 
     monkeypatch.setattr(pack_size, "_burst", burst)
-    assert probe(run("lstm"), Device(), 64) == 4
+    assert probe([run("lstm")], Device(), 64) == 4
 
 
 @pytest.mark.slow
@@ -109,8 +109,8 @@ def test_memory_grows_with_the_runs_of_a_real_pack():
     """Weights, two moments, best weights and the gradient: 5 numbers of 4 bytes for each parameter at least."""
     wide = run("lstm", widths=[400], passes=1)
     least = 5 * 4 * parameter_count(wide)
-    pack_size._measure(wide, 1, Device())
-    eight, one = (pack_size._measure(wide, runs, Device()).bytes for runs in (8, 1))
+    pack_size._measure([wide], Device())
+    eight, one = (pack_size._measure([wide] * runs, Device()).bytes for runs in (8, 1))
     assert eight > 8 * least
     assert eight - one > 6 * least
 
@@ -123,3 +123,64 @@ def test_a_pack_gets_the_share_of_its_threads(monkeypatch):
 
 def test_free_memory_is_less_than_all_and_more_than_none():
     assert 0 < pack_size._available() < 1 << 50
+
+
+MIX = [run("lstm", passes=3), run("lstm", passes=1)]
+
+
+def seconds_of_passes(monkeypatch, gain):
+    """A pack takes as long as the passes of its runs together, but for `gain` where they are several."""
+
+    def burst(pack):
+        passes = sum(one.passes(training=True) for one in pack.runs)
+        return float(passes) if len(pack.runs) == 1 else passes / gain(len(pack.runs))
+
+    tried = []
+    real = pack_size._measure
+    monkeypatch.setattr(pack_size, "_burst", burst)
+    monkeypatch.setattr(pack_size, "_room", lambda device, share: math.inf)
+    monkeypatch.setattr(pack_size, "_measure", lambda runs, device: tried.append(len(runs)) or real(runs, device))
+    return tried
+
+
+def test_a_mix_is_tried_in_copies_and_the_answer_counts_runs(monkeypatch):
+    tried = seconds_of_passes(monkeypatch, lambda runs: float(min(runs, 4)))
+    assert probe(MIX, Device(), 64) == 4
+    assert tried == [1, 1, 1, 2, 2, 4, 8, 8]
+
+
+def test_a_mix_that_gains_nothing_from_sharing_a_pack_stays_alone(monkeypatch):
+    tried = seconds_of_passes(monkeypatch, lambda runs: 1.05)
+    assert probe(MIX, Device(), 64) == 1
+    assert tried == [1, 1, 1, 2, 2]
+
+
+def test_a_mix_grows_no_further_than_there_are_runs(monkeypatch):
+    seconds_of_passes(monkeypatch, float)
+    assert probe(MIX, Device(), 5) == 8
+    three = [*MIX, run("lstm", passes=2)]
+    monkeypatch.setattr(pack_size, "LARGEST", 5)
+    assert probe(three, Device(), 64) == 5
+
+
+def test_a_mix_that_does_not_fit_beside_each_other_stays_alone(monkeypatch):
+    seconds_of_passes(monkeypatch, float)
+    monkeypatch.setattr(pack_size.PeakMemory, "added", lambda self: 100.0)
+    monkeypatch.setattr(pack_size, "_room", lambda device, share: 199.0)
+    assert probe(MIX, Device(), 64) == 1
+    monkeypatch.setattr(pack_size, "_room", lambda device, share: 200.0)
+    assert probe(MIX, Device(), 64) > 1
+
+
+def test_memory_that_is_over_in_the_first_pack_of_a_mix_means_one_run(monkeypatch):
+    seconds_of_passes(monkeypatch, float)
+    real = pack_size._measure
+
+    def measure(runs, device):
+        if len(runs) > 2:
+            raise torch.OutOfMemoryError
+        return real(runs, device)
+
+    monkeypatch.setattr(pack_size, "_measure", measure)
+    assert probe(MIX, Device(), 64) == 2
+    assert probe([*MIX, run("lstm", passes=2)], Device(), 64) == 1

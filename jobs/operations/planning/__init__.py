@@ -1,0 +1,1 @@
+"""What a plan foresees: the packs that a job would make, and the hours that it would take."""
