@@ -294,7 +294,7 @@ def test_impossible_packs_are_refused(packs):
 def test_unknown_sections_are_refused():
     done = CliRunner().invoke(command.main, ["--only", "sine,cosine"])
     assert done.exit_code == 2
-    assert "sections are sine, omniglot, conv4, growth, ragged, orchestration, got 'cosine'" in done.output
+    assert "sections are sine, omniglot, conv4, growth, ragged, orchestration, sweep, got 'cosine'" in done.output
 
 
 def test_a_gpu_that_is_not_there_is_refused(monkeypatch):

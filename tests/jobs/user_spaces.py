@@ -7,6 +7,12 @@ from optuna import TrialPruned
 from optuna.trial import Trial
 
 TINY = {"widths": [2], "passes": 1, "meta_batch_size": 2}
+FAMILIES = {
+    1: {"support": "sequential", "encoding": "previous_target", "chain": "closed"},
+    2: {},
+    3: {"support": "sequential"},
+}
+"""Options by width that keep LSTMs from sharing a pack, as widths alone do not."""
 IMPOSSIBLE = {"hidden": 2, "lr": 0.2}
 """The point of six_cells at which others go wrong."""
 
@@ -16,9 +22,9 @@ def rates(trial: Trial) -> dict[str, Any]:
 
 
 def six_cells(trial: Trial) -> dict[str, Any]:
-    """Two shapes, and three rates."""
-    shape = {"widths": [trial.suggest_categorical("hidden", [2, 3])]}
-    return TINY | shape | {"lr": trial.suggest_categorical("lr", [0.3, 0.2, 0.1])}
+    """Two signatures, and three rates."""
+    hidden = trial.suggest_categorical("hidden", [2, 3])
+    return TINY | {"widths": [hidden]} | FAMILIES[hidden] | {"lr": trial.suggest_categorical("lr", [0.3, 0.2, 0.1])}
 
 
 def heavy_and_light(trial: Trial) -> dict[str, Any]:
@@ -34,9 +40,10 @@ def many_costs(trial: Trial) -> dict[str, Any]:
 
 
 def three_runs(trial: Trial) -> dict[str, Any]:
-    """Two runs of one shape, which differ in their rate, and one of another."""
+    """Two runs of one signature, which differ in their rate, and one of another."""
     hidden = trial.suggest_categorical("hidden", [2, 3])
-    return TINY | {"widths": [hidden], "lr": trial.suggest_categorical("lr", [0.01, 0.02]) if hidden == 2 else 0.01}
+    rate = trial.suggest_categorical("lr", [0.01, 0.02]) if hidden == 2 else 0.01
+    return TINY | {"widths": [hidden], "lr": rate} | FAMILIES[hidden]
 
 
 def three_rates(trial: Trial) -> dict[str, Any]:
@@ -46,10 +53,9 @@ def three_rates(trial: Trial) -> dict[str, Any]:
 
 def mixed(trial: Trial) -> dict[str, Any]:
     """Finite but for one dimension; few points of the rest, so that proposals repeat."""
-    return TINY | {
-        "widths": [trial.suggest_int("hidden", 1, 3)],
-        "lr": trial.suggest_float("rate", 0.01, 0.03, step=0.01),
-    }
+    hidden = trial.suggest_int("hidden", 1, 3)
+    rate = trial.suggest_float("rate", 0.01, 0.03, step=0.01)
+    return TINY | {"widths": [hidden], "lr": rate} | FAMILIES[hidden]
 
 
 def named_as_one_likes(trial: Trial) -> dict[str, Any]:

@@ -36,8 +36,9 @@ class Measured:
     @property
     def arguments(self) -> list[str]:
         """What ``oplstm sweep`` is called with, but for the packs."""
-        values = [f"budget.tasks={self.tasks}", f"budget.validate_every={min(2500, self.tasks)}",
-                  "budget.validation_tasks=200", "budget.test_tasks=200", "pruner={name: null}", *self.options]  # fmt: skip
+        every = min(2500, self.tasks)
+        budget = {"tasks": self.tasks, "validate_every": every, "validation_tasks": 200, "test_tasks": 200}
+        values = [*(f"budget.{key}={value}" for key, value in budget.items()), "pruner={name: null}", *self.options]
         return [self.job, *(f"--set={value}" for value in values), *self._trials]
 
     @property

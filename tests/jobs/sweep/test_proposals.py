@@ -87,7 +87,7 @@ def test_enqueued_points_come_first_and_not_again():
 def test_a_pinned_dimension_makes_no_two_cells_of_one():
     grid = ask_all(Proposals(job("six_cells", fixed={"lr": 0.5}, **GRID)))
     assert [(proposal.run.hyperparameters.widths, proposal.run.lr) for proposal in grid] == [((2,), 0.5), ((3,), 0.5)]
-    random = ask_all(Proposals(job("six_cells", fixed={"widths": [7]}, trials=100)))
+    random = ask_all(Proposals(job("six_cells", fixed={"widths": [7], "support": "batched"}, trials=100)))
     assert sorted(proposal.run.lr for proposal in random) == [0.1, 0.2, 0.3]
     assert {proposal.run.hyperparameters.widths for proposal in random} == {(7,)}
 
