@@ -14,6 +14,7 @@ from oplstm.training.device import Device
 from oplstm.training.machine.cost import parameters_of, update_cost
 from oplstm.training.pack import Pack
 from oplstm.training.run import RunConfig
+from oplstm.training.update.captured import UNRECORDED_CALLS
 
 RUNS_TIMED, PACKS_TIMED = 6, 3
 UPDATES: Final = 3
@@ -118,7 +119,7 @@ class Sharing:
         for part in _stages(chosen):
             seconds = sum(map(alone.seconds, part))
             small = sum(map(parameters_of, part)) <= MOST_PARAMETERS
-            if small and time.perf_counter() + (1 + UPDATES) * seconds < until:
+            if small and time.perf_counter() + (1 + UNRECORDED_CALLS + UPDATES) * seconds < until:
                 factor = _seconds(part, data) / seconds
                 for key in (part[0].signature, None):
                     self._known.setdefault(key, {})[len(part)] = factor
@@ -167,8 +168,10 @@ def _seconds(runs: Sequence[RunConfig], data: Path) -> float:
     began = time.process_time()
     pack.step()
     first = time.process_time() - began
-    if first > ALONE_SECONDS / (1 + UPDATES):
+    if first > ALONE_SECONDS / (1 + UNRECORDED_CALLS + UPDATES):
         return first
+    for _ in range(UNRECORDED_CALLS):  # the one that is recorded among them
+        pack.step()
     began = time.process_time()
     for _ in range(UPDATES):
         pack.step()

@@ -80,7 +80,7 @@ def test_no_more_is_timed_than_there_is_time_for(timed, monkeypatch):
 
 
 def test_a_pack_whose_update_would_take_too_long_is_timed_when_it_has_shrunk(timed, monkeypatch):
-    monkeypatch.setattr(hours, "ALL_SECONDS", 4 * 4 * 0.7 + 1)
+    monkeypatch.setattr(hours, "ALL_SECONDS", 5 * 4 * 0.7 + 1)
     runs = [run(passes=2, seed=seed, updates=100) for seed in range(16)]
     estimate_hours(runs, [runs], NOWHERE)
     assert timed == [1, 4, 2]
