@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from oplstm.training.checkpoint import Model
+    from oplstm.training.model import Model
 
 _FIELDS = ("support_x", "support_y", "query_x")
 

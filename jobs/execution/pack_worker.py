@@ -1,11 +1,14 @@
 """Training one pack in this process, whoever asked for it: the command line or a Ray actor."""
 
+import contextlib
 import os
 import shutil
 import time
-from collections.abc import Callable, Sequence
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from datetime import datetime
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, TextIO
 
 import torch
 
@@ -138,15 +141,16 @@ def train_pack(
     started = coordinator.started(name, device_tags(device.device, gpu_ids))
     if started is not None:
         listener = PackListener(coordinator, name, folder=folder, tick=tick)
-        pack = _pack(started, folder.pack(name), device)
-        Trainer(
-            pack,
-            listener,
-            folder.pack(name),
-            folder.trials,
-            capacity=started.capacity,
-            expiries=started.expiries,
-        ).train()
+        with _warnings_to(folder.pack_log):
+            pack = _pack(started, folder.pack(name), device)
+            Trainer(
+                pack,
+                listener,
+                folder.pack(name),
+                folder.trials,
+                capacity=started.capacity,
+                expiries=started.expiries,
+            ).train()
     if not folder.stop_request.exists():
         shutil.rmtree(folder.pack(name), ignore_errors=True)
 
@@ -158,3 +162,24 @@ def _pack(started: StartedPack, checkpoints: Path, device: Device) -> Pack:
     if kept is None:
         kept = {name: runs[name] for name in started.initial}
     return Pack(list(kept.values()), list(kept), device)
+
+
+@contextlib.contextmanager
+def _warnings_to(path: Path) -> Iterator[None]:
+    """Warnings are lines of a file that stays with the sweep, wherever this process's own output goes."""
+
+    def show(
+        message: Warning | str,
+        category: type[Warning],
+        filename: str,
+        lineno: int,
+        file: TextIO | None = None,
+        line: str | None = None,
+    ) -> None:
+        text = " ".join(str(message).split())
+        with contextlib.suppress(OSError), path.open("a") as log:  # a full disk: reported elsewhere
+            log.write(f"{datetime.now():%Y-%m-%d %H:%M:%S} {text}\n")
+
+    with warnings.catch_warnings():
+        warnings.showwarning = show
+        yield

@@ -21,7 +21,6 @@ from jobs.sweep.messages import Assignment
 from oplstm.errors import WorkError
 
 SHOW_SECONDS = 0.5
-LOG = "packs.log"
 _HELD_BACK: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
@@ -44,7 +43,7 @@ class PackProcess:
     def start(self) -> None:
         """Start its process, which signals to this one do not reach, and which does not outlive this one."""
         self.pipe, far_end = Pipe()
-        with far_end, _held_back(), (self.order.folder.path / LOG).open("ab") as log:
+        with far_end, _held_back(), self.order.folder.pack_log.open("ab") as log:
             self._process = subprocess.Popen(
                 [sys.executable, "-P", "-m", "jobs.execution.pack_process", str(far_end.fileno())],
                 pass_fds=[far_end.fileno()],
@@ -134,7 +133,7 @@ def _goes_on(pack: PackProcess, coordinator: Coordinator) -> bool:
     if pack.deaths <= pack.order.resources.retries:
         pack.start()
         return True
-    reason = f"failed: its process died or raised an error on every try; see {LOG} in the folder of the run"
+    reason = f"failed: its process died or raised an error on every try; see {pack.order.folder.pack_log}"
     coordinator.pack_failed(pack.order.assignment.pack, reason)
     return False
 

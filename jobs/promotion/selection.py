@@ -4,22 +4,22 @@ Nothing here can see a test score: a candidate is made of validation values and 
 files that this module does not open.
 """
 
-import contextlib
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-
-from safetensors import SafetensorError
 
 from jobs.store.events import LeaderScores, Promoted
 from jobs.store.home import SweepFolder
 from jobs.store.intervals import Interval, Values
 from jobs.store.state import SweepState
 from jobs.store.states import TrialState
+from jobs.store.trial_files import readable
 from oplstm.episodes.measure import Measure
 from oplstm.episodes.split import Split
-from oplstm.errors import RequestError, WorkError, one_line
+from oplstm.errors import RequestError
 from oplstm.training.checkpoint import load_model, load_validation_values
+
+_AGAIN = "sweep its configuration again (under enqueue)"
 
 
 @dataclass(frozen=True)
@@ -96,21 +96,12 @@ def candidates(folder: SweepFolder, state: SweepState, measure: Measure) -> list
     found = []
     for trial in state.trials.values():
         if trial.state is TrialState.COMPLETE:
-            with _readable(folder, trial.name):
+            with readable(folder, trial.name, again=_AGAIN):
                 values = load_validation_values(folder.trial(trial.name)).numpy()
             found.append(Candidate(trial.name, trial.number, values))
     if not found:
         raise RequestError(f"{folder.name} has no completed trial to promote; see oplstm status {folder.name}")
     return sorted(found, key=lambda candidate: (measure.cost(float(candidate.values.mean())), candidate.number))
-
-
-@contextlib.contextmanager
-def _readable(folder: SweepFolder, name: str) -> Iterator[None]:
-    """Whatever is wrong with the files of a trial is one line that names it."""
-    try:
-        yield
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, RuntimeError, SafetensorError) as error:
-        raise WorkError(f"{folder.trial(name)} is damaged: {one_line(error)}; restore it from a copy") from error
 
 
 Rescore = Callable[[str, Split], Values]
@@ -121,7 +112,7 @@ def rescore_with(folder: SweepFolder, measure: Measure, *, seed: int, tasks: int
     """Rescoring with the models in a sweep's folder."""
 
     def rescore(name: str, split: Split) -> Values:
-        with _readable(folder, name):
+        with readable(folder, name, again=_AGAIN):
             model = load_model(folder.trial(name), folder.data)
             values: Values = model.scores(split, seed=seed, count=tasks)[measure.name].numpy()
         return values

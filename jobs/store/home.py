@@ -44,6 +44,11 @@ class SweepFolder:
         return self.path / "study.log"
 
     @property
+    def pack_log(self) -> Path:
+        """What those who train its packs have to say."""
+        return self.path / "packs.log"
+
+    @property
     def stop_request(self) -> Path:
         """A file whose presence asks the sweep to stop."""
         return self.path / "stop"

@@ -11,6 +11,7 @@ from jobs.store.home import SweepFolder
 from jobs.store.intervals import Interval, Values
 from jobs.store.state import SweepState
 from jobs.store.states import TrialState
+from jobs.store.trial_files import readable
 from oplstm.training.checkpoint import load_test_scores
 
 
@@ -71,16 +72,24 @@ class FinalResult:
 
 
 def final_result(folder: SweepFolder, state: SweepState) -> FinalResult | None:
-    """The result of a final run, or None while a seed is missing."""
+    """The result of a final run, or None while a seed is missing.
+
+    Raises:
+        WorkError: The scores of one are damaged.
+    """
     trials = list(state.trials.values())
     if not trials or any(trial.state is not TrialState.COMPLETE for trial in trials):
         return None
-    scores = [load_test_scores(folder.trial(trial.name)) for trial in trials]
     benchmark = trials[0].config.benchmark
     measure = benchmark.measure.name
+    wanted, scores = [measure, *(f"cross/{name}/{measure}" for name in benchmark.cross())], []
+    for trial in trials:
+        with readable(folder, trial.name, again="promote its sweep again, which makes another final run"):
+            found = load_test_scores(folder.trial(trial.name))
+            scores.append({name: found[name].numpy() for name in wanted})
 
     def pooled(name: str) -> Score:
-        return Score.of([of_seed[name].numpy() for of_seed in scores])
+        return Score.of([of_seed[name] for of_seed in scores])
 
     cross = {name: pooled(f"cross/{name}/{measure}") for name in benchmark.cross()}
     return FinalResult(measure, pooled(measure), cross, benchmark.open(folder.data).partial_title())

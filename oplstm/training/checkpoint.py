@@ -1,63 +1,45 @@
-"""Checkpoints of packs and models of single runs: safetensors and JSON, never pickle.
+"""Checkpoints of packs and models of single runs: safetensors and JSON with digests, never pickle.
 
-A pack's checkpoint is a folder ``update-<n>`` that appears by one rename, so it is complete or absent.
+A pack's checkpoint is a folder ``update-<n>`` that appears by one rename, so it is complete or absent. Of those that
+are kept the newest that is not damaged is read; damaged ones are renamed to ``damaged-update-<n>``.
 A run's model is ``model.safetensors`` + ``run.json``; ``validation.safetensors`` and ``test.safetensors`` hold the
 scores of every task, apart, so that code which selects can be shown the one and not the other.
 """
 
-import json
 import shutil
+import warnings
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
-import torch
-from safetensors.torch import load_file, save_file
+from safetensors import SafetensorError
 from torch import Tensor
 
-from oplstm.durable import new_folder
-from oplstm.episodes.episode import Episode
-from oplstm.episodes.split import Split
-from oplstm.episodes.streams import TaskStream
-from oplstm.errors import WorkError
-from oplstm.nets.arithmetic import arithmetic
-from oplstm.shape import Shape
-from oplstm.training.device import Device
-from oplstm.training.evaluation import evaluate
+from oplstm.errors import WorkError, one_line
+from oplstm.training.model import Model, TaskValues
 from oplstm.training.pack import Pack
 from oplstm.training.run import RunConfig
 from oplstm.training.run_state import RunState
+from oplstm.training.sealed import Damaged, read_sealed, write_sealed
 
-TaskValues = Annotated[Tensor, Shape("tasks")]
-"""A number for every task of an evaluation, float64."""
-
-VERSION = 1
 KEPT = 2
-"""Checkpoints of a pack that are kept; the older one is there should the newest be lost."""
+"""Checkpoints of a pack that are kept; the older one is there should the newest be lost or damaged."""
+_PACK, _STATE = "pack.json", "state.safetensors"
+_RUN, _MODEL, _VALIDATION, _TEST = "run.json", "model.safetensors", "validation.safetensors", "test.safetensors"
 
 
-def _write(folder: Path, tensors: dict[str, dict[str, Tensor]], data: dict[str, Any], json_name: str) -> None:
-    """Write files to ``folder``, which appears whole."""
+def _write(folder: Path, manifest: str, data: Mapping[str, Any], tensors: Mapping[str, Mapping[str, Tensor]]) -> None:
     try:
-        with new_folder(folder) as draft:
-            for name, named in tensors.items():
-                save_file({key: value.detach().cpu().contiguous() for key, value in named.items()}, draft / name)
-            (draft / json_name).write_text(json.dumps({"version": VERSION, **data}, indent=1))
-    except Exception as error:  # safetensors reports a full disk as an exception of its own
+        write_sealed(folder, manifest, data, tensors)
+    except (OSError, SafetensorError) as error:  # a full disk is either
         raise WorkError(
             f"cannot write {folder}: {error}; free some space or mend the permissions, then resume"
         ) from error
 
 
-def _read(folder: Path, json_name: str) -> dict[str, Any]:
-    data: dict[str, Any] = json.loads((folder / json_name).read_text())
-    if data.get("version") != VERSION:
-        raise WorkError(f"{folder / json_name} has format version {data.get('version')}, this oplstm reads {VERSION}")
-    return data
-
-
 def _checkpoints(folder: Path) -> list[Path]:
-    """Complete checkpoints, newest first."""
+    """Complete checkpoints, newest first; those that were found to be damaged have other names."""
     found = folder.glob("update-*") if folder.is_dir() else []
     return sorted(found, key=lambda path: int(path.name.removeprefix("update-")), reverse=True)
 
@@ -75,125 +57,129 @@ def save_pack(folder: Path, pack: Pack, counters: dict[str, Any]) -> None:
         "runs": [run.to_dict() for run in pack.runs],
         "counters": counters,
     }
-    _write(folder / f"update-{pack.update}", {"state.safetensors": pack.state.tensors()}, data, "pack.json")
+    _write(folder / f"update-{pack.update}", _PACK, data, {_STATE: pack.state.tensors()})
     for old in _checkpoints(folder)[KEPT:]:
         shutil.rmtree(old)
 
 
-def _newest(folder: Path, runs: Mapping[str, RunConfig]) -> tuple[Path, dict[str, Any]] | None:
-    """The newest checkpoint in ``folder`` and its data, if there is one, of runs that are among ``runs``."""
-    found = _checkpoints(folder)
-    if not found:
+@dataclass(frozen=True)
+class _Checkpoint:
+    """What a checkpoint holds.
+
+    Attributes:
+        path: Its folder.
+        update: Of the pack.
+        runs: By name, in the order of the rows.
+        joined: The pack's update when each run came in.
+        state: The tensors, on the CPU.
+        counters: Of who trains the pack.
+    """
+
+    path: Path
+    update: int
+    runs: dict[str, RunConfig]
+    joined: list[int]
+    state: RunState
+    counters: dict[str, Any]
+
+    @classmethod
+    def read(cls, path: Path) -> "_Checkpoint":
+        """That in a folder.
+
+        Raises:
+            Damaged: One of its files is not as it was written.
+            WorkError: It is of a later version.
+        """
+        sealed = read_sealed(path / _PACK)
+        tensors, data = sealed.tensors(_STATE), sealed.data
+        try:
+            named = zip(data["names"], data["runs"], strict=True)
+            runs = {name: RunConfig.from_dict(run) for name, run in named}
+            update, counters = int(data["update"]), dict(data["counters"])
+            if "since_point" in counters:  # from when all runs of a pack had their points at the same updates
+                counters["last_point"] = dict.fromkeys(runs, update - int(counters.pop("since_point")))
+            joined = list(data.get("joined", [0] * len(runs)))
+            return cls(path, update, runs, joined, RunState.from_tensors(tensors), counters)
+        except (KeyError, TypeError, ValueError, AttributeError) as error:  # of version 1
+            raise Damaged(path / _PACK, one_line(error)) from error
+
+
+def _newest(folder: Path, runs: Mapping[str, RunConfig]) -> _Checkpoint | None:
+    """The newest checkpoint in ``folder`` that is not damaged, if there is one, of runs that are among ``runs``.
+
+    Those that are damaged are set aside, with a warning each.
+    """
+    damaged: dict[Path, Damaged] = {}
+    found = None
+    for path in _checkpoints(folder):
+        try:
+            found = _Checkpoint.read(path)
+            break
+        except Damaged as error:
+            damaged[path] = error
+    for path in damaged:
+        _set_aside(path)
+    instead = "begins anew, for no other is left" if found is None else f"goes on from {found.path.name}"
+    for problem in damaged.values():
+        warnings.warn(f"{problem}; {folder.name} {instead}, which costs time and nothing else", stacklevel=3)
+    if found is None:
         return None
-    data = _read(found[0], "pack.json")
-    for name, run in zip(data["names"], data["runs"], strict=True):
-        if name not in runs or runs[name].digest() != RunConfig.from_dict(run).digest():
-            raise WorkError(f"{found[0]} holds another configuration of {name}; remove it or use another name")
-    return found[0], data
+    for name, run in found.runs.items():
+        if name not in runs or runs[name].digest() != run.digest():
+            raise WorkError(f"{found.path} holds another configuration of {name}; remove it or use another name")
+    return found
+
+
+def _set_aside(path: Path) -> None:
+    """Give a damaged checkpoint a name under which it is neither read nor counted; it goes with its pack."""
+    aside = path.with_name(f"damaged-{path.name}")
+    try:
+        shutil.rmtree(aside, ignore_errors=True)
+        path.rename(aside)
+    except OSError as error:
+        raise WorkError(f"cannot rename {path}, which is damaged: {error}; remove it, then resume") from error
 
 
 def runs_of_checkpoint(folder: Path, runs: Mapping[str, RunConfig]) -> dict[str, RunConfig] | None:
-    """Those of ``runs`` by name that are in the newest checkpoint in ``folder``: all that it takes to go on.
+    """Those of ``runs`` by name that are in the checkpoint in ``folder`` from which ``load_pack`` will go on.
 
     Returns:
         None if there is no checkpoint.
 
     Raises:
-        WorkError: The checkpoint is of another version or of other runs.
+        WorkError: The checkpoint is of a later version or of other runs.
     """
     newest = _newest(folder, runs)
-    return None if newest is None else {name: runs[name] for name in newest[1]["names"]}
+    return None if newest is None else {name: runs[name] for name in newest.runs}
 
 
 def load_pack(folder: Path, pack: Pack) -> dict[str, Any] | None:
-    """Put ``pack`` into the state of the newest checkpoint in ``folder``.
+    """Put ``pack`` into the state of the newest checkpoint in ``folder`` that is not damaged.
 
     Returns:
         The counters saved with it, or None if there is no checkpoint.
 
     Raises:
-        WorkError: The checkpoint is of another version or of other runs.
+        WorkError: The checkpoint is of a later version or of other runs.
     """
     newest = _newest(folder, dict(zip(pack.names, pack.runs, strict=True)))
     if newest is None:
         return None
-    path, data = newest
-    pack.keep([pack.names.index(name) for name in data["names"]])
-    tensors = load_file(path / "state.safetensors")
-    placed = {name: tensor.to(pack.device.device) for name, tensor in tensors.items()}
-    pack.restore(RunState.from_tensors(placed), data["update"], data.get("joined", [0] * len(pack.runs)))
-    counters = dict(data["counters"])
-    if "since_point" in counters:  # from when all runs of a pack had their points at the same updates
-        counters["last_point"] = dict.fromkeys(pack.names, pack.update - int(counters.pop("since_point")))
-    return counters
+    pack.keep([pack.names.index(name) for name in newest.runs])
+    # copied, so that they lie in memory as PyTorch lays it out
+    placed = {name: tensor.to(pack.device.device, copy=True) for name, tensor in newest.state.tensors().items()}
+    pack.restore(RunState.from_tensors(placed), newest.update, newest.joined)
+    return newest.counters
 
 
 def save_model(folder: Path, pack: Pack, *, row: int, test: dict[str, TaskValues]) -> None:
     """Write the best weights of one run, its configuration and its scores a task to ``folder``."""
     params = pack.kind(row).layout.of_row(pack.state.best_weights[row])
-    files = {"model.safetensors": params, "validation.safetensors": {"values": pack.state.best_values[row]}}
+    files = {_MODEL: params, _VALIDATION: {"values": pack.state.best_values[row]}}
     if test:
-        files["test.safetensors"] = test
+        files[_TEST] = test
     data = {"run": pack.runs[row].to_dict(), "best_update": int(pack.state.best_update[row])}
-    _write(folder, files, data, "run.json")
-
-
-class Model:
-    """A trained run, ready to learn new tasks.
-
-    Attributes:
-        run: Its configuration.
-        pack: A pack of this run alone.
-    """
-
-    def __init__(self, run: RunConfig, weights: dict[str, Tensor], data: Path | None = None) -> None:
-        self.run = run
-        self.pack = Pack([run], ["model"], Device(data=data))
-        self.pack.state.best_weights = self.pack.layout.flatten([weights])
-
-    def scores(self, split: Split, *, seed: int, count: int) -> dict[str, TaskValues]:
-        """Scores on the first ``count`` tasks of a split drawn from ``seed``."""
-        pack = self.pack
-        episode = TaskStream(pack.tasks, seed, split).tasks(0, count)
-        with arithmetic(self.run.precision, pack.device.device):
-            found = evaluate(pack.learner, pack.params(pack.state.best_weights), episode, tasks=pack.tasks)
-        return {name: values[0] for name, values in found.items()}
-
-    @torch.no_grad()
-    def predict(
-        self,
-        support_x: Annotated[Tensor, Shape("M *x")],
-        support_y: Annotated[Tensor, Shape("M d_y")],
-        query_x: Annotated[Tensor, Shape("Q *x")],
-    ) -> Annotated[Tensor, Shape("Q d_y")]:
-        """Learn one task and predict its queries.
-
-        Args:
-            support_x: Inputs of the task's shape.
-            support_y: Targets, one-hot for classes.
-            query_x: Inputs.
-
-        Raises:
-            ValueError: A shape does not fit; the message names it.
-        """
-        learner = self.pack.learner
-        x_shape, y_shape = learner.shape.x, (learner.shape.d_y,)
-        for name, value, wanted in (
-            ("support_x", support_x, x_shape),
-            ("support_y", support_y, y_shape),
-            ("query_x", query_x, x_shape),
-        ):
-            if value.ndim == 0 or tuple(value.shape[1:]) != wanted or not len(value):
-                text = ", ".join(map(str, wanted))
-                raise ValueError(f"{name} must have the shape (n, {text}) with n >= 1, got {tuple(value.shape)}")
-        if len(support_x) != len(support_y):
-            raise ValueError(f"support_x and support_y must be equally long, got {len(support_x)} and {len(support_y)}")
-        x, y, query = (value.float()[None, None] for value in (support_x, support_y, query_x))
-        unknown = y.new_zeros(1, 1, query.shape[2], y.shape[3])
-        params = self.pack.params(self.pack.state.best_weights)
-        with arithmetic(self.run.precision, self.pack.device.device):
-            fast = learner.adapt(params, Episode(x, y, query, unknown))
-            return learner.predict(params, fast, query)[0, 0]
+    _write(folder, _RUN, data, files)
 
 
 def load_model(folder: Path, data: Path | None = None) -> Model:
@@ -204,19 +190,28 @@ def load_model(folder: Path, data: Path | None = None) -> Model:
         data: The folder of imported datasets; needed to score an image model on tasks, not to predict with it.
 
     Raises:
-        WorkError: There is no model, or it is of another format version.
+        Damaged: A file of it is not as it was written.
+        WorkError: There is no model, or it is of a later format version.
     """
-    if not (folder / "run.json").is_file():
-        raise WorkError(f"{folder} holds no model (run.json is missing)")
-    run = RunConfig.from_dict(_read(folder, "run.json")["run"])
-    return Model(run, load_file(folder / "model.safetensors"), data)
+    if not (folder / _RUN).is_file():
+        raise WorkError(f"{folder} holds no model ({_RUN} is missing)")
+    sealed = read_sealed(folder / _RUN)
+    return Model(RunConfig.from_dict(sealed.data["run"]), sealed.tensors(_MODEL), data)
 
 
 def load_validation_values(folder: Path) -> TaskValues:
-    """The validation value of the best weights, by the benchmark's measure, on every task."""
-    return load_file(folder / "validation.safetensors")["values"]
+    """The validation value of the best weights, by the benchmark's measure, on every task.
+
+    Raises:
+        Damaged: They are not as they were written, or their digest is not.
+    """
+    return read_sealed(folder / _RUN).tensors(_VALIDATION)["values"]
 
 
 def load_test_scores(folder: Path) -> dict[str, TaskValues]:
-    """The test scores of every task; those of other domains are ``cross/<dataset>/...``."""
-    return load_file(folder / "test.safetensors")
+    """The test scores of every task; those of other domains are ``cross/<dataset>/...``.
+
+    Raises:
+        Damaged: They are not as they were written, or their digest is not.
+    """
+    return read_sealed(folder / _RUN).tensors(_TEST)

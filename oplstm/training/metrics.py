@@ -3,8 +3,8 @@
 from collections.abc import Mapping, Sequence
 
 from oplstm.episodes.measure import Measure
-from oplstm.training.checkpoint import TaskValues
 from oplstm.training.evaluation import ci95
+from oplstm.training.model import TaskValues
 from oplstm.training.pack import Pack, Scores
 
 

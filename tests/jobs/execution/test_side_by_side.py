@@ -13,7 +13,6 @@ import torch
 from safetensors.torch import load_file
 
 from jobs.execution.in_process import run_in_process
-from jobs.execution.side_by_side import LOG
 from jobs.store.states import SweepKind
 from oplstm.errors import WorkError
 from tests.conftest import ROOT
@@ -65,7 +64,7 @@ def test_the_results_of_a_seed_do_not_depend_on_how_seeds_are_spread(tmp_path):
         torch.testing.assert_close(found[name], losses, rtol=1e-3, atol=1e-4)
     assert not torch.allclose(expected["trial-0000"], expected["trial-0001"], rtol=0.1)
     assert processes() == []
-    assert (spread.path / LOG).read_text() == ""
+    assert spread.pack_log.read_text() == ""
 
 
 def test_a_stop_is_heard_by_all_and_the_next_goes_on(tmp_path):

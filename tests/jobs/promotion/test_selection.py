@@ -20,6 +20,7 @@ from oplstm.episodes.measure import LOSS
 from oplstm.episodes.split import Split
 from oplstm.errors import RequestError, WorkError
 from tests.jobs.formula_training import events, state_of
+from tests.oplstm.training.damage import flip, reseal, truncate
 from tracking.journal.journal import Journal
 
 pytestmark = pytest.mark.unit
@@ -182,6 +183,7 @@ def test_altering_validation_values_does_change_it(small_sweep):
         losses = load_file(trial / "validation.safetensors")["values"]
         better = losses * 0 if trial.name != before.picked else losses + 100
         save_file({"values": better}, trial / "validation.safetensors")
+        reseal(trial)
     assert select(small_sweep).picked != before.picked
 
 
@@ -202,11 +204,10 @@ def test_the_selecting_code_has_no_way_to_a_test_score():
         "jobs.store.intervals.Values",
         "jobs.store.state.SweepState",
         "jobs.store.states.TrialState",
+        "jobs.store.trial_files.readable",
         "oplstm.episodes.measure.Measure",
         "oplstm.episodes.split.Split",
         "oplstm.errors.RequestError",
-        "oplstm.errors.WorkError",
-        "oplstm.errors.one_line",
         "oplstm.training.checkpoint.load_model",
         "oplstm.training.checkpoint.load_validation_values",
     }
@@ -219,6 +220,7 @@ def test_the_promotion_settings_of_the_job_are_used(small_sweep):
     header = json.loads(small_sweep.header.read_text())
     for trial in small_sweep.trials.iterdir():
         save_file({"values": torch.from_numpy(HARD[:30])}, trial / "validation.safetensors")
+        reseal(trial)
     for leaders in (1, 2, 3):
         header["job"]["promotion"] = {"leaders": leaders, "tasks": 10 * leaders}
         small_sweep.header.write_text(json.dumps(header))
@@ -254,6 +256,26 @@ def test_files_that_are_damaged_are_said_in_a_line(file, content, small_sweep):
     assert len(str(caught.value).splitlines()) == 1
 
 
+DAMAGE = {"a flipped bit": lambda path: flip(path, -1, 0), "its end lost": lambda path: truncate(path, -1)}
+
+
+@pytest.mark.parametrize("file", GARBAGE)
+@pytest.mark.parametrize("damage", DAMAGE)
+def test_a_damaged_file_is_named_with_its_trial_and_the_mend(file, damage, small_sweep):
+    """One that is still safetensors too: the last bit of a weight."""
+    picked = select(small_sweep).picked
+    path = small_sweep.trial(picked) / file
+    DAMAGE[damage](path)
+    with pytest.raises(WorkError) as caught:
+        select(small_sweep)
+    assert str(caught.value).startswith(f"{path} is damaged: ")
+    assert str(caught.value).endswith(
+        f"; put back the files of {picked} from the artifacts of the run small/{picked} in MLflow (folder model), "
+        "or, if they are lost too, sweep its configuration again (under enqueue)"
+    )
+    assert len(str(caught.value).splitlines()) == 1
+
+
 @pytest.mark.parametrize("name", ["../../../../victim", "/etc", "omniglot/../../x", "Ω", ""])
 def test_a_dataset_by_the_name_of_a_path_is_none(name, small_sweep):
     """In the run that a model was trained as."""
@@ -261,10 +283,12 @@ def test_a_dataset_by_the_name_of_a_path_is_none(name, small_sweep):
         data = json.loads((trial / "run.json").read_text())
         data["run"]["benchmark"] = {"name": name}
         (trial / "run.json").write_text(json.dumps(data))
+        reseal(trial)
     with pytest.raises(WorkError, match="is damaged: ValueError: benchmark"):
         select(small_sweep)
     for trial in small_sweep.trials.iterdir():
         data["run"]["benchmark"] = {"name": "miniimagenet", "cross_domain": [name]}
         (trial / "run.json").write_text(json.dumps(data))
+        reseal(trial)
     with pytest.raises(WorkError, match=r"is damaged: (ValueError|RequestError)"):
         select(small_sweep)

@@ -1,9 +1,10 @@
 """The result of a final run: the tasks of all its seeds, pooled, with two intervals."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
-from safetensors.torch import save_file
 from scipy import stats
 
 from jobs.store.home import SweepFolder
@@ -13,7 +14,10 @@ from jobs.store.states import TrialState
 from jobs.store.trial import Trial
 from jobs.sweep.proposals import Proposals
 from oplstm.episodes.measure import LOSS
+from oplstm.errors import WorkError
+from oplstm.training.sealed import write_sealed
 from tests.jobs.formula_training import job
+from tests.oplstm.training.damage import flip, truncate
 
 pytestmark = pytest.mark.unit
 
@@ -28,8 +32,8 @@ def seeds(tmp_path):
     for number, losses in enumerate(LOSSES):
         trial = Trial(number, {}, RUN.to_dict(), LOSS, state=TrialState.COMPLETE)
         state.trials[number] = state.by_name[trial.name] = trial
-        (folder.trials / trial.name).mkdir(parents=True)
-        save_file({"loss": torch.from_numpy(losses)}, folder.trials / trial.name / "test.safetensors")
+        scores = {"test.safetensors": {"loss": torch.from_numpy(losses)}}
+        write_sealed(folder.trial(trial.name), "run.json", {"run": trial.run}, scores)
     return folder, state
 
 
@@ -56,6 +60,20 @@ def test_there_is_no_result_while_a_seed_is_missing(state, seeds):
     states.trials[1].state = state
     assert final_result(folder, states) is None
     assert final_result(folder, SweepState(LOSS)) is None
+
+
+@pytest.mark.parametrize("file", ["run.json", "test.safetensors"])
+@pytest.mark.parametrize("damage", [lambda path: flip(path, -1, 0), lambda path: truncate(path, -1), Path.unlink])
+def test_damaged_scores_are_named_with_their_trial_and_the_mend(seeds, file, damage):
+    path = seeds[0].trial("trial-0001") / file
+    damage(path)
+    with pytest.raises(WorkError) as caught:
+        final_result(*seeds)
+    assert str(caught.value).startswith(f"{path} is damaged: it")
+    assert str(caught.value).endswith(
+        "; put back the files of trial-0001 from the artifacts of the run final/trial-0001 in MLflow (folder model), "
+        "or, if they are lost too, promote its sweep again, which makes another final run"
+    )
 
 
 def test_one_seed_makes_no_claim_about_the_configuration():

@@ -1,7 +1,6 @@
 """Files of packs and models: complete or absent, versioned, and never pickle."""
 
 import json
-import shutil
 import subprocess
 from pathlib import Path
 
@@ -10,6 +9,7 @@ import torch
 from safetensors import safe_open
 
 from oplstm.errors import WorkError
+from oplstm.training import sealed
 from oplstm.training.checkpoint import load_model, load_pack
 from oplstm.training.loop import Trainer
 from oplstm.training.pack import Pack
@@ -57,7 +57,7 @@ def test_every_file_is_safetensors_or_json(tmp_path):
     assert {path.suffix for path in found} == {".safetensors", ".json"}
     for path in found:
         if path.suffix == ".json":
-            assert json.loads(path.read_text())["version"] == 1
+            assert json.loads(path.read_text())["version"] == 2
         else:
             with safe_open(path, "pt") as file:
                 assert list(file.keys())
@@ -84,19 +84,19 @@ def test_a_checkpoint_of_format_version_1_loads():
     assert counters["last_point"] == {"r": 10}
 
 
-@pytest.mark.parametrize("file", ["model/run.json", "pack/update-15/pack.json"])
-def test_files_of_a_later_version_are_refused_by_name(tmp_path, file):
-    shutil.copytree(OLD, tmp_path / "copy")
-    path = tmp_path / "copy" / file
-    path.write_text(json.dumps({**json.loads(path.read_text()), "version": 2}))
-    copy = tmp_path / "copy"
-    load = (
-        (lambda: load_model(copy / "model"))
-        if "model" in file
-        else (lambda: load_pack(copy / "pack", Pack([run()], ["r"])))
-    )
-    with pytest.raises(WorkError, match=r"has format version 2, this oplstm reads 1"):
-        load()
+@pytest.mark.parametrize("digests", ["these", "others"])
+@pytest.mark.parametrize("file", ["ended/runs/r/run.json", "pack/update-15/pack.json"])
+def test_files_of_a_later_version_are_refused_by_name(tmp_path, file, digests, monkeypatch):
+    """Whether or not it has the digests of this version."""
+    with monkeypatch.context() as patch:
+        patch.setattr(sealed, "VERSION", 3)
+        trained(tmp_path / "ended")
+        trained(tmp_path, stop_at=15)
+    path = tmp_path / file
+    if digests == "others":
+        path.write_text(path.read_text().replace('"sha256"', '"sha512"'))
+    with pytest.raises(WorkError, match=rf"{path} has format version 3, this oplstm reads 1 to 2"):
+        load_model(path.parent) if "run" in file else load_pack(tmp_path / "pack", Pack([run()], ["r"]))
 
 
 def test_a_folder_without_a_model_is_named(tmp_path):
