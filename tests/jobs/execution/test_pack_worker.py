@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import warnings
 
 import pytest
 import torch
@@ -17,6 +18,7 @@ from oplstm.errors import RequestError
 from oplstm.training import hours, loop
 from oplstm.training.pack import Pack
 from tests.jobs.formula_training import decisions, job, new_sweep, opened, state_of
+from tests.oplstm.training.damage import flip
 
 pytestmark = pytest.mark.usefixtures("no_waiting_for_the_disk")
 
@@ -175,6 +177,29 @@ def test_a_pack_that_lost_its_checkpoints_begins_anew_and_is_never_killed(never_
     run(folder, lambda update, runs: sizes.append(runs))
     assert results(folder) == results(never_killed)
     assert max(sizes) == JOBS[never_killed.name].resources.pack
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("count", [1, 2])
+@pytest.mark.parametrize("place", ["save_pack", "save_model"])
+@pytest.mark.parametrize("ends", [1, 2, 3])
+def test_damaged_checkpoints_cost_time_and_nothing_else(place, ends, count, never_killed, tmp_path, monkeypatch):
+    """Killed after the n-th checkpoint or model; the newest, or all, are damaged: never killed, and said in the log."""
+    folder = new_sweep(tmp_path / never_killed.name, JOBS[never_killed.name])
+    with monkeypatch.context() as patch:
+        patch.setattr(loop, place, after(getattr(loop, place), ends))
+        run(folder)
+    found = sorted(folder.pack("pack-0000").glob("update-*"), reverse=True)
+    for checkpoint in found[:count]:
+        flip(checkpoint / "state.safetensors", -1, 0)
+    with warnings.catch_warnings():
+        warnings.simplefilter("default")
+        run(folder)
+    assert results(folder) == results(never_killed)
+    lines = folder.pack_log.read_text().splitlines()
+    for checkpoint, line in zip(found[:count], lines, strict=True):
+        assert f" {checkpoint}/state.safetensors is damaged: " in line
+        assert ("begins anew" in line) == (count >= len(found))
 
 
 @pytest.mark.parametrize("lost", [False, True])
