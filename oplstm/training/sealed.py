@@ -112,7 +112,9 @@ def read_sealed(manifest: Path) -> Sealed:
     version, own = data.get("version"), data.get("sha256")
     if own is not None or version == VERSION:  # of a later version too: one that is not as written is no later one
         _check_own(manifest, content, own)
-    if version not in (WITHOUT_DIGESTS, VERSION):
+    if not isinstance(version, int) or version < WITHOUT_DIGESTS:
+        raise Damaged(manifest, "it has no format version")
+    if version > VERSION:
         raise WorkError(f"{manifest} has format version {version}, this oplstm reads {WITHOUT_DIGESTS} to {VERSION}")
     return Sealed(manifest, data, data.get("files", {}) if version == VERSION else None)
 

@@ -6,8 +6,10 @@ import warnings
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
 from oplstm.errors import WorkError
+from oplstm.training import checkpoint
 from oplstm.training.checkpoint import load_model, load_pack, load_test_scores, load_validation_values
 from oplstm.training.pack import Pack
 from oplstm.training.sealed import Damaged, read_sealed
@@ -149,6 +151,26 @@ def test_a_checkpoint_of_format_version_1_that_cannot_be_read_is_damaged_too(fil
         assert load_pack(tmp_path / "pack", Pack([run()], ["r"])) is None
 
 
+@pytest.mark.unit
+@pytest.mark.parametrize(
+    "content", [b"{}", b'{"version": 0}', b"[]", b"3", b'{"version": 1}', b'{"version": 1, "names": 3, "runs": []}']
+)
+def test_a_checkpoint_of_format_version_1_that_says_too_little_is_damaged_too(content, tmp_path):
+    shutil.copytree(OLD / "pack", tmp_path / "pack")
+    (tmp_path / "pack" / "update-15" / "pack.json").write_bytes(content)
+    with pytest.warns(UserWarning, match=r"update-15/pack\.json is damaged: .*; pack begins anew"):
+        assert load_pack(tmp_path / "pack", Pack([run()], ["r"])) is None
+
+
+@pytest.mark.unit
+def test_a_checkpoint_of_format_version_1_without_a_tensor_is_damaged_too(tmp_path):
+    shutil.copytree(OLD / "pack", tmp_path / "pack")
+    path = tmp_path / "pack" / "update-15" / "state.safetensors"
+    save_file({name: tensor for name, tensor in load_file(path).items() if name != "weights"}, path)
+    with pytest.warns(UserWarning, match=r"update-15/pack\.json is damaged: KeyError: 'weights'; pack begins anew"):
+        assert load_pack(tmp_path / "pack", Pack([run()], ["r"])) is None
+
+
 RUNS = [run(seed=1), run(seed=2), run(seed=3, passes=3), run(seed=4, meta_batch_size=1)]
 STORY = {"prune": {10: {"run-0"}}, "join": {10: [("run-2", RUNS[2])], 30: [("run-3", RUNS[3])]}}
 """Two begin, one is pruned at 10 and another joins there, and one more at 30 where the second has ended."""
@@ -212,9 +234,22 @@ def test_training_goes_on_from_what_is_left_to_the_same_bits(stop, count, way, w
         assert torch.equal(tensor, pack.state.tensors()[name]), name
 
 
+@pytest.mark.unit
+def test_of_those_that_are_sound_the_newest_is_read(tmp_path, monkeypatch):
+    monkeypatch.setattr(checkpoint, "KEPT", 4)
+    trained(tmp_path, stop_at=25, **SMALL)
+    assert left(tmp_path / "pack") == ["update-25", "update-20", "update-10", "update-0"]
+    for name in ("update-25", "update-10"):
+        flip(tmp_path / "pack" / name / "pack.json", 5, 1)
+    pack = Pack([run(**SMALL)], ["r"])
+    with pytest.warns(UserWarning, match="update-25/.* goes on from update-20") as caught:
+        load_pack(tmp_path / "pack", pack)
+    assert (len(caught), pack.update) == (1, 20)
+
+
 @pytest.mark.integration
-def test_a_checkpoint_that_is_damaged_again_and_again(whole, tmp_path):
-    """Its second copy takes the place of the first; sound ones are pruned as if none had been damaged."""
+def test_checkpoints_that_are_damaged_again_and_again(whole, tmp_path):
+    """Sound ones are pruned as if none had been damaged."""
     for stop in (15, 15, 24, 31):
         train(tmp_path, RUNS, Recorder(**STORY, stop_at=stop), initial=2)
         newest = left(tmp_path / "pack")[0]
@@ -224,6 +259,18 @@ def test_a_checkpoint_that_is_damaged_again_and_again(whole, tmp_path):
         assert len(left(tmp_path / "pack")) == 2
     train(tmp_path, RUNS, Recorder(**STORY), initial=2)
     assert files(tmp_path / "runs") == files(whole[0])
+
+
+@pytest.mark.unit
+def test_one_that_is_damaged_twice_is_set_aside_twice(sound, tmp_path):
+    for byte in (5, 6):
+        shutil.copytree(sound / "update-15", tmp_path / "update-15")
+        flip(tmp_path / "update-15" / "pack.json", byte, 1)
+        content = (tmp_path / "update-15" / "pack.json").read_bytes()
+        with pytest.warns(UserWarning, match=r"update-15/pack\.json is damaged"):
+            load_pack(tmp_path, Pack([run(**SMALL)], ["r"]))
+        assert [path.name for path in tmp_path.iterdir()] == ["damaged-update-15"]
+        assert (tmp_path / "damaged-update-15" / "pack.json").read_bytes() == content
 
 
 @pytest.mark.unit
