@@ -310,20 +310,30 @@ class Coordinator:
 
         Returns:
             The number of records that still wait for the server.
+
+        Raises:
+            WorkError: The disk is full, or a score of a final run is damaged; all else is done.
         """
-        done = self.state.exhausted and self.state.ended == len(self.state.trials)
-        if not self.state.finished and self._failure is None:
-            result = final_result(self.folder, self.state) if self._is_final and done else None
-            records = tracked.sweep_end(self.header, self.state, result, done=done, now=time.time())
-            self._write(*([Finished()] if done else []), tracked=records)
-        if self._failure is None:
-            self._journal.sync()
-        if flush_seconds is None:
-            flush_seconds = FLUSH_SECONDS if self.header.tracking_uri else EMBEDDED_FLUSH_SECONDS
-        waiting = self._outbox.flush(flush_seconds if self._failure is None else 0.0)
-        self._outbox.close()
-        self._journal.close()
+        try:
+            self._finish()
+        finally:
+            if self._failure is None:
+                self._journal.sync()
+            if flush_seconds is None:
+                flush_seconds = FLUSH_SECONDS if self.header.tracking_uri else EMBEDDED_FLUSH_SECONDS
+            waiting = self._outbox.flush(flush_seconds if self._failure is None else 0.0)
+            self._outbox.close()
+            self._journal.close()
         return waiting
+
+    def _finish(self) -> None:
+        """The sweep's own run ends, or stops."""
+        if self.state.finished or self._failure is not None:
+            return
+        done = self.state.exhausted and self.state.ended == len(self.state.trials)
+        result = final_result(self.folder, self.state) if self._is_final and done else None
+        records = tracked.sweep_end(self.header, self.state, result, done=done, now=time.time())
+        self._write(*([Finished()] if done else []), tracked=records)
 
 
 def _names(trials: Sequence[Trial]) -> tuple[str, ...]:

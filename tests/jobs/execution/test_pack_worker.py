@@ -13,8 +13,9 @@ from jobs.execution.pack_worker import PackListener, train_pack
 from jobs.jobfile.sections import Resources
 from jobs.store.events import Sized
 from jobs.store.home import SweepFolder
+from jobs.store.states import SweepKind
 from jobs.sweep.coordinator import Coordinator
-from oplstm.errors import RequestError
+from oplstm.errors import RequestError, WorkError
 from oplstm.training import hours, loop
 from oplstm.training.pack import Pack
 from tests.jobs.formula_training import decisions, job, new_sweep, opened, state_of
@@ -32,6 +33,7 @@ JOB = job(
     budget={"updates": 8, "validate_every": 2, "validation_tasks": 8, "test_tasks": 8},
     resources={"pack": 3},
 )
+FIXED = {"widths": [2], "passes": 1, "lr": 0.01, "meta_batch_size": 2}
 JOINED = JOB.model_copy(update={"resources": Resources(pack=2)})
 JOBS = {
     "together": JOB,
@@ -219,6 +221,24 @@ def test_no_more_runs_are_built_than_a_pack_goes_on_or_begins_with(lost, never_k
     assert built == [JOBS[never_killed.name].resources.pack if lost else len(left)]
     assert len(left) < 3
     assert results(folder) == results(never_killed)
+
+
+def test_a_final_run_with_damaged_scores_ends_in_a_line_and_goes_on_when_they_are_put_back(tmp_path):
+    of = job(None, trials=None, seeds=2, fixed=FIXED, budget=JOB.budget)
+    folder = new_sweep(tmp_path / "final", of, kind=SweepKind.FINAL)
+    coordinator = opened(folder)
+    while (assignment := coordinator.next_pack()) is not None:
+        train_pack(assignment, coordinator, folder, resources=Resources())
+    path = folder.trial("trial-0001") / "test.safetensors"
+    flip(path, -1, 0)
+    for _ in range(2):
+        with pytest.raises(WorkError, match=rf"^{path} is damaged: .* trial-0001 .* promote its sweep again"):
+            coordinator.close(flush_seconds=0)
+        assert not state_of(folder).finished
+        coordinator = opened(folder)
+    flip(path, -1, 0)
+    coordinator.close(flush_seconds=0)
+    assert state_of(folder).finished
 
 
 def after(real, count):
