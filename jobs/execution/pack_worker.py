@@ -55,6 +55,10 @@ class CoordinatorCalls(Protocol):
         """Write the ends."""
         ...
 
+    def settle(self) -> None:
+        """Return when all that was written is on the disk."""
+        ...
+
 
 class PackListener:
     """Passes a pack's reports on and watches for a request to stop.
@@ -87,6 +91,10 @@ class PackListener:
     def joins(self, update: int, room: int) -> Sequence[tuple[str, RunConfig]]:
         """Waits until the coordinator has decided which runs come in."""
         return [(joined.name, joined.run) for joined in self._coordinator.joins(self._pack, update, room)]
+
+    def settle(self) -> None:
+        """Waits until all that was reported is on the disk."""
+        self._coordinator.settle()
 
     def on_progress(self, update: int, runs: int) -> None:
         """Moves the progress bar."""

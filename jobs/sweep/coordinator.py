@@ -284,6 +284,18 @@ class Coordinator:
             records += tracked.best_so_far(self.header, leader, ended=ended, now=now)
         self._write(event, tracked=records)
 
+    def settle(self) -> None:
+        """Return when all that was written so far is on the disk, before a checkpoint that follows from it is.
+
+        Raises:
+            WorkError: It is not.
+        """
+        try:
+            self._journal.sync()
+        except WorkError as error:
+            self.give_up(str(error))
+            raise
+
     def pack_failed(self, pack: str, reason: str) -> None:
         """The process of a pack died more often than the job allows."""
         if self._failure is not None:

@@ -253,6 +253,9 @@ class Calls:
     def on_ends(self, ends):
         self.ends += ends
 
+    def settle(self):
+        pass
+
 
 @pytest.fixture
 def assignment(tmp_path):
