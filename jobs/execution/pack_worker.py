@@ -1,9 +1,11 @@
 """Training one pack in this process, whoever asked for it: the command line or a Ray actor."""
 
+import contextlib
 import os
 import shutil
 import time
-from collections.abc import Callable, Sequence
+import traceback
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -13,7 +15,7 @@ from jobs.execution.devices import choose_device, device_tags, measured_size
 from jobs.jobfile.sections import Resources
 from jobs.store.home import SweepFolder
 from jobs.sweep.messages import Assignment, NamedRun, StartedPack
-from oplstm.errors import RequestError
+from oplstm.errors import RequestError, WorkError
 from oplstm.training.checkpoint import runs_of_checkpoint
 from oplstm.training.device import Device
 from oplstm.training.loop import Trainer
@@ -57,6 +59,10 @@ class CoordinatorCalls(Protocol):
 
     def settle(self) -> None:
         """Return when all that was written is on the disk."""
+        ...
+
+    def tried(self, name: str, error: str) -> None:
+        """Keep the traceback of a try that has raised an error."""
         ...
 
 
@@ -157,6 +163,18 @@ def train_pack(
         ).train()
     if not folder.stop_request.exists():
         shutil.rmtree(folder.pack(name), ignore_errors=True)
+
+
+@contextlib.contextmanager
+def errors_told(coordinator: CoordinatorCalls, pack: str) -> Iterator[None]:
+    """Tell the coordinator the traceback of an error in the block that another try may not meet; it is raised on."""
+    try:
+        yield
+    except (WorkError, RequestError, OSError):
+        raise
+    except Exception:
+        coordinator.tried(pack, traceback.format_exc())
+        raise
 
 
 def _pack(started: StartedPack, checkpoints: Path, device: Device) -> Pack:
