@@ -12,7 +12,7 @@ from multiprocessing.connection import Connection
 from typing import Any
 
 from jobs.execution.pack_messages import Answer, At, Call, Order
-from jobs.execution.pack_worker import train_pack
+from jobs.execution.pack_worker import errors_told, train_pack
 from jobs.execution.remote_coordinator import RemoteCoordinator, reason_of
 from oplstm.errors import RequestError, WorkError
 
@@ -41,7 +41,8 @@ def main(descriptor: int) -> None:
 
     coordinator = RemoteCoordinator(call)
     try:
-        train_pack(order.assignment, coordinator, order.folder, resources=order.resources, tick=tick)
+        with errors_told(coordinator, order.assignment.pack):
+            train_pack(order.assignment, coordinator, order.folder, resources=order.resources, tick=tick)
     except (WorkError, RequestError, OSError) as error:  # such as a full disk: another try would end so too
         coordinator.give_up(reason_of(error))
 

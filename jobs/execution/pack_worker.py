@@ -4,6 +4,7 @@ import contextlib
 import os
 import shutil
 import time
+import traceback
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
@@ -16,7 +17,7 @@ from jobs.execution.devices import choose_device, device_tags, measured_size
 from jobs.jobfile.sections import Resources
 from jobs.store.home import SweepFolder
 from jobs.sweep.messages import Assignment, NamedRun, StartedPack
-from oplstm.errors import RequestError
+from oplstm.errors import RequestError, WorkError
 from oplstm.training.checkpoint import runs_of_checkpoint
 from oplstm.training.device import Device
 from oplstm.training.loop import Trainer
@@ -58,6 +59,14 @@ class CoordinatorCalls(Protocol):
         """Write the ends."""
         ...
 
+    def settle(self) -> None:
+        """Return when all that was written is on the disk."""
+        ...
+
+    def tried(self, name: str, error: str) -> None:
+        """Keep the traceback of a try that has raised an error."""
+        ...
+
 
 class PackListener:
     """Passes a pack's reports on and watches for a request to stop.
@@ -90,6 +99,10 @@ class PackListener:
     def joins(self, update: int, room: int) -> Sequence[tuple[str, RunConfig]]:
         """Waits until the coordinator has decided which runs come in."""
         return [(joined.name, joined.run) for joined in self._coordinator.joins(self._pack, update, room)]
+
+    def settle(self) -> None:
+        """Waits until all that was reported is on the disk."""
+        self._coordinator.settle()
 
     def on_progress(self, update: int, runs: int) -> None:
         """Moves the progress bar."""
@@ -153,6 +166,18 @@ def train_pack(
             ).train()
     if not folder.stop_request.exists():
         shutil.rmtree(folder.pack(name), ignore_errors=True)
+
+
+@contextlib.contextmanager
+def errors_told(coordinator: CoordinatorCalls, pack: str) -> Iterator[None]:
+    """Tell the coordinator the traceback of an error in the block that another try may not meet; it is raised on."""
+    try:
+        yield
+    except (WorkError, RequestError, OSError):
+        raise
+    except Exception:
+        coordinator.tried(pack, traceback.format_exc())
+        raise
 
 
 def _pack(started: StartedPack, checkpoints: Path, device: Device) -> Pack:

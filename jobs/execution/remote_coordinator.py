@@ -6,7 +6,7 @@ from typing import Any
 from jobs.sweep.messages import NamedRun, StartedPack
 from oplstm.training.reports import Point, RunEnd
 
-CALLS = ("sized", "started", "joins", "expired", "on_points", "on_ends", "give_up")
+CALLS = ("sized", "started", "joins", "expired", "on_points", "on_ends", "settle", "tried", "give_up")
 """What a pack may ask for."""
 
 
@@ -46,6 +46,14 @@ class RemoteCoordinator:
     def on_ends(self, ends: Sequence[RunEnd]) -> None:
         """Ends."""
         self._call("on_ends", ends)
+
+    def settle(self) -> None:
+        """All that was written is on the disk."""
+        self._call("settle")
+
+    def tried(self, name: str, error: str) -> None:
+        """A try has raised an error."""
+        self._call("tried", name, error)
 
     def give_up(self, reason: str) -> None:
         """The work cannot go on."""

@@ -8,6 +8,7 @@ import functools
 import math
 import time
 from collections.abc import Callable, Sequence
+from contextlib import closing
 
 from jobs.store.events import (
     Asked,
@@ -34,6 +35,7 @@ from jobs.store.state import SweepState
 from jobs.store.states import SweepKind, TrialState
 from jobs.store.trial import PackState, Trial
 from jobs.sweep import tracked
+from jobs.sweep.failures import Failures
 from jobs.sweep.messages import Assignment, NamedRun, Progress, StartedPack, progress_of
 from jobs.sweep.packing import PackPolicy
 from jobs.sweep.proposals import Impossible, Proposals
@@ -73,6 +75,7 @@ class Coordinator:
         self._slots = 1
         self._failure: str | None = None
         self._refused_in_a_row = 0
+        self._failures = Failures(folder)
         self.state = SweepState(self.header.measure)
         self._packing = PackPolicy(self.job, self.state)
         self._journal = Journal(folder.journal)
@@ -86,12 +89,7 @@ class Coordinator:
         self._outbox.start()
 
     def _begin(self) -> None:
-        """Put the study and the state where the journal left them.
-
-        Raises:
-            RequestError: The job is not one that can go on, or its space not the one that it began with.
-            WorkError: The journal is damaged.
-        """
+        """Put the study and the state where the journal left them; raises what ``__init__`` does."""
         try:
             self._proposals = Proposals(self.job, self.folder.study, name=self.header.name, final=self._is_final)
         except (ValueError, KeyError, TypeError) as error:  # of what only an altered header can hold
@@ -117,11 +115,7 @@ class Coordinator:
             self._write(Resumed(provenance=self._provenance), tracked=reopened)
 
     def _write(self, *events: Event, tracked: Sequence[Record] = ()) -> None:
-        """Journal first, then take effect; nothing more once the work has failed.
-
-        Raises:
-            WorkError: The journal cannot be written, or the work has failed.
-        """
+        """Journal first, then take effect; a WorkError once the journal cannot be written or the work has failed."""
         if self._failure is not None:
             raise WorkError(self._failure)
         try:
@@ -278,19 +272,40 @@ class Coordinator:
             trial=trial.name, state=state, update=end.update, best_update=end.best_update, note=end.note,
             metrics={name: value for name, value in end.metrics.items() if math.isfinite(value)},
         )  # fmt: skip
+        if state is TrialState.COMPLETE:
+            self._failures.succeeded()
         records = tracked.end(self.header, trial, event, now=now, budget_exhausted=end.budget_exhausted)
         if state.ended:
             leader, ended = self.state.leader_after(event), self.state.ended + 1
             records += tracked.best_so_far(self.header, leader, ended=ended, now=now)
         self._write(event, tracked=records)
 
+    def settle(self) -> None:
+        """Return when all that was written so far is on the disk, before a checkpoint that follows from it is.
+
+        Raises:
+            WorkError: It is not.
+        """
+        try:
+            self._journal.sync()
+        except WorkError as error:
+            self.give_up(str(error))
+            raise
+
+    def tried(self, pack: str, error: str) -> None:
+        """A try to train a pack has raised an error, whose traceback this is; there may be others."""
+        self._failures.tried(pack, error)
+
     def pack_failed(self, pack: str, reason: str) -> None:
         """The process of a pack died more often than the job allows."""
         if self._failure is not None:
             return
-        for trial in self.state.packs[pack].unended() if pack in self.state.packs else []:
-            update = int(trial.points[-1]["update"]) if trial.points else 0
-            self._end(trial, RunEnd(trial.name, "stopped", update, 0, note=reason), TrialState.FAILED)
+        trials = self.state.packs[pack].unended() if pack in self.state.packs else []
+        self._write(tracked=self._failures.kept(self.header, pack, trials))
+        for trial in trials:
+            self._end(trial, self._failures.end(pack, trial, reason), TrialState.FAILED)
+        if (alike := self._failures.given_up(pack)) is not None:
+            self.give_up(alike)
 
     def give_up(self, reason: str) -> None:
         """The work cannot go on, say for a full disk: nothing is written any more, so resume finds it as it was."""
@@ -312,28 +327,19 @@ class Coordinator:
             The number of records that still wait for the server.
 
         Raises:
-            WorkError: The disk is full, or a score of a final run is damaged; all else is done.
+            WorkError: The disk is full, or a score of a final run is damaged.
         """
-        try:
-            self._finish()
-        finally:
+        with closing(self._journal), closing(self._outbox):
+            done = self.state.exhausted and self.state.ended == len(self.state.trials)
+            if not self.state.finished and self._failure is None:
+                result = final_result(self.folder, self.state) if self._is_final and done else None
+                records = tracked.sweep_end(self.header, self.state, result, done=done, now=time.time())
+                self._write(*([Finished()] if done else []), tracked=records)
             if self._failure is None:
                 self._journal.sync()
             if flush_seconds is None:
                 flush_seconds = FLUSH_SECONDS if self.header.tracking_uri else EMBEDDED_FLUSH_SECONDS
-            waiting = self._outbox.flush(flush_seconds if self._failure is None else 0.0)
-            self._outbox.close()
-            self._journal.close()
-        return waiting
-
-    def _finish(self) -> None:
-        """The sweep's own run ends, or stops."""
-        if self.state.finished or self._failure is not None:
-            return
-        done = self.state.exhausted and self.state.ended == len(self.state.trials)
-        result = final_result(self.folder, self.state) if self._is_final and done else None
-        records = tracked.sweep_end(self.header, self.state, result, done=done, now=time.time())
-        self._write(*([Finished()] if done else []), tracked=records)
+            return self._outbox.flush(flush_seconds if self._failure is None else 0.0)
 
 
 def _names(trials: Sequence[Trial]) -> tuple[str, ...]:

@@ -3,6 +3,7 @@
 import functools
 import hashlib
 import json
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -34,6 +35,14 @@ def resident(dataset: ImageDataset, device: torch.device, turns: int) -> Annotat
     """All pixels on a GPU, once a process, and after them those of each quarter turn, as places are counted."""
     pixels = torch.from_numpy(np.array(dataset.pixels)).to(device)
     return torch.cat([pixels.rot90(turn, (1, 2)) for turn in range(turns)])
+
+
+@functools.lru_cache(maxsize=8)
+def on_disk(dataset: ImageDataset) -> Annotated[Tensor, Shape("_ h w c")]:
+    """All pixels where they lie, in a file that is mapped and that nobody writes to."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
+        return torch.from_numpy(dataset.pixels)
 
 
 class ImageTasks:
@@ -105,10 +114,10 @@ class ImageTasks:
     def _turned(self, places: Annotated[Tensor, Shape("R B M")]) -> Annotated[Tensor, Shape("R B M h w c")]:
         """The pixels at ``places``, from the disk."""
         turns, places = places // len(self.dataset.pixels), places % len(self.dataset.pixels)
-        pixels = torch.from_numpy(self.dataset.pixels[places.numpy()])
+        pixels: Tensor = on_disk(self.dataset).index_select(0, places.flatten()).unflatten(0, places.shape)
         for turn in range(1, self._turns):
-            chosen = turns == turn
-            pixels[chosen] = pixels[chosen].rot90(turn, (1, 2))
+            chosen = (turns == turn)[..., None, None, None]
+            pixels = torch.where(chosen, pixels.rot90(turn, (-3, -2)), pixels)
         return pixels
 
     def partial_title(self) -> str | None:

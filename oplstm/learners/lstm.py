@@ -85,8 +85,10 @@ class LSTM(Learner[LSTMConfig, Memory, Fast]):
         shape: TaskShape,
         params: Sequence[Weights],
         grads: Sequence[Weights],
-    ) -> SideBySideLSTM:
-        """The program of a family; see ``SideBySideLSTM``."""
+    ) -> SideBySideLSTM | None:
+        """The program of a family without a backbone; see ``SideBySideLSTM``."""
+        if configs[0].backbone != "none":
+            return None
         return SideBySideLSTM(configs, tasks, shape=shape, params=params, grads=grads)
 
     @property

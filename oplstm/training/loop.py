@@ -160,6 +160,7 @@ class Trainer:
             "last_point": {name: self._last_point[name] for name in names},
             "may_join": self._may_join,
         }
+        self._listener.settle()
         save_pack(self._folder, self._pack, counters)
 
     def _validate(self, rows: Sequence[int]) -> None:

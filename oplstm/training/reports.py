@@ -68,6 +68,10 @@ class Listener(Protocol):
         """Runs that come into the pack at its ``update``, by name, at most ``room``. The same when asked again."""
         ...
 
+    def settle(self) -> None:
+        """Wait until all that was reported is safe from a power cut: no checkpoint may know more than the record."""
+        ...
+
     def on_progress(self, update: int, runs: int) -> None:
         """Called after every meta-update."""
         ...

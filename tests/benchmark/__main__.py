@@ -13,7 +13,7 @@ import torch
 from oplstm.durable import write_file
 from oplstm.training.device import Device
 from oplstm.training.machine.allocator import keep_freed_memory
-from tests.benchmark import growth, images, ragged, sine
+from tests.benchmark import growth, images, mixed, ragged, sine
 from tests.benchmark.measuring import Bench
 from tests.benchmark.tables import machine, table
 
@@ -36,7 +36,7 @@ def measured(section: str, bench: Bench, packs: list[int] | None) -> Tables:
         "omniglot": images.omniglot,
         "conv4": images.conv4,
         "growth": growth.sections,
-        "ragged": lambda bench, packs: ragged.sections(bench),
+        "ragged": lambda bench, packs: [*ragged.sections(bench), *mixed.sections(bench)],
     }
     return sections[section](bench, packs)
 

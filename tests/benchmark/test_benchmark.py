@@ -12,7 +12,7 @@ from click.testing import CliRunner
 from oplstm.episodes.images import OmniglotTasks
 from oplstm.training.machine.memory import predicted_memory
 from tests.benchmark import __main__ as command
-from tests.benchmark import comparison, growth, images, measuring, ragged, sine
+from tests.benchmark import comparison, growth, images, measuring, mixed, ragged, sine
 from tests.benchmark.measuring import Bench
 from tests.benchmark.settings import Setting
 from tests.benchmark.tables import table
@@ -228,8 +228,10 @@ def small(monkeypatch):
     monkeypatch.setattr(measuring, "give_back_freed", lambda device: None)
     monkeypatch.setattr(command, "keep_freed_memory", lambda: True)  # would hold for the tests after this one
     rows = [{"what": "a sweep", "seconds": 1.5}]
-    faked = SimpleNamespace(sections=lambda bench: [("Orchestration", rows)])
-    monkeypatch.setitem(sys.modules, "tests.benchmark.orchestration", faked)
+    for name, title in (("orchestration", "Orchestration"), ("orchestration.sweeps", "Sweeps")):
+        faked = SimpleNamespace(sections=lambda bench, title=title: [(title, rows)])
+        monkeypatch.setitem(sys.modules, f"tests.benchmark.{name}", faked)
+    monkeypatch.setattr(mixed, "RUNS", 3)
 
 
 @pytest.mark.integration

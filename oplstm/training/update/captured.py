@@ -65,7 +65,7 @@ class Captured:
         """Do ``work``; returns what repeats it, if anything does."""
         with Recording() as recording:
             work()
-        return None if recording.problem else Repeated(recording.calls)
+        return None if recording.problem else Repeated(recording)
 
     def _capture(self, work: Callable[[], None]) -> torch.cuda.CUDAGraph | None:
         graph = torch.cuda.CUDAGraph()

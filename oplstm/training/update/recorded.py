@@ -24,8 +24,8 @@ _UNREPEATABLE: Final = (
 )
 
 
-class Made(NamedTuple):
-    """A tensor that the work made for itself, without its numbers, which may be gone by now.
+class Seen(NamedTuple):
+    """A tensor without its numbers, which may be gone by now.
 
     Attributes:
         storage: Tells storages apart.
@@ -49,7 +49,7 @@ class Call(NamedTuple):
 
     Attributes:
         operation: Of PyTorch's dispatcher.
-        args: Its arguments, ``Made`` in the place of tensors that the work made.
+        args: Its arguments, with ``Seen`` for tensors.
         kwargs: Those with names.
         results: What it returned; None is a gradient that nobody wanted.
         is_view: Whether they show what it was given.
@@ -58,7 +58,7 @@ class Call(NamedTuple):
     operation: Any
     args: tuple[Any, ...]
     kwargs: dict[str, Any]
-    results: tuple[Tensor | Made | None, ...]
+    results: tuple[Seen | None, ...]
     is_view: bool
 
 
@@ -68,6 +68,7 @@ class Recording(TorchDispatchMode):
     Attributes:
         calls: In their order.
         problem: Why they cannot be repeated; None if they can.
+        kept: After the block: the storages, by their numbers, that the work does not make anew each time.
     """
 
     def __init__(self) -> None:
@@ -75,8 +76,18 @@ class Recording(TorchDispatchMode):
         self.calls: list[Call] = []
         self.problem: str | None = None
         self._bytes = 0
+        self.kept: dict[int, torch.UntypedStorage] = {}
         self._made: dict[int, StorageWeakRef] = {}  # while one is held, no other storage has its number
-        self._constants: set[int] = set()
+        self._outside: dict[int, StorageWeakRef] = {}
+        self._constants: dict[int, torch.UntypedStorage] = {}
+
+    def __exit__(self, *error: Any) -> None:
+        """See that what came from outside is still there: what is not was made for this once, by other means."""
+        super().__exit__(*error)  # type: ignore[no-untyped-call]
+        there = {key: torch.UntypedStorage._new_with_weak_ptr(ref.cdata) for key, ref in self._outside.items()}
+        if any(storage is None for storage in there.values()):
+            self._give_up("it takes in numbers that no operation made")
+        self.kept = {**there, **self._constants}
 
     @classmethod
     def _should_skip_dynamo(cls) -> bool:
@@ -103,7 +114,7 @@ class Recording(TorchDispatchMode):
                 self._give_up("a constant is changed")
         elif not any(shared):
             if func._schema.name in _CONSTANTS or not (given or func._schema.name in (*EMPTY, *ZEROS)):
-                self._constants |= {_storage(one) for one in tensors_in(results)}
+                self._constants |= {_storage(one): one.untyped_storage() for one in tensors_in(results)}
             else:
                 self._made |= {_storage(one): StorageWeakRef(one.untyped_storage()) for one in tensors_in(results)}
         written = mapped((args, kwargs, results), self._of)
@@ -114,12 +125,13 @@ class Recording(TorchDispatchMode):
         if len(self.calls) > MOST_CALLS:
             self._give_up("its operations are too many")
 
-    def _of(self, tensor: Tensor) -> Tensor | Made:
-        storage = _storage(tensor)
-        if storage not in self._made:
-            return tensor
-        nbytes = tensor.untyped_storage().nbytes()
-        return Made(storage, nbytes, tensor.dtype, int(tensor.storage_offset()), tensor.shape, tensor.stride())
+    def _of(self, tensor: Tensor) -> Seen:
+        storage = tensor.untyped_storage()
+        key = _storage(tensor)
+        if key not in self._made and key not in self._constants and key not in self._outside:
+            self._outside[key] = StorageWeakRef(storage)
+        start, nbytes = int(tensor.storage_offset()), storage.nbytes()
+        return Seen(key, nbytes, tensor.dtype, start, tensor.shape, tensor.stride())
 
     def _give_up(self, problem: str) -> None:
         self.problem = self.problem or problem
@@ -138,7 +150,7 @@ def _storage(tensor: Tensor) -> int:
 
 def tensors_in(value: Any) -> Iterator[Any]:
     """The tensors, or what stands for them, in lists, tuples and dictionaries."""
-    if isinstance(value, Tensor | Made):
+    if isinstance(value, Tensor | Seen):
         yield value
     elif isinstance(value, list | tuple):
         for one in value:
@@ -150,7 +162,7 @@ def tensors_in(value: Any) -> Iterator[Any]:
 
 def mapped(value: Any, change: Callable[[Any], Any]) -> Any:
     """``value`` with its tensors, or what stands for them, changed."""
-    if isinstance(value, Tensor | Made):
+    if isinstance(value, Tensor | Seen):
         return change(value)
     if isinstance(value, list | tuple):
         return type(value)(mapped(one, change) for one in value)

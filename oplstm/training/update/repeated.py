@@ -7,14 +7,14 @@ the bit. Views cost nothing any more, and what an update needs for a while lies 
 """
 
 import functools
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Container, Hashable, Sequence
 from typing import Any, Final
 
 import torch
 from torch import Tensor
 
 from oplstm.training.update.memory_plan import memory_plan
-from oplstm.training.update.recorded import EMPTY, ZEROS, Call, Made, mapped, tensors_in
+from oplstm.training.update.recorded import EMPTY, ZEROS, Call, Recording, Seen, mapped, tensors_in
 
 _COPIES: Final = ("aten::_to_copy", "aten::clone")
 _QUICK: Final = frozenset(
@@ -35,28 +35,27 @@ class Repeated:
     """Recorded calls, to be repeated.
 
     Args:
-        calls: Of a ``Recording`` without a problem.
+        recording: Without a problem.
 
     Attributes:
         bytes: Of the memory in which the tensors lie that the calls make for themselves.
     """
 
-    def __init__(self, calls: Sequence[Call]) -> None:
-        steps = [step for call in calls if (step := _step(call)) is not None]
-        places, self.bytes = memory_plan(*_lives(steps))
-        self._memory = torch.empty(self.bytes, dtype=torch.uint8)
-        placed = functools.cache(lambda made: self._at(places[made.storage], made))
+    def __init__(self, recording: Recording) -> None:
+        steps = [step for call in recording.calls if (step := _step(call, recording.kept)) is not None]
+        places, self.bytes = memory_plan(*_lives(steps, recording.kept))
+        memory = torch.empty(self.bytes, dtype=torch.uint8).untyped_storage()
 
-        def place(tensor: Tensor | Made) -> Tensor:
-            return placed(tensor) if isinstance(tensor, Made) else tensor
+        @functools.cache
+        def tensor(seen: Seen) -> Tensor:
+            kept = recording.kept.get(seen.storage)
+            start = seen.start + (0 if kept is not None else places[seen.storage] // seen.dtype.itemsize)
+            return torch.empty(0, dtype=seen.dtype).set_(kept or memory, start, seen.shape, seen.strides)
 
         self._steps: list[Step] = [
-            (_placed(operation, place), mapped(args, place), mapped(kwargs, place)) for operation, args, kwargs in steps
+            (_with_tensors(operation, tensor), mapped(args, tensor), mapped(kwargs, tensor))
+            for operation, args, kwargs in steps
         ]
-
-    def _at(self, place: int, made: Made) -> Tensor:
-        start = place // made.dtype.itemsize + made.start
-        return torch.empty(0, dtype=made.dtype).set_(self._memory.untyped_storage(), start, made.shape, made.strides)
 
     @torch.no_grad()
     def __call__(self) -> None:
@@ -65,13 +64,13 @@ class Repeated:
             operation(*args, **kwargs)
 
 
-def _step(call: Call) -> Step | None:
+def _step(call: Call, kept: Container[int]) -> Step | None:
     """What repeats a call, into the tensors of its results; None where nothing needs to be done."""
     operation, args, kwargs, results, is_view = call
     name = operation._schema.name
     if operation._schema.is_mutable:
         return _in_place(operation), args, kwargs
-    is_constant = all(isinstance(one, Tensor) for one in results)
+    is_constant = all(one is not None and one.storage in kept for one in results)
     if is_view or is_constant or name in EMPTY:
         return None
     if name in ZEROS:
@@ -118,22 +117,24 @@ def _copied(operation: Operation, results: tuple[Any, ...], *args: Any, **kwargs
             there.copy_(one)
 
 
-def _placed(operation: Operation, place: Callable[[Tensor | Made], Tensor]) -> Operation:
+def _with_tensors(operation: Operation, tensor: Callable[[Seen], Tensor]) -> Operation:
     if isinstance(operation, functools.partial):
-        return functools.partial(operation.func, *mapped(operation.args, place))
+        return functools.partial(operation.func, *mapped(operation.args, tensor))
     return operation
 
 
-def _lives(steps: Sequence[Step]) -> tuple[dict[Hashable, int], dict[Hashable, int], dict[Hashable, int]]:
+def _lives(
+    steps: Sequence[Step], kept: Container[int]
+) -> tuple[dict[Hashable, int], dict[Hashable, int], dict[Hashable, int]]:
     """Of each storage that the work makes for itself: its bytes, its first step and its last."""
     sizes: dict[Hashable, int] = {}
     first: dict[Hashable, int] = {}
     last: dict[Hashable, int] = {}
     for number, (operation, args, kwargs) in enumerate(steps):
         held = operation.args[1] if isinstance(operation, functools.partial) else ()
-        for made in tensors_in((args, kwargs, held)):
-            if isinstance(made, Made):
-                sizes[made.storage] = made.nbytes
-                first.setdefault(made.storage, number)
-                last[made.storage] = number
+        for seen in tensors_in((args, kwargs, held)):
+            if seen.storage not in kept:
+                sizes[seen.storage] = seen.nbytes
+                first.setdefault(seen.storage, number)
+                last[seen.storage] = number
     return sizes, first, last

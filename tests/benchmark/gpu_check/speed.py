@@ -4,13 +4,14 @@ from collections.abc import Sequence
 from dataclasses import asdict, replace
 from functools import partial
 
-from tests.benchmark import images, sine
+from tests.benchmark import images, mixed, sine
 from tests.benchmark.comparison import Row, compare
 from tests.benchmark.gpu_check.session import Session
 from tests.benchmark.measuring import Bench
 from tests.benchmark.settings import Setting
 
 RUNS = 64
+MIXED = 64
 SINE = (sine.LSTM, sine.OP_LSTM, sine.MAML)
 SECONDS = 2.0
 """For a contender at most."""
@@ -27,10 +28,16 @@ def run(session: Session) -> None:
         cases += [("Omniglot's sizes", on_noise, setting) for setting in omniglot]
         for done, (name, place, setting) in enumerate(cases):
             with session.case(f"{name}, {setting.learner}"):
-                share = session.share(len(cases) - done)
+                share = session.share(len(cases) - done + 1)
                 rows = timed(replace(session.sized(setting), expected={}), share, place)
                 for row in rows:
                     session.row(f"{name}: the one-task program, one run of ours, and {RUNS} of them", asdict(row))
+    with session.case(f"{MIXED} LSTMs of different shapes"):
+        if share := session.share(1):
+            for found in mixed.rows(replace(bench, seconds=min(bench.seconds, MEASURING * share / 2)), MIXED):
+                row = {"learner": found["learner"], "contender": f"{found['runs']} {found['packs']}",
+                       "seconds": found["seconds"], "over_one_by_one": found["over_one_by_one"]}  # fmt: skip
+                session.row("5-shot sine: one meta-update of LSTMs of different shapes", row)
 
 
 def timed(setting: Setting, share: float, bench: Bench) -> Sequence[Row]:

@@ -216,9 +216,12 @@ def test_the_whole_check_can_be_tried_on_a_cpu(tmp_path):
     assert {part["name"]: part["state"] for part in document["parts"]} == dict.fromkeys(PARTS, "done")
     tests, measured, whole, shares = (list(part["tables"].values()) for part in document["parts"])
     assert {row["outcome"] for row in tests[0]} == {"skipped"}
+    *measured, shapes = measured
     for rows in measured:
         assert {row["contender"] for row in rows} >= {"pack of 1", "64 one at a time", "pack of 64"}
         assert all(row["over_baseline"] > 0 for row in rows)
+    assert [row["contender"] for row in shapes] == ["64 one by one", "64 side by side"]
+    assert all(row["over_one_by_one"] > 0 for row in shapes)
     assert [(row["precision"], row.get("updates"), "hours" in row) for row in whole[0]] == [
         ("float32", "captured", False), ("float32", "eager", True), ("tf32", None, False),
         ("bf16", "captured", False), ("bf16", "eager", True),

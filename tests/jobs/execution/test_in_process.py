@@ -1,5 +1,7 @@
 """Training without Ray: packs one after the other, progress in between, and the journal let go whatever happens."""
 
+import os
+
 import pytest
 
 from jobs.execution import side_by_side
@@ -12,6 +14,7 @@ from jobs.sweep.coordinator import Coordinator
 from jobs.sweep.proposals import Proposals
 from oplstm.episodes.measure import LOSS
 from oplstm.errors import WorkError
+from oplstm.training import loop
 from tests.jobs.formula_training import job, new_sweep, no_server, opened, state_of
 from tracking.journal.file_lock import is_locked
 
@@ -103,3 +106,33 @@ def test_a_pack_calls_what_packs_may_call_and_hears_why_it_failed(tmp_path, monk
 
     monkeypatch.setattr(Coordinator, "on_points", fails)
     assert _answer(Call("on_points", ([],)), coordinator) == Answer(error="no space left")
+
+
+def test_no_checkpoint_knows_more_than_the_journal_on_the_disk(tmp_path, monkeypatch):
+    folder, on_disk, found, save = new_sweep(tmp_path / "s", JOB), {}, [], loop.save_pack
+
+    def fsync(fd):
+        about = os.fstat(fd)
+        on_disk[about.st_ino] = about.st_size
+
+    def checked(*arguments):
+        about = folder.journal.stat()
+        found.append((on_disk.get(about.st_ino), about.st_size))
+        save(*arguments)
+
+    monkeypatch.setattr("os.fsync", fsync)
+    monkeypatch.setattr(loop, "save_pack", checked)
+    run_in_process(folder, no_server, lambda progress: None)
+    assert found and all(safe == written for safe, written in found)
+
+
+def test_a_journal_that_does_not_reach_the_disk_ends_the_work_before_the_checkpoint(tmp_path, monkeypatch):
+    folder = new_sweep(tmp_path / "s", JOB)
+
+    def lost(journal):
+        raise WorkError("the disk is gone")
+
+    monkeypatch.setattr("tracking.journal.journal.Journal.sync", lost)
+    with pytest.raises(WorkError, match="the disk is gone"):
+        run_in_process(folder, no_server, lambda progress: None)
+    assert not list(folder.path.glob("packs/*/update-*"))

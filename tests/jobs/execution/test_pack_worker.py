@@ -3,13 +3,14 @@
 import json
 import shutil
 import warnings
+from types import SimpleNamespace
 
 import pytest
 import torch
 from safetensors.torch import load_file
 
 from jobs.execution import devices, pack_worker
-from jobs.execution.pack_worker import PackListener, train_pack
+from jobs.execution.pack_worker import PackListener, errors_told, train_pack
 from jobs.jobfile.sections import Resources
 from jobs.store.events import Sized
 from jobs.store.home import SweepFolder
@@ -298,6 +299,9 @@ class Calls:
     def on_ends(self, ends):
         self.ends += ends
 
+    def settle(self):
+        pass
+
 
 @pytest.fixture
 def assignment(tmp_path):
@@ -361,3 +365,17 @@ def test_a_stop_is_looked_for_twice_a_second(tmp_path, monkeypatch):
     listener.on_progress(3, 2)
     PackListener(Calls(), "pack-0000", folder=folder).on_progress(3, 2)
     assert ticks == [(3, 2)]
+
+
+@pytest.mark.parametrize("error", [ValueError("too wide"), torch.OutOfMemoryError("no room"), WorkError("the disk")])
+def test_an_error_that_another_try_may_not_meet_is_told_with_its_traceback_and_raised_on(error):
+    told = []
+    calls = SimpleNamespace(tried=lambda pack, text: told.append((pack, text)))
+    with pytest.raises(type(error)), errors_told(calls, "pack-0000"):
+        raise error
+    if isinstance(error, WorkError):
+        assert told == [], "such errors end the work: another try would meet them too"
+        return
+    [(pack, text)] = told
+    assert pack == "pack-0000"
+    assert text.startswith("Traceback") and text.strip().endswith(str(error))

@@ -29,6 +29,9 @@ class Ends:
     def on_ends(self, ends):
         self.ends += ends
 
+    def settle(self):
+        pass
+
     def on_progress(self, update, runs):
         pass
 

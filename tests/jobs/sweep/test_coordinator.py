@@ -259,6 +259,50 @@ def test_a_failed_pack_fails_what_has_not_ended_and_the_sweep_goes_on(tmp_path, 
     assert same_state(folder, coordinator)
 
 
+def test_the_error_of_the_last_try_is_the_note_of_a_failed_trial_and_its_traceback_an_artifact(tmp_path, coordinators):
+    folder = new_sweep(tmp_path / "s", job("rates", trials=2))
+    coordinator = coordinators(folder)
+    first, second = coordinator.next_pack(), coordinator.next_pack()
+    coordinator.tried(first.pack, "Traceback\nZeroDivisionError: an earlier one\n")
+    coordinator.tried(first.pack, "Traceback (most recent call last):\n  File ...\nValueError: too wide\n\n")
+    coordinator.pack_failed(first.pack, "failed: its process died")
+    coordinator.pack_failed(second.pack, "failed: its process died")
+    notes = [coordinator.state.by_name[assignment.trials[0]].note for assignment in (first, second)]
+    assert notes == ["failed on every try: ValueError: too wide", "failed: its process died"]
+    kept = folder.path / "failures" / first.trials[0] / "error.txt"
+    assert kept.read_text().endswith("ValueError: too wide\n\n")
+    assert [path.parent.name for path in folder.path.glob("failures/*/error.txt")] == [first.trials[0]]
+    artifacts = [record for record in Journal.read(folder.journal) if record.get("op") == "artifact"]
+    assert [record["path"] for record in artifacts] == [f"failures/{first.trials[0]}/error.txt"]
+
+
+@pytest.mark.parametrize(
+    ("errors", "stops"),
+    [
+        (["E: a", "E: a", "E: a"], True),
+        (["E: a", "E: b", "E: a", "E: a"], False),
+        (["E: b", "E: a", "E: a", "E: a"], True),
+        (["E: a", "E: a", None, "E: a"], False),
+        (["E: a", "E: a", "complete", "E: a"], False),
+        ([None] * 5, False),
+    ],
+)
+def test_three_packs_in_a_row_that_fail_alike_end_the_work(errors, stops, tmp_path, coordinators):
+    folder = new_sweep(tmp_path / "s", job("rates", trials=8))
+    coordinator = coordinators(folder)
+    for error in errors:
+        assignment = coordinator.next_pack()
+        if error == "complete":
+            coordinator.on_ends([end(assignment.trials[0], "complete")])
+            continue
+        if error is not None:
+            coordinator.tried(assignment.pack, f"Traceback\n{error}\n")
+        coordinator.pack_failed(assignment.pack, "failed: its process died")
+    failure = coordinator.progress().failure
+    assert failure == ("3 packs in a row failed alike: E: a; resume goes on with what is left" if stops else None)
+    assert (coordinator.next_pack() is None) == stops
+
+
 def test_a_sweep_ends_as_finished_with_its_best_trial(tmp_path):
     folder = new_sweep(tmp_path / "s", job("rates", trials=3))
     state = finish(folder)

@@ -83,6 +83,9 @@ class Recorder:
         self.asked.append((update, room))
         return self.join.get(update, [])
 
+    def settle(self):
+        pass
+
     def on_progress(self, update, runs):
         self.update = update
 

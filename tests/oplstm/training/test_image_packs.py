@@ -145,3 +145,15 @@ def test_a_pack_in_bf16_trains_roughly_as_one_in_float32(learner, data):
         pack.step()
     assert not torch.equal(few_bits.state.loss_sum, exact.state.loss_sum)
     torch.testing.assert_close(few_bits.state.loss_sum, exact.state.loss_sum, rtol=0.1, atol=0)
+
+
+@pytest.mark.parametrize("learner", LEARNERS)
+def test_repeated_updates_are_those_made_anew_to_the_bit(learner, data):
+    runs = [run(learner, seed) for seed in range(2)]
+    repeated, anew = (Pack(runs, ["a", "b"], Device(data=data, capture=capture)) for capture in (True, False))
+    for _ in range(6):
+        repeated.step()
+        anew.step()
+    assert repeated.meta_update._captured._repeated is not None, "nothing was repeated: the test shows nothing"
+    for name, tensor in anew.state.tensors().items():
+        assert torch.equal(repeated.state.tensors()[name], tensor), name

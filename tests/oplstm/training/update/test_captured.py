@@ -30,3 +30,12 @@ def test_an_update_reads_nothing_back_from_the_device(learner):
     for _ in range(2):
         pack.step()
     assert pack.state.weights.is_meta
+
+
+def test_an_update_of_runs_of_different_shapes_reads_nothing_back_either():
+    shapes = [{"widths": [8, 3], "loss_on": "every", "pool_cell": False}, {"widths": [5], "meta_batch_size": 1}]
+    runs = [run("lstm", passes=3, **shape) for shape in shapes]
+    pack = Pack(runs, ["a", "b"], Device(torch.device("meta")))
+    for _ in range(2):
+        pack.step()
+    assert pack.state.weights.is_meta

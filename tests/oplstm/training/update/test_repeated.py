@@ -4,6 +4,7 @@ import itertools
 import random
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 
@@ -68,8 +69,10 @@ def test_work_is_done_anew_until_it_was_recorded_and_then_repeated():
         lambda total: total.add_(float(total.sum().item())),
         lambda total: total[total.nonzero()[:, 0]].sum(),
         lambda total: torch.ones(3).add_(total),
+        lambda total: total.add_(torch.from_numpy(np.random.default_rng().random(3))),
+        lambda total: total.add_(torch.tensor([1.0, 2.0, 3.0])),
     ],
-    ids=["random", "read", "unknown shape", "changed constant"],
+    ids=["random", "read", "unknown shape", "changed constant", "from NumPy", "from Python"],
 )
 def test_what_cannot_be_repeated_is_done_anew(work):
     total = torch.zeros(3)
@@ -90,14 +93,14 @@ def test_a_recording_keeps_no_memory_of_what_was_let_go():
         held = torch.zeros(7)
     found = {made.storage for call in recording.calls for made in tensors_in(call.results)}
     assert len(found) == 65, "storages that lay in one place were taken for one"
-    assert Repeated(recording.calls).bytes == 4 << 20
+    assert Repeated(recording).bytes == 4 << 20
     assert held.numel() == 7
 
 
 def repeat_of(work):
     with Recording() as recording:
         work()
-    return Repeated(recording.calls)
+    return Repeated(recording)
 
 
 def test_views_copies_several_results_and_wanted_and_unwanted_ones_are_repeated():

@@ -1,0 +1,70 @@
+"""What went wrong with packs that were given up: kept for a person, and told apart from accidents."""
+
+from collections.abc import Sequence
+from typing import Final
+
+from jobs.store.header import Header
+from jobs.store.home import SweepFolder
+from jobs.store.trial import Trial
+from jobs.sweep.tracked import key
+from oplstm.durable import write_file
+from oplstm.errors import shortened
+from oplstm.training.reports import RunEnd
+from tracking.outbox.records import Artifact, Record
+
+ALIKE_IN_A_ROW: Final = 3
+"""So many packs given up one after the other for the same error are no accident."""
+MOST_CHARACTERS: Final = 100_000
+
+
+class Failures:
+    """The errors of one sweep's packs.
+
+    Args:
+        folder: Of the sweep.
+    """
+
+    def __init__(self, folder: SweepFolder) -> None:
+        self._folder = folder
+        self._errors: dict[str, str] = {}
+        self._last, self._alike = "", 0
+
+    def tried(self, pack: str, error: str) -> None:
+        """A try to train a pack has raised an error, whose traceback this is."""
+        self._errors[pack] = error[-MOST_CHARACTERS:]
+
+    def kept(self, header: Header, pack: str, trials: Sequence[Trial]) -> list[Record]:
+        """Write a pack's traceback for each of its trials; returns what uploads them."""
+        if pack not in self._errors:
+            return []
+        for trial in trials:
+            (self._folder.path / _place(trial)).parent.mkdir(parents=True, exist_ok=True)
+            write_file(self._folder.path / _place(trial), self._errors[pack])
+        return [Artifact(key(header, trial.name), path=_place(trial), folder="") for trial in trials]
+
+    def end(self, pack: str, trial: Trial, reason: str) -> RunEnd:
+        """How a trial of a pack that is given up ends: with the last try's error, or ``reason`` if none is known."""
+        error = self._errors.get(pack)
+        note = reason if error is None else f"failed on every try: {_last_line(error)}"
+        return RunEnd(trial.name, "stopped", int(trial.points[-1]["update"]) if trial.points else 0, 0, note=note)
+
+    def given_up(self, pack: str) -> str | None:
+        """A pack is given up; returns why the sweep should be, if too many in a row had the same error."""
+        error = _last_line(self._errors.pop(pack, ""))
+        self._alike = self._alike + 1 if error and error == self._last else 1
+        self._last = error
+        if not error or self._alike < ALIKE_IN_A_ROW:
+            return None
+        return f"{self._alike} packs in a row failed alike: {error}; resume goes on with what is left"
+
+    def succeeded(self) -> None:
+        """A run came to its end: what failed before was no fault of them all."""
+        self._last, self._alike = "", 0
+
+
+def _place(trial: Trial) -> str:
+    return f"failures/{trial.name}/error.txt"
+
+
+def _last_line(error: str) -> str:
+    return shortened(next((line.strip() for line in reversed(error.splitlines()) if line.strip()), ""))
