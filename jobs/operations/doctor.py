@@ -143,7 +143,7 @@ def ship(home: Home, name: str, *, uri: str | None = None, rebuild: bool = False
 
     Raises:
         RequestError: The sweep is running, or its tracking server does not answer or was never named.
-        WorkError: The server did not take everything in time.
+        WorkError: The journal is damaged, or the server did not take everything in time.
     """
     from jobs.operations.trust import server_of  # imports torch
 
@@ -151,7 +151,9 @@ def ship(home: Home, name: str, *, uri: str | None = None, rebuild: bool = False
     if is_running(folder):
         raise RequestError(f"{name} is running and ships by itself")
     folder.check_links()
-    server = server_of(Header.read(folder), uri)
+    header = Header.read(folder)
+    SweepState.of(folder, header)
+    server = server_of(header, uri)
     if rebuild:
         Path(f"{folder.journal}.shipped").unlink(missing_ok=True)
     with (
