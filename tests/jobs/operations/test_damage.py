@@ -30,7 +30,9 @@ def damaged(stopped):
     changed, count = re.subn(rb'("val/loss":0?\d*\.\d)\d', rb"\g<1>7", text, count=1)
     assert count and changed != text
     stopped.journal.write_bytes(changed)
-    line = next(n for n, pair in enumerate(zip(text.split(b"\n"), changed.split(b"\n"), strict=False), 1) if pair[0] != pair[1])
+    line = next(
+        n for n, pair in enumerate(zip(text.split(b"\n"), changed.split(b"\n"), strict=False), 1) if pair[0] != pair[1]
+    )
     return stopped, f"{stopped.journal}, line {line}: its checksum is "
 
 

@@ -29,6 +29,7 @@ from oplstm.errors import RequestError, WorkError
 from oplstm.training.reports import RunEnd
 from tests.conftest import ROOT
 from tests.jobs.formula_training import events, job, opened, train, training
+from tests.jobs.headers import redigested
 from tests.jobs.sweep.test_coordinator_stories import MEDIAN
 from tests.journal_lines import resealed
 
@@ -144,6 +145,9 @@ def mutate(chance, folder):
         text = folder.header.read_bytes()
         as_json = chance.random() < 0.7
         text = dumped(mutated_json(chance, json.loads(text))) if as_json else mutated_bytes(chance, text)
+        if chance.random() < 0.8:  # by somebody who gives it its digest again
+            with contextlib.suppress(ValueError, AttributeError, RecursionError):
+                text = redigested(json.loads(text)).encode()
         folder.header.write_bytes(text)
     if which != "header":
         change = mutated_lines if chance.random() < 0.7 else mutated_bytes
