@@ -38,7 +38,7 @@ def damaged(stopped):
 
 @pytest.mark.parametrize(
     ("verb", "code"),
-    [("status s", 1), ("resume s", 2), ("promote s", 1), ("promote s --dry-run", 1), ("doctor s", 1)],
+    [("status s", 1), ("resume s", 2), ("promote s", 1), ("promote s --dry-run", 1)],
 )
 def test_every_verb_says_where_it_is(verb, code, damaged):
     folder, problem = damaged
