@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Final
 
 from oplstm.errors import WorkError
-from tracking.journal.checksums import stated
 from tracking.journal.file_lock import FileLock
 from tracking.journal.journal import Journal
 from tracking.journal.reading import Scan
@@ -89,8 +88,7 @@ def _with_bit_put_back(path: Path, scan: Scan, line: bytes, following: bytes) ->
 
 def _fits(scan: Scan, text: bytes) -> bool:
     chain = replace(scan.chain)
-    lines = text.splitlines(keepends=True)
-    return all(stated(line) is not None and chain.follow(line) is None for line in lines)
+    return all(chain.follow(line) is None for line in text.splitlines(keepends=True))
 
 
 def _write(path: Path, place: int, byte: bytes) -> None:

@@ -15,6 +15,7 @@ from jobs.store.home import SweepFolder
 from tests.jobs.cli.verbs import answer, run
 from tests.jobs.formula_training import decisions, finish, job, new_sweep, opened, training
 from tests.jobs.headers import rewrite
+from tests.jobs.operations.test_doctor import with_models
 from tracking.outbox.outbox import Outbox
 
 pytestmark = [
@@ -112,6 +113,27 @@ def test_a_damaged_header_is_said(stopped):
     problem = f"{stopped.header} is damaged: {says}"
     assert result.stderr == f"oplstm: {problem}\n"
     assert doctored(code=1) == [f"LOOK  header: {problem}"]
+
+
+def test_models_and_checkpoints_that_are_missing_are_said(stopped):
+    state = finish(stopped)
+    with_models(stopped, state)
+    assert all(check.ok for check in check_sweep(stopped))
+    for name in ("model.safetensors", "test.safetensors", "run.json"):
+        path = stopped.trial("trial-0001") / name
+        path.unlink()
+        [problem] = [check.found for check in check_sweep(stopped) if not check.ok]
+        assert problem == f"{path} is missing"
+        path.write_text("")
+
+
+def test_half_a_checkpoint_is_said(stopped):
+    place = stopped.pack("pack-0000") / "update-5"
+    place.mkdir(parents=True)
+    (place / "pack.json").write_text("{}")
+    assert doctored(code=1) == [f"LOOK  checkpoints: {place / 'state.safetensors'} is missing"]
+    (place / "state.safetensors").write_text("")
+    assert check_sweep(stopped)[-1].found == "of 1 of 1 packs that resume goes on with"
 
 
 STUDIES = {

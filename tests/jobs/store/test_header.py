@@ -83,7 +83,9 @@ def test_every_bit_that_flips_is_noticed_or_changes_nothing(step, tmp_path):
     assert harmless < len(whole) // step, "spaces alone"
 
 
-@pytest.mark.parametrize("keys", [{"digest": AWAY}, {"digest": None}, {"digest": "0" * 64}, {"experiment": "e"}])
+@pytest.mark.parametrize(
+    "keys", [{"digest": AWAY}, {"digest": None}, {"digest": "0" * 64}, {"experiment": "e"}, {"version": 2}]
+)
 def test_a_digest_that_is_not_the_contents_is_noticed(keys, tmp_path):
     folder = new_sweep(tmp_path / "s", job())
     data = json.loads(folder.header.read_text()) | keys

@@ -36,6 +36,19 @@ def test_every_bit_in_a_line_with_a_checksum_is_put_back(journal_path: Path, old
     assert mend(journal_path) == []
 
 
+@pytest.mark.parametrize("letter", [b"J", b"*", b"\n"])
+def test_a_line_that_fell_in_two_and_two_that_became_one_are_mended(journal_path: Path, letter: bytes) -> None:
+    whole = small(journal_path)
+    place = whole.index(letter, whole.index(b"\n") + 1)
+    bit = 8 * place + (letter[0] ^ (0x0A if letter != b"\n" else ord("J"))).bit_length() - 1
+    damaged = flip(whole, bit)
+    assert damaged.count(b"\n") != whole.count(b"\n")
+    journal_path.write_bytes(damaged)
+    [done] = mend(journal_path)
+    assert "line 2: " in done
+    assert journal_path.read_bytes() == whole
+
+
 @pytest.mark.parametrize("old", [b"", OLD[2]], ids=["new", "from 2"])
 def test_what_stands_before_the_first_checksum_is_left_alone(journal_path: Path, old: bytes) -> None:
     whole = small(journal_path, old)
