@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Final
 
 from oplstm.errors import WorkError
+from tracking.journal.checksums import stated
 from tracking.journal.file_lock import FileLock
 from tracking.journal.journal import Journal
 from tracking.journal.reading import Scan
@@ -87,8 +88,10 @@ def _with_bit_put_back(path: Path, scan: Scan, line: bytes, following: bytes) ->
 
 
 def _fits(scan: Scan, text: bytes) -> bool:
+    """Whether every line of a text has the right checksum; one of which none is left is not taken for an old one."""
     chain = replace(scan.chain)
-    return all(chain.follow(line) is None for line in text.splitlines(keepends=True))
+    lines = text.splitlines(keepends=True)
+    return all(stated(line) is not None and chain.follow(line) is None for line in lines)
 
 
 def _write(path: Path, place: int, byte: bytes) -> None:

@@ -49,10 +49,11 @@ def test_a_line_that_fell_in_two_and_two_that_became_one_are_mended(journal_path
     assert journal_path.read_bytes() == whole
 
 
+@pytest.mark.parametrize("lines", [2, 9])
 @pytest.mark.parametrize("old", [b"", OLD[2]], ids=["new", "from 2"])
-def test_what_stands_before_the_first_checksum_is_left_alone(journal_path: Path, old: bytes) -> None:
-    whole = small(journal_path, old)
-    for bit in range(0, 8 * (len(old) or whole.index(b"\n")), 53):
+def test_what_stands_before_the_first_checksum_is_left_alone(journal_path: Path, old: bytes, lines: int) -> None:
+    whole = b"".join(small(journal_path, old).splitlines(keepends=True)[: old.count(b"\n") + lines])
+    for bit in range(0, 8 * (len(old) or whole.index(b"\n")), 21):
         damaged = flip(whole, bit)
         journal_path.write_bytes(damaged)
         try:
