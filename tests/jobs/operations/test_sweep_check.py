@@ -13,7 +13,7 @@ from jobs.operations import doctor
 from jobs.operations.sweep_check import check_sweep
 from jobs.store.home import SweepFolder
 from tests.jobs.cli.verbs import answer, run
-from tests.jobs.formula_training import decisions, finish, job, new_sweep, opened, training
+from tests.jobs.formula_training import decisions, finish, job, new_sweep, no_server, opened, training
 from tests.jobs.headers import rewrite
 from tests.jobs.operations.test_doctor import with_models
 from tracking.outbox.outbox import Outbox
@@ -29,7 +29,7 @@ def stopped(oplstm_home, monkeypatch):
     """A sweep that was killed in its second pack, and nothing to ship it to."""
     monkeypatch.setattr(doctor, "tracking_server", lambda *_, **__: contextlib.nullcontext("http://127.0.0.1:1"))
     monkeypatch.setattr(Outbox, "flush", lambda *_: 0)
-    monkeypatch.setattr("tracking.outbox.delivery.connect", lambda uri: pytest.fail("connected"))
+    monkeypatch.setattr("tracking.outbox.delivery.connect", lambda uri: no_server())
     folder = new_sweep(oplstm_home / "sweeps" / "s", job("rates", trials=3))
     source = asdict(SpaceSource.of("tests.jobs.user_spaces:rates"))
     rewrite(folder, json.loads(folder.header.read_text()) | {"space_source": source})

@@ -1,6 +1,6 @@
 """Every bit of a journal is flipped, every line taken away: it is noticed with file and line, or changes nothing.
 
-The unit tier flips every 13th bit, which comes by every bit of a byte; the slow one all.
+The unit tier flips every 61st bit, which comes by every bit of a byte; the slow one all.
 """
 
 import re
@@ -56,7 +56,7 @@ def looked_at(path: Path) -> tuple[list[object], str]:
 
 
 @pytest.mark.parametrize("old", [b"", OLD[1], OLD[2]], ids=["new", "from 1", "from 2"])
-@pytest.mark.parametrize("step", [pytest.param(1, marks=pytest.mark.slow), 13])
+@pytest.mark.parametrize("step", [pytest.param(1, marks=pytest.mark.slow), 61])
 def test_every_bit_that_flips_is_noticed_or_changes_nothing(journal_path: Path, old: bytes, step: int) -> None:
     whole = small(journal_path, old)
     known, outcomes, unnoticed = told(journal_path), Counter[str](), []
@@ -84,7 +84,7 @@ def test_every_bit_that_flips_is_noticed_or_changes_nothing(journal_path: Path, 
 
 def test_a_flip_is_named_where_it_is_written_to_as_well(journal_path: Path) -> None:
     whole = small(journal_path)
-    for place in range(len(whole)):
+    for place in range(0, len(whole), 7):
         flipped = bytearray(whole)
         flipped[place] ^= 1 << place % 8
         journal_path.write_bytes(flipped)
@@ -128,7 +128,7 @@ def test_the_last_line_cut_at_every_byte_is_dropped_and_nothing_else(journal_pat
     whole = small(journal_path, old)
     *before, last = whole.splitlines(keepends=True)
     for kept in range(len(last)):
-        for zeros in (0, 2, 700):
+        for zeros in (0, 700):
             journal_path.write_bytes(b"".join(before) + last[:kept] + b"\0" * zeros)
             read = told(journal_path)
             with Journal(journal_path):
