@@ -4,6 +4,7 @@ import dataclasses
 import json
 import sys
 import webbrowser
+from typing import Any
 
 import click
 
@@ -74,24 +75,34 @@ def ui(port: int | None, no_browser: bool, tracking_uri: str | None, json_: bool
 @click.command()
 @click.argument("name", required=False)
 @click.option("--rebuild", is_flag=True, help="Ship the whole journal of NAME again, for an MLflow that lost it.")
+@click.option("--repair", is_flag=True, help="Mend what can be mended of the files of NAME.")
 @tracking_uri
 @as_json
-def doctor(name: str | None, rebuild: bool, tracking_uri: str | None, json_: bool) -> None:
-    """Check this machine; with NAME, ship what waits for MLflow."""
-    from jobs.operations.doctor import examine, ship
+def doctor(name: str | None, rebuild: bool, repair: bool, tracking_uri: str | None, json_: bool) -> None:
+    """Check this machine; with NAME, check its files and ship what waits for MLflow."""
+    from jobs.operations.doctor import examine, idle_sweep, ship
+    from jobs.operations.sweep_check import check_sweep
+    from jobs.operations.sweep_check import repair as mend
     from jobs.operations.tracking_server import chosen_uri
     from jobs.store.home import Home
 
-    if name is not None:
-        done = ship(Home(), name, uri=chosen_uri(tracking_uri), rebuild=rebuild)
-        report(done.to_json(), lambda: say(*done.lines()), as_json=json_)
-        if done.refused:
+    if name is None:
+        if rebuild or repair:
+            raise RequestError(f"--{'rebuild' if rebuild else 'repair'} needs the NAME of a sweep")
+        checks = examine(Home())
+        report(list(map(dataclasses.asdict, checks)), lambda: say(*(one.line() for one in checks)), as_json=json_)
+        if not all(check.ok for check in checks):
             sys.exit(1)
         return
-    if rebuild:
-        raise RequestError("--rebuild needs the NAME of a sweep")
-    checks = examine(Home())
-    lines = [f"{'ok  ' if check.ok else 'LOOK'}  {check.check}: {check.found}" for check in checks]
-    report([dataclasses.asdict(check) for check in checks], lambda: say(*lines), as_json=json_)
-    if not all(check.ok for check in checks):
+    folder = idle_sweep(Home(), name)
+    mended = mend(folder) if repair else []
+    checks = check_sweep(folder)
+    lines = [*(f"repair: {line}" for line in mended), *(one.line() for one in checks if not one.ok)]
+    data: dict[str, Any] = {"name": name, "mended": mended, "checks": list(map(dataclasses.asdict, checks))}
+    readable = all(check.ok for check in checks if check.check in ("header", "journal"))
+    done = ship(Home(), name, uri=chosen_uri(tracking_uri), rebuild=rebuild) if readable else None
+    if done is not None:
+        data, lines = data | done.to_json(), [*lines, *done.lines()]
+    report(data, lambda: say(*lines), as_json=json_)
+    if done is None or done.refused or not all(check.ok for check in checks):
         sys.exit(1)

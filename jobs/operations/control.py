@@ -9,7 +9,7 @@ from jobs.store.header import Header
 from jobs.store.home import Home
 from jobs.store.state import SweepState
 from jobs.store.states import SweepKind
-from oplstm.errors import RequestError
+from oplstm.errors import RequestError, WorkError
 
 if TYPE_CHECKING:
     from jobs.sweep.messages import OnProgress
@@ -37,7 +37,7 @@ def resume(
         trust: Take a space of the user's own as it is now.
 
     Raises:
-        RequestError: It is running, has ended, or asks for what nobody named.
+        RequestError: It is running, has ended, is damaged, or asks for what nobody named.
         WorkError: It failed.
     """
     from jobs.operations import start  # they import torch, which stopping goes without
@@ -46,7 +46,10 @@ def resume(
     folder = home.sweep(name)
     with owned(folder):
         header = Header.read(folder)
-        state = SweepState.of(folder, header)
+        try:
+            state = SweepState.of(folder, header)
+        except WorkError as error:  # nothing was started
+            raise RequestError(str(error)) from error
         if state.finished:
             raise RequestError(f"{name} has ended; nothing is left to resume")
         check_space(header, state, trust=trust)

@@ -3,13 +3,14 @@
 import os
 import shutil
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from jobs.operations.running import is_running
+from jobs.operations.sweep_check import Check, checked
 from jobs.operations.tracking_server import tracking_server
 from jobs.store.header import Header
 from jobs.store.home import Home, SweepFolder
@@ -23,39 +24,17 @@ SHIP_SECONDS = 300.0
 PACKAGES = ("torch", "ray", "optuna", "mlflow")
 
 
-@dataclass(frozen=True)
-class Check:
-    """One thing that was looked at.
-
-    Attributes:
-        check: What.
-        ok: Whether it is as it should be.
-        found: How it is, as one line.
-    """
-
-    check: str
-    ok: bool
-    found: str
-
-
 def examine(home: Home) -> list[Check]:
     """Checks of this machine and of every sweep; ends a server that a killed process left behind."""
     end_unused_server(home.path)
     return [
-        _check("Python", lambda: sys.version.split()[0]),
-        _check("packages", lambda: ", ".join(f"{package} {version(package)}" for package in PACKAGES)),
-        _check("CPU cores", lambda: str(os.cpu_count())),
-        _check("GPUs", _gpus),
-        _check("home", lambda: _writable(home)),
+        checked("Python", lambda: sys.version.split()[0]),
+        checked("packages", lambda: ", ".join(f"{package} {version(package)}" for package in PACKAGES)),
+        checked("CPU cores", lambda: str(os.cpu_count())),
+        checked("GPUs", _gpus),
+        checked("home", lambda: _writable(home)),
         *map(_of_sweep, home.all_sweeps()),
     ]
-
-
-def _check(name: str, look: Callable[[], str]) -> Check:
-    try:
-        return Check(name, ok=True, found=look())
-    except (RequestError, OSError) as error:
-        return Check(name, ok=False, found=str(error))
 
 
 def _gpus() -> str:
@@ -130,6 +109,19 @@ class Shipped:
         return [f"{self.name}: {self.shipped} records shipped, {count} refused", *shown]
 
 
+def idle_sweep(home: Home, name: str) -> SweepFolder:
+    """The folder of a sweep that nobody runs.
+
+    Raises:
+        RequestError: There is none of that name, it runs, or its folder holds links.
+    """
+    folder = home.sweep(name)
+    if is_running(folder):
+        raise RequestError(f"{name} is running and ships by itself")
+    folder.check_links()
+    return folder
+
+
 def ship(home: Home, name: str, *, uri: str | None = None, rebuild: bool = False) -> Shipped:
     """Ship what waits in a sweep's outbox, or with ``rebuild`` its whole journal again.
 
@@ -143,15 +135,14 @@ def ship(home: Home, name: str, *, uri: str | None = None, rebuild: bool = False
 
     Raises:
         RequestError: The sweep is running, or its tracking server does not answer or was never named.
-        WorkError: The server did not take everything in time.
+        WorkError: The journal is damaged, or the server did not take everything in time.
     """
     from jobs.operations.trust import server_of  # imports torch
 
-    folder = home.sweep(name)
-    if is_running(folder):
-        raise RequestError(f"{name} is running and ships by itself")
-    folder.check_links()
-    server = server_of(Header.read(folder), uri)
+    folder = idle_sweep(home, name)
+    header = Header.read(folder)
+    SweepState.of(folder, header)
+    server = server_of(header, uri)
     if rebuild:
         Path(f"{folder.journal}.shipped").unlink(missing_ok=True)
     with (

@@ -1,8 +1,10 @@
 """What a sweep is: ``sweep.json``, written once, when its folder is made."""
 
+import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Annotated, Final, Literal
+from typing import Annotated, Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
@@ -15,9 +17,9 @@ from oplstm.durable import write_file
 from oplstm.episodes.measure import MEASURES, Measure
 from oplstm.errors import RequestError
 
-VERSION: Final = 2
-READ: Final = (1, 2)
-"""Versions that are read: 1 has no measure."""
+VERSION: Final = 3
+READ: Final = (1, 2, 3)
+"""Versions that are read: 1 has no measure, and 1 and 2 have no digest."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,7 +63,8 @@ class Header:
             raise RequestError(f"name {self.name!r} is taken ({folder.path}); use another --name") from None
         data = {**self.__dict__, "job": self.job.model_dump(mode="json"), "measure": self.measure.name}
         data["space_source"] = None if self.space_source is None else asdict(self.space_source)
-        write_file(folder.header, json.dumps({"version": VERSION, **data}, indent=1))
+        content = {"version": VERSION, **data}
+        write_file(folder.header, json.dumps(content | {"digest": digest_of(content)}, indent=1))
 
     @staticmethod
     def read(folder: SweepFolder) -> "Header":
@@ -91,10 +94,23 @@ class Header:
             raise RequestError(f"{path} is damaged: {place}: {first['msg']}, got {found!r}") from error
         except (KeyError, TypeError) as error:
             raise RequestError(f"{path} is damaged: unknown benchmark or measure {str(error)[:80]}") from error
+        if (version >= 3 or "digest" in data) and data.get("digest") != digest_of(data):
+            raise RequestError(
+                f"{path} is damaged: its content does not have the digest that stands in it; restore it from a copy"
+            )
         if stored.name != folder.name:
             raise RequestError(f"{path} is of sweep {stored.name!r}: give its folder that name again")
         values = {name: getattr(stored, name) for name in _Stored.model_fields if name != "measure"}
         return Header(**values, measure=measure)
+
+
+def digest_of(content: Mapping[str, Any]) -> str:
+    """The SHA-256 of what a header says but its digest, however it is laid out; empty for what no header says."""
+    rest = {key: value for key, value in content.items() if key != "digest"}
+    try:
+        return hashlib.sha256(json.dumps(rest, sort_keys=True).encode("ascii")).hexdigest()
+    except RecursionError:
+        return ""
 
 
 class _Stored(BaseModel):

@@ -97,9 +97,7 @@ class Coordinator:
         if next(Journal.read(self.folder.journal), None) is None:
             self._write(tracked=[tracked.sweep_run(self.header, time.time())])
             return
-        self._refused_in_a_row = rebuild(
-            self.folder, self.header, state=self.state, proposals=self._proposals, decide=self._decide
-        )
+        self._refused_in_a_row = rebuild(self.folder, self.header, state=self.state, proposals=self._proposals)
         self._reopen()
 
     @property
@@ -235,7 +233,8 @@ class Coordinator:
             if known or trial.state.ended:
                 wanted = not known or point.update in trial.pruned_at
             else:
-                wanted = self._decide(trial, point.metrics[self._value], point.milestone)
+                value = point.metrics[self._value]
+                wanted = self._proposals.decide(trial.number, value, point.milestone, total=trial.total)
                 metrics = {name: value for name, value in point.metrics.items() if math.isfinite(value)}
                 events.append(
                     Validated(
@@ -248,14 +247,6 @@ class Coordinator:
         if events:
             self._write(*events, tracked=records)
         return prune
-
-    def _decide(self, trial: Trial, value: float, milestone: int) -> bool:
-        """Whether to prune; replayed with every point, because some of Optuna's pruners remember being asked."""
-        alone = self.job.space is None and self.job.pruner.name is None  # nobody learns from its points
-        if alone or not math.isfinite(value) or milestone == 0:
-            return False
-        self._proposals.report(trial.number, value, milestone)
-        return milestone < trial.total and self._proposals.should_prune(trial.number)
 
     def on_ends(self, ends: Sequence[RunEnd]) -> None:
         """Record that runs have ended; a repeat changes nothing."""

@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -216,13 +217,16 @@ class Proposals:
             self._study.tell(trial, state=TrialState.FAIL)
         return self._propose(params, draws)
 
-    def report(self, number: int, value: float, milestone: int) -> None:
-        """A validation value at a multiple of the validation interval."""
-        self._trials[number].report(value, milestone)
+    def decide(self, number: int, value: float, milestone: int, *, total: int) -> bool:
+        """Whether to prune a trial with this validation value at a milestone of its ``total``.
 
-    def should_prune(self, number: int) -> bool:
-        """Whether the pruner wants this trial to end."""
-        return bool(self._trials[number].should_prune())  # some pruners answer with NumPy's bool
+        It is replayed with every point, because some of Optuna's pruners remember being asked.
+        """
+        alone = self._job.space is None and self._job.pruner.name is None  # nobody learns from its points
+        if alone or not math.isfinite(value) or milestone == 0:
+            return False
+        self._trials[number].report(value, milestone)
+        return milestone < total and bool(self._trials[number].should_prune())  # some answer with NumPy's bool
 
     def tell(self, number: int, state: State, value: float) -> None:
         """A trial has ended; a diverged one counts as pruned, so that samplers learn to avoid it."""

@@ -1,14 +1,15 @@
 """Putting a sweep's study and state where its journal left them, so that a resume repeats its decisions."""
 
 import math
-from collections.abc import Callable
 
 from jobs.store.events import Asked, Ended, Refused, Validated
 from jobs.store.header import Header
 from jobs.store.home import SweepFolder
 from jobs.store.state import SweepState
+from jobs.store.states import SweepKind
 from jobs.store.trial import Trial
 from jobs.sweep.proposals import Impossible, Proposals
+from oplstm.durable import draft_beside
 from oplstm.errors import RequestError, WorkError, one_line
 
 
@@ -18,7 +19,6 @@ def rebuild(
     *,
     state: SweepState,
     proposals: Proposals,
-    decide: Callable[[Trial, float, int], bool],
 ) -> int:
     """Replay a journal.
 
@@ -27,7 +27,6 @@ def rebuild(
         header: Of the sweep.
         state: Fresh; takes every event.
         proposals: Fresh; takes every trial, point and end.
-        decide: Asks the pruner about a trial's value at a milestone; some of Optuna's remember being asked.
 
     Returns:
         How many of the last points were impossible.
@@ -49,11 +48,28 @@ def rebuild(
                 refused += 1
             case Validated():
                 value = event.metrics.get(f"val/{header.measure.name}", math.nan)
-                decide(state.by_name[event.trial], value, event.milestone)
+                trial = state.by_name[event.trial]
+                proposals.decide(trial.number, value, event.milestone, total=trial.total)
             case Ended(state=end) if end.ended:
                 best = event.metrics.get("val/best", header.measure.worst)
                 proposals.tell(state.by_name[event.trial].number, end, best)
     return refused
+
+
+def make_study(folder: SweepFolder, header: Header) -> None:
+    """Make Optuna's study in its file anew, as the journal has it.
+
+    Raises:
+        RequestError: The space is not the one with which the sweep was made.
+        WorkError: The journal is damaged.
+    """
+    draft = draft_beside(folder.study)
+    try:
+        proposals = Proposals(header.job, draft, name=header.name, final=header.kind is SweepKind.FINAL)
+        rebuild(folder, header, state=SweepState(header.measure), proposals=proposals)
+        draft.replace(folder.study)
+    finally:
+        draft.unlink(missing_ok=True)
 
 
 def _ask_again(folder: SweepFolder, header: Header, *, trial: Trial, event: Asked, proposals: Proposals) -> None:

@@ -2,7 +2,8 @@
 
 Version 1 held a validation point and its MLflow record as one record, with the "kind" of the second and the "event"
 of the first; since version 2 they are two records of one group. A file that was begun by version 1 and went on under
-version 2 has lines of both.
+version 2 has lines of both. Since version 3 a line has a checksum (``checksums``) and the header a
+field that says so; a file that was begun by an older version has neither, but for the lines from its mark on.
 """
 
 import json
@@ -11,19 +12,20 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final, TypeAlias
 
-from oplstm.errors import RequestError
+from oplstm.errors import RequestError, WorkError
 
 Json: TypeAlias = "bool | int | float | str | Sequence[Json] | Mapping[str, Json] | None"
 JsonObject: TypeAlias = Mapping[str, Json]
 
-VERSION: Final = 2
-_READ: Final = (1, 2)
+VERSION: Final = 3
+_READ: Final = (1, 2, 3)
 _FORMAT: Final = "oplstm-journal"
 
 
 def header(version: int = VERSION) -> bytes:
     """The first line of a journal."""
-    return json.dumps({"format": _FORMAT, "version": version}).encode("ascii") + b"\n"
+    checksum = {"checksum": "crc32"} if version == VERSION else {}
+    return json.dumps({"format": _FORMAT, "version": version, **checksum}).encode("ascii") + b"\n"
 
 
 def begins_header(text: bytes) -> bool:
@@ -36,6 +38,7 @@ def checked_version(line: bytes, path: Path) -> int:
 
     Raises:
         RequestError: It is not the header of a journal, or of a version that cannot be read.
+        WorkError: It is damaged.
     """
     try:
         found = json.loads(line)
@@ -50,14 +53,21 @@ def checked_version(line: bytes, path: Path) -> int:
             f"{path} is a journal of version {str(version)[:40]}, "
             f"this oplstm reads versions {_READ[0]} to {_READ[-1]}: use the oplstm that wrote it"
         )
+    if "checksum" in found and line != header():
+        raise damaged(path, 1, "it is not what a journal with checksums begins with")
     return int(version)
 
 
 def upgraded(line: bytes) -> bytes:
-    """The header of version 1 as one of today's, in as many bytes."""
-    return re.sub(rb'("version"\s*:\s*)1\b', rb"\g<1>%d" % VERSION, line)
+    """The header of an older version as one of today's, in as many bytes."""
+    return re.sub(rb'("version"\s*:\s*)[12]\b', rb"\g<1>%d" % VERSION, line)
 
 
 def not_a_journal(path: Path) -> RequestError:
     """What to raise for a file that is something else."""
-    return RequestError(f"{path} is not a journal: its first line is not the header of one")
+    return RequestError(f"{path}, line 1: it is not the header of a journal; restore the file from a copy")
+
+
+def damaged(path: Path, number: int, problem: str) -> WorkError:
+    """What to raise for a line that is not as it was written."""
+    return WorkError(f"{path}, line {number}: {problem}; restore the file from a copy")

@@ -1,7 +1,7 @@
 """The journal: an append-only file of JSON lines, the single truth of a sweep.
 
-The first line is the header; every other line is one group of records, a JSON list. A group is the unit of
-writing: it is on disk whole or, after a crash, not at all.
+The first line is the header; every other line is one group of records, a JSON list that ends with the line's
+checksum. A group is the unit of writing: it is on disk whole or, after a crash, not at all.
 """
 
 import errno
@@ -15,6 +15,7 @@ from types import TracebackType
 from typing import Final
 
 from oplstm.errors import WorkError
+from tracking.journal.checksums import sealed
 from tracking.journal.file_lock import FileLock
 from tracking.journal.format import Json, JsonObject
 from tracking.journal.opening import open_for_appending
@@ -32,14 +33,14 @@ class Journal:
 
     Raises:
         RequestError: Another process owns the journal, or the file is of another format or version.
-        WorkError: The file cannot be opened or written.
+        WorkError: The file is damaged, or cannot be opened or written.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self._lock = FileLock(path)
         try:
-            self._fd = open_for_appending(path)
+            self._fd, self._checksum = open_for_appending(path)
             self._size = os.fstat(self._fd).st_size
         except OSError as error:
             self._lock.release()
@@ -68,7 +69,7 @@ class Journal:
             return
         now = time.time()
         group = [record if "time" in record else {**record, "time": now} for record in records]
-        line = _ENCODER.encode(group).encode("ascii") + b"\n"
+        text = _ENCODER.encode(group).encode("ascii")
         with self._mutex:
             if self._fd < 0:
                 raise ValueError(f"the journal {self.path} is closed")
@@ -76,6 +77,7 @@ class Journal:
                 raise _sync_failed(self.path, self._lost)
             if self._torn is not None:
                 raise _write_failed(self.path, self._torn)
+            line, checksum = sealed(text, self._checksum)
             try:
                 written = os.write(self._fd, line)
                 if written < len(line):  # a disk that fills up takes a part and reports it at the next write
@@ -85,7 +87,7 @@ class Journal:
             except OSError as error:
                 self._take_back(self._size)
                 raise _write_failed(self.path, error) from error
-            self._size += len(line)
+            self._size, self._checksum = self._size + len(line), checksum
         if not self._dirty.is_set():
             self._dirty.set()
 
@@ -153,7 +155,7 @@ class Journal:
 
         Raises:
             RequestError: There is no such file, or it is of another format or version.
-            WorkError: A line before the last is damaged.
+            WorkError: A line is damaged, and is not what a crash left of the last; the message names it.
         """
         return read_lines(path)
 

@@ -50,7 +50,8 @@ class Delivery:
         """Look again where shipping stands, now that no other process ships this journal."""
         with self._mutex:
             self._load()
-            if self._journal.exists() and self._journal.stat().st_size < self._cursor.offset:
+            offset = self._cursor.offset
+            if self._journal.exists() and (self._journal.stat().st_size < offset or not self._tail.begins_line(offset)):
                 self._anew()  # the cursor is of a journal that was here before this one
         if self._cursor.offset == 0:
             self._refused.clear()

@@ -8,6 +8,7 @@ from safetensors.torch import load_file, save_file
 
 from oplstm.training.checkpoint import load_model
 from tests.jobs.integration.command_line import Oplstm
+from tests.journal_lines import groups_in, resealed
 from tests.tracking.conftest import Rest, texts
 from tracking.server.embedded import Server
 
@@ -44,15 +45,16 @@ def test_altered_test_values_change_nothing(swept: Oplstm, rest: Rest):
     for index, path in enumerate(sorted(folder.trials.glob("*/test.safetensors"))):
         losses = load_file(path)["loss"]
         save_file({"loss": torch.full_like(losses, 10.0 ** (index - 8))}, path)
-    text = folder.journal.read_text()
-    altered = [json.loads(line) for line in text.splitlines()]
+    text = folder.journal.read_bytes()
+    groups = groups_in(text)
     changed = 0
-    for record in (record for line in altered if isinstance(line, list) for record in line):
+    for record in (record for group in groups for record in group):
         for name in set(record.get("metrics", ())) & {"test/loss", "test/ci95"}:
             record["metrics"][name] = 1e-9 * changed
             changed += 1
     assert changed >= 8
-    folder.journal.write_text("".join(json.dumps(line) + "\n" for line in altered))
+    altered = [text.splitlines(keepends=True)[0], *(json.dumps(group).encode() for group in groups)]
+    folder.journal.write_bytes(resealed(altered))
     for [run] in rest.runs("promoted").values():
         rest.post(
             "runs/log-metric", run_id=run["info"]["run_id"], key="test/loss", value=1e-12, timestamp=1, step=10**6
@@ -60,7 +62,7 @@ def test_altered_test_values_change_nothing(swept: Oplstm, rest: Rest):
     try:
         assert picked(swept) == before
     finally:
-        folder.journal.write_text(text)
+        folder.journal.write_bytes(text)
 
 
 def test_a_promotion_is_registered_and_its_final_run_tracked(

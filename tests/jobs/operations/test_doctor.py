@@ -23,8 +23,17 @@ pytestmark = pytest.mark.usefixtures("no_waiting_for_the_disk")
 @pytest.fixture
 def ended(oplstm_home):
     folder = new_sweep(oplstm_home / "sweeps" / "s", job("rates", trials=1))
-    finish(folder)
+    with_models(folder, finish(folder))
     return folder
+
+
+def with_models(folder, state):
+    """The files of its trials' models, which no formula makes."""
+    for trial in state.trials:
+        place = folder.trial(f"trial-{trial:04d}")
+        place.mkdir(parents=True)
+        for name in ("model.safetensors", "validation.safetensors", "test.safetensors", "run.json"):
+            (place / name).write_text("")
 
 
 def shipped(folder, *refusals, deleted=()):

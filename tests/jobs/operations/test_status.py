@@ -10,6 +10,7 @@ from jobs.store.home import Home
 from jobs.store.intervals import StatedInterval
 from oplstm.training.reports import Point, RunEnd
 from tests.jobs.formula_training import finish, job, new_sweep, opened, train, training
+from tests.journal_lines import resealed
 from tracking.journal.journal import Journal
 
 pytestmark = pytest.mark.usefixtures("no_waiting_for_the_disk")
@@ -127,7 +128,12 @@ def without_a_job(text):
 
 
 def without_what_was_asked(text):
-    return "".join(line for line in text.splitlines(keepends=True) if '"asked"' not in line)
+    lines = text.encode().splitlines(keepends=True)
+    return resealed([line for line in lines if b'"asked"' not in line]).decode()
+
+
+def with_another_number(text):
+    return text.replace('"passes":1', '"passes":2', 1)
 
 
 DAMAGES = {
@@ -135,6 +141,7 @@ DAMAGES = {
     "a header of another version": ("sweep.json", other_version, "sweep.json has format version 99"),
     "a header without a job": ("sweep.json", without_a_job, "sweep.json is damaged: job: Field required"),
     "a journal without an event": ("journal.jsonl", without_what_was_asked, "it names 'trial-000"),
+    "a journal with another number": ("journal.jsonl", with_another_number, "journal.jsonl, line 3: its checksum is "),
     "another journal": ("journal.jsonl", lambda text: "nonsense\n" + text, "journal.jsonl"),
 }
 

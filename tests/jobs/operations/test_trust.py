@@ -24,6 +24,7 @@ from jobs.store.states import SweepKind
 from jobs.sweep.coordinator import Coordinator
 from oplstm.errors import RequestError
 from tests.jobs.formula_training import job, new_sweep, opened, state_of, train_everything
+from tests.jobs.headers import rewrite
 
 pytestmark = pytest.mark.usefixtures("no_waiting_for_the_disk")
 
@@ -59,7 +60,7 @@ def ran(tmp_path):
 def changed(folder, **keys):
     data = json.loads(folder.header.read_text())
     data["job"] |= {name: keys.pop(name) for name in ("space",) if name in keys}
-    folder.header.write_text(json.dumps(data | keys))
+    rewrite(folder, data | keys)
 
 
 def go_on(name, **options):
@@ -168,7 +169,7 @@ def test_a_space_that_is_not_the_recorded_one_needs_trust(how, own_space, no_ray
         problem = rf"^s was made with {tmp_path}/mine.py, and here its space 'mine:space' is {module}; if that is what"
     else:
         data = json.loads(own_space.header.read_text())
-        del data["space_source"], data["measure"]
+        del data["space_source"], data["measure"], data["digest"]
         own_space.header.write_text(json.dumps(data | {"version": 1}))
         problem = rf"^s does not say which file its space 'mine:space' was; here it is {module}; if that"
     with pytest.raises(RequestError, match=problem):

@@ -20,6 +20,7 @@ from oplstm.episodes.measure import LOSS
 from oplstm.episodes.split import Split
 from oplstm.errors import RequestError, WorkError
 from tests.jobs.formula_training import events, state_of
+from tests.jobs.headers import rewrite
 from tests.oplstm.training.damage import flip, reseal, truncate
 from tracking.journal.journal import Journal
 
@@ -223,7 +224,7 @@ def test_the_promotion_settings_of_the_job_are_used(small_sweep):
         reseal(trial)
     for leaders in (1, 2, 3):
         header["job"]["promotion"] = {"leaders": leaders, "tasks": 10 * leaders}
-        small_sweep.header.write_text(json.dumps(header))
+        rewrite(small_sweep, header)
         choice = select(small_sweep)
         assert len(choice.leaders) == leaders
         scores = rescore_with(small_sweep, LOSS, seed=0, tasks=10 * leaders)(choice.picked, B)
@@ -232,7 +233,7 @@ def test_the_promotion_settings_of_the_job_are_used(small_sweep):
 
 def test_only_a_sweep_can_be_promoted(small_sweep):
     data = json.loads(small_sweep.header.read_text()) | {"kind": "final"}
-    small_sweep.header.write_text(json.dumps(data))
+    rewrite(small_sweep, data)
     with pytest.raises(RequestError, match="small is a final run; promote takes a sweep"):
         select(small_sweep)
 

@@ -38,6 +38,7 @@ from tracking.journal.journal import Journal
 pytestmark = pytest.mark.unit
 
 VERSION_1 = SweepFolder(Path(__file__).parent / "version_1" / "old")
+VERSION_2 = SweepFolder(Path(__file__).parent / "version_2" / "old")
 """A whole sweep as the oplstm before these events wrote it, which was stopped once and promoted.
 
 Its losses are those of formula_training.py, so that it can be told anew from anywhere.
@@ -132,6 +133,13 @@ def test_a_whole_journal_of_version_1_is_read():
     assert state.packs["pack-0000"].joins == {10: ("trial-0002",)}
     assert [sorted(trial.pruned_at) for trial in state.trials.values()] == [[], [], [], [5], [5], []]
     assert state.trials[2].points[-1] == {"update": 20, "val/loss": 1.4963471737351257, "val/best": 0.8421395691654711}
+
+
+def test_a_whole_journal_of_version_2_is_read():
+    state = SweepState.of(VERSION_2, Header.read(VERSION_2))
+    assert not state.finished
+    assert state.counts() == {"complete": 2, "diverged": 1, "waiting": 1, "running": 2}
+    assert state.leader().name == "trial-0005"
 
 
 def replay(path, take):
@@ -335,7 +343,7 @@ def test_a_line_of_ten_thousand_brackets_is_one_error(tmp_path):
     path = in_journal(tmp_path)
     with path.open("ab") as file:
         file.write(b"[" * 100_000 + b"]" * 100_000 + b"\n[]\n")
-    with pytest.raises(WorkError, match="line 2 is damaged"):
+    with pytest.raises(WorkError, match="line 2: it has no checksum at its end"):
         list(SweepState(LOSS).replay(path))
 
 
@@ -344,5 +352,5 @@ def test_a_line_that_is_no_list_of_objects_is_one_error(line, tmp_path):
     path = in_journal(tmp_path)
     with path.open("ab") as file:
         file.write(line + b"\n[]\n")
-    with pytest.raises(WorkError, match="line 2 is damaged"):
+    with pytest.raises(WorkError, match="line 2: it has no checksum at its end"):
         list(SweepState(LOSS).replay(path))

@@ -29,7 +29,9 @@ from oplstm.errors import RequestError, WorkError
 from oplstm.training.reports import RunEnd
 from tests.conftest import ROOT
 from tests.jobs.formula_training import events, job, opened, train, training
+from tests.jobs.headers import redigested
 from tests.jobs.sweep.test_coordinator_stories import MEDIAN
+from tests.journal_lines import resealed
 
 COUNT = int(os.environ.get("OPLSTM_FUZZ_COUNT", "1500"))
 FIRST = int(os.environ.get("OPLSTM_FUZZ_SEED", "1"))
@@ -37,7 +39,7 @@ LONGEST_SECONDS = 5.0
 MOST_BYTES = 400 << 20
 
 WRITTEN = [
-    ROOT / "tests" / "jobs" / "store" / "version_1" / "old",
+    *(ROOT / "tests" / "jobs" / "store" / f"version_{version}" / "old" for version in (1, 2)),
     *(ROOT / "tests" / "jobs" / "version_1" / "sweeps" / name for name in ("ended", "stopped-sweep", "stopped-train")),
 ]
 VALUES = [
@@ -143,10 +145,16 @@ def mutate(chance, folder):
         text = folder.header.read_bytes()
         as_json = chance.random() < 0.7
         text = dumped(mutated_json(chance, json.loads(text))) if as_json else mutated_bytes(chance, text)
+        if chance.random() < 0.8:  # by somebody who gives it its digest again
+            with contextlib.suppress(ValueError, AttributeError, RecursionError):
+                text = redigested(json.loads(text)).encode()
         folder.header.write_bytes(text)
     if which != "header":
         change = mutated_lines if chance.random() < 0.7 else mutated_bytes
-        folder.journal.write_bytes(change(chance, folder.journal.read_bytes()))
+        changed = change(chance, folder.journal.read_bytes())
+        if chance.random() < 0.8:  # by somebody who gives the lines checksums again
+            changed = resealed(changed.splitlines(keepends=True) or [b""])
+        folder.journal.write_bytes(changed)
 
 
 def go_on(folder):

@@ -11,10 +11,10 @@ from jobs.store.states import SweepKind
 from oplstm.episodes.measure import ACCURACY, LOSS
 from oplstm.errors import RequestError
 from tests.jobs.formula_training import job, new_sweep, opened
-
-pytestmark = pytest.mark.unit
+from tests.jobs.headers import rewrite
 
 VERSION_1 = SweepFolder(Path(__file__).parent / "version_1" / "old")
+VERSION_2 = SweepFolder(Path(__file__).parent / "version_2" / "old")
 """As test_events.py reads it."""
 
 AWAY = "away"
@@ -59,7 +59,42 @@ def test_a_header_of_version_1_has_the_measure_of_its_benchmark(tmp_path):
     assert Header.read(folder).measure is ACCURACY
 
 
-def test_the_measure_of_version_2_is_read_without_the_benchmark(tmp_path):
+def test_a_header_of_version_2_has_no_digest():
+    data = json.loads(VERSION_2.header.read_text())
+    assert (data["version"], "digest" in data) == (2, False)
+    assert Header.read(VERSION_2) == Header.read(VERSION_1)
+
+
+@pytest.mark.parametrize("step", [pytest.param(1, marks=pytest.mark.slow), 61])
+def test_every_bit_that_flips_is_noticed_or_changes_nothing(step, tmp_path):
+    """The unit tier flips every 61st, which comes by every bit of a byte."""
+    folder = new_sweep(tmp_path / "s", job("rates", seed=10, promotion={"leaders": 3}))
+    whole, known, harmless = folder.header.read_bytes(), Header.read(folder), 0
+    for bit in range(0, 8 * len(whole), step):
+        flipped = bytearray(whole)
+        flipped[bit // 8] ^= 1 << bit % 8
+        folder.header.write_bytes(flipped)
+        try:
+            assert Header.read(folder) == known, f"bit {bit} is not noticed"
+            harmless += 1
+        except RequestError as error:
+            assert str(error).startswith(f"{folder.header} "), f"bit {bit}"  # noqa: PT017
+    print(f"{len(range(0, 8 * len(whole), step))} flips: {harmless} harmless")
+    assert harmless < len(whole) // step, "spaces alone"
+
+
+@pytest.mark.parametrize(
+    "keys", [{"digest": AWAY}, {"digest": None}, {"digest": "0" * 64}, {"experiment": "e"}, {"version": 2}]
+)
+def test_a_digest_that_is_not_the_contents_is_noticed(keys, tmp_path):
+    folder = new_sweep(tmp_path / "s", job())
+    data = json.loads(folder.header.read_text()) | keys
+    folder.header.write_text(json.dumps({key: value for key, value in data.items() if value != AWAY}))
+    with pytest.raises(RequestError, match=f"{folder.header} is damaged: its content does not have the digest"):
+        Header.read(folder)
+
+
+def test_the_measure_of_a_header_is_read_without_the_benchmark(tmp_path):
     folder = new_sweep(tmp_path / "s", job())
     changed(folder, measure="accuracy")
     assert Header.read(folder).measure is ACCURACY
@@ -67,16 +102,16 @@ def test_the_measure_of_version_2_is_read_without_the_benchmark(tmp_path):
 
 def changed(folder, **keys):
     data = json.loads(folder.header.read_text()) | keys
-    folder.header.write_text(json.dumps({key: value for key, value in data.items() if value != AWAY}))
+    rewrite(folder, {key: value for key, value in data.items() if value != AWAY})
 
 
 def test_a_header_of_a_later_version_is_refused(tmp_path):
     folder = new_sweep(tmp_path / "s", job())
-    changed(folder, version=3)
+    changed(folder, version=4)
     for look in (Header.read, opened):
         with pytest.raises(RequestError) as caught:
             look(folder)
-        assert str(caught.value) == f"{folder.header} has format version 3, this oplstm reads 1 to 2"
+        assert str(caught.value) == f"{folder.header} has format version 4, this oplstm reads 1 to 3"
 
 
 DAMAGED = [

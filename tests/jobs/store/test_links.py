@@ -63,7 +63,7 @@ def test_a_pack_by_the_name_of_a_victim_is_not_deleted(event, absolute, stopped,
     assert (stopped.path / "packs" / name).resolve() == victim
     with Journal(stopped.journal) as journal:
         journal.append([packed | {"pack": name} if event == "packed" else started | {"pack": name}])
-    with pytest.raises(WorkError, match=f"{event}.pack: String should match pattern"):
+    with pytest.raises(RequestError, match=f"{event}.pack: String should match pattern"):
         resume(Home(), "s", progress=lambda now: None)
     [row] = all_status(Home())
     assert isinstance(row, Damaged)

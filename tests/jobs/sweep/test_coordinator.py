@@ -1,6 +1,5 @@
 """The coordinator: journal first, answers repeated, and a rebuilt one goes on as if it had never stopped."""
 
-import json
 import math
 from collections import Counter
 
@@ -27,6 +26,7 @@ from tests.jobs.formula_training import (
     train_everything,
     training,
 )
+from tests.journal_lines import groups_in
 from tracking.journal.journal import Journal
 
 pytestmark = [
@@ -158,7 +158,7 @@ def test_points_of_one_pack_are_decided_one_by_one_and_written_together(tmp_path
     coordinator.on_points([point(names[0], 5, 10, 0.1)])
     coordinator.on_ends([end(names[0], "complete", 0.1)])
     assert coordinator.on_points([point(names[1], 5, 10, 0.05), point(names[2], 5, 10, 0.9)]) == [names[2]]
-    last = json.loads(folder.journal.read_bytes().splitlines()[-1])
+    last = groups_in(folder.journal.read_bytes())[-1]
     assert [record["trial"] for record in last if "event" in record] == [*names[1:]]
     assert [record["key"] for record in last if record["kind"] == "track"] == [f"id-of-s/{name}" for name in names[1:]]
 
@@ -223,7 +223,7 @@ def test_an_end_and_the_best_so_far_are_written_together(state, best, tmp_path, 
         coordinator.pack_failed(first.pack, "it died")
     else:
         coordinator.on_ends([end(first.trials[0], state)])
-    last = json.loads(folder.journal.read_bytes().splitlines()[-1])
+    last = groups_in(folder.journal.read_bytes())[-1]
     assert [(record["trial"], record["state"]) for record in last if "event" in record] == [(first.trials[0], state)]
     assert [record["op"] for record in last if record.get("key") == f"id-of-s/{first.trials[0]}"][-1] == "end_run"
     assert own_curve(last) == [(1, best)]

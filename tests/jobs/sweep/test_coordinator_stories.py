@@ -20,6 +20,7 @@ from tests.jobs.formula_training import (
     same_state,
     training,
 )
+from tracking.journal.checksums import stated
 
 pytestmark = [
     pytest.mark.usefixtures("no_waiting_for_the_disk"),
@@ -106,6 +107,21 @@ def test_a_sweep_of_version_1_goes_on_as_it_did_then(tmp_path):
         copy = copy_of(folder, tmp_path / str(cut), b"".join(lines[:cut]))
         finish(copy)
         assert story(copy) == story(folder), f"cut after {cut} of {len(lines)} groups"
+
+
+def test_a_sweep_of_version_2_goes_on_with_checksums(tmp_path):
+    """Killed in its second pack, whenever before that it is cut off."""
+    folder = SweepFolder(ROOT / "tests" / "jobs" / "store" / "version_2" / "old")
+    lines = folder.journal.read_bytes().splitlines(keepends=True)
+    told = []
+    for cut in range(1, len(lines) + 1):
+        copy = copy_of(folder, tmp_path / str(cut), b"".join(lines[:cut]))
+        finish(copy)
+        written = copy.journal.read_bytes().splitlines(keepends=True)
+        assert written[1:cut] == lines[1:cut]
+        assert [stated(line) is not None for line in written[1:]] == [False] * (cut - 1) + [True] * (len(written) - cut)
+        told.append(decisions(copy))
+    assert all(decided == told[-1] for decided in told)
 
 
 def story(folder):

@@ -111,7 +111,7 @@ def test_trials_share_their_evaluation_tasks_and_final_runs_draw_their_own():
 
 def end(proposals, proposal):
     states = (TrialState.COMPLETE, *ENDED)
-    proposals.report(proposal.number, math.log(proposal.run.lr), 1)
+    proposals.decide(proposal.number, math.log(proposal.run.lr), 1, total=1)
     proposals.tell(proposal.number, states[proposal.number % 5], math.log(proposal.run.lr))
 
 
@@ -173,7 +173,7 @@ def test_the_study_file_is_optunas_view_and_is_made_anew(tmp_path):
     file.write_text("left by a crash\n")
     proposals = Proposals(job("rates"), file, name="mine")
     first = proposals.ask()
-    proposals.report(first.number, 3.0, 10)
+    proposals.decide(first.number, 3.0, 10, total=10)
     proposals.tell(first.number, TrialState.COMPLETE, 2.5)
     second = proposals.ask()
     proposals.tell(second.number, TrialState.DIVERGED, math.inf)

@@ -15,6 +15,7 @@ from oplstm.errors import RequestError, WorkError
 from tests.conftest import ROOT
 from tracking.journal import opening
 from tracking.journal.file_lock import is_locked
+from tracking.journal.format import header
 from tracking.journal.journal import Journal
 
 pytestmark = pytest.mark.unit
@@ -100,8 +101,9 @@ def test_damage_before_the_end_is_reported_with_its_line(journal_path: Path) -> 
     lines = journal_path.read_bytes().splitlines(keepends=True)
     for damage in (lines[2][:5] + b"\n", b'{"n":1}\n', b"[1]\n", b"7\n"):
         journal_path.write_bytes(b"".join([*lines[:2], damage, *lines[3:]]))
-        with pytest.raises(WorkError, match=r"journal\.jsonl, line 3 is damaged"):
-            read(journal_path)
+        for look in (read, Journal):
+            with pytest.raises(WorkError, match=r"journal\.jsonl, line 3: .*; restore the file from a copy"):
+                look(journal_path)
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
@@ -114,11 +116,11 @@ def test_values_that_are_not_finite_are_refused_and_nothing_is_written(journal_p
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        ('{"format": "oplstm-journal", "version": 3}\n', "version 3, this oplstm reads versions 1 to 2"),
+        ('{"format": "oplstm-journal", "version": 4}\n', "version 4, this oplstm reads versions 1 to 3"),
         ('{"format": "oplstm-journal", "version": "1"}\n', "version 1, "),
         ('{"format": "oplstm-journal"}\n', "version None"),
-        ('{"format": "something"}\n', "not a journal"),
-        ("hello", "not a journal"),
+        ('{"format": "something"}\n', "line 1: it is not the header of a journal"),
+        ("hello", "line 1: it is not the header of a journal"),
     ],
 )
 def test_another_file_is_refused_and_left_alone(journal_path: Path, content: str, said: str) -> None:
@@ -137,15 +139,22 @@ def test_version_1_files_are_read() -> None:
     assert kinds == ["sweep", "track", "track"]
 
 
-def test_a_version_1_file_is_brought_to_version_2_when_it_is_written(journal_path: Path) -> None:
-    old = (Path(__file__).parent / "journal_v1.jsonl").read_bytes()
+def test_version_2_files_are_read_and_hold_the_same() -> None:
+    old, newer = (list(Journal.read(Path(__file__).parent / f"journal_v{version}.jsonl")) for version in (1, 2))
+    assert newer == old
+
+
+@pytest.mark.parametrize("version", [1, 2])
+def test_an_older_file_is_brought_to_version_3_when_it_is_written(journal_path: Path, version: int) -> None:
+    old = (Path(__file__).parent / f"journal_v{version}.jsonl").read_bytes()
     journal_path.write_bytes(old + b'[{"torn')
     known = list(Journal.read(journal_path))
     assert journal_path.read_bytes().startswith(old), "reading changes nothing"
     with Journal(journal_path) as journal:
-        header, rest = journal_path.read_bytes().split(b"\n", 1)
-        assert header == b'{"format": "oplstm-journal", "version": 2}'
-        assert rest == old.split(b"\n", 1)[1]
+        head, rest = journal_path.read_bytes().split(b"\n", 1)
+        assert head == b'{"format": "oplstm-journal", "version": 3}'
+        assert rest.startswith(old.split(b"\n", 1)[1] + b'[{"kind":"journal","version":3},"')
+        assert read(journal_path) == known
         journal.append([{"n": 0}])
     assert read(journal_path)[:-1] == known and read(journal_path)[-1]["n"] == 0
     before = journal_path.read_bytes()
@@ -163,14 +172,14 @@ def test_the_new_header_is_on_the_disk_before_anything_is_written(
         real = getattr(os, name)
         monkeypatch.setattr(opening.os, name, lambda *a, name=name, real=real: (done.append(name), real(*a))[1])
     with Journal(journal_path):
-        assert done[-2:] == ["pwrite", "fsync"]
+        assert done[1:] == ["pwrite", "fsync", "fsync"], "the lock's owner, the header, the mark"
 
 
 def test_a_header_of_version_1_that_is_torn_is_begun_anew(journal_path: Path) -> None:
     journal_path.write_text('{"format": "oplstm-journal", "version": 1}')
     with Journal(journal_path) as journal:
         journal.append([{"n": 0}])
-    assert journal_path.read_bytes().startswith(b'{"format": "oplstm-journal", "version": 2}\n')
+    assert journal_path.read_bytes().startswith(header())
     assert [record["n"] for record in read(journal_path)] == [0]
 
 
@@ -371,6 +380,8 @@ def test_a_full_disk_is_said_in_one_line_and_mended_by_space(tmp_path: Path) -> 
 def test_the_file_is_json_lines(journal_path: Path) -> None:
     with Journal(journal_path) as journal:
         journal.append([{"n": 0}, {"n": 1}])
-    header, group = map(json.loads, journal_path.read_text().splitlines())
-    assert header == {"format": "oplstm-journal", "version": 2}
-    assert [record["n"] for record in group] == [0, 1]
+    head, group = map(json.loads, journal_path.read_text().splitlines())
+    assert head == {"format": "oplstm-journal", "version": 3, "checksum": "crc32"}
+    *records, checksum = group
+    assert [record["n"] for record in records] == [0, 1]
+    assert len(checksum) == 8 and int(checksum, 16) < 2**32

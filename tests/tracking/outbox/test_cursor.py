@@ -1,13 +1,17 @@
 """The cursor: what it holds comes back, and what it cannot have held is not believed."""
 
 import json
+import threading
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.tracking.sweep_records import write
+from tracking.journal.journal import Journal
 from tracking.outbox.cursor import Cursor
-from tracking.outbox.records import Artifact, LearningCurve
+from tracking.outbox.delivery import Delivery
+from tracking.outbox.records import Artifact, LearningCurve, Points
 
 pytestmark = pytest.mark.unit
 
@@ -47,6 +51,22 @@ def test_version_1_is_read(path: Path) -> None:
     artifact, curve = cursor.deferred
     assert artifact == Artifact("s1/trial-0000", path="trials/trial-0000", folder="model")
     assert isinstance(curve, LearningCurve) and str(curve.points[0]["a"]) == "nan"
+
+
+def test_of_a_journal_that_was_here_before_it_is_not_believed(journal_path: Path) -> None:
+    """As of a copy that was restored and went on: its lines end elsewhere."""
+    with Journal(journal_path) as journal:
+        for step in range(3):
+            write(journal, Points("run", step=step, metrics={"val/loss": 1.0}, timestamp=0.0))
+    text = journal_path.read_bytes()
+    ends = [place + 1 for place, byte in enumerate(text) if byte == 10]
+    for offset in range(1, len(text) + 3):
+        Cursor(offset=offset, records=sum(end <= offset for end in ends[1:])).save(
+            journal_path.with_name("journal.jsonl.shipped")
+        )
+        delivery = Delivery(journal_path, "http://127.0.0.1:1", threading.Event())
+        delivery.begin()
+        assert delivery.pending() == (3 if offset not in ends else 3 - max(ends.index(offset), 0)), offset
 
 
 @pytest.mark.parametrize(

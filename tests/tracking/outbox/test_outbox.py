@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from oplstm.errors import RequestError, WorkError
+from tests.journal_lines import resealed
 from tests.tracking.conftest import Rest, texts
 from tests.tracking.faulty_proxy import wait_until
 from tests.tracking.sweep_records import START, check_sweep, run, write, write_sweep
@@ -275,10 +276,12 @@ def test_a_server_without_our_runs_is_shipped_everything(rest: Rest, journal_pat
     state = json.loads(cursor.read_text())
     state["runs"] = {key: "0123456789abcdef0123456789abcdef" for key in state["runs"]}
     cursor.write_text(json.dumps(state))
-    journal_path.write_text(journal_path.read_text().replace(unique, unique + "b"))
+    other = "x" + unique[1:]  # as long, so that the cursor is of this journal
+    altered = journal_path.read_bytes().replace(unique.encode(), other.encode())
+    journal_path.write_bytes(resealed(altered.splitlines(keepends=True)))
     with Outbox(journal_path, rest.uri) as outbox:
         assert outbox.flush(60) == 0
-    check_sweep(rest, unique + "b", trials=1)
+    check_sweep(rest, other, trials=1)
 
 
 def test_an_experiment_in_the_bin_is_brought_back(rest: Rest, journal_path: Path, unique: str) -> None:
