@@ -10,6 +10,7 @@ from tests.jobs.jobfile.job_texts import ask_some
 from tests.jobs.jobfile.jobs_that_ship import ON_SINE, trains_its_first
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize("name", ON_SINE)
 def test_a_job_that_ships_trains_its_first_configurations(name, tmp_path):
     trains_its_first(name, 3, tmp_path, Device())

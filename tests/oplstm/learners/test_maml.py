@@ -15,8 +15,6 @@ from oplstm.training.parameters import Layout
 from tests.oplstm.learners.comparison import distance, random_params, training_loss, without_queries
 from tests.oplstm.learners.maml_reference import Answer, answer
 
-pytestmark = pytest.mark.unit
-
 TOLERANCE = 1e-9  # relative, in norm, per tensor
 ROUNDING = 1e-14  # of the whole gradient: a bias before batch norm has none, but for rounding
 R, B, M, Q = 3, 2, 6, 5
@@ -98,6 +96,7 @@ def reference(learner, params, episode, run, steps):
 # Against the reference
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize("descent", DESCENTS)
 @pytest.mark.parametrize("second_order", [True, False], ids=["second", "first"])
 @pytest.mark.parametrize("loss", SHAPES)

@@ -22,8 +22,6 @@ from tests.oplstm.learners.comparison import (
 )
 from tests.oplstm.learners.reference import OuterProductLSTM
 
-pytestmark = pytest.mark.unit
-
 NORMALISATIONS = ("example", "layer", "all", "none")
 
 
@@ -57,6 +55,7 @@ def test_equals_the_reference_over_sizes(convention, sizes, base_widths, cells, 
     check_against_reference(sizes, base_widths=base_widths, cells=cells, passes=passes, **options)
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize("normalisation", NORMALISATIONS)
 @pytest.mark.parametrize("message", ["previous", "current"])
 @pytest.mark.parametrize(

@@ -26,8 +26,6 @@ from tests.oplstm.learners.adaptation import (
 )
 from tests.oplstm.learners.comparison import distance, without_queries
 
-pytestmark = pytest.mark.unit
-
 CLIP = 0.02
 
 
@@ -102,6 +100,7 @@ def reference(params, config, task, steps):
     return TaskAnswer(torch.stack(logits).detach(), {name: leaf.grad for name, leaf in leaves.items()})
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize("passes", [1, 2])
 @pytest.mark.parametrize("second_order", [True, False], ids=["second", "first"])
 @pytest.mark.parametrize("clip", [None, CLIP])

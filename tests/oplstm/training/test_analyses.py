@@ -14,8 +14,6 @@ from oplstm.training.run import build_run
 from tests.oplstm.training.runs import Recorder, run
 from tracking.results.metrics import METRICS
 
-pytestmark = pytest.mark.unit
-
 
 def asking(learner, *analyses):
     data = run(learner).to_dict()
@@ -23,6 +21,7 @@ def asking(learner, *analyses):
     return build_run(data | {"budget": data["budget"] | {"analyses": list(analyses)}}, problems), problems
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize(
     ("learner", "analysis", "metrics"),
     [

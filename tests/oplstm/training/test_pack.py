@@ -88,6 +88,7 @@ RAGGED = [(1, 3), (4, 1), (2, 2), (8, 3), (3, 1)]
 """Meta-batch size and T of runs that share a pack."""
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize("loss_on", ["last", "every"])
 @pytest.mark.parametrize("learner", LEARNERS)
 def test_a_pack_of_different_meta_batches_and_passes_equals_its_single_runs(learner, loss_on):

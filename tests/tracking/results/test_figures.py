@@ -14,8 +14,6 @@ from tracking.outbox import records
 from tracking.outbox.decoding import decode
 from tracking.results import figures
 
-pytestmark = pytest.mark.unit
-
 POINTS = [
     {
         "update": 500 * n,
@@ -71,6 +69,7 @@ def test_an_accuracy_has_a_panel_of_its_own_and_its_best_is_the_highest(drawn: l
     assert upper.get_lines()[-1].get_ydata()[0] == POINTS[-1]["val/accuracy"]
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize(
     "points",
     [

@@ -143,18 +143,21 @@ def seconds_of_passes(monkeypatch, gain):
     return tried
 
 
+@pytest.mark.integration
 def test_a_mix_is_tried_in_copies_and_the_answer_counts_runs(monkeypatch):
     tried = seconds_of_passes(monkeypatch, lambda runs: float(min(runs, 4)))
     assert probe(MIX, Device(), 64) == 4
     assert tried == [1, 1, 1, 2, 2, 4, 8, 8]
 
 
+@pytest.mark.integration
 def test_a_mix_that_gains_nothing_from_sharing_a_pack_stays_alone(monkeypatch):
     tried = seconds_of_passes(monkeypatch, lambda runs: 1.05)
     assert probe(MIX, Device(), 64) == 1
     assert tried == [1, 1, 1, 2, 2]
 
 
+@pytest.mark.integration
 def test_a_mix_grows_no_further_than_there_are_runs(monkeypatch):
     seconds_of_passes(monkeypatch, float)
     assert probe(MIX, Device(), 5) == 8
@@ -163,6 +166,7 @@ def test_a_mix_grows_no_further_than_there_are_runs(monkeypatch):
     assert probe(three, Device(), 64) == 5
 
 
+@pytest.mark.integration
 def test_a_mix_that_does_not_fit_beside_each_other_stays_alone(monkeypatch):
     seconds_of_passes(monkeypatch, float)
     monkeypatch.setattr(pack_size.PeakMemory, "added", lambda self: 100.0)
@@ -172,6 +176,7 @@ def test_a_mix_that_does_not_fit_beside_each_other_stays_alone(monkeypatch):
     assert probe(MIX, Device(), 64) > 1
 
 
+@pytest.mark.integration
 def test_memory_that_is_over_in_the_first_pack_of_a_mix_means_one_run(monkeypatch):
     seconds_of_passes(monkeypatch, float)
     real = pack_size._measure

@@ -17,7 +17,6 @@ from oplstm.training.update.recorded import Recording, tensors_in
 from oplstm.training.update.repeated import Repeated
 from tests.oplstm.training.runs import LEARNERS, run
 
-pytestmark = pytest.mark.unit
 CPU = torch.device("cpu")
 SETS = {
     "one": [{}],
@@ -26,6 +25,7 @@ SETS = {
 }
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize("loss_on", ["last", "every"])
 @pytest.mark.parametrize("runs", SETS)
 @pytest.mark.parametrize("learner", LEARNERS)
@@ -39,6 +39,16 @@ def test_repeated_updates_are_those_made_anew_to_the_bit(learner, runs, loss_on)
     assert repeated.meta_update._captured._repeated is not None, "nothing was repeated: the test shows nothing"
     for name, tensor in anew.state.tensors().items():
         assert torch.equal(repeated.state.tensors()[name], tensor), name
+
+
+@pytest.mark.parametrize("learner", ["lstm", "op_lstm"])
+def test_a_few_repeated_updates_are_those_made_anew(learner):
+    repeated, anew = (Pack([run(learner)], ["a"], Device(capture=capture)) for capture in (True, False))
+    for _ in range(4):
+        repeated.step()
+        anew.step()
+    assert repeated.meta_update._captured._repeated is not None
+    assert torch.equal(repeated.state.weights, anew.state.weights)
 
 
 def called(work, calls):
