@@ -256,6 +256,7 @@ def after(real, count):
     return dying
 
 
+@pytest.mark.integration
 def test_a_pack_is_measured_once_and_a_resumed_sweep_keeps_what_was_found(tmp_path, monkeypatch):
     of = JOB.model_copy(update={"resources": Resources(pack="auto")})
     folder, again = (new_sweep(tmp_path / "sweeps" / name, of) for name in ("first", "again"))

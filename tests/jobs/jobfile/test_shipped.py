@@ -16,6 +16,7 @@ def test_a_job_that_ships_trains_its_first_configurations(name, tmp_path):
     trains_its_first(name, 3, tmp_path, Device())
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize("name", sorted(shipped_jobs()))
 def test_a_job_that_ships_says_what_it_is_and_keeps_its_enqueued_points_first(name):
     job = load_job(name)

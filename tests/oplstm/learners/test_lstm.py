@@ -26,8 +26,6 @@ from tests.oplstm.learners.comparison import (
 )
 from tests.oplstm.learners.reference import PlainLSTM
 
-pytestmark = pytest.mark.unit
-
 ENCODINGS = get_args(Encoding)
 LATE = [encoding for encoding in ENCODINGS if encoding != "current_target"]
 
@@ -83,6 +81,7 @@ def test_batched_equals_the_reference_in_every_combination(
     )
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize("encoding", ENCODINGS)
 @pytest.mark.parametrize("loss_on", ["last", "every"])
 @pytest.mark.parametrize("query_cell", ["carried", "zero"])

@@ -14,7 +14,6 @@ from oplstm.learners.signature import signature
 from oplstm.training.evaluation import training_losses
 from oplstm.training.parameters import Layout
 
-pytestmark = pytest.mark.unit
 VALUES = TaskShape(x=(1,), d_y=1, loss="mse")
 CLASSES = TaskShape(x=(2, 3), d_y=3, loss="cross_entropy")
 EARLIER = [f"previous_target{rest}" for rest in ("", "_prediction", "_error", "_prediction_error")]
@@ -66,7 +65,7 @@ def side_by_side(configs, sizes, shape, batch):
 @pytest.mark.parametrize(
     ("support", "closes"), [("batched", False), ("sequential", False), ("sequential", True)], ids=lambda it: str(it)
 )
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", [0, *(pytest.param(seed, marks=pytest.mark.integration) for seed in range(1, 6))])
 def test_any_mix_has_the_losses_and_gradients_of_its_runs_alone(seed, support, closes, shape):
     choice = random.Random(seed)
     torch.manual_seed(seed)
