@@ -4,8 +4,8 @@ import dataclasses
 import time
 from collections.abc import Callable
 
+from jobs.execution.pack_processes import train_side_by_side
 from jobs.execution.pack_worker import Tick, train_pack
-from jobs.execution.side_by_side import train_side_by_side
 from jobs.store.home import SweepFolder
 from jobs.store.states import TrialState
 from jobs.store.trial import Trial

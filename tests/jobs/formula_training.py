@@ -173,3 +173,12 @@ def same_state(folder, coordinator):
 def placed_by(event: Event) -> tuple[str, ...]:
     """Names of the trials that the event puts into a pack."""
     return event.trials if isinstance(event, Packed | Sized | Joined) else ()
+
+
+def stopped_in_its_first_pack(path: Path) -> SweepFolder:
+    """A sweep of two trials whose process was killed after the first point."""
+    folder = new_sweep(path, job("rates", trials=2))
+    coordinator = opened(folder)
+    next(training(coordinator, coordinator.next_pack()))
+    coordinator.close(flush_seconds=0)
+    return folder

@@ -4,10 +4,10 @@ import os
 
 import pytest
 
-from jobs.execution import side_by_side
+from jobs.execution import pack_processes
 from jobs.execution.in_process import _done, run_in_process
 from jobs.execution.pack_messages import Answer, Call
-from jobs.execution.side_by_side import _answer
+from jobs.execution.pack_processes import _answer
 from jobs.store.states import SweepKind, TrialState
 from jobs.store.trial import Trial
 from jobs.sweep.coordinator import Coordinator
@@ -87,7 +87,7 @@ def seeds(path, count=3):
 
 
 def test_a_pack_that_is_the_only_one_is_trained_in_this_process(tmp_path, monkeypatch):
-    monkeypatch.setattr(side_by_side.PackProcess, "start", None)
+    monkeypatch.setattr(pack_processes.PackProcess, "start", None)
     last, _ = run_in_process(seeds(tmp_path / "s", 1), no_server, lambda progress: None, slots=8)
     assert last.counts == {"complete": 1}
     last, _ = run_in_process(seeds(tmp_path / "t", 2), no_server, lambda progress: None, slots=1)

@@ -6,7 +6,7 @@ import pytest
 
 from jobs.store.events import Packed, encode
 from tests.jobs.cli.verbs import answer, run, the_complaint
-from tests.jobs.formula_training import job, new_sweep, opened, training
+from tests.jobs.formula_training import job, new_sweep, stopped_in_its_first_pack
 from tracking.journal.journal import Journal
 
 pytestmark = pytest.mark.usefixtures("no_waiting_for_the_disk")
@@ -15,10 +15,7 @@ pytestmark = pytest.mark.usefixtures("no_waiting_for_the_disk")
 @pytest.fixture
 def stopped(oplstm_home):
     """A sweep that was killed in its first pack, and another beside it."""
-    folder = new_sweep(oplstm_home / "sweeps" / "s", job("rates", trials=2))
-    coordinator = opened(folder)
-    next(training(coordinator, coordinator.next_pack()))
-    coordinator.close(flush_seconds=0)
+    folder = stopped_in_its_first_pack(oplstm_home / "sweeps" / "s")
     new_sweep(oplstm_home / "sweeps" / "other", job())
     return folder
 

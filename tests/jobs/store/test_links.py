@@ -14,7 +14,7 @@ from jobs.store.events import Packed, Started, encode
 from jobs.store.header import Header
 from jobs.store.home import Home
 from oplstm.errors import RequestError, WorkError
-from tests.jobs.formula_training import job, new_sweep, opened, training
+from tests.jobs.formula_training import stopped_in_its_first_pack
 from tracking.journal.file_lock import FileLock, is_locked
 from tracking.journal.journal import Journal
 
@@ -24,10 +24,7 @@ pytestmark = pytest.mark.usefixtures("no_waiting_for_the_disk")
 @pytest.fixture
 def stopped(oplstm_home):
     """A sweep that was killed in its first pack."""
-    folder = new_sweep(oplstm_home / "sweeps" / "s", job("rates", trials=2))
-    coordinator = opened(folder)
-    next(training(coordinator, coordinator.next_pack()))
-    coordinator.close(flush_seconds=0)
+    folder = stopped_in_its_first_pack(oplstm_home / "sweeps" / "s")
     return folder
 
 
