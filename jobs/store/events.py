@@ -12,7 +12,7 @@ from typing import Annotated, Any, Final, Literal
 from pydantic import AfterValidator, Field, StrictBool, StrictFloat, StrictInt, StrictStr, TypeAdapter, ValidationError
 
 from jobs.store.intervals import StatedInterval
-from jobs.store.names import MOST_TRIALS, PackName, TrialName
+from jobs.store.names import MOST_REPLICATES, MOST_TRIALS, PackName, TrialName
 from jobs.store.states import TrialState
 from oplstm.errors import WorkError
 from tracking.journal.journal import Journal
@@ -70,6 +70,22 @@ class Refused:
     draws: Draws
     state: Annotated[TrialState, AfterValidator(lambda state: _no_work(state))]
     reason: StrictStr
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Replicated:
+    """A configuration is to be trained once more, with a seed of its own.
+
+    Attributes:
+        trial: Number of the trial whose configuration it is.
+        replicate: Which of its replicates, from 1.
+        run: The run that it means.
+    """
+
+    event: Literal["replicated"] = "replicated"
+    trial: Number
+    replicate: Annotated[StrictInt, Field(ge=1, le=MOST_REPLICATES)]
+    run: RunData
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -208,6 +224,7 @@ class Promoted:
 Event = (
     Asked
     | Refused
+    | Replicated
     | Exhausted
     | Packed
     | Sized

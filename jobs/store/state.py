@@ -17,6 +17,7 @@ from jobs.store.events import (
     Packed,
     Promoted,
     Refused,
+    Replicated,
     Resumed,
     Sized,
     Started,
@@ -41,8 +42,9 @@ class SweepState:
         measure: What trials are compared by.
 
     Attributes:
-        trials: By number.
-        by_name: The same by name.
+        trials: By number, one a configuration.
+        replicates: More seeds of some of them, by name.
+        by_name: Both by name.
         packs: By name, in the order in which they were made.
         exhausted: Whether there is nothing more to ask for.
         resumes: How often it went on after a stop or a kill.
@@ -53,6 +55,7 @@ class SweepState:
     def __init__(self, measure: Measure) -> None:
         self._measure = measure
         self.trials: dict[int, Trial] = {}
+        self.replicates: dict[str, Trial] = {}
         self.by_name: dict[str, Trial] = {}
         self.packs: dict[str, PackState] = {}
         self.exhausted = False
@@ -60,10 +63,10 @@ class SweepState:
         self.finished = False
         self.promoted: str | None = None
         self._counts: Counter[TrialState] = Counter()
-        self._waiting: dict[int, Trial] = {}
-        self._waiting_alike: dict[Hashable, dict[int, Trial]] = {}
+        self._waiting: dict[str, Trial] = {}
+        self._waiting_alike: dict[Hashable, dict[str, Trial]] = {}
         self._ungrouped: list[Trial] = []
-        self._placed: dict[int, Trial] = {}
+        self._placed: dict[str, Trial] = {}
         self._resting: dict[str, PackState] = {}
         self._running: dict[str, PackState] = {}
         self._ranking: list[tuple[float, int]] = []
@@ -109,6 +112,8 @@ class SweepState:
                 self._ask(event)
             case Refused():
                 self._refuse(event)
+            case Replicated():
+                self._replicate(event)
             case Exhausted():
                 self.exhausted = True
             case Packed():
@@ -175,9 +180,22 @@ class SweepState:
     def _ask(self, event: Asked) -> None:
         self._check_next(event.trial)
         trial = Trial(event.trial, event.params, event.run, self._measure)
-        self.trials[trial.number] = self.by_name[trial.name] = self._waiting[trial.number] = trial
+        self.trials[trial.number] = self.by_name[trial.name] = self._waiting[trial.name] = trial
         self._ungrouped.append(trial)
         self._counts[trial.state] += 1
+
+    def _replicate(self, event: Replicated) -> None:
+        of = self.trials.get(event.trial)
+        if of is None or not of.state.ended or not of.run:
+            raise ValueError(f"it replicates {trial_name(event.trial)}, which has not been trained")
+        trial = Trial(of.number, of.params, event.run, self._measure, replicate=event.replicate)
+        if event.replicate > 1 and trial_name(of.number, event.replicate - 1) not in self.replicates:
+            raise ValueError(f"it makes {trial.name} before the one before it")
+        if trial.name in self.replicates:
+            raise ValueError(f"it makes {trial.name} twice")
+        self.replicates[trial.name] = self.by_name[trial.name] = self._waiting[trial.name] = trial
+        self._ungrouped.append(trial)
+        self.finished = False
 
     def _refuse(self, event: Refused) -> None:
         self._check_next(event.trial)
@@ -191,16 +209,17 @@ class SweepState:
             trial = self.by_name[name]
             if trial.pack is not None:
                 self.packs[trial.pack].remove(trial)
-            if self._waiting.pop(trial.number, None) is not None and self._waiting_alike:
-                self._waiting_alike.get(trial.signature, {}).pop(trial.number, None)
+            if self._waiting.pop(trial.name, None) is not None and self._waiting_alike:
+                self._waiting_alike.get(trial.signature, {}).pop(trial.name, None)
             pack.add(trial)
-            self._placed[trial.number] = trial
+            self._placed[trial.name] = trial
             trial.pack, trial.joined = pack.name, update
             self._set(trial, TrialState.RUNNING)
 
     def _set(self, trial: Trial, state: TrialState) -> None:
-        self._counts[trial.state] -= 1
-        self._counts[state] += 1
+        if not trial.replicate:
+            self._counts[trial.state] -= 1
+            self._counts[state] += 1
         trial.state = state
 
     def _begin(self, pack: PackState) -> None:
@@ -215,7 +234,7 @@ class SweepState:
         if event.prune:
             trial.pruned_at.add(event.update)
         self._reach(trial, event.update)
-        if trial.best is not None:
+        if trial.best is not None and not trial.replicate:
             heapq.heappush(self._ranking, (trial.cost, trial.number))
 
     def _reach(self, trial: Trial, update: int) -> None:
@@ -231,35 +250,41 @@ class SweepState:
         if trial.state.ended and trial.pack is not None:
             pack = self.packs[trial.pack]
             pack.end(trial)
-            self._placed.pop(trial.number, None)
+            self._placed.pop(trial.name, None)
             if not pack.unended():
                 self._running.pop(pack.name, None)
                 self._resting.pop(pack.name, None)
 
     def counts(self) -> Counter[TrialState]:
-        """Trials by state."""
+        """Trials by state, without replicates."""
         return +self._counts
 
     @property
     def ended(self) -> int:
-        """How many trials have ended."""
+        """How many trials have ended, without replicates."""
         return sum(self._counts[state] for state in ENDED)
 
     @property
-    def fraction(self) -> float:
-        """The work that is done, in trials."""
-        return self.ended + sum(trial.fraction for trial in self._placed.values())
+    def complete(self) -> bool:
+        """Whether nothing is left to do: all trials have ended, there will be no more, and so it is with replicates."""
+        replicated = all(trial.state.ended for trial in self.replicates.values())
+        return self.exhausted and self.ended == len(self.trials) and replicated
 
     @property
-    def waiting(self) -> Mapping[int, Trial]:
-        """Trials that are in no pack yet, in the order of their numbers."""
+    def fraction(self) -> float:
+        """The work that is done, in trials, without replicates."""
+        return self.ended + sum(trial.fraction for trial in self._placed.values() if not trial.replicate)
+
+    @property
+    def waiting(self) -> Mapping[str, Trial]:
+        """Trials that are in no pack yet, in the order in which they were asked for."""
         return self._waiting
 
-    def waiting_like(self, signature: Hashable) -> Mapping[int, Trial]:
+    def waiting_like(self, signature: Hashable) -> Mapping[str, Trial]:
         """Those of one signature."""
         for trial in self._ungrouped:
-            if trial.number in self._waiting:
-                self._waiting_alike.setdefault(trial.signature, {})[trial.number] = trial
+            if trial.name in self._waiting:
+                self._waiting_alike.setdefault(trial.signature, {})[trial.name] = trial
         self._ungrouped.clear()
         return self._waiting_alike.get(signature, {})
 

@@ -1,7 +1,7 @@
 """Trials and packs of a sweep, as its events have left them."""
 
 import math
-from collections.abc import Hashable
+from collections.abc import Hashable, Iterable
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -24,6 +24,7 @@ class Trial:
         params: The point of the space.
         run: The run that it means; empty where the space made none of the point.
         measure: What trials are compared by.
+        replicate: 0, or that this is one more seed of the trial with this number, and which (from 1).
         state: Where it is.
         pack: Where it is trained.
         joined: The pack's update at which it came in; None for before the first.
@@ -39,6 +40,7 @@ class Trial:
     params: Params
     run: RunData
     measure: Measure
+    replicate: int = 0
     state: TrialState = TrialState.WAITING
     pack: str | None = None
     joined: int | None = None
@@ -52,7 +54,7 @@ class Trial:
     @property
     def name(self) -> str:
         """Name of the trial's run and folder."""
-        return trial_name(self.number)
+        return trial_name(self.number, self.replicate)
 
     @cached_property
     def config(self) -> "RunConfig":
@@ -63,8 +65,8 @@ class Trial:
 
     @cached_property
     def signature(self) -> Hashable:
-        """What it must have in common with others to share a pack."""
-        return self.config.signature
+        """What it must have in common with others to share a pack: replicates are trained among themselves."""
+        return self.replicate > 0, self.config.signature
 
     @property
     def best(self) -> float | None:
@@ -111,21 +113,21 @@ class PackState:
     expired: dict[int, tuple[str, ...]] = field(default_factory=dict)
     reached: int = 0
     device: dict[str, str] = field(default_factory=dict)
-    _unended: dict[int, Trial] = field(default_factory=dict, repr=False)
+    _unended: dict[str, Trial] = field(default_factory=dict, repr=False)
 
     def add(self, trial: Trial) -> None:
         """A trial comes into it."""
         self.trials.append(trial)
-        self._unended[trial.number] = trial
+        self._unended[trial.name] = trial
 
     def remove(self, trial: Trial) -> None:
         """A trial leaves it before it has begun."""
         self.trials.remove(trial)
-        del self._unended[trial.number]
+        del self._unended[trial.name]
 
     def end(self, trial: Trial) -> None:
         """One of its trials has ended."""
-        self._unended.pop(trial.number, None)
+        self._unended.pop(trial.name, None)
 
     def reach(self, update: int) -> None:
         """Something was told of this update of the pack."""
@@ -139,3 +141,8 @@ class PackState:
     def initial(self) -> list[Trial]:
         """The trials that are in it from the beginning."""
         return [trial for trial in self.trials if trial.joined is None]
+
+
+def names_of(trials: Iterable[Trial]) -> tuple[str, ...]:
+    """Their names."""
+    return tuple(trial.name for trial in trials)

@@ -4,6 +4,7 @@ Every decision (what to train, what shares a pack, what to prune) is journaled b
 coordinator is rebuilt from the journal; so a resumed sweep repeats its decisions and never changes them.
 """
 
+import collections
 import functools
 import math
 import time
@@ -33,7 +34,7 @@ from jobs.store.provenance import provenance
 from jobs.store.scores import final_result
 from jobs.store.state import SweepState
 from jobs.store.states import SweepKind, TrialState
-from jobs.store.trial import PackState, Trial
+from jobs.store.trial import PackState, Trial, names_of
 from jobs.sweep import tracked
 from jobs.sweep.failures import Failures
 from jobs.sweep.messages import Assignment, NamedRun, Progress, StartedPack, progress_of
@@ -61,13 +62,16 @@ class Coordinator:
     Args:
         folder: The sweep's folder, with its header.
         tracking_uri: Of the MLflow server, or a function that returns it and may fail while the server starts.
+        replicates_only: Whether trials of the sweep itself are left as they are.
 
     Raises:
         RequestError: Another process runs this sweep, or its job or space is not one that it can go on with.
         WorkError: Its journal is damaged.
     """
 
-    def __init__(self, folder: SweepFolder, tracking_uri: str | Callable[[], str]) -> None:
+    def __init__(
+        self, folder: SweepFolder, tracking_uri: str | Callable[[], str], *, replicates_only: bool = False
+    ) -> None:
         self.folder, self.header = folder, Header.read(folder)
         self.job = self.header.job
         self._provenance = provenance()
@@ -77,19 +81,24 @@ class Coordinator:
         self._refused_in_a_row = 0
         self._failures = Failures(folder)
         self.state = SweepState(self.header.measure)
-        self._packing = PackPolicy(self.job, self.state)
+        self._packing = PackPolicy(self.job, self.state, replicates_only=replicates_only)
         self._journal = Journal(folder.journal)
         try:
-            self._begin()
+            self._begin(replicates_only)
         except BaseException:
             self._journal.close()  # or it would stay locked for as long as this process lives
             raise
-        self._unfinished = list(self.state.unfinished_packs())
+        self._unfinished = self._packing.unfinished()
         self._outbox = Outbox(folder.journal, tracking_uri)
         self._outbox.start()
 
-    def _begin(self) -> None:
+    def _begin(self, replicates_only: bool) -> None:
         """Put the study and the state where the journal left them; raises what ``__init__`` does."""
+        self._proposals: Proposals | None = None  # replicates need neither the study nor the space
+        if replicates_only:
+            collections.deque(self.state.replay(self.folder.journal), maxlen=0)
+            self._reopen()
+            return
         try:
             self._proposals = Proposals(self.job, self.folder.study, name=self.header.name, final=self._is_final)
         except (ValueError, KeyError, TypeError) as error:  # of what only an altered header can hold
@@ -107,7 +116,7 @@ class Coordinator:
     def _reopen(self) -> None:
         """The sweep goes on, and so do the runs of its unfinished packs; nothing does where all has ended."""
         if not self.state.finished:
-            unended = [trial for pack in self.state.unfinished_packs().values() for trial in pack.unended()]
+            unended = [trial for pack in self._packing.unfinished() for trial in pack.unended()]
             number = self.state.resumes + 1
             reopened = tracked.reopened(self.header, unended, number=number, provenance=self._provenance)
             self._write(Resumed(provenance=self._provenance), tracked=reopened)
@@ -134,7 +143,7 @@ class Coordinator:
         if self.stopping():
             return None
         while self._unfinished:
-            pack = self.state.packs[self._unfinished.pop()]
+            pack = self._unfinished.pop()
             if pack.unended():  # others may have taken them
                 return self._assignment(pack)
         self._ask_for(self._packing.size or 1)
@@ -142,11 +151,11 @@ class Coordinator:
         if not trials or self._failure is not None:
             return None
         name = pack_name(len(self.state.packs))
-        self._write(Packed(pack=name, trials=_names(trials)), tracked=self._new_runs(trials))
+        self._write(Packed(pack=name, trials=names_of(trials)), tracked=self._new_runs(trials))
         return self._assignment(self.state.packs[name])
 
     def _assignment(self, pack: PackState) -> Assignment:
-        return Assignment(pack.name, _names(pack.trials), self._packing.measurement(pack))
+        return Assignment(pack.name, names_of(pack.trials), self._packing.measurement(pack))
 
     def _new_runs(self, trials: Sequence[Trial]) -> list[Record]:
         """Records that create the runs of trials that come into a pack for the first time."""
@@ -158,7 +167,7 @@ class Coordinator:
     def _ask_for(self, count: int) -> None:
         """Ask until so many trials wait; for all, if packs hold several and the sampler learns nothing from results."""
         everything = self._packing.size != 1 and not is_adaptive(self.job.sampler.name)
-        while not self.state.exhausted and (everything or len(self.state.waiting) < count):
+        while self._proposals is not None and self._packing.asks and (everything or len(self.state.waiting) < count):
             proposal = self._proposals.ask()
             if proposal is None:
                 self._write(Exhausted())
@@ -190,7 +199,7 @@ class Coordinator:
         share = self._packing.to_ask_for_new_pack(pack, capacity, self._slots)
         self._ask_for(share)
         trials = self._packing.fill(pack, capacity, slots=self._slots, share=share)
-        self._write(Sized(pack=name, capacity=capacity, trials=_names(trials)), tracked=self._new_runs(trials))
+        self._write(Sized(pack=name, capacity=capacity, trials=names_of(trials)), tracked=self._new_runs(trials))
 
     def joins(self, name: str, update: int, room: int) -> tuple[NamedRun, ...]:
         """Trials that come into a pack at one of its updates. A repeat is answered as before.
@@ -204,9 +213,9 @@ class Coordinator:
             trials = self._packing.join(pack, room, share=share)
             if trials or self._packing.candidates(pack) or not self.state.exhausted:
                 placed = tracked.placed(self.header, pack, [*pack.unended(), *trials]) if trials else []
-                event = Joined(pack=name, update=update, trials=_names(trials))
+                event = Joined(pack=name, update=update, trials=names_of(trials))
                 self._write(event, tracked=[*self._new_runs(trials), *placed])
-        return tuple(_named(self.state.by_name[joined]) for joined in pack.joins.get(update, ()))
+        return tuple(NamedRun.of(self.state.by_name[joined]) for joined in pack.joins.get(update, ()))
 
     def started(self, name: str, device: dict[str, str]) -> StartedPack | None:
         """A process has begun to train a pack on a device that these tags describe; None if nothing is left of it."""
@@ -215,8 +224,8 @@ class Coordinator:
             return None
         placed = tracked.placed(self.header, pack, pack.unended(), device=device)
         self._write(Started(pack=name, device=device), tracked=placed)
-        runs, expiries = tuple(_named(trial) for trial in pack.trials), Expiries(dict(pack.expired), pack.reached)
-        return StartedPack(runs, _names(pack.initial), self._packing.capacity(pack), expiries)
+        runs, expiries = tuple(NamedRun.of(trial) for trial in pack.trials), Expiries(dict(pack.expired), pack.reached)
+        return StartedPack(runs, names_of(pack.initial), self._packing.capacity(pack), expiries)
 
     def expired(self, name: str, update: int, trials: Sequence[str]) -> None:
         """The hours of trials are over at an update of their pack, where they end. A repeat changes nothing."""
@@ -234,7 +243,7 @@ class Coordinator:
                 wanted = not known or point.update in trial.pruned_at
             else:
                 value = point.metrics[self._value]
-                wanted = self._proposals.decide(trial.number, value, point.milestone, total=trial.total)
+                wanted = self._prunes(trial, value, point.milestone)
                 metrics = {name: value for name, value in point.metrics.items() if math.isfinite(value)}
                 events.append(
                     Validated(
@@ -248,6 +257,11 @@ class Coordinator:
             self._write(*events, tracked=records)
         return prune
 
+    def _prunes(self, trial: Trial, value: float, milestone: int) -> bool:
+        if self._proposals is None or trial.replicate:
+            return False
+        return self._proposals.decide(trial.number, value, milestone, total=trial.total)
+
     def on_ends(self, ends: Sequence[RunEnd]) -> None:
         """Record that runs have ended; a repeat changes nothing."""
         for end in ends:
@@ -257,7 +271,8 @@ class Coordinator:
 
     def _end(self, trial: Trial, end: RunEnd, state: TrialState) -> None:
         now = time.time()
-        if state.ended:
+        ranked = state.ended and not trial.replicate
+        if ranked and self._proposals is not None:
             self._proposals.tell(trial.number, state, end.metrics.get("val/best", self.header.measure.worst))
         event = Ended(
             trial=trial.name, state=state, update=end.update, best_update=end.best_update, note=end.note,
@@ -266,7 +281,7 @@ class Coordinator:
         if state is TrialState.COMPLETE:
             self._failures.succeeded()
         records = tracked.end(self.header, trial, event, now=now, budget_exhausted=end.budget_exhausted)
-        if state.ended:
+        if ranked:
             leader, ended = self.state.leader_after(event), self.state.ended + 1
             records += tracked.best_so_far(self.header, leader, ended=ended, now=now)
         self._write(event, tracked=records)
@@ -321,7 +336,7 @@ class Coordinator:
             WorkError: The disk is full, or a score of a final run is damaged.
         """
         with closing(self._journal), closing(self._outbox):
-            done = self.state.exhausted and self.state.ended == len(self.state.trials)
+            done = self.state.complete
             if not self.state.finished and self._failure is None:
                 result = final_result(self.folder, self.state) if self._is_final and done else None
                 records = tracked.sweep_end(self.header, self.state, result, done=done, now=time.time())
@@ -331,11 +346,3 @@ class Coordinator:
             if flush_seconds is None:
                 flush_seconds = FLUSH_SECONDS if self.header.tracking_uri else EMBEDDED_FLUSH_SECONDS
             return self._outbox.flush(flush_seconds if self._failure is None else 0.0)
-
-
-def _names(trials: Sequence[Trial]) -> tuple[str, ...]:
-    return tuple(trial.name for trial in trials)
-
-
-def _named(trial: Trial) -> NamedRun:
-    return NamedRun(trial.name, trial.config)

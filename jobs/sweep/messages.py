@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from jobs.jobfile.schema import Job
 from jobs.store.state import SweepState
 from jobs.store.states import TrialState
+from jobs.store.trial import Trial
 from oplstm.training.hours import Expiries
 from oplstm.training.run import RunConfig
 
@@ -24,6 +25,11 @@ class NamedRun:
 
     name: str
     run: RunConfig
+
+    @classmethod
+    def of(cls, trial: Trial) -> "NamedRun":
+        """That of a trial."""
+        return cls(trial.name, trial.config)
 
 
 @dataclass(frozen=True)
@@ -80,6 +86,8 @@ class Progress:
         limit: Trials at most; None for every cell of a grid.
         asked: Trials so far.
         exhausted: Whether there will be no more.
+        replicates: More seeds of some of the trials.
+        replicated: The work that is done for them, in trials.
         counts: Trials by state.
         best: The best validation value so far.
         leader: Name of the trial that has it.
@@ -92,6 +100,8 @@ class Progress:
     limit: int | None
     asked: int
     exhausted: bool
+    replicates: int
+    replicated: float
     counts: Mapping[TrialState, int]
     best: float | None
     leader: str | None
@@ -120,6 +130,8 @@ def progress_of(job: Job, state: SweepState, *, waiting: int, error: str | None,
         limit=job.trial_limit,
         asked=len(state.trials),
         exhausted=state.exhausted,
+        replicates=len(state.replicates),
+        replicated=sum(trial.fraction for trial in state.replicates.values()),
         counts=state.counts(),
         best=None if leader is None else leader.best,
         leader=None if leader is None else leader.name,

@@ -46,11 +46,11 @@ def rebuild(
                     # the user has mended the space since: what was failed once remains it
                     proposals.tell(event.trial, event.state, header.measure.worst)
                 refused += 1
-            case Validated():
+            case Validated() if not state.by_name[event.trial].replicate:
                 value = event.metrics.get(f"val/{header.measure.name}", math.nan)
                 trial = state.by_name[event.trial]
                 proposals.decide(trial.number, value, event.milestone, total=trial.total)
-            case Ended(state=end) if end.ended:
+            case Ended(state=end) if end.ended and not state.by_name[event.trial].replicate:
                 best = event.metrics.get("val/best", header.measure.worst)
                 proposals.tell(state.by_name[event.trial].number, end, best)
     return refused

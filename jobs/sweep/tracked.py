@@ -78,6 +78,10 @@ def trial_run(header: Header, trial: Trial, *, provenance: Mapping[str, str], da
     run = trial.config
     tags = {**_shared_tags(header, provenance), **digests(run, data)}
     tags |= {"oplstm.kind": f"{header.kind}-trial", "oplstm.state": "running"}
+    if trial.replicate:
+        of = trial_name(trial.number)
+        tags |= {"oplstm.kind": f"{header.kind}-replicate", "oplstm.replicate_of": of}
+        tags["mlflow.note.content"] = f"One more seed of {of}, for its promotion."
     tags |= {"oplstm.shots": str(run.benchmark.shots), "oplstm.mode": getattr(run.hyperparameters, "support", "")}
     if (partial := run.benchmark.open(data).partial_title()) is not None:
         note = f"On {partial}: not comparable with results on the whole dataset."

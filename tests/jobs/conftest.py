@@ -7,6 +7,7 @@ import pytest
 from jobs.execution.pack_worker import train_pack
 from jobs.store.home import SweepFolder
 from tests.jobs.formula_training import job, new_sweep, opened
+from tracking.outbox.outbox import Outbox
 
 REALLY_TRAINED = {
     "sampler": {"name": "grid"},
@@ -48,3 +49,9 @@ def coordinators():
     yield open_one
     for coordinator in made:
         coordinator.close(flush_seconds=0)
+
+
+@pytest.fixture
+def no_waiting_for_the_server(monkeypatch):
+    """What ends does not wait until its records are shipped."""
+    monkeypatch.setattr(Outbox, "flush", lambda self, timeout: self.pending())

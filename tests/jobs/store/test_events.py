@@ -18,6 +18,7 @@ from jobs.store.events import (
     Packed,
     Promoted,
     Refused,
+    Replicated,
     Resumed,
     Sized,
     Started,
@@ -56,6 +57,10 @@ EVENTS = [
         Refused(trial=4, params={"hidden": 0}, draws=2, state=TrialState.PRUNED, reason="infeasible"),
         '{"event": "refused", "trial": 4, "params": {"hidden": 0}, "draws": 2, "state": "pruned", '
         '"reason": "infeasible"}',
+    ),
+    (
+        Replicated(trial=3, replicate=2, run=RUN),
+        '{"event": "replicated", "trial": 3, "replicate": 2, "run": ' + json.dumps(RUN) + "}",
     ),
     (Exhausted(), '{"event": "exhausted"}'),
     (
