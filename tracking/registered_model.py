@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from oplstm.training.model import Model
 
-_FIELDS = ("support_x", "support_y", "query_x")
+FIELDS = ("support_x", "support_y", "query_x")
 
 
 class RegisteredModel:
@@ -29,25 +29,32 @@ class RegisteredModel:
             params: MLflow's; not used.
 
         Returns:
-            The predictions (Q, dy) as nested lists; for a DataFrame a list of them, one a task.
+            The predictions (Q, dy) of each task as nested lists: MLflow makes a DataFrame of one row of a dict.
 
         Raises:
             ValueError: A field is missing, or has another shape.
         """
         if hasattr(model_input, "to_dict"):
             return [self._one_task(row) for row in model_input.to_dict(orient="records")]
-        return self._one_task(model_input)
+        return [self._one_task(model_input)]
 
     def _one_task(self, task: dict[str, Any]) -> list[Any]:
         import numpy as np
         import torch
 
-        missing = [name for name in _FIELDS if name not in task]
+        missing = [name for name in FIELDS if name not in task]
         if missing:
-            raise ValueError(f"the input must have {', '.join(_FIELDS)} and lacks {', '.join(missing)}")
-        tensors = {name: torch.as_tensor(np.array(task[name], dtype=np.float32)) for name in _FIELDS}
+            raise ValueError(f"the input must have {', '.join(FIELDS)} and lacks {', '.join(missing)}")
+        tensors = {name: torch.as_tensor(np.array(task[name], dtype=np.float32)) for name in FIELDS}
         predictions: list[Any] = self._model.predict(**tensors).tolist()
         return predictions
+
+
+def input_dimensions(model_dir: Path) -> int:
+    """Dimensions of an input of a model: 1 for (dx,), 3 for an image."""
+    from oplstm.training.checkpoint import load_model
+
+    return len(load_model(model_dir).pack.learner.shape.x)
 
 
 def _load_pyfunc(data_path: str) -> RegisteredModel:

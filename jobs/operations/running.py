@@ -20,13 +20,13 @@ class Outcome:
 
     Attributes:
         folder: Where it is.
-        progress: At the end.
+        progress: At the end; None where it had ended before.
         waiting: Records that still wait for the MLflow server.
         result: The test result of a final run that has ended.
     """
 
     folder: SweepFolder
-    progress: "Progress"
+    progress: "Progress | None"
     waiting: int
     result: "FinalResult | None" = None
 

@@ -11,8 +11,8 @@ from typing import Annotated, Any, Final, Literal
 
 from pydantic import AfterValidator, Field, StrictBool, StrictFloat, StrictInt, StrictStr, TypeAdapter, ValidationError
 
-from jobs.store.intervals import StatedInterval
 from jobs.store.names import MOST_REPLICATES, MOST_TRIALS, PackName, TrialName
+from jobs.store.promoted import Promoted
 from jobs.store.states import TrialState
 from oplstm.errors import WorkError
 from tracking.journal.journal import Journal
@@ -199,26 +199,6 @@ class Finished:
 
     event: Literal["finished"] = "finished"
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LeaderScores:
-    """A candidate of a promotion; see ``jobs.promotion.selection.Leader``."""
-
-    trial: TrialName
-    validation: StatedInterval
-    behind: StatedInterval
-    tied: StrictBool
-    score_a: StatedInterval
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Promoted:
-    """The best configuration was picked; see ``jobs.promotion.selection.Choice``."""
-
-    event: Literal["promoted"] = "promoted"
-    picked: TrialName
-    score_b: StatedInterval
-    leaders: tuple[LeaderScores, ...]
 
 
 Event = (

@@ -6,6 +6,7 @@ from typing import Annotated, Final
 from pydantic import StringConstraints
 
 SWEEP_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,79}")
+SweepName = Annotated[str, StringConstraints(pattern=rf"^{SWEEP_NAME.pattern}\z")]
 
 MOST_TRIALS: Final = 10**9 - 1
 MOST_REPLICATES: Final = 9_999

@@ -49,7 +49,8 @@ class SweepState:
         exhausted: Whether there is nothing more to ask for.
         resumes: How often it went on after a stop or a kill.
         finished: Whether the sweep has ended.
-        promoted: Name of the trial that ``promote`` picked last.
+        promotion: What ``promote`` picked last.
+        promotions: How often it did.
     """
 
     def __init__(self, measure: Measure) -> None:
@@ -61,7 +62,9 @@ class SweepState:
         self.exhausted = False
         self.resumes = 0
         self.finished = False
-        self.promoted: str | None = None
+        self.promotion: Promoted | None = None
+        self.promotions = 0
+        self._ended_at_promotion = 0
         self._counts: Counter[TrialState] = Counter()
         self._waiting: dict[str, Trial] = {}
         self._waiting_alike: dict[Hashable, dict[str, Trial]] = {}
@@ -153,7 +156,9 @@ class SweepState:
             case Finished():
                 self.finished = True
             case Promoted():
-                self.promoted = self.by_name[event.picked].name
+                self.by_name[event.picked]
+                self.promotion, self.promotions = event, self.promotions + 1
+                self._ended_at_promotion = self._all_ended
             case _:
                 assert_never(event)
 
@@ -265,10 +270,23 @@ class SweepState:
         return sum(self._counts[state] for state in ENDED)
 
     @property
+    def _all_ended(self) -> int:
+        return self.ended + sum(trial.state.ended for trial in self.replicates.values())
+
+    @property
+    def promoted(self) -> str | None:
+        """Name of the trial that ``promote`` picked last."""
+        return None if self.promotion is None else self.promotion.picked
+
+    @property
+    def promotion_stands(self) -> bool:
+        """Whether no trial has ended since the last promotion."""
+        return self.promotion is not None and self._ended_at_promotion == self._all_ended
+
+    @property
     def complete(self) -> bool:
         """Whether nothing is left to do: all trials have ended, there will be no more, and so it is with replicates."""
-        replicated = all(trial.state.ended for trial in self.replicates.values())
-        return self.exhausted and self.ended == len(self.trials) and replicated
+        return self.exhausted and self._all_ended == len(self.by_name)
 
     @property
     def fraction(self) -> float:

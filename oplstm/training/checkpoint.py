@@ -17,6 +17,7 @@ from safetensors import SafetensorError
 from torch import Tensor
 
 from oplstm.errors import WorkError, one_line
+from oplstm.training.device import Device
 from oplstm.training.model import Model, TaskValues
 from oplstm.training.pack import Pack
 from oplstm.training.run import RunConfig
@@ -182,12 +183,13 @@ def save_model(folder: Path, pack: Pack, *, row: int, test: dict[str, TaskValues
     _write(folder, _RUN, data, files)
 
 
-def load_model(folder: Path, data: Path | None = None) -> Model:
+def load_model(folder: Path, device: Device | None = None) -> Model:
     """The best weights that ``save_model`` wrote to ``folder``.
 
     Args:
         folder: Of the run.
-        data: The folder of imported datasets; needed to score an image model on tasks, not to predict with it.
+        device: Where it computes, None for the CPU; with the folder of imported datasets, which an image model needs to be
+            scored on tasks, not to predict.
 
     Raises:
         Damaged: A file of it is not as it was written.
@@ -196,7 +198,7 @@ def load_model(folder: Path, data: Path | None = None) -> Model:
     if not (folder / _RUN).is_file():
         raise WorkError(f"{folder} holds no model ({_RUN} is missing)")
     sealed = read_sealed(folder / _RUN)
-    return Model(RunConfig.from_dict(sealed.data["run"]), sealed.tensors(_MODEL), data)
+    return Model(RunConfig.from_dict(sealed.data["run"]), sealed.tensors(_MODEL), device or Device())
 
 
 def load_validation_values(folder: Path) -> TaskValues:
@@ -215,3 +217,8 @@ def load_test_scores(folder: Path) -> dict[str, TaskValues]:
         Damaged: They are not as they were written, or their digest is not.
     """
     return read_sealed(folder / _RUN).tensors(_TEST)
+
+
+def has_test_scores(folder: Path) -> bool:
+    """Whether a run was tested: one that was pruned or failed was not."""
+    return (folder / _TEST).is_file()

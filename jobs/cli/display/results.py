@@ -42,6 +42,8 @@ def result_lines(name: str, result: FinalResult) -> list[str]:
     lines = _score_lines(f"{name}: test {what}{named}", result.test)
     for dataset, score in result.cross.items():
         lines += _score_lines(f"{name}: {what} on {dataset}, across domains", score)
+    if result.diverged:
+        lines.append(f"  diverged, and tested with the best weights from before: {', '.join(result.diverged)}")
     return lines
 
 

@@ -1,7 +1,6 @@
 """Tables on stdout."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.markup import escape
@@ -9,9 +8,6 @@ from rich.table import Table
 
 from jobs.cli.output import printable
 from jobs.operations.status import Damaged, Status, TrialStatus
-
-if TYPE_CHECKING:  # promotion imports torch, which a sweep's status is shown without
-    from jobs.promotion.selection import Choice
 
 stdout = Console()
 
@@ -49,19 +45,4 @@ def show_trials(trials: Sequence[TrialStatus]) -> None:
                            for name, value in trial.params.items())  # fmt: skip
         best = "" if trial.best is None else f"{trial.best:.4f}"
         table.add_row(cell(trial.name), trial.state, f"{trial.fraction:.0%}", best, cell(params))
-    stdout.print(table)
-
-
-def show_choice(choice: "Choice") -> None:
-    """The leaders of a sweep and the one that was picked."""
-    from jobs.cli.display.results import interval
-
-    table = Table(title="Candidates: the best meta-validation and what is statistically tied with it")
-    for heading in ("trial", "meta-validation", "behind the best", "block A (picks)", ""):
-        table.add_column(heading)
-    for leader in choice.leaders:
-        mark = "picked" if leader.name == choice.picked else "tied"
-        values = (leader.validation, leader.behind, leader.score_a)
-        table.add_row(cell(leader.name), *map(interval, values), mark)
-    table.caption = f"{cell(choice.picked)} on block B, which picked nothing: {interval(choice.score_b)}"
     stdout.print(table)
