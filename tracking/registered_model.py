@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from oplstm.training.model import Model
 
-FIELDS = ("support_x", "support_y", "query_x")
+_FIELDS = ("support_x", "support_y", "query_x")
 
 
 class RegisteredModel:
@@ -42,19 +42,12 @@ class RegisteredModel:
         import numpy as np
         import torch
 
-        missing = [name for name in FIELDS if name not in task]
+        missing = [name for name in _FIELDS if name not in task]
         if missing:
-            raise ValueError(f"the input must have {', '.join(FIELDS)} and lacks {', '.join(missing)}")
-        tensors = {name: torch.as_tensor(np.array(task[name], dtype=np.float32)) for name in FIELDS}
+            raise ValueError(f"the input must have {', '.join(_FIELDS)} and lacks {', '.join(missing)}")
+        tensors = {name: torch.as_tensor(np.array(task[name], dtype=np.float32)) for name in _FIELDS}
         predictions: list[Any] = self._model.predict(**tensors).tolist()
         return predictions
-
-
-def input_dimensions(model_dir: Path) -> int:
-    """Dimensions of an input of a model: 1 for (dx,), 3 for an image."""
-    from oplstm.training.checkpoint import load_model
-
-    return len(load_model(model_dir).pack.learner.shape.x)
 
 
 def _load_pyfunc(data_path: str) -> RegisteredModel:

@@ -99,7 +99,13 @@ def _told(made: "Promoted") -> dict[str, Any]:
 
 
 def _picked(
-    home: "Home", promotion: "Promotion", uri: str, *, asked: "Replicates | int | None", seeds: int | None, as_json: bool
+    home: "Home",
+    promotion: "Promotion",
+    uri: str,
+    *,
+    asked: "Replicates | int | None",
+    seeds: int | None,
+    as_json: bool,
 ) -> "Promoted":
     """Train the replicates that are missing, pick, and register."""
     from jobs.cli.display.choice import show_choice, working

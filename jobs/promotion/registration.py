@@ -122,7 +122,8 @@ def _tracked(header: Header, state: SweepState, choice: Choice) -> list[records.
         if leader.name == choice.picked:
             metrics |= {"promote/score_b": choice.score_b.mean, "promote/ci95_b": choice.score_b.half_width}
             if choice.forecast is not None:
-                metrics |= {"promote/forecast": choice.forecast.mean, "promote/ci95_forecast": choice.forecast.half_width}
+                metrics["promote/forecast"] = choice.forecast.mean
+                metrics["promote/ci95_forecast"] = choice.forecast.half_width
         update = state.by_name[leader.name].best_update
         found.append(records.Points(key(header, leader.name), step=update, metrics=metrics, timestamp=now))
     picked = records.Tags(key(header, choice.picked), {"oplstm.promoted": "true"})

@@ -16,13 +16,17 @@ class Configuration:
     """A configuration and its seeds.
 
     Attributes:
-        name: Of the trial that the sweep ranked.
-        values: ``(seeds, tasks)``, by the benchmark's measure, on tasks that are common to all; the trial's own first,
-            then those of its replicates.
+        runs: Names of the trial that the sweep ranked, and of its replicates.
+        values: ``(seeds, tasks)``, by the benchmark's measure, on tasks that are common to all, a row a run.
     """
 
-    name: str
+    runs: tuple[str, ...]
     values: Values
+
+    @property
+    def name(self) -> str:
+        """Of the trial that the sweep ranked."""
+        return self.runs[0]
 
 
 @dataclass(frozen=True)

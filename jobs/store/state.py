@@ -15,7 +15,6 @@ from jobs.store.events import (
     Finished,
     Joined,
     Packed,
-    Promoted,
     Refused,
     Replicated,
     Resumed,
@@ -28,6 +27,7 @@ from jobs.store.events import (
 from jobs.store.header import Header
 from jobs.store.home import SweepFolder
 from jobs.store.names import pack_name, trial_name
+from jobs.store.promoted import Promoted
 from jobs.store.states import ENDED, OUT, TrialState
 from jobs.store.trial import PackState, Trial
 from oplstm.episodes.measure import Measure

@@ -188,8 +188,8 @@ def load_model(folder: Path, device: Device | None = None) -> Model:
 
     Args:
         folder: Of the run.
-        device: Where it computes, None for the CPU; with the folder of imported datasets, which an image model needs to be
-            scored on tasks, not to predict.
+        device: Where it computes, None for the CPU; with the folder of imported datasets, which an image model needs
+            to be scored on tasks, not to predict.
 
     Raises:
         Damaged: A file of it is not as it was written.

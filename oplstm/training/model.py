@@ -69,7 +69,8 @@ class Model:
                 raise ValueError(f"{name} must have the shape (n, {text}) with n >= 1, got {tuple(value.shape)}")
         if len(support_x) != len(support_y):
             raise ValueError(f"support_x and support_y must be equally long, got {len(support_x)} and {len(support_y)}")
-        x, y, query = (value.float()[None, None].to(self.pack.device.device) for value in (support_x, support_y, query_x))
+        device = self.pack.device.device
+        x, y, query = (value.float()[None, None].to(device) for value in (support_x, support_y, query_x))
         unknown = y.new_zeros(1, 1, query.shape[2], y.shape[3])
         params = self.pack.params(self.pack.state.best_weights)
         with arithmetic(self.run.precision, self.pack.device.device):

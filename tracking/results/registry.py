@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from oplstm.errors import WorkError
-from tracking.registered_model import FIELDS, input_dimensions
 from tracking.server.client import connect, error_code, one_line
 from tracking.server.inside import CannotUpload, checked_artifact
 
@@ -128,15 +127,17 @@ def _new_version(client: "MlflowClient", model: Registration) -> str:
 def _signature(model_dir: Path) -> "ModelSignature":
     """A row is a task: nested lists of its points, whose depth is that of an input."""
     from mlflow.models import ModelSignature
-    from mlflow.types import ColSpec, DataType, Schema
+    from mlflow.types import ColSpec, DataType, Schema, TensorSpec
     from mlflow.types.schema import Array
+
+    from oplstm.training.checkpoint import load_model  # imports torch
 
     def points(dimensions: int) -> "Array":
         of = DataType.double if dimensions == 1 else points(dimensions - 1)
         return Array(of)
 
-    x = 1 + input_dimensions(model_dir)
-    inputs = [ColSpec(points(x if name != "support_y" else 2), name) for name in FIELDS]
+    x = 1 + len(load_model(model_dir).pack.learner.shape.x)
+    inputs: list[ColSpec | TensorSpec] = [ColSpec(points(x if name != "support_y" else 2), name) for name in ("support_x", "support_y", "query_x")]
     return ModelSignature(Schema(inputs), Schema([ColSpec(points(2))]))
 
 

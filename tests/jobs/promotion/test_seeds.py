@@ -159,10 +159,10 @@ def test_standings_say_what_the_ranking_hides(measure):
         return np.stack([hard + sign * shift + 0.05 * rng.standard_normal(200) for shift in shifts])
 
     found = [
-        Configuration("trial-0004", seeds(0.0, 0.5, 0.4)),
-        Configuration("trial-0001", seeds(0.1, 0.2, 0.1)),
-        Configuration("trial-0002", seeds(0.3)),
-        Configuration("trial-0000", seeds(3.0)),
+        Configuration(("trial-0004",), seeds(0.0, 0.5, 0.4)),
+        Configuration(("trial-0001",), seeds(0.1, 0.2, 0.1)),
+        Configuration(("trial-0002",), seeds(0.3)),
+        Configuration(("trial-0000",), seeds(3.0)),
     ]
     costs = costs_of(found, measure)
     assert costs.shape == (4, 3, 200) and np.isnan(costs[2, 1:]).all()
@@ -182,5 +182,5 @@ def test_standings_say_what_the_ranking_hides(measure):
 
 
 def test_a_single_task_ties_all():
-    found = [Configuration("a", np.array([[0.1]])), Configuration("b", np.array([[0.9]]))]
+    found = [Configuration(("a",), np.array([[0.1]])), Configuration(("b",), np.array([[0.9]]))]
     assert all(one.weights_tied and one.tied for one in standings(found, LOSS, best=0, spread=KNOWN))

@@ -14,7 +14,6 @@ from jobs.store.events import (
     Expired,
     Finished,
     Joined,
-    LeaderScores,
     Packed,
     Promoted,
     Refused,
@@ -30,6 +29,7 @@ from jobs.store.events import (
 from jobs.store.header import Header
 from jobs.store.home import SweepFolder
 from jobs.store.intervals import StatedInterval
+from jobs.store.promoted import LeaderScores
 from jobs.store.state import SweepState
 from jobs.store.states import TrialState
 from oplstm.episodes.measure import LOSS
