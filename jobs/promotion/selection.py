@@ -220,7 +220,7 @@ def choose(
         found: Configurations, best validation first.
         rescore: Gives values on fresh tasks.
         measure: What the values are, and which are better.
-        leaders: At most this many are re-scored.
+        leaders: At most this many are re-scored where none has replicates.
         earlier: The variance over seeds in earlier sweeps, for one whose own replicates do not tell it.
         final_seeds: Of the final run of which a forecast is made.
         final_tasks: Test tasks of each of its seeds.
@@ -228,7 +228,7 @@ def choose(
     replicated = [one for one in found if len(one.runs) > 1]
     before = standings(found, measure, best=0, spread=None)
     tied = [one for one, standing in zip(found, before, strict=True) if standing.weights_tied]
-    scored = [_rescored(one, rescore, Split.PROMOTION_A) for one in (replicated or tied)[:leaders]]
+    scored = [_rescored(one, rescore, Split.PROMOTION_A) for one in (replicated or tied[:leaders])]
     block = Block.of(costs_of(scored, measure))
     spread: SeedVariance | None = seed_variance(block)
     if spread is None or not spread.known:

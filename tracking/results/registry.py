@@ -1,6 +1,7 @@
 """Puts a trained model into the MLflow Model Registry, without pickle."""
 
 import tempfile
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
@@ -102,7 +103,8 @@ def _known_version(client: "MlflowClient", name: str, run_id: str) -> str | None
 def _new_version(client: "MlflowClient", model: Registration) -> str:
     from mlflow import pyfunc
 
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
+        warnings.filterwarnings("ignore", ".*input example was not provided.*")
         path = Path(folder) / _FOLDER
         pyfunc.save_model(
             str(path),
