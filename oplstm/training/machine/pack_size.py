@@ -86,7 +86,8 @@ def probe(like: Sequence[RunConfig], device: Device, limit: int = LARGEST, *, gp
     """The number of runs like these to train side by side on a device; takes some tens of meta-updates.
 
     Packs of 1, 2, 4, ... copies of all of them are tried; where they differ, first each alone, which a pack of one
-    copy must outdo as twice the copies must later on.
+    copy must outdo as twice the copies must later on. Where their kinds differ one of two copies may, since some gain
+    only from others of their kind.
 
     Args:
         like: Runs of one signature that stand for those of the pack, the heaviest first.
@@ -100,7 +101,7 @@ def probe(like: Sequence[RunConfig], device: Device, limit: int = LARGEST, *, gp
     measured: list[Measured] = []
     room, most, copies = _room(device.device, gpu_share), math.ceil(min(limit, LARGEST) / len(like)), 1
     try:
-        if len(like) > 1 and not _pays(like, device, room):
+        if len(like) > 1 and not _pays(like, device, room, most):
             return 1
         while not (next_one := decide(measured, limit=most, room=room)).final:
             copies = next_one.copies
@@ -110,13 +111,16 @@ def probe(like: Sequence[RunConfig], device: Device, limit: int = LARGEST, *, gp
     return min(next_one.copies * len(like), LARGEST)
 
 
-def _pays(like: Sequence[RunConfig], device: Device, room: float) -> bool:
+def _pays(like: Sequence[RunConfig], device: Device, room: float, most: int) -> bool:
     """Whether runs fit beside each other and are faster so than one by one."""
     alone = [_measure([run], device) for run in like]
-    if max(one.bytes for one in alone) * len(like) > room:
-        return False
+    bytes_of_a_copy = max(one.bytes for one in alone) * len(like)
     seconds = sum(one.seconds for one in alone)
-    return any(seconds >= GAIN * _measure(like, device).seconds for _ in range(2))
+    tries = [1, 1] if len({run.kind for run in like}) == 1 or most == 1 else [1, 1, 2]
+    return any(
+        copies * bytes_of_a_copy <= room and copies * seconds >= GAIN * _measure([*like] * copies, device).seconds
+        for copies in tries
+    )
 
 
 def _measure(runs: Sequence[RunConfig], device: Device) -> Measured:

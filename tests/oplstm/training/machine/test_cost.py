@@ -20,6 +20,14 @@ def test_an_update_costs_its_passes_and_what_its_parameters_cost():
     assert update_cost(replace(one, lr=0.5, seed=9)) == update_cost(one)
 
 
+def test_the_lstms_of_nodes_cost_their_units():
+    """T (1 + B (P / 50,000 + units / 1,300)) + P / 5,000, for 12 nodes of 4 units."""
+    one = run("op_lstm", base_widths=[6, 5], cells=[3, 1], passes=2, meta_batch_size=4)
+    parameters = parameter_count(one)
+    expected = 2 * (1 + 4 * (parameters / 50_000 + 48 / 1_300)) + parameters / 5_000
+    assert update_cost(one) == pytest.approx(expected)
+
+
 def test_a_run_costs_its_updates():
     assert cost(run(tasks=60, meta_batch_size=2)) == pytest.approx(30 * update_cost(run(meta_batch_size=2)))
     assert cost(run(updates=60, meta_batch_size=2)) == pytest.approx(60 * update_cost(run(meta_batch_size=2)))

@@ -158,6 +158,17 @@ def test_a_mix_that_gains_nothing_from_sharing_a_pack_stays_alone(monkeypatch):
 
 
 @pytest.mark.integration
+def test_runs_that_gain_only_from_others_of_their_kind_are_tried_in_pairs(monkeypatch):
+    kinds = [run("maml", base_widths=[5], passes=3), run("maml", base_widths=[4], passes=1)]
+    tried = seconds_of_passes(monkeypatch, lambda runs: runs / 2)
+    assert probe(kinds, Device(), 8) == 8
+    assert tried == [1, 1, 1, 2, 2, 4, 2, 4, 8]
+    tried.clear()
+    assert probe(kinds, Device(), 2) == 1, "there are no others"
+    assert tried == [1, 1, 1, 2, 2]
+
+
+@pytest.mark.integration
 def test_a_mix_grows_no_further_than_there_are_runs(monkeypatch):
     seconds_of_passes(monkeypatch, float)
     assert probe(MIX, Device(), 5) == 8
