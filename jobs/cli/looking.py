@@ -38,19 +38,33 @@ def status(name: str | None, json_: bool) -> None:
 
 @click.command()
 @click.argument("number", type=click.IntRange(1, 4))
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["text", "markdown", "csv", "latex"]),
+    default="text",
+    show_default=True,
+    help="Of what is printed; --json for JSON.",
+)
 @tracking_uri
 @as_json
-def table(number: int, tracking_uri: str | None, json_: bool) -> None:
-    """Print a table of the paper, ours beside its cells, from tracked final runs."""
+def table(number: int, form: str, tracking_uri: str | None, json_: bool) -> None:
+    """Print a table of the paper, ours beside its cells, from tracked final runs.
+
+    A final run stands in a cell only where everything that defines the cell agrees; others are listed below the table
+    with what differs.
+    """
     from jobs.cli.display.paper_table import paper_table_text
     from jobs.operations.tracking_server import chosen_uri, tracking_server
     from jobs.store.home import Home
+    from tracking.results.table_formats import FORMATS
     from tracking.results.tables import paper_table
     from tracking.server.client import connect
 
     with tracking_server(Home(), chosen_uri(tracking_uri), wait=True) as uri:
         made = paper_table(connect(uri), number)
-    report(made.to_dict(), lambda: say(paper_table_text(made)), as_json=json_)
+    text = paper_table_text(made) if form == "text" else FORMATS[form](made).removesuffix("\n")
+    report(made.to_dict(), lambda: say(text), as_json=json_)
 
 
 @click.command()

@@ -74,6 +74,16 @@ class Trial:
         return next((point["val/best"] for point in reversed(self.points) if "val/best" in point), None)
 
     @property
+    def hours(self) -> float:
+        """Of training up to its last point, validation left out, by the clock of the pack that it shared."""
+        seconds, seen = 0.0, 0.0
+        for point in self.points:
+            if rate := point.get("train/tasks_per_second"):
+                seconds += (point.get("tasks_seen", seen) - seen) / rate
+            seen = point.get("tasks_seen", seen)
+        return seconds / 3600
+
+    @property
     def cost(self) -> float:
         """``best`` such that less is better; inf before the first point."""
         if self.best is None or math.isnan(self.best):

@@ -160,7 +160,7 @@ def end(header: Header, trial: Trial, event: Ended, *, now: float, budget_exhaus
     found: list[Record] = [records.Tags(this, tags)]
     if state.ended:
         scores = {name: value for name, value in event.metrics.items() if name != "val/best"}  # a point has logged it
-        scores["diverged"] = float(state is TrialState.DIVERGED)
+        scores |= {"diverged": float(state is TrialState.DIVERGED), "train/hours": trial.hours}
         found.append(records.Points(this, step=event.update, metrics=scores, timestamp=now))
         if state is not TrialState.FAILED:
             found.append(records.Artifact(this, path=f"trials/{trial.name}", folder="model"))

@@ -70,6 +70,12 @@ _ENTRIES: Final = (
         better="higher",
         meaning="training tasks by seconds of training, validation left out",
     ),
+    _number(
+        "train/hours",
+        unit="hours",
+        better="lower",
+        meaning="hours of training up to the last point, validation left out, by the clock of the pack that it shared",
+    ),
     _number("tasks_seen", unit="tasks", meaning="training tasks so far: meta-updates times the meta-batch size"),
     _loss("val/loss", f"meta-validation: {_QUERY_LOSS}", _SECTION_5),
     _accuracy("val/accuracy", f"meta-validation: {_RIGHT}", _SECTION_5),

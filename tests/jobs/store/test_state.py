@@ -9,6 +9,7 @@ from jobs.store.events import Asked, Ended, Packed, Started, Validated
 from jobs.store.names import pack_name, trial_name
 from jobs.store.state import SweepState
 from jobs.store.states import ENDED, OUT, TrialState
+from jobs.store.trial import Trial
 from oplstm.episodes.measure import ACCURACY, LOSS
 
 pytestmark = pytest.mark.unit
@@ -81,3 +82,14 @@ def test_the_leader_after_an_end_is_known_before_it(measure):
             assert state.leader() is foreseen
             fallen += before is not foreseen
     assert fallen > 10, "stories in which no leader falls show nothing"
+
+
+def test_hours_are_those_of_training_between_points():
+    trial = Trial(0, {}, RUN, LOSS)
+    assert trial.hours == 0
+    trial.points += [
+        {"update": 0, "tasks_seen": 0.0},
+        {"update": 9, "tasks_seen": 36.0, "train/tasks_per_second": 0.02},
+        {"update": 18, "tasks_seen": 72.0, "train/tasks_per_second": 0.01},
+    ]
+    assert trial.hours == pytest.approx(0.5 + 1.0)
