@@ -22,6 +22,7 @@ def promote(name: str, seeds: int | None, dry_run: bool, tracking_uri: str | Non
     from jobs.cli.display.results import ending_lines
     from jobs.cli.display.tables import show_choice
     from jobs.operations.promote import select, start_final
+    from jobs.operations.running import require_original
     from jobs.operations.status import sweep_status
     from jobs.operations.tracking_server import chosen_uri, tracking_server
     from jobs.operations.trust import server_of
@@ -32,6 +33,7 @@ def promote(name: str, seeds: int | None, dry_run: bool, tracking_uri: str | Non
     quiet_libraries()
     home = Home()
     folder = home.sweep(name)
+    header = Header.read(folder) if dry_run else require_original(folder)
     choice = select(folder)
     data = dataclasses.asdict(choice.event())
     del data["event"]
@@ -43,7 +45,7 @@ def promote(name: str, seeds: int | None, dry_run: bool, tracking_uri: str | Non
     home.check_writable()
     final = home.free_name(f"{name}-final")
     stop_on_interrupt(home, final)
-    server = server_of(Header.read(folder), chosen_uri(tracking_uri))
+    server = server_of(header, chosen_uri(tracking_uri))
     with tracking_server(home, server, wait=True) as uri:
         data["registered"] = register(folder, choice, uri)
         if not json_:
