@@ -90,7 +90,15 @@ def resume(name: str, trust: bool, tracking_uri: str | None, ray_address: str | 
     uri = chosen_uri(tracking_uri)
 
     def work(show: "OnProgress") -> "Outcome":
-        return control.resume(home, name, progress=show, uri=uri, ray_address=ray_address, trust=trust)
+        return control.resume(
+            home,
+            name,
+            progress=show,
+            notice=lambda line: say(line, err=True),
+            uri=uri,
+            ray_address=ray_address,
+            trust=trust,
+        )
 
     run(home, name, work, as_json=json_)
 

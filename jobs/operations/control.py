@@ -1,6 +1,7 @@
 """Stopping what runs, and going on with what was stopped or killed."""
 
 import time
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from jobs.operations.running import Outcome, is_running, owned
@@ -22,6 +23,7 @@ def resume(
     name: str,
     *,
     progress: "OnProgress",
+    notice: Callable[[str], None] = lambda line: None,
     uri: str | None = None,
     ray_address: str | None = None,
     trust: bool = False,
@@ -32,6 +34,7 @@ def resume(
         home: Where it is.
         name: Of it.
         progress: Shows it.
+        notice: Told in a line what was found damaged and is mended by going on.
         uri: Of its tracking server, which must have been named in this home before where this does not.
         ray_address: For a sweep, of a cluster; None starts a local Ray.
         trust: Take a space of the user's own as it is now.
@@ -41,6 +44,8 @@ def resume(
         WorkError: It failed.
     """
     from jobs.operations import start  # they import torch, which stopping goes without
+    from jobs.operations.study_check import study_damage
+    from jobs.operations.tracked_check import require_latest
     from jobs.operations.trust import check_space, server_of
 
     folder = home.sweep(name)
@@ -55,11 +60,15 @@ def resume(
         check_space(header, state, trust=trust)
         server = server_of(header, uri)
         home.check_writable()
+        if (damage := study_damage(folder, state)) is not None:
+            notice(f"{damage}; it is made again from the journal")
         if header.kind is SweepKind.SWEEP:
             means = start.cluster_and_server(home, uri=server, ray_address=ray_address, resources=header.job.resources)
             with means as tracking_uri:
+                require_latest(folder, header, state, tracking_uri)
                 return start.run_on_cluster(folder, tracking_uri, progress)
         with tracking_server(home, server) as tracking_uri:
+            require_latest(folder, header, state, tracking_uri)
             return start.run_here(folder, tracking_uri, progress)
 
 

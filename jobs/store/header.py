@@ -1,9 +1,9 @@
-"""What a sweep is: ``sweep.json``, written once, when its folder is made."""
+"""What a sweep is: ``sweep.json``, written when its folder is made, and again where that comes to another place."""
 
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, replace
 from typing import Annotated, Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
@@ -12,14 +12,15 @@ from jobs.jobfile.schema import Job
 from jobs.jobfile.space_source import SpaceSource
 from jobs.store.home import SweepFolder
 from jobs.store.names import SWEEP_NAME
+from jobs.store.place import Place
 from jobs.store.states import SweepKind
 from oplstm.durable import write_file
 from oplstm.episodes.measure import MEASURES, Measure
 from oplstm.errors import RequestError
 
-VERSION: Final = 3
-READ: Final = (1, 2, 3)
-"""Versions that are read: 1 has no measure, and 1 and 2 have no digest."""
+VERSION: Final = 4
+READ: Final = (1, 2, 3, 4)
+"""Versions that are read: 1 has no measure, 1 and 2 have no digest, and those before 4 no place."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,6 +38,7 @@ class Header:
         provenance: Git commit, versions and so on, at its creation.
         of: For a final run, the id of the sweep whose winner it trains.
         space_source: Where the job's space came from, if it is the user's own.
+        place: Where its folder is, as far as it is known.
     """
 
     id: str
@@ -49,6 +51,7 @@ class Header:
     provenance: dict[str, str]
     of: str | None = None
     space_source: SpaceSource | None = None
+    place: Place | None = field(default=None, compare=False)
 
     def write(self, folder: SweepFolder) -> None:
         """Make the folder and its header.
@@ -61,8 +64,18 @@ class Header:
             folder.path.mkdir(parents=True)
         except FileExistsError:
             raise RequestError(f"name {self.name!r} is taken ({folder.path}); use another --name") from None
-        data = {**self.__dict__, "job": self.job.model_dump(mode="json"), "measure": self.measure.name}
-        data["space_source"] = None if self.space_source is None else asdict(self.space_source)
+        self.write_again(folder)
+
+    def write_again(self, folder: SweepFolder) -> None:
+        """Write the header of a folder that is there, with the place where it is now.
+
+        Raises:
+            OSError: It cannot be written; the header is as it was.
+        """
+        placed = replace(self, place=Place.of(folder.path))
+        data = {**placed.__dict__, "job": self.job.model_dump(mode="json"), "measure": self.measure.name}
+        for name in ("space_source", "place"):
+            data[name] = None if data[name] is None else asdict(data[name])
         content = {"version": VERSION, **data}
         write_file(folder.header, json.dumps(content | {"digest": digest_of(content)}, indent=1))
 
@@ -128,3 +141,4 @@ class _Stored(BaseModel):
     provenance: dict[str, str]
     of: str | None
     space_source: SpaceSource | None = None
+    place: Place | None = None

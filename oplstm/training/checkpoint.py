@@ -119,7 +119,7 @@ def _newest(folder: Path, runs: Mapping[str, RunConfig]) -> _Checkpoint | None:
         except Damaged as error:
             damaged[path] = error
     for path in damaged:
-        _set_aside(path)
+        set_aside(path)
     instead = "begins anew, for no other is left" if found is None else f"goes on from {found.path.name}"
     for problem in damaged.values():
         warnings.warn(f"{problem}; {folder.name} {instead}, which costs time and nothing else", stacklevel=3)
@@ -131,8 +131,12 @@ def _newest(folder: Path, runs: Mapping[str, RunConfig]) -> _Checkpoint | None:
     return found
 
 
-def _set_aside(path: Path) -> None:
-    """Give a damaged checkpoint a name under which it is neither read nor counted; it goes with its pack."""
+def set_aside(path: Path) -> None:
+    """Give a damaged checkpoint a name under which it is neither read nor counted; it goes with its pack.
+
+    Raises:
+        WorkError: It cannot be renamed.
+    """
     aside = path.with_name(f"damaged-{path.name}")
     try:
         shutil.rmtree(aside, ignore_errors=True)

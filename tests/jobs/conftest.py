@@ -20,14 +20,17 @@ REALLY_TRAINED = {
 
 @pytest.fixture(scope="session")
 def trained_once(tmp_path_factory):
-    """A home with the sweep `small`: three runs, all complete, two of them in one pack."""
+    """A home with the sweep `small`: three runs, all complete, two of them in one pack.
+
+    It was moved since it was made, so that what tests copy of it counts as moved too, and not as a copy.
+    """
     sweeps = tmp_path_factory.mktemp("home") / "sweeps"
     folder = new_sweep(sweeps / "small", job("three_runs", **REALLY_TRAINED))
     coordinator = opened(folder)
     while (assignment := coordinator.next_pack()) is not None:
         train_pack(assignment, coordinator, folder, resources=coordinator.job.resources)
     coordinator.close(flush_seconds=0)
-    return folder
+    return SweepFolder(sweeps.rename(sweeps.with_name("kept")) / "small")
 
 
 @pytest.fixture

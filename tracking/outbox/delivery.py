@@ -98,11 +98,11 @@ class Delivery:
         if self._cursor.deferred and time.monotonic() >= self._retry_uploads_at:
             deferred = self._cursor.deferred
         try:
-            self._connection = self._connection or self._connect()
-            shipper, runs = self._connection
+            shipper, runs = connection = self._connection or self._connect()
             if self._cursor.doubtful and time.monotonic() >= self._look_for_twins_at:
                 runs.look_for_twins()
                 self._look_for_twins_at = time.monotonic() + _TWIN_SECONDS
+            self._connection = connection  # who waits until all is shipped waits for the first look too
             records, end, count = self._tail.read(self._cursor.offset)
             if end == self._cursor.offset and not deferred:
                 if not self._cursor.deferred:

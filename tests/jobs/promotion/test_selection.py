@@ -320,8 +320,8 @@ def test_a_damaged_file_is_named_with_its_trial_and_the_mend(file, damage, small
         select(small_sweep)
     assert str(caught.value).startswith(f"{path} is damaged: ")
     assert str(caught.value).endswith(
-        f"; put back the files of {picked} from the artifacts of the run small/{picked} in MLflow (folder model), "
-        "or, if they are lost too, sweep its configuration again (under enqueue)"
+        f"; oplstm doctor small --repair puts the files of {picked} back from their copy in MLflow; "
+        "if that is lost too, sweep its configuration again (under enqueue)"
     )
     assert len(str(caught.value).splitlines()) == 1
 

@@ -85,8 +85,8 @@ def test_damaged_scores_are_named_with_their_trial_and_the_mend(seeds, file, dam
         final_result(*seeds)
     assert str(caught.value).startswith(f"{path} is damaged: it")
     assert str(caught.value).endswith(
-        "; put back the files of trial-0001 from the artifacts of the run final/trial-0001 in MLflow (folder model), "
-        "or, if they are lost too, promote its sweep again, which makes another final run"
+        "; oplstm doctor final --repair puts the files of trial-0001 back from their copy in MLflow; "
+        "if that is lost too, promote its sweep again, which makes another final run"
     )
 
 

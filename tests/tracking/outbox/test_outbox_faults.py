@@ -3,6 +3,7 @@
 import os
 import random
 import signal
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -113,6 +114,28 @@ def test_creations_that_a_slow_server_carries_out_twice_leave_one_run(
         assert creations > 2
         wait_until(lambda: sum(map(len, rest.runs(unique, "ALL").values())) == creations, 30)  # the late ones too
         wait_until(lambda: sum(map(len, rest.runs(unique).values())) == 2, 60)
+    check_sweep(rest, unique, trials=1, steps=3)
+
+
+@pytest.mark.slow
+def test_a_creation_that_is_carried_out_after_its_process_was_killed_leaves_one_run(
+    rest: Rest, proxy: FaultyProxy, journal_path: Path, unique: str
+) -> None:
+    import mlflow  # noqa: F401
+
+    write_sweep(journal_path, unique, trials=1, steps=3)
+    held, created = threading.Event(), "runs/create"
+    proxy.fault = lambda request: held.wait(60) and None if request.endswith(created) else None
+    pid = start_shipping(journal_path, proxy.uri)
+    wait_until(lambda: any(request.endswith(created) for request in proxy.seen))
+    kill(pid)
+    proxy.fault = lambda request: None
+    with Outbox(journal_path, proxy.uri) as outbox:
+        assert outbox.flush(30) == 0, outbox.last_error
+        held.set()
+        wait_until(lambda: sum(map(len, rest.runs(unique, "ALL").values())) == 3)  # the late one too
+    with Outbox(journal_path, proxy.uri) as outbox:  # as `doctor` does
+        outbox.flush(30)
     check_sweep(rest, unique, trials=1, steps=3)
 
 
