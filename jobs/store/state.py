@@ -17,8 +17,10 @@ from jobs.store.events import (
     Packed,
     Promoted,
     Refused,
+    Rerun,
     Resumed,
     Sized,
+    Split,
     Started,
     Validated,
     damaged,
@@ -46,6 +48,8 @@ class SweepState:
         packs: By name, in the order in which they were made.
         exhausted: Whether there is nothing more to ask for.
         resumes: How often it went on after a stop or a kill.
+        ends: How many trials have ended, those that were trained again once more.
+        outgrown: A trial of each pack that has run out of memory, and how many runs it is thought to hold.
         finished: Whether the sweep has ended.
         promoted: Name of the trial that ``promote`` picked last.
     """
@@ -57,6 +61,8 @@ class SweepState:
         self.packs: dict[str, PackState] = {}
         self.exhausted = False
         self.resumes = 0
+        self.ends = 0
+        self.outgrown: list[tuple[Trial, int]] = []
         self.finished = False
         self.promoted: str | None = None
         self._counts: Counter[TrialState] = Counter()
@@ -133,6 +139,10 @@ class SweepState:
                 pack = self.packs[event.pack]
                 pack.expired[event.update] = tuple(self.by_name[name].name for name in event.trials)
                 pack.reach(event.update)
+            case Split():
+                self._split(event)
+            case Rerun():
+                self._rerun(event)
             case Started():
                 pack = self.packs[event.pack]
                 pack.device = event.device
@@ -151,6 +161,37 @@ class SweepState:
                 self.promoted = self.by_name[event.picked].name
             case _:
                 assert_never(event)
+
+    def _split(self, event: Split) -> None:
+        pack = self.packs[event.pack]
+        running = pack.unended()
+        leave = [trial for trial in running if trial.name in event.trials]
+        if len(leave) < len(event.trials) or len(leave) == len(running):
+            raise ValueError(f"it takes {', '.join(event.trials)} out of {event.pack}, which has {len(running)} runs")
+        self._part(pack, event.into, leave)
+        self.outgrown.append((leave[0], len(running) - len(running) // 2))
+
+    def _rerun(self, event: Rerun) -> None:
+        pack, trials = self.packs[event.pack], [self.by_name[name] for name in event.trials]
+        if pack.unended() or any(trial.pack != pack.name or trial.state not in OUT for trial in trials):
+            raise ValueError(f"it trains {', '.join(event.trials)} again, which have not failed")
+        self._part(pack, event.into, trials)
+        self.finished = False
+        for trial in trials:
+            self._set(trial, TrialState.STOPPED)
+            self._placed[trial.number] = trial
+            if trial.best is not None:
+                heapq.heappush(self._ranking, (trial.cost, trial.number))
+
+    def _part(self, pack: PackState, name: str, trials: Sequence[Trial]) -> None:
+        """Trials leave a pack for a new one."""
+        if name != pack_name(len(self.packs)) or not trials:
+            raise ValueError(f"it makes {name} of {len(trials)} trials, after {len(self.packs)} packs")
+        new = self.packs[name] = pack.part(name)
+        for trial in trials:
+            pack.remove(trial)
+            new.add(trial)
+            trial.pack = name
 
     def _check_free(self, names: Sequence[str]) -> None:
         """See that trials can come into a pack: they wait, or are in one that no process has begun."""
@@ -229,6 +270,7 @@ class SweepState:
         trial.note, trial.best_update = event.note, event.best_update
         self._reach(trial, event.update)
         if trial.state.ended and trial.pack is not None:
+            self.ends += 1
             pack = self.packs[trial.pack]
             pack.end(trial)
             self._placed.pop(trial.number, None)

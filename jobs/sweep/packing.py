@@ -7,7 +7,7 @@ learns from results, trials are asked for as they are needed, and come in that o
 """
 
 import math
-from collections.abc import Iterable
+from collections.abc import Hashable, Iterable
 
 from jobs.jobfile.schema import Job
 from jobs.store.state import SweepState
@@ -39,7 +39,12 @@ class PackPolicy:
 
     def capacity(self, pack: PackState) -> int | None:
         """Runs that a pack can hold; None where that is to be measured."""
-        return self.size or pack.capacity
+        size = self.size or pack.capacity
+        return None if size is None else self.fitting(pack.trials[0].signature, size)
+
+    def fitting(self, signature: Hashable, size: int) -> int:
+        """``size``, or fewer where packs of this signature have run out of memory."""
+        return min([size, *(runs for trial, runs in self._state.outgrown if trial.signature == signature)])
 
     def members_of_new_pack(self, slots: int) -> list[Trial]:
         """The trials with which a new pack is made; none where none waits.
@@ -55,7 +60,8 @@ class PackPolicy:
         first = next(iter(waiting)) if self._by_number else min(waiting, key=self._order)
         others = [trial for trial in self._ordered(self._state.waiting_like(first.signature).values())
                   if trial is not first]  # fmt: skip
-        size, free = self.size or 1, slots - len(self._state.running_packs) - len(self._state.resting_packs)
+        size = self.fitting(first.signature, self.size or 1)
+        free = slots - len(self._state.running_packs) - len(self._state.resting_packs)
         packs = 1 + len(others) if self._job.space is None else math.ceil((1 + len(others)) / size)
         new = [Hand(self._cost(first), size - 1), *[Hand(0.0, size)] * (min(free, packs) - 1)]
         return [first, *self._dealt(others, new)]
@@ -64,6 +70,10 @@ class PackPolicy:
         """What is to be measured before a pack begins."""
         if self.capacity(pack) is not None:
             return None
+        return self.question(pack)
+
+    def question(self, pack: PackState) -> Measurement:
+        """How many runs like those that are or may come into a pack can it hold?"""
         trials = [*pack.trials, *self.candidates(pack)]
         return Measurement(representatives([trial.config for trial in trials]), len(trials) + self.unasked())
 
