@@ -171,7 +171,7 @@ def train_pack(
                 hand_over(folder.pack(started.origin), folder.pack(name), keep=False)
             for part in started.parts:
                 hand_over(folder.pack(name), folder.pack(part), keep=True)
-            pack, late = _pack(started, folder.pack(name), device)
+            pack = _pack(started, folder.pack(name), device)
             Trainer(
                 pack,
                 listener,
@@ -179,7 +179,6 @@ def train_pack(
                 folder.trials,
                 capacity=started.capacity,
                 expiries=started.expiries,
-                late=late,
             ).train()
     if not folder.stop_request.exists():
         shutil.rmtree(folder.pack(name), ignore_errors=True)
@@ -197,17 +196,16 @@ def errors_told(coordinator: CoordinatorCalls, pack: str) -> Iterator[None]:
         raise
 
 
-def _pack(started: StartedPack, checkpoints: Path, device: Device) -> tuple[Pack, dict[str, RunConfig]]:
-    """A pack of the runs with which it goes on or begins, and those that come in at once.
+def _pack(started: StartedPack, checkpoints: Path, device: Device) -> Pack:
+    """A pack of the runs with which it goes on or begins.
 
-    Of all that were ever in it, the others will join again.
+    Of all that were ever in it, the others will join again, or are trained when these have ended.
     """
     runs = {one.name: one.run for one in started.runs}
-    begins = {name: runs[name] for name in started.initial}
     kept = runs_of_checkpoint(checkpoints, runs)
-    late = {name: run for name, run in begins.items() if name not in kept} if kept and started.parted else {}
-    kept = begins if kept is None else kept
-    return Pack(list(kept.values()), list(kept), device), late
+    if kept is None:
+        kept = {name: runs[name] for name in started.initial}
+    return Pack(list(kept.values()), list(kept), device)
 
 
 @contextlib.contextmanager

@@ -130,7 +130,7 @@ class PackState:
     def part(self, name: str) -> "PackState":
         """A new pack for some of its trials, which leave it.
 
-        Those that a checkpoint of either does not hold come in where it goes on, and not where they once joined.
+        Of both, those that are not in the last checkpoint begin when the others are through, and do not join again.
         """
         self.joins.clear()
         self.parted = True

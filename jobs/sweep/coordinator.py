@@ -220,7 +220,7 @@ class Coordinator:
         runs, expiries = tuple(_named(trial) for trial in pack.trials), Expiries(dict(pack.expired), pack.reached)
         parts = tuple(other.name for other in self.state.packs.values() if other.origin == name and other.unended())
         initial = _names(pack.unended() if pack.parted else pack.initial)
-        return StartedPack(runs, initial, self._packing.capacity(pack), expiries, pack.origin, parts, pack.parted)
+        return StartedPack(runs, initial, self._packing.capacity(pack), expiries, pack.origin, parts)
 
     def expired(self, name: str, update: int, trials: Sequence[str]) -> None:
         """The hours of trials are over at an update of their pack, where they end. A repeat changes nothing."""

@@ -78,7 +78,6 @@ class StartedPack:
         expiries: Whose hours were over, and up to which update that is settled.
         origin: Name of the pack whose checkpoints it goes on from where it has none of its own.
         parts: Names of packs that go on from this one's last checkpoint, and are to have it before this one goes on.
-        parted: Whether of those with which it begins, the ones that are in no checkpoint come in at once.
     """
 
     runs: tuple[NamedRun, ...]
@@ -87,7 +86,6 @@ class StartedPack:
     expiries: Expiries
     origin: str | None = None
     parts: tuple[str, ...] = ()
-    parted: bool = False
 
 
 @dataclass(frozen=True)

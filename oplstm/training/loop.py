@@ -11,7 +11,6 @@ from oplstm.training.hours import Expiries, Hours
 from oplstm.training.metrics import metrics_of_test, validation_metrics
 from oplstm.training.pack import Pack, Scores
 from oplstm.training.reports import EndState, Listener, Point, RunEnd
-from oplstm.training.run import RunConfig
 from oplstm.training.selection import divergence, have_diverged, take_better
 
 
@@ -30,7 +29,6 @@ class Trainer:
         capacity: Runs that the pack can hold: where ended runs leave room, the listener is asked for others. None: it
             is not asked.
         expiries: What earlier processes of this pack decided by their clocks.
-        late: Runs by name that come in where the pack begins or goes on: those of its own that are in no checkpoint.
     """
 
     def __init__(
@@ -42,10 +40,9 @@ class Trainer:
         *,
         capacity: int | None = None,
         expiries: Expiries | None = None,
-        late: Mapping[str, RunConfig] | None = None,
     ) -> None:
         self._pack, self._listener, self._folder, self._run_folder = pack, listener, folder, run_folder
-        self._capacity, self._late = capacity or 0, late or {}
+        self._capacity = capacity or 0
         sizes = {run.meta_batch_size for run in pack.runs}
         self._milestones = {size: pack.budget.milestones(size) for size in sizes}
         self._last = {size: pack.budget.update_count(size) for size in sizes}
@@ -68,7 +65,6 @@ class Trainer:
         self._timed = dict.fromkeys(pack.names, (pack.update, 0.0))
         if not self._resumed:
             self._validate(range(len(pack.runs)))
-        self._take_in(list(self._late.items()))
         while self._settle():
             if not self._advance():
                 self._save()
@@ -140,13 +136,8 @@ class Trainer:
         room = self._capacity - len(pack.runs)
         joined = self._listener.joins(pack.update, room) if self._may_join and room > 0 else ()
         self._may_join = False
-        self._take_in(joined)
-
-    def _take_in(self, joined: Sequence[tuple[str, RunConfig]]) -> None:
-        """Let runs come in at this update, with their first validation point."""
         if not joined:
             return
-        pack = self._pack
         names = [name for name, _ in joined]
         pack.add([run for _, run in joined], names)
         self._hours.begin(names)
