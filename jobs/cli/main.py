@@ -10,7 +10,7 @@ from jobs.cli.job_files import init, jobs, plan
 from jobs.cli.looking import doctor, status, table, ui
 from jobs.cli.output import say
 from jobs.cli.promoting import promote
-from jobs.cli.running import resume, stop, sweep, train
+from jobs.cli.running import rerun_failed, resume, stop, sweep, train
 from oplstm.errors import RequestError, WorkError
 
 
@@ -42,5 +42,5 @@ def main() -> None:
     """
 
 
-for verb in (init, jobs, plan, train, sweep, resume, stop, status, promote, table, ui, doctor, data):
+for verb in (init, jobs, plan, train, sweep, resume, rerun_failed, stop, status, promote, table, ui, doctor, data):
     main.add_command(verb)

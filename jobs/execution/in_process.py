@@ -5,7 +5,8 @@ import time
 from collections.abc import Callable
 
 from jobs.execution.pack_processes import train_side_by_side
-from jobs.execution.pack_worker import Tick, train_pack
+from jobs.execution.pack_worker import Tick
+from jobs.execution.turns import train_in_turns
 from jobs.jobfile.sections import Resources
 from jobs.store.home import SweepFolder
 from jobs.store.states import TrialState
@@ -55,7 +56,7 @@ def run_in_process(
         else:
             tick = _ticker(coordinator, on_progress)
             while first is not None:
-                train_pack(first, coordinator, folder, resources=resources, tick=tick)
+                train_in_turns(first, coordinator, folder, resources=resources, tick=tick)
                 first = coordinator.next_pack(slots)
     except BaseException:
         coordinator.close(flush_seconds=2.0)

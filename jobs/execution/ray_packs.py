@@ -8,8 +8,8 @@ from ray import tune
 from ray.tune.search import Searcher
 
 from jobs.execution.cluster import pack_slots
-from jobs.execution.pack_worker import errors_told, train_pack
 from jobs.execution.remote_coordinator import RemoteCoordinator, reason_of
+from jobs.execution.turns import train_in_turns
 from jobs.jobfile.sections import Resources
 from jobs.store.home import SweepFolder
 from jobs.sweep.messages import Assignment
@@ -48,8 +48,8 @@ class PackTrainable(tune.Trainable):
         actor = ray.get_actor(sweep.coordinator, namespace=sweep.namespace)
         coordinator = RemoteCoordinator(lambda method, *arguments: ray.get(getattr(actor, method).remote(*arguments)))
         try:
-            with errors_told(coordinator, assignment.pack):
-                train_pack(assignment, coordinator, sweep.folder, resources=sweep.resources, gpu_ids=",".join(gpu_ids))
+            gpus, resources = ",".join(gpu_ids), sweep.resources
+            train_in_turns(assignment, coordinator, sweep.folder, resources=resources, gpu_ids=gpus)
         except (WorkError, RequestError, OSError) as error:  # such as a full disk: another try would end so too
             coordinator.give_up(reason_of(error))
         return {"done": True}

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from jobs.execution.devices import choose_device
 from jobs.jobfile.resolving import final_budget
 from jobs.jobfile.sections import Replicates
-from jobs.operations.control import resume
+from jobs.operations.control import Means, resume
 from jobs.operations.replicate import Plan, plan_replicates, replicates_of
 from jobs.operations.running import Outcome, require_idle
 from jobs.operations.start import NewSweep, start_here
@@ -178,5 +178,5 @@ def final_run(
         )
     state = SweepState.of(final, other)
     if not state.finished:
-        return resume(home, name, progress=progress, uri=uri)
+        return resume(home, name, progress=progress, means=Means(uri))
     return Outcome(final, None, 0, final_result(final, state))

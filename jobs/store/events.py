@@ -135,6 +135,32 @@ class Expired:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Split:
+    """A pack has run out of memory: some of its trials leave it for a new one, which goes on from its last checkpoint.
+
+    Attributes:
+        pack: The pack that they leave.
+        into: The new one.
+        trials: Those that leave.
+    """
+
+    event: Literal["split"] = "split"
+    pack: PackName
+    into: PackName
+    trials: TrialNames
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rerun:
+    """Trials of a pack that have failed or diverged are trained again, in a new one; for the rest see ``Split``."""
+
+    event: Literal["rerun"] = "rerun"
+    pack: PackName
+    into: PackName
+    trials: TrialNames
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Started:
     """A process has begun to train a pack, on a device that these tags describe."""
 
@@ -210,6 +236,8 @@ Event = (
     | Sized
     | Joined
     | Expired
+    | Split
+    | Rerun
     | Started
     | Validated
     | Ended

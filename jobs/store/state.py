@@ -1,8 +1,7 @@
 """What has happened in a sweep, rebuilt event by event from its journal."""
 
-import heapq
 from collections import Counter
-from collections.abc import Hashable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import assert_never
 
@@ -17,8 +16,10 @@ from jobs.store.events import (
     Packed,
     Refused,
     Replicated,
+    Rerun,
     Resumed,
     Sized,
+    Split,
     Started,
     Validated,
     damaged,
@@ -26,6 +27,7 @@ from jobs.store.events import (
 )
 from jobs.store.header import Header
 from jobs.store.home import SweepFolder
+from jobs.store.indices import Ranking, Waiting
 from jobs.store.names import pack_name, trial_name
 from jobs.store.promoted import Promoted
 from jobs.store.states import ENDED, OUT, TrialState
@@ -45,9 +47,12 @@ class SweepState:
         trials: By number, one a configuration.
         replicates: More seeds of some of them, by name.
         by_name: Both by name.
+        waiting: Those that are in no pack yet.
         packs: By name, in the order in which they were made.
         exhausted: Whether there is nothing more to ask for.
         resumes: How often it went on after a stop or a kill.
+        ends: How many trials have ended, those that were trained again once more.
+        outgrown: A trial of each pack that has run out of memory, and how many runs it is thought to hold.
         finished: Whether the sweep has ended.
         promotion: What ``promote`` picked last.
         promotions: How often it did.
@@ -58,21 +63,21 @@ class SweepState:
         self.trials: dict[int, Trial] = {}
         self.replicates: dict[str, Trial] = {}
         self.by_name: dict[str, Trial] = {}
+        self.waiting = Waiting()
         self.packs: dict[str, PackState] = {}
         self.exhausted = False
         self.resumes = 0
+        self.ends = 0
+        self.outgrown: list[tuple[Trial, int]] = []
         self.finished = False
         self.promotion: Promoted | None = None
         self.promotions = 0
-        self._ended_at_promotion = 0
+        self._ends_at_promotion = 0
         self._counts: Counter[TrialState] = Counter()
-        self._waiting: dict[str, Trial] = {}
-        self._waiting_alike: dict[Hashable, dict[str, Trial]] = {}
-        self._ungrouped: list[Trial] = []
         self._placed: dict[str, Trial] = {}
         self._resting: dict[str, PackState] = {}
         self._running: dict[str, PackState] = {}
-        self._ranking: list[tuple[float, int]] = []
+        self._ranking = Ranking()
 
     @classmethod
     def of(cls, folder: SweepFolder, header: Header) -> "SweepState":
@@ -141,6 +146,10 @@ class SweepState:
                 pack = self.packs[event.pack]
                 pack.expired[event.update] = tuple(self.by_name[name].name for name in event.trials)
                 pack.reach(event.update)
+            case Split():
+                self._split(event)
+            case Rerun():
+                self._rerun(event)
             case Started():
                 pack = self.packs[event.pack]
                 pack.device = event.device
@@ -158,9 +167,39 @@ class SweepState:
             case Promoted():
                 self.by_name[event.picked]
                 self.promotion, self.promotions = event, self.promotions + 1
-                self._ended_at_promotion = self._all_ended
+                self._ends_at_promotion = self.ends
             case _:
                 assert_never(event)
+
+    def _split(self, event: Split) -> None:
+        pack = self.packs[event.pack]
+        running = pack.unended()
+        leave = [trial for trial in running if trial.name in event.trials]
+        if len(leave) < len(event.trials) or len(leave) == len(running):
+            raise ValueError(f"it takes {', '.join(event.trials)} out of {event.pack}, which has {len(running)} runs")
+        self._part(pack, event.into, leave)
+        self.outgrown.append((leave[0], len(running) - len(running) // 2))
+
+    def _rerun(self, event: Rerun) -> None:
+        pack, trials = self.packs[event.pack], [self.by_name[name] for name in event.trials]
+        if pack.unended() or any(trial.pack != pack.name or trial.state not in OUT for trial in trials):
+            raise ValueError(f"it trains {', '.join(event.trials)} again, which have not failed")
+        self._part(pack, event.into, trials)
+        self.finished = False
+        for trial in trials:
+            self._set(trial, TrialState.STOPPED)
+            self._placed[trial.name] = trial
+            self._ranking.add(trial)
+
+    def _part(self, pack: PackState, name: str, trials: Sequence[Trial]) -> None:
+        """Trials leave a pack for a new one."""
+        if name != pack_name(len(self.packs)) or not trials:
+            raise ValueError(f"it makes {name} of {len(trials)} trials, after {len(self.packs)} packs")
+        new = self.packs[name] = pack.part(name)
+        for trial in trials:
+            pack.remove(trial)
+            new.add(trial)
+            trial.pack = name
 
     def _check_free(self, names: Sequence[str]) -> None:
         """See that trials can come into a pack: they wait, or are in one that no process has begun."""
@@ -185,8 +224,8 @@ class SweepState:
     def _ask(self, event: Asked) -> None:
         self._check_next(event.trial)
         trial = Trial(event.trial, event.params, event.run, self._measure)
-        self.trials[trial.number] = self.by_name[trial.name] = self._waiting[trial.name] = trial
-        self._ungrouped.append(trial)
+        self.trials[trial.number] = self.by_name[trial.name] = trial
+        self.waiting.add(trial)
         self._counts[trial.state] += 1
 
     def _replicate(self, event: Replicated) -> None:
@@ -194,12 +233,11 @@ class SweepState:
         if of is None or not of.state.ended or not of.run:
             raise ValueError(f"it replicates {trial_name(event.trial)}, which has not been trained")
         trial = Trial(of.number, of.params, event.run, self._measure, replicate=event.replicate)
-        if event.replicate > 1 and trial_name(of.number, event.replicate - 1) not in self.replicates:
-            raise ValueError(f"it makes {trial.name} before the one before it")
-        if trial.name in self.replicates:
-            raise ValueError(f"it makes {trial.name} twice")
-        self.replicates[trial.name] = self.by_name[trial.name] = self._waiting[trial.name] = trial
-        self._ungrouped.append(trial)
+        before = sum(other.number == of.number for other in self.replicates.values())
+        if event.replicate != before + 1:
+            raise ValueError(f"it makes {trial.name} after {before} replicates")
+        self.replicates[trial.name] = self.by_name[trial.name] = trial
+        self.waiting.add(trial)
         self.finished = False
 
     def _refuse(self, event: Refused) -> None:
@@ -214,8 +252,7 @@ class SweepState:
             trial = self.by_name[name]
             if trial.pack is not None:
                 self.packs[trial.pack].remove(trial)
-            if self._waiting.pop(trial.name, None) is not None and self._waiting_alike:
-                self._waiting_alike.get(trial.signature, {}).pop(trial.name, None)
+            self.waiting.take(trial)
             pack.add(trial)
             self._placed[trial.name] = trial
             trial.pack, trial.joined = pack.name, update
@@ -239,8 +276,7 @@ class SweepState:
         if event.prune:
             trial.pruned_at.add(event.update)
         self._reach(trial, event.update)
-        if trial.best is not None and not trial.replicate:
-            heapq.heappush(self._ranking, (trial.cost, trial.number))
+        self._ranking.add(trial)
 
     def _reach(self, trial: Trial, update: int) -> None:
         """A trial has made so many updates of its own."""
@@ -253,6 +289,7 @@ class SweepState:
         trial.note, trial.best_update = event.note, event.best_update
         self._reach(trial, event.update)
         if trial.state.ended and trial.pack is not None:
+            self.ends += 1
             pack = self.packs[trial.pack]
             pack.end(trial)
             self._placed.pop(trial.name, None)
@@ -270,10 +307,6 @@ class SweepState:
         return sum(self._counts[state] for state in ENDED)
 
     @property
-    def _all_ended(self) -> int:
-        return self.ended + sum(trial.state.ended for trial in self.replicates.values())
-
-    @property
     def promoted(self) -> str | None:
         """Name of the trial that ``promote`` picked last."""
         return None if self.promotion is None else self.promotion.picked
@@ -281,30 +314,17 @@ class SweepState:
     @property
     def promotion_stands(self) -> bool:
         """Whether no trial has ended since the last promotion."""
-        return self.promotion is not None and self._ended_at_promotion == self._all_ended
+        return self.promotion is not None and self._ends_at_promotion == self.ends
 
     @property
     def complete(self) -> bool:
         """Whether nothing is left to do: all trials have ended, there will be no more, and so it is with replicates."""
-        return self.exhausted and self._all_ended == len(self.by_name)
+        return self.exhausted and all(trial.state.ended for trial in self.by_name.values())
 
     @property
     def fraction(self) -> float:
         """The work that is done, in trials, without replicates."""
         return self.ended + sum(trial.fraction for trial in self._placed.values() if not trial.replicate)
-
-    @property
-    def waiting(self) -> Mapping[str, Trial]:
-        """Trials that are in no pack yet, in the order in which they were asked for."""
-        return self._waiting
-
-    def waiting_like(self, signature: Hashable) -> Mapping[str, Trial]:
-        """Those of one signature."""
-        for trial in self._ungrouped:
-            if trial.name in self._waiting:
-                self._waiting_alike.setdefault(trial.signature, {})[trial.name] = trial
-        self._ungrouped.clear()
-        return self._waiting_alike.get(signature, {})
 
     @property
     def resting_packs(self) -> list[PackState]:
@@ -318,21 +338,7 @@ class SweepState:
 
     def leader(self) -> Trial | None:
         """The trial with the best validation so far."""
-        while self._ranking:
-            cost, number = self._ranking[0]
-            trial = self.trials[number]
-            if trial.cost == cost and trial.state not in OUT:
-                return trial
-            heapq.heappop(self._ranking)  # it is no longer so good, or out
-        return None
-
-    def leader_after(self, event: Ended) -> Trial | None:
-        """The leader once ``event`` has been applied, which may take it out of the running."""
-        leader = self.leader()
-        if leader is None or leader.name != event.trial or event.state not in OUT:
-            return leader
-        others = (trial for trial in self.trials.values() if trial is not leader and trial.state not in OUT)
-        return min((trial for trial in others if trial.best is not None), key=lambda trial: trial.cost, default=None)
+        return self._ranking.leader()
 
     def unfinished_packs(self) -> dict[str, PackState]:
         """Packs that were interrupted or stopped, with all their trials.

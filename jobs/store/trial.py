@@ -114,6 +114,8 @@ class PackState:
         expired: Names of the trials whose hours were over, by the pack's update.
         reached: The pack's last update of which anything was told.
         device: What it trains on, as tags.
+        origin: Name of the pack from whose last checkpoint it goes on, if its trials come from another.
+        parted: Whether its trials come from another pack, or some have left it.
     """
 
     name: str
@@ -123,6 +125,8 @@ class PackState:
     expired: dict[int, tuple[str, ...]] = field(default_factory=dict)
     reached: int = 0
     device: dict[str, str] = field(default_factory=dict)
+    origin: str | None = None
+    parted: bool = False
     _unended: dict[str, Trial] = field(default_factory=dict, repr=False)
 
     def add(self, trial: Trial) -> None:
@@ -131,9 +135,20 @@ class PackState:
         self._unended[trial.name] = trial
 
     def remove(self, trial: Trial) -> None:
-        """A trial leaves it before it has begun."""
+        """A trial leaves it for another."""
         self.trials.remove(trial)
-        del self._unended[trial.name]
+        self._unended.pop(trial.name, None)
+
+    def part(self, name: str) -> "PackState":
+        """A new pack for some of its trials, which leave it.
+
+        Of both, those that are not in the last checkpoint begin when the others are through, and do not join again.
+        """
+        self.joins.clear()
+        self.parted = True
+        new = PackState(name, capacity=self.capacity, reached=self.reached, origin=self.name, parted=True)
+        new.expired.update(self.expired)
+        return new
 
     def end(self, trial: Trial) -> None:
         """One of its trials has ended."""

@@ -6,14 +6,12 @@ coordinator is rebuilt from the journal; so a resumed sweep repeats its decision
 
 import collections
 import functools
-import math
 import time
 from collections.abc import Callable, Sequence
 from contextlib import closing
 
 from jobs.store.events import (
     Asked,
-    Ended,
     Event,
     Exhausted,
     Expired,
@@ -24,7 +22,6 @@ from jobs.store.events import (
     Resumed,
     Sized,
     Started,
-    Validated,
     encode,
 )
 from jobs.store.header import Header
@@ -36,11 +33,13 @@ from jobs.store.state import SweepState
 from jobs.store.states import SweepKind, TrialState
 from jobs.store.trial import PackState, Trial, names_of
 from jobs.sweep import tracked
-from jobs.sweep.failures import Failures
-from jobs.sweep.messages import Assignment, NamedRun, Progress, StartedPack, progress_of
+from jobs.sweep.failures import ALONE, Failures
+from jobs.sweep.halving import Halving
+from jobs.sweep.messages import Assignment, NamedRun, Outgrown, Progress, StartedPack, progress_of
 from jobs.sweep.packing import PackPolicy
 from jobs.sweep.proposals import Impossible, Proposals
 from jobs.sweep.rebuilding import rebuild
+from jobs.sweep.reported import Reports
 from oplstm.errors import RequestError, WorkError, one_line
 from oplstm.training.hours import Expiries
 from oplstm.training.reports import Point, RunEnd
@@ -75,13 +74,13 @@ class Coordinator:
         self.folder, self.header = folder, Header.read(folder)
         self.job = self.header.job
         self._provenance = provenance()
-        self._value = f"val/{self.header.measure.name}"
         self._slots = 1
         self._failure: str | None = None
         self._refused_in_a_row = 0
-        self._failures = Failures(folder)
+        self._failures = Failures(folder, 1 + self.job.resources.retries)
         self.state = SweepState(self.header.measure)
         self._packing = PackPolicy(self.job, self.state, replicates_only=replicates_only)
+        self._halving = Halving(self.state, self._packing, self._failures)
         self._journal = Journal(folder.journal)
         try:
             self._begin(replicates_only)
@@ -103,6 +102,7 @@ class Coordinator:
             self._proposals = Proposals(self.job, self.folder.study, name=self.header.name, final=self._is_final)
         except (ValueError, KeyError, TypeError) as error:  # of what only an altered header can hold
             raise RequestError(f"{self.folder.header}: {one_line(error)}") from error
+        self._reports = Reports(self.header, self.state, self._proposals)
         if next(Journal.read(self.folder.journal), None) is None:
             self._write(tracked=[tracked.sweep_run(self.header, time.time())])
             return
@@ -144,7 +144,7 @@ class Coordinator:
             return None
         while self._unfinished:
             pack = self._unfinished.pop()
-            if pack.unended():  # others may have taken them
+            if pack.unended() and self._halving.is_free(pack):  # others may have taken them
                 return self._assignment(pack)
         self._ask_for(self._packing.size or 1)
         trials = self._packing.members_of_new_pack(slots)
@@ -167,8 +167,8 @@ class Coordinator:
     def _ask_for(self, count: int) -> None:
         """Ask until so many trials wait; for all, if packs hold several and the sampler learns nothing from results."""
         everything = self._packing.size != 1 and not is_adaptive(self.job.sampler.name)
-        while self._proposals is not None and self._packing.asks and (everything or len(self.state.waiting) < count):
-            proposal = self._proposals.ask()
+        while self._packing.asks and (everything or len(self.state.waiting.trials) < count):
+            proposal = self._proposals.ask() if self._proposals is not None else None
             if proposal is None:
                 self._write(Exhausted())
                 return
@@ -196,6 +196,7 @@ class Coordinator:
         pack = self.state.packs[name]
         if self._packing.capacity(pack) is not None or not pack.unended():
             return
+        capacity = self._packing.fitting(pack.trials[0].signature, capacity)
         share = self._packing.to_ask_for_new_pack(pack, capacity, self._slots)
         self._ask_for(share)
         trials = self._packing.fill(pack, capacity, slots=self._slots, share=share)
@@ -208,6 +209,7 @@ class Coordinator:
         """
         pack = self.state.packs[name]
         if update not in pack.joins:
+            room = max(0, min(room, (self._packing.capacity(pack) or room) - len(pack.unended())))
             share = self._packing.to_ask_for_running_pack(pack, room, self._slots)
             self._ask_for(share)
             trials = self._packing.join(pack, room, share=share)
@@ -225,7 +227,9 @@ class Coordinator:
         placed = tracked.placed(self.header, pack, pack.unended(), device=device)
         self._write(Started(pack=name, device=device), tracked=placed)
         runs, expiries = tuple(NamedRun.of(trial) for trial in pack.trials), Expiries(dict(pack.expired), pack.reached)
-        return StartedPack(runs, names_of(pack.initial), self._packing.capacity(pack), expiries)
+        parts = tuple(other.name for other in self.state.packs.values() if other.origin == name and other.unended())
+        initial = names_of(pack.unended() if pack.parted else pack.initial)
+        return StartedPack(runs, initial, self._packing.capacity(pack), expiries, pack.origin, parts)
 
     def expired(self, name: str, update: int, trials: Sequence[str]) -> None:
         """The hours of trials are over at an update of their pack, where they end. A repeat changes nothing."""
@@ -234,33 +238,10 @@ class Coordinator:
 
     def on_points(self, points: Sequence[Point]) -> list[str]:
         """Record validation points; returns the names of the runs to prune. Answers a repeat as it did before."""
-        events: list[Event] = []
-        records, prune, now = [], [], time.time()
-        for point in points:
-            trial = self.state.by_name[point.run]
-            known = point.update in trial.updates
-            if known or trial.state.ended:
-                wanted = not known or point.update in trial.pruned_at
-            else:
-                value = point.metrics[self._value]
-                wanted = self._prunes(trial, value, point.milestone)
-                metrics = {name: value for name, value in point.metrics.items() if math.isfinite(value)}
-                events.append(
-                    Validated(
-                        trial=trial.name, update=point.update, milestone=point.milestone, metrics=metrics, prune=wanted
-                    )
-                )  # fmt: skip
-                records.append(tracked.point(self.header, trial, update=point.update, metrics=metrics, now=now))
-            if wanted:
-                prune.append(point.run)
-        if events:
-            self._write(*events, tracked=records)
-        return prune
-
-    def _prunes(self, trial: Trial, value: float, milestone: int) -> bool:
-        if self._proposals is None or trial.replicate:
-            return False
-        return self._proposals.decide(trial.number, value, milestone, total=trial.total)
+        told = self._reports.points(points)
+        if told.events:
+            self._write(*told.events, tracked=told.records)
+        return list(told.prune)
 
     def on_ends(self, ends: Sequence[RunEnd]) -> None:
         """Record that runs have ended; a repeat changes nothing."""
@@ -270,21 +251,10 @@ class Coordinator:
                 self._end(trial, end, TrialState(end.state))
 
     def _end(self, trial: Trial, end: RunEnd, state: TrialState) -> None:
-        now = time.time()
-        ranked = state.ended and not trial.replicate
-        if ranked and self._proposals is not None:
-            self._proposals.tell(trial.number, state, end.metrics.get("val/best", self.header.measure.worst))
-        event = Ended(
-            trial=trial.name, state=state, update=end.update, best_update=end.best_update, note=end.note,
-            metrics={name: value for name, value in end.metrics.items() if math.isfinite(value)},
-        )  # fmt: skip
         if state is TrialState.COMPLETE:
             self._failures.succeeded()
-        records = tracked.end(self.header, trial, event, now=now, budget_exhausted=end.budget_exhausted)
-        if ranked:
-            leader, ended = self.state.leader_after(event), self.state.ended + 1
-            records += tracked.best_so_far(self.header, leader, ended=ended, now=now)
-        self._write(event, tracked=records)
+        told = self._reports.end(trial, end, state)
+        self._write(*told.events, tracked=told.records)
 
     def settle(self) -> None:
         """Return when all that was written so far is on the disk, before a checkpoint that follows from it is.
@@ -298,6 +268,29 @@ class Coordinator:
             self.give_up(str(error))
             raise
 
+    def wait_before(self, pack: str) -> float:
+        """A pack is tried, or tried again: in so many seconds."""
+        return self._failures.begin(pack)
+
+    def out_of_memory(self, name: str, *, alone: bool = True) -> Outgrown | None:
+        """The pack that is trained in the process of this one ran out of memory: it is halved, and goes on.
+
+        A run that was by itself has failed, if ``alone`` says that nobody else can have taken the memory.
+        """
+        pack = self._halving.in_turn(name)
+        split = None if pack is None or self._failure is not None else self._halving.split(pack)
+        if pack is not None and split is not None:
+            self._write(split)
+            return self._halving.outgrown(pack)
+        if pack is not None and alone:
+            self.pack_failed(pack.name, ALONE)
+        return None
+
+    def next_half(self, name: str) -> Assignment | None:
+        """Which pack comes next in the process of this one, which is through or was halved; None if none does."""
+        pack = None if self.stopping() else self._halving.in_turn(name)
+        return None if pack is None else Assignment(pack.name, names_of(pack.trials))
+
     def tried(self, pack: str, error: str) -> None:
         """A try to train a pack has raised an error, whose traceback this is; there may be others."""
         self._failures.tried(pack, error)
@@ -306,10 +299,11 @@ class Coordinator:
         """The process of a pack died more often than the job allows."""
         if self._failure is not None:
             return
-        trials = self.state.packs[pack].unended() if pack in self.state.packs else []
-        self._write(tracked=self._failures.kept(self.header, pack, trials))
-        for trial in trials:
-            self._end(trial, self._failures.end(pack, trial, reason), TrialState.FAILED)
+        for each in self._halving.family(self.state.packs[pack]) if pack in self.state.packs else ():
+            trials = each.unended()
+            self._write(tracked=self._failures.kept(self.header, each.name, trials))
+            for trial in trials:
+                self._end(trial, self._failures.end(each.name, trial, reason), TrialState.FAILED)
         if (alike := self._failures.given_up(pack)) is not None:
             self.give_up(alike)
 
@@ -324,7 +318,8 @@ class Coordinator:
     def progress(self) -> Progress:
         """How far the sweep is."""
         waiting, error = self._outbox.pending(), self._outbox.last_error
-        return progress_of(self.job, self.state, waiting=waiting, error=error, failure=self._failure)
+        lines, failure = self._failures.lines, self._failure
+        return progress_of(self.job, self.state, waiting=waiting, error=error, failure=failure, lines=lines)
 
     def close(self, *, flush_seconds: float | None = None) -> int:
         """End the sweep's own run if nothing is left to do, ship what waits, and let go of the files.

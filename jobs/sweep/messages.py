@@ -3,7 +3,7 @@
 These stand here and not beside the workers because the coordinator, on a lower floor, makes them.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from jobs.jobfile.schema import Job
@@ -46,6 +46,19 @@ class Measurement:
 
 
 @dataclass(frozen=True)
+class Outgrown:
+    """The answer to a pack that ran out of memory: what is to be remembered of packs like it, on its device.
+
+    Attributes:
+        question: How many runs they can hold.
+        runs: So many, as far as is known.
+    """
+
+    question: Measurement
+    runs: int
+
+
+@dataclass(frozen=True)
 class Assignment:
     """A pack to train.
 
@@ -69,12 +82,16 @@ class StartedPack:
         initial: Names of those with which it begins.
         capacity: Runs that it can hold.
         expiries: Whose hours were over, and up to which update that is settled.
+        origin: Name of the pack whose checkpoints it goes on from where it has none of its own.
+        parts: Names of packs that go on from this one's last checkpoint, and are to have it before this one goes on.
     """
 
     runs: tuple[NamedRun, ...]
     initial: tuple[str, ...]
     capacity: int | None
     expiries: Expiries
+    origin: str | None = None
+    parts: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -94,6 +111,7 @@ class Progress:
         waiting_records: Records that MLflow does not have yet.
         tracking_error: What keeps them waiting.
         failure: Why the work cannot go on.
+        lines: What happened that a person should know, since the work began or went on.
     """
 
     fraction: float
@@ -108,13 +126,16 @@ class Progress:
     waiting_records: int
     tracking_error: str | None
     failure: str | None
+    lines: tuple[str, ...] = ()
 
 
 OnProgress = Callable[[Progress], None]
 """Called about twice a second."""
 
 
-def progress_of(job: Job, state: SweepState, *, waiting: int, error: str | None, failure: str | None) -> Progress:
+def progress_of(
+    job: Job, state: SweepState, *, waiting: int, error: str | None, failure: str | None, lines: Sequence[str]
+) -> Progress:
     """How far a sweep is.
 
     Args:
@@ -123,6 +144,7 @@ def progress_of(job: Job, state: SweepState, *, waiting: int, error: str | None,
         waiting: Records that MLflow does not have yet.
         error: What keeps them waiting.
         failure: Why the work cannot go on.
+        lines: What happened that a person should know.
     """
     leader = state.leader()
     return Progress(
@@ -138,4 +160,5 @@ def progress_of(job: Job, state: SweepState, *, waiting: int, error: str | None,
         waiting_records=waiting,
         tracking_error=error,
         failure=failure,
+        lines=tuple(lines),
     )

@@ -7,7 +7,7 @@ learns from results, trials are asked for as they are needed, and come in that o
 """
 
 import math
-from collections.abc import Iterable
+from collections.abc import Hashable, Iterable
 
 from jobs.jobfile.schema import Job
 from jobs.jobfile.sections import MOST_RUNS
@@ -51,12 +51,16 @@ class PackPolicy:
 
     def capacity(self, pack: PackState) -> int | None:
         """Runs that a pack can hold; None where that is to be measured."""
-        size = self._size(pack.trials[0]) if pack.trials else self.size  # others may have taken them
-        return size or pack.capacity
+        size = (self._size(pack.trials[0]) if pack.trials else self.size) or pack.capacity
+        return None if size is None or not pack.trials else self.fitting(pack.trials[0].signature, size)
 
     def _size(self, trial: Trial) -> int | None:
         """Runs in a pack of it at most: more seeds of a few configurations share one whatever ``pack`` says."""
         return MOST_RUNS if trial.replicate and self.size is not None else self.size
+
+    def fitting(self, signature: Hashable, size: int) -> int:
+        """``size``, or fewer where packs of this signature have run out of memory."""
+        return min([size, *(runs for trial, runs in self._state.outgrown if trial.signature == signature)])
 
     def members_of_new_pack(self, slots: int) -> list[Trial]:
         """The trials with which a new pack is made; none where none waits.
@@ -66,13 +70,16 @@ class PackPolicy:
         Args:
             slots: How many packs are trained at once.
         """
-        waiting = [trial for trial in self._state.waiting.values() if trial.replicate or not self._replicates_only]
+        waiting = list(self._state.waiting.trials.values())
+        if self._replicates_only:
+            waiting = [trial for trial in waiting if trial.replicate]
         if not waiting:
             return []
         first = waiting[0] if self._by_number else min(waiting, key=self._order)
-        others = [trial for trial in self._ordered(self._state.waiting_like(first.signature).values())
+        others = [trial for trial in self._ordered(self._state.waiting.like(first.signature).values())
                   if trial is not first]  # fmt: skip
-        size, free = self._size(first) or 1, slots - len(self._state.running_packs) - len(self._state.resting_packs)
+        size = self.fitting(first.signature, self._size(first) or 1)
+        free = slots - len(self._state.running_packs) - len(self._state.resting_packs)
         alone = self._job.space is None or first.replicate > 0
         packs = 1 + len(others) if alone else math.ceil((1 + len(others)) / size)
         new = [Hand(self._cost(first), size - 1), *[Hand(0.0, size)] * (min(free, packs) - 1)]
@@ -82,6 +89,10 @@ class PackPolicy:
         """What is to be measured before a pack begins."""
         if self.capacity(pack) is not None:
             return None
+        return self.question(pack)
+
+    def question(self, pack: PackState) -> Measurement:
+        """How many runs like those that are or may come into a pack can it hold?"""
         trials = [*pack.trials, *self.candidates(pack)]
         return Measurement(representatives([trial.config for trial in trials]), len(trials) + self.unasked())
 
@@ -125,7 +136,7 @@ class PackPolicy:
         signature = pack.trials[0].signature
         resting = [trial for other in reversed(self._state.resting_packs) if other is not pack
                    for trial in other.unended() if trial.signature == signature]  # fmt: skip
-        return [*self._state.waiting_like(signature).values(), *resting]
+        return [*self._state.waiting.like(signature).values(), *resting]
 
     def _possible(self, pack: PackState) -> int:
         """How many more trials could come into a pack; what is not asked for yet may be of its signature."""
@@ -133,7 +144,7 @@ class PackPolicy:
         if self._state.exhausted:
             return len(others)
         resting = [trial for trial in others if trial.state is not TrialState.WAITING]
-        return len(resting) + len(self._state.waiting) + self.unasked()
+        return len(resting) + len(self._state.waiting.trials) + self.unasked()
 
     def _free(self, pack: PackState, slots: int) -> int:
         """Slots for packs that no process has begun, this one among them."""

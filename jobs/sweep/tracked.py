@@ -153,7 +153,7 @@ def end(header: Header, trial: Trial, event: Ended, *, now: float, budget_exhaus
     """A trial has ended or stopped: its state, and at an end its scores, model and learning curve."""
     this, state = key(header, trial.name), event.state
     tags = {"oplstm.state": state, "oplstm.best_update": str(event.best_update)}
-    if event.note:
+    if event.note or trial.note:  # of an earlier end of a trial that was trained again
         tags["mlflow.note.content"] = event.note
     if budget_exhausted:
         tags["oplstm.budget_exhausted"] = "true"
@@ -170,11 +170,11 @@ def end(header: Header, trial: Trial, event: Ended, *, now: float, budget_exhaus
     return [*found, records.EndRun(this, status=_STATUS[state], end_time=now)]
 
 
-def best_so_far(header: Header, leader: Trial | None, *, ended: int, now: float) -> list[Record]:
+def best_so_far(header: Header, leader: Trial | None, *, ends: int, now: float) -> list[Record]:
     """The sweep's own curve: the best validation against the number of trials that have ended."""
     if leader is None or leader.best is None or not math.isfinite(leader.best):
         return []
-    return [records.Points(key(header), step=ended, metrics={"val/best": leader.best}, timestamp=now)]
+    return [records.Points(key(header), step=ends, metrics={"val/best": leader.best}, timestamp=now)]
 
 
 def sweep_end(header: Header, state: SweepState, result: FinalResult | None, *, done: bool, now: float) -> list[Record]:

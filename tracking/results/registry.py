@@ -139,7 +139,8 @@ def _signature(model_dir: Path) -> "ModelSignature":
         return Array(of)
 
     x = 1 + len(load_model(model_dir).pack.learner.shape.x)
-    inputs: list[ColSpec | TensorSpec] = [ColSpec(points(x if name != "support_y" else 2), name) for name in ("support_x", "support_y", "query_x")]
+    dimensions = {"support_x": x, "support_y": 2, "query_x": x}
+    inputs: list[ColSpec | TensorSpec] = [ColSpec(points(count), name) for name, count in dimensions.items()]
     return ModelSignature(Schema(inputs), Schema([ColSpec(points(2))]))
 
 

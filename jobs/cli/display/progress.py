@@ -29,7 +29,13 @@ def progress_bar(title: str) -> Iterator[OnProgress]:
     with Bar(*columns, console=stderr) as bar:
         task = bar.add_task(cell(title), total=None, note="starting")
 
+        said = 0
+
         def show(progress: Progress) -> None:
+            nonlocal said
+            for line in progress.lines[said:]:
+                bar.console.print(cell(line))
+            said = len(progress.lines)
             total = progress.asked if progress.exhausted else progress.limit
             bar.update(
                 task,

@@ -26,6 +26,7 @@ def ending_lines(status: Status, result: FinalResult | None) -> list[str]:
         lines += [f"{trial.name} was lost: {trial.note}" for trial in status.lost]
         left = "; what is left can be promoted" if status.kind is SweepKind.SWEEP and status.has_result else ""
         lines.append(f"why: {status.folder}/tune.log{left}")
+        lines.append(f"train what failed again with: oplstm rerun-failed {status.name}")
     elif status.kind is SweepKind.FINAL and result is None:
         lines.append(f"a seed did not complete, so there is no result; oplstm status {status.name} says why")
     elif not status.has_result:

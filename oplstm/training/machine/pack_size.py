@@ -11,7 +11,7 @@ from typing import NamedTuple
 import torch
 
 from oplstm.training.device import Device
-from oplstm.training.machine.memory import PeakMemory, give_back_freed, predicted_memory
+from oplstm.training.machine.memory import PeakMemory, give_back_freed, is_out_of_memory, predicted_memory
 from oplstm.training.pack import Pack
 from oplstm.training.run import RunConfig
 from oplstm.training.update.captured import EAGER_CALLS
@@ -106,7 +106,9 @@ def probe(like: Sequence[RunConfig], device: Device, limit: int = LARGEST, *, gp
         while not (next_one := decide(measured, limit=most, room=room)).final:
             copies = next_one.copies
             measured.append(_measure([*like] * copies, device)._replace(copies=copies))
-    except torch.OutOfMemoryError:
+    except Exception as error:
+        if not is_out_of_memory(error):
+            raise
         return copies // 2 * len(like) or 1
     return min(next_one.copies * len(like), LARGEST)
 

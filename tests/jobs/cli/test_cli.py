@@ -25,6 +25,7 @@ VERBS = {
     "status",
     "stop",
     "resume",
+    "rerun-failed",
     "promote",
     "table",
     "ui",

@@ -164,6 +164,7 @@ ENDINGS = {
         "s incomplete: 1 complete, best validation 0.5000 (trial-0000)",
         "trial-0001 was lost: it died",
         "why: /home/sweeps/s/tune.log; what is left can be promoted",
+        "train what failed again with: oplstm rerun-failed s",
     ),
     "nothing completed": (
         {"counts": {TrialState.DIVERGED: 2}, "best": None, "leader": None},

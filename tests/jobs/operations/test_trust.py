@@ -11,7 +11,7 @@ import pytest
 from jobs.jobfile.reading import load_job
 from jobs.jobfile.space_source import SpaceSource, check_working_directory
 from jobs.operations import start
-from jobs.operations.control import resume
+from jobs.operations.control import Means, resume
 from jobs.operations.doctor import examine, ship
 from jobs.operations.promote import select
 from jobs.operations.start import NewSweep
@@ -64,7 +64,7 @@ def changed(folder, **keys):
 
 
 def go_on(name, **options):
-    return resume(Home(), name, progress=lambda now: None, **options)
+    return resume(Home(), name, progress=lambda now: None, means=Means(**options))
 
 
 @pytest.fixture

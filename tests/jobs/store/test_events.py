@@ -18,8 +18,10 @@ from jobs.store.events import (
     Promoted,
     Refused,
     Replicated,
+    Rerun,
     Resumed,
     Sized,
+    Split,
     Started,
     Validated,
     decode,
@@ -78,6 +80,14 @@ EVENTS = [
     (
         Expired(pack="pack-0001", update=7, trials=("trial-0003", "trial-0005")),
         '{"event": "expired", "pack": "pack-0001", "update": 7, "trials": ["trial-0003", "trial-0005"]}',
+    ),
+    (
+        Split(pack="pack-0001", into="pack-0002", trials=("trial-0005",)),
+        '{"event": "split", "pack": "pack-0001", "into": "pack-0002", "trials": ["trial-0005"]}',
+    ),
+    (
+        Rerun(pack="pack-0001", into="pack-0002", trials=("trial-0003",)),
+        '{"event": "rerun", "pack": "pack-0001", "into": "pack-0002", "trials": ["trial-0003"]}',
     ),
     (
         Started(pack="pack-0001", device={"oplstm.device": "cpu: x"}),
@@ -227,8 +237,10 @@ NAMES = ["../../victim", "/etc", "", ".", "{}-0001/..", "{}-0001/", "{}-0001\n",
 
 def naming(pack, trial):
     """One record for each place in which a name may stand."""
-    yield from (with_changed(event, pack=pack) for event in (Packed, Sized, Joined, Expired, Started))
-    yield from (with_changed(event, trials=["trial-0004", trial]) for event in (Packed, Sized, Joined, Expired))
+    yield from (with_changed(event, pack=pack) for event in (Packed, Sized, Joined, Expired, Split, Rerun, Started))
+    of_trials = (Packed, Sized, Joined, Expired, Split, Rerun)
+    yield from (with_changed(event, trials=["trial-0004", trial]) for event in of_trials)
+    yield from (with_changed(event, into=pack) for event in (Split, Rerun))
     yield from (with_changed(event, trial=trial) for event in (Validated, Ended))
     yield with_changed(Promoted, picked=trial)
     yield with_changed(Promoted, leaders=[RECORDS[Promoted]["leaders"][0] | {"trial": trial}])
@@ -256,6 +268,8 @@ UNASKED = [
     ("pack-0000", Sized(pack="pack-0000", capacity=2, trials=())),
     ("pack-0000", Joined(pack="pack-0000", update=1, trials=())),
     ("pack-0000", Expired(pack="pack-0000", update=1, trials=())),
+    ("pack-0000", Split(pack="pack-0000", into="pack-0001", trials=())),
+    ("pack-0000", Rerun(pack="pack-0000", into="pack-0001", trials=())),
     ("pack-0000", Started(pack="pack-0000", device={})),
     ("trial-0001", Validated(trial="trial-0001", update=0, milestone=0, metrics={}, prune=False)),
     ("trial-0001", Ended(trial="trial-0001", state=TrialState.PRUNED, update=0, best_update=0, metrics={})),
