@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Annotated, Any, Final, Literal
@@ -13,7 +14,7 @@ from jobs.jobfile.space_source import SpaceSource
 from jobs.store.home import SweepFolder
 from jobs.store.names import SWEEP_NAME
 from jobs.store.states import SweepKind
-from oplstm.durable import write_file
+from oplstm.durable import new_folder
 from oplstm.episodes.measure import MEASURES, Measure
 from oplstm.errors import RequestError
 
@@ -51,20 +52,27 @@ class Header:
     space_source: SpaceSource | None = None
 
     def write(self, folder: SweepFolder) -> None:
-        """Make the folder and its header.
+        """Make the folder with its header, in one step: a folder without one could be neither resumed nor begun.
 
         Raises:
             RequestError: The folder is there already.
             OSError: It cannot be written.
         """
-        try:
-            folder.path.mkdir(parents=True)
-        except FileExistsError:
-            raise RequestError(f"name {self.name!r} is taken ({folder.path}); use another --name") from None
+        taken = RequestError(f"name {self.name!r} is taken ({folder.path}); use another --name")
+        if os.path.lexists(folder.path):
+            raise taken
         data = {**self.__dict__, "job": self.job.model_dump(mode="json"), "measure": self.measure.name}
         data["space_source"] = None if self.space_source is None else asdict(self.space_source)
         content = {"version": VERSION, **data}
-        write_file(folder.header, json.dumps(content | {"digest": digest_of(content)}, indent=1))
+        try:
+            with new_folder(folder.path, replace=False) as draft:
+                (draft / folder.header.name).write_text(
+                    json.dumps(content | {"digest": digest_of(content)}, indent=1), encoding="utf-8"
+                )
+        except OSError:
+            if os.path.lexists(folder.path):  # another process was quicker
+                raise taken from None
+            raise
 
     @staticmethod
     def read(folder: SweepFolder) -> "Header":

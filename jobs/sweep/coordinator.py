@@ -8,7 +8,7 @@ import functools
 import math
 import time
 from collections.abc import Callable, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 
 from jobs.store.events import (
     Asked,
@@ -40,6 +40,7 @@ from jobs.sweep.messages import Assignment, NamedRun, Progress, StartedPack, pro
 from jobs.sweep.packing import PackPolicy
 from jobs.sweep.proposals import Impossible, Proposals
 from jobs.sweep.rebuilding import rebuild
+from oplstm.durable import sync
 from oplstm.errors import RequestError, WorkError, one_line
 from oplstm.training.hours import Expiries
 from oplstm.training.reports import Point, RunEnd
@@ -328,6 +329,8 @@ class Coordinator:
                 self._write(*([Finished()] if done else []), tracked=records)
             if self._failure is None:
                 self._journal.sync()
+                with suppress(OSError):  # a lost study can be made again, and nothing waits for it
+                    sync(self.folder.study)
             if flush_seconds is None:
                 flush_seconds = FLUSH_SECONDS if self.header.tracking_uri else EMBEDDED_FLUSH_SECONDS
             return self._outbox.flush(flush_seconds if self._failure is None else 0.0)

@@ -71,8 +71,7 @@ def hurt(
             world = World(folder / f"round-{number}", one.workload, uri=server.uri, experiment=f"round-{number}-{name}")
             try:
                 suffered = Round(world, server, say).run(one.injuries, took.total)
-                if not suffered.faults:
-                    world.ship()
+                suffered.faults += world.ship()
                 told.append(Told(name, suffered, compare(world.findings(), expected), took))
             finally:
                 world.end()

@@ -30,7 +30,8 @@ class Losses:
     bytes: int = 0
 
     def __str__(self) -> str:
-        return f"{len(self.entries)} entries lost, {len(self.files)} files cut by {self.bytes} bytes"
+        lost, cut = ", ".join(self.entries) or "no entry", ", ".join(self.files) or "no file"
+        return f"lost: {lost}; cut: {cut}, by {self.bytes} bytes"
 
 
 class Disk:

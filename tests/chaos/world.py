@@ -82,12 +82,17 @@ class World:
         """Return when no process has a sweep of this home in use."""
         wait_until(lambda: not any(is_running(folder) for folder in self.oplstm.home.all_sweeps()), 60)
 
-    def ship(self) -> int:
-        """Send what still waits for MLflow, as the verbs tell a user to; returns how many records did."""
-        shipped = 0
+    def ship(self) -> list[str]:
+        """Send what still waits for MLflow, as the verbs tell a user to; returns what `doctor` finds wrong."""
+        wrong = []
         for folder in self.oplstm.home.all_sweeps():
-            shipped += self._verb("doctor", folder.name, "--json").wait().ok().json["shipped"]
-        return shipped
+            done = self._verb("doctor", folder.name, "--json").wait()
+            if done.code == 0:
+                continue
+            checks = done.json["checks"] if done.out.startswith("{") else []
+            found = [f"{check['check']}: {check['found']}" for check in checks if not check["ok"]]
+            wrong += [f"doctor {folder.name}: {line}" for line in found or [done.err.strip() or done.out.strip()]]
+        return wrong
 
     def findings(self) -> Findings:
         """What there is in the end."""
