@@ -19,6 +19,7 @@ from tests.jobs.integration.command_line import Verb
 LOOK_SECONDS: Final = 0.03
 STALLED_SECONDS: Final = 300.0
 """Without any progress; only a hang takes so long."""
+LINGERING_SECONDS: Final = 60.0
 FRUITLESS: Final = 5
 """Verbs one after the other that end by themselves without having done anything: it will never be complete."""
 PAUSE_SECONDS: Final = (0.5, 4.0)
@@ -109,8 +110,10 @@ class Round:
             verb = world.start(phase)
             self.suffered.verbs[phase] += 1
             self._accompany(verb, phase, injuries, total)
-            Processes(verb.pid).end()
+            if verb.running():  # it hangs
+                Processes(verb.pid).end()
             done = verb.wait(5)
+            self._see_them_end(Processes(verb.pid))
             last = (done.err.strip() or done.out.strip()).splitlines()[-1:] or [""]
             self._note(f"the verb ended with {done.code}", world.done(phase), last[0][:300])
             if "Traceback (most recent call last)" in done.err:
@@ -120,6 +123,16 @@ class Round:
         self.suffered.missed += injuries
         if not world.finished(phase):
             self.suffered.faults.append(f"the {phase} is not complete after {FRUITLESS} verbs: {last[0]}")
+
+    def _see_them_end(self, processes: Processes) -> None:
+        """Ray's processes end by themselves once the one that started them has, however it did."""
+        deadline = time.monotonic() + LINGERING_SECONDS
+        while left := processes.all():
+            if time.monotonic() > deadline:
+                names = ", ".join(sorted({process.name() for process in left}))
+                self.suffered.faults.append(f"left behind after {LINGERING_SECONDS:.0f} s: {names}")
+                processes.end()
+            time.sleep(LOOK_SECONDS)
 
     def _accompany(self, verb: Verb, phase: Phase, injuries: deque[Injury], total: int) -> None:
         """Hurt a verb until it ends or has to be started anew."""
@@ -136,6 +149,7 @@ class Round:
                 self._hurt(injury, processes, done, total)
                 moved = time.monotonic()
                 if injury.kind in (Kind.KILL, Kind.POWER) and injury.victim in (Victim.DRIVER, Victim.MACHINE):
+                    verb.wait(60)
                     return
             if time.monotonic() - moved > STALLED_SECONDS:
                 self.suffered.faults.append(f"no progress for {STALLED_SECONDS:.0f} s at {done}/{total} of {phase}")

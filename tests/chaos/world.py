@@ -86,7 +86,7 @@ class World:
         """Send what still waits for MLflow, as the verbs tell a user to; returns what `doctor` finds wrong."""
         wrong = []
         for folder in self.oplstm.home.all_sweeps():
-            done = self._verb("doctor", folder.name, "--json").wait()
+            done = self.oplstm.here("doctor", folder.name, "--tracking-uri", self.uri, "--json")
             if done.code == 0:
                 continue
             checks = done.json["checks"] if done.out.startswith("{") else []

@@ -12,7 +12,6 @@ from typing import Any
 import psutil
 import pytest
 
-from jobs.operations.running import is_running
 from tests.jobs.integration.command_line import Oplstm, Verb, wait_until
 from tests.jobs.integration.conftest import GPUS
 from tests.jobs.integration.tracked_runs import TrackedSweep
@@ -106,37 +105,6 @@ def test_a_process_that_dies_is_replaced_and_one_that_always_dies_is_given_up(
     tracked = TrackedSweep(rest, oplstm, "deaths", unique)
     tracked.check()
     assert "died" in texts(tracked.trials["trial-0001"], "tags")["mlflow.note.content"]
-
-
-@pytest.mark.parametrize("victim", ["driver", "coordinator"])
-def test_kill_and_resume(
-    oplstm: Oplstm,
-    ray_address: str,
-    server: Server,
-    rest: Rest,
-    undisturbed: dict[str, Any],
-    unique: str,
-    victim: str,
-):
-    """kill -9 of the command's process group takes its own Ray with it; that of the coordinator ends the command."""
-    verb = oplstm.start("sweep", oplstm.job(unique, **SWEEP), "--name", "killed", "--tracking-uri", server.uri)
-    oplstm.await_points("killed", 5, verb=verb)
-    if victim == "driver":
-        verb.kill()
-    else:
-        kill_ray_process("ray::Coordinator", below=verb.pid)
-        done = verb.wait()
-        assert (done.code, done.out) == (1, "")
-        [line] = [line for line in done.err.splitlines() if line.startswith("oplstm: ")]
-        assert "the coordinator of killed failed" in line
-        assert "Traceback" not in done.err
-    assert any(trial["end"] is None for trial in results(oplstm, "killed").values())
-    wait_until(lambda: not is_running(oplstm.sweep("killed")), 30)
-    assert oplstm.here("status", "killed", "--json").ok().json["state"] == "stopped"
-
-    assert oplstm.here("resume", "killed", "--json").ok().json["counts"] == {"complete": 3}
-    assert results(oplstm, "killed") == undisturbed
-    TrackedSweep(rest, oplstm, "killed", unique).check()
 
 
 def test_stop_interrupt_and_resume(
