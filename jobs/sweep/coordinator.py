@@ -7,6 +7,7 @@ coordinator is rebuilt from the journal; so a resumed sweep repeats its decision
 import functools
 import math
 import time
+from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import closing, suppress
 
@@ -85,7 +86,7 @@ class Coordinator:
         except BaseException:
             self._journal.close()  # or it would stay locked for as long as this process lives
             raise
-        self._unfinished = list(self.state.unfinished_packs())
+        self._unfinished = deque(self.state.unfinished_packs())  # oldest first, as they were handed out before
         self._outbox = Outbox(folder.journal, tracking_uri)
         self._outbox.start()
 
@@ -135,7 +136,7 @@ class Coordinator:
         if self.stopping():
             return None
         while self._unfinished:
-            pack = self.state.packs[self._unfinished.pop()]
+            pack = self.state.packs[self._unfinished.popleft()]
             if pack.unended():  # others may have taken them
                 return self._assignment(pack)
         self._ask_for(self._packing.size or 1)
