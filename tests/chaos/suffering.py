@@ -16,14 +16,14 @@ from tests.chaos.processes import SIGNALS, Processes
 from tests.chaos.world import World
 from tests.jobs.integration.command_line import Verb
 
-LOOK_SECONDS: Final = 0.03
+LOOK_SECONDS: Final = 0.05
 STALLED_SECONDS: Final = 300.0
 """Without any progress; only a hang takes so long."""
 LINGERING_SECONDS: Final = 60.0
 FRUITLESS: Final = 5
 """Verbs one after the other that end by themselves without having done anything: it will never be complete."""
 PAUSE_SECONDS: Final = (0.5, 4.0)
-OUTAGE: Final = (0.05, 0.4)
+OUTAGE: Final = (0.1, 0.6)
 """Of the work of a phase, how much is done while the server is away."""
 
 
@@ -157,13 +157,11 @@ class Round:
             time.sleep(LOOK_SECONDS)
 
     def _is_time(self, injury: Injury, processes: Processes, done: int, total: int) -> bool:
-        if injury.victim is not Victim.SERVER and not processes.of(injury.victim):
+        if injury.share is not None and done < injury.share * total:
             return False
-        if injury.victim is Victim.SERVER and self._server.is_out:
+        if injury.share is None and not processes.of(injury.stage):
             return False
-        if injury.share is None:
-            return bool(processes.of(injury.stage))
-        return done >= injury.share * total
+        return not self._server.is_out if injury.victim is Victim.SERVER else bool(processes.of(injury.victim))
 
     def _hurt(self, injury: Injury, processes: Processes, done: int, total: int) -> None:
         dice = random.Random(injury.dice)
