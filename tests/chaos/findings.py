@@ -26,12 +26,14 @@ class FoundTrial:
         points: (update, metrics, prune), as often as they are written.
         ends: State, update, best update and scores, as often as it ended.
         files: SHA-256 of the files of its model and scores.
+        mates: Who was in its pack, each with the pack's update at which it came in; on them hangs the rounding.
     """
 
     params: Any
     points: tuple[Any, ...]
     ends: tuple[Any, ...]
     files: dict[str, str]
+    mates: tuple[tuple[str, int], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -73,6 +75,7 @@ class Findings:
 def found_trials(oplstm: Oplstm, sweep: str) -> dict[tuple[str, str], FoundTrial]:
     """Those of a sweep."""
     found: dict[tuple[str, str], FoundTrial] = {}
+    mates = _mates(oplstm, sweep)
     points, ends = oplstm.events(sweep, "point"), oplstm.events(sweep, "ended")
     for asked in oplstm.events(sweep, "asked"):
         name = f"trial-{asked['trial']:04d}"
@@ -95,8 +98,19 @@ def found_trials(oplstm: Oplstm, sweep: str) -> dict[tuple[str, str], FoundTrial
                 if end["trial"] == name and end["state"] != "stopped"
             ),
             files=files,
+            mates=mates.get(name, ()),
         )
     return found
+
+
+def _mates(oplstm: Oplstm, sweep: str) -> dict[str, tuple[tuple[str, int], ...]]:
+    place: dict[str, tuple[str, int]] = {}
+    for event in oplstm.events(sweep, "packed", "sized", "joined"):
+        place |= {trial: (event["pack"], event.get("update", 0)) for trial in event["trials"]}
+    packs: dict[str, list[tuple[str, int]]] = {}
+    for trial, (pack, update) in place.items():
+        packs.setdefault(pack, []).append((trial, update))
+    return {trial: tuple(sorted(packs[pack])) for trial, (pack, _) in place.items()}
 
 
 def _steady(metrics: dict[str, Any]) -> dict[str, Any]:

@@ -73,10 +73,7 @@ def _summary(rounds: list[Told]) -> dict[str, Any]:
     return {
         "injuries": len(done),
         "missed": sum(len(one.suffered.missed) for one in rounds),
-        **{
-            name: sum(getattr(one.compared, name) for one in rounds)
-            for name in ("expected", "found", "doubled", "lost")
-        },
+        **{name: sum(getattr(one.compared, name) for one in rounds) for name in FIGURES},
         "differences": sum(len(one.differences) for one in rounds),
         "restarts": sum(one.restarts for one in rounds),
         "seconds": round(taken, 1),
@@ -96,6 +93,7 @@ def to_markdown(seed: int, rounds: list[Told]) -> str:
         "points expected / found / doubled / lost": " / ".join(
             str(summary[name]) for name in ("expected", "found", "doubled", "lost")
         ),
+        "trials compared to the bit / within rounding": f"{summary['to_the_bit']} / {summary['within_rounding']}",
         "differences": summary["differences"],
         "injuries that found nobody": summary["missed"],
         "restarts of a verb": summary["restarts"],
@@ -110,6 +108,7 @@ def to_markdown(seed: int, rounds: list[Told]) -> str:
     return "\n".join(lines) + "\n"
 
 
+FIGURES = ("expected", "found", "doubled", "lost", "to_the_bit", "within_rounding")
 MOMENTS = ("start", "early", "middle", "late", "promote")
 
 

@@ -88,3 +88,15 @@ def test_what_was_changed_is_named(doctored: Findings, doubled: int, lost: int, 
     compared = compare(doctored, SOUND)
     assert (compared.doubled, compared.lost) == (doubled, lost)
     assert any(named in line for line in compared.differences), compared.differences
+
+
+def test_numbers_may_differ_by_rounding_only_where_the_company_was_another():
+    rounded = 2.0 * (1 + 1e-6)
+    nearly = {"points": (POINTS[0], (75, {"val/loss": rounded}, False)), "files": {"model.safetensors": "00fe"}}
+    company = (("trial-0000", 0), ("trial-0001", 75))
+    row = with_run(rows={"val/loss": (ROWS[0], (75, rounded))}).runs
+    compared = compare(replace(with_trial(**nearly, mates=company), runs=row), SOUND)
+    assert (compared.differences, compared.to_the_bit, compared.within_rounding) == ((), 0, 1)
+    assert len(compare(replace(with_trial(**nearly), runs=row), SOUND).differences) == 3
+    for changes in ({"points": (POINTS[0], (75, {"val/loss": 2.01}, False))}, {"files": {}}, {"ends": ()}):
+        assert compare(with_trial(mates=company, **changes), SOUND).differences
