@@ -2,18 +2,22 @@
 # Another interpreter:      make install PYTHON=python3.12
 # More arguments for pip:   make install PIP_ARGS="--extra-index-url https://download.pytorch.org/whl/cpu"
 # More for pytest:          make test PYTEST_ARGS="-x --durations=20"
+# A history again:          make chaos KILLS=60 SEED=7 CHAOS_ARGS="--json /tmp/chaos.json --keep /tmp/chaos"
 # On a GPU image:           make gpu-check PYTHON=python3 GPU_CHECK_ARGS="--json /tmp/gpu.json --markdown /tmp/gpu.md"
 
 PYTHON         ?= python3
 PIP_ARGS       ?=
 PYTEST_ARGS    ?=
 GPU_CHECK_ARGS ?=
+KILLS          ?= 60
+SEED           ?=
+CHAOS_ARGS     ?=
 PACKAGES       := oplstm search_spaces tracking jobs
 BIN            := .venv/bin
 STAMP          := .venv/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo ui test test-unit lint types imports docs bench gpu-check clean
+.PHONY: help install demo ui test test-unit lint types imports docs bench chaos gpu-check clean
 
 help:  ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "%-18s %s\n", $$1, $$2 }'
@@ -57,6 +61,9 @@ docs: install  ## links, commands and the equation map in README.md and docs/
 
 bench: install  ## measure this machine (some 20 minutes)
 	$(BIN)/python -m tests.benchmark
+
+chaos: install  ## hurt real sweeps at random and compare them with unbroken ones: KILLS=60 SEED=7 (some 15 s a kill)
+	$(BIN)/python -m tests.chaos --kills $(KILLS) $(if $(SEED),--seed $(SEED)) $(CHAOS_ARGS)
 
 gpu-check:  ## test and measure an NVIDIA GPU (at most 6 minutes); with PYTHON=python3 without an installation
 	$(if $(filter command environment,$(origin PYTHON)),$(PYTHON),$(BIN)/python) -m tests.benchmark.gpu_check $(GPU_CHECK_ARGS)

@@ -34,8 +34,12 @@ def write_file(path: Path, content: bytes | str, *, mode: int = 0o644) -> None:
 
 
 @contextlib.contextmanager
-def new_folder(path: Path) -> Iterator[Path]:
-    """A draft folder to fill, which becomes ``path`` in place of what was there when the block ends without an error.
+def new_folder(path: Path, *, replace: bool = True) -> Iterator[Path]:
+    """A draft folder to fill, which becomes ``path`` when the block ends without an error.
+
+    Args:
+        path: Where; folders above it are made.
+        replace: Whether it takes the place of what was there; else that is an error, but for an empty folder.
 
     Raises:
         OSError: It could not be written; ``path`` is as it was, and the draft is gone.
@@ -43,17 +47,31 @@ def new_folder(path: Path) -> Iterator[Path]:
     draft = draft_beside(path)
     try:
         shutil.rmtree(draft, ignore_errors=True)
-        draft.mkdir(parents=True)
+        make_folder(path.parent)
+        draft.mkdir()
         yield draft
         for file in draft.rglob("*"):
             sync(file)
         sync(draft)
-        shutil.rmtree(path, ignore_errors=True)
+        if replace:
+            shutil.rmtree(path, ignore_errors=True)
         draft.rename(path)
     except BaseException:
         shutil.rmtree(draft, ignore_errors=True)
         raise
     sync(path.parent)
+
+
+def make_folder(path: Path) -> None:
+    """Make a folder, and those above it that are missing; one that is there is left as it is.
+
+    Raises:
+        OSError: It could not be made.
+    """
+    missing = [folder for folder in (path, *path.parents) if not folder.exists()]
+    path.mkdir(parents=True, exist_ok=True)
+    for folder in reversed(missing):
+        sync(folder.parent)
 
 
 def draft_beside(path: Path) -> Path:

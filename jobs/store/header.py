@@ -2,8 +2,9 @@
 
 import hashlib
 import json
+import os
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from typing import Annotated, Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
@@ -14,7 +15,7 @@ from jobs.store.home import SweepFolder
 from jobs.store.names import SWEEP_NAME
 from jobs.store.place import Place
 from jobs.store.states import SweepKind
-from oplstm.durable import write_file
+from oplstm.durable import new_folder, write_file
 from oplstm.episodes.measure import MEASURES, Measure
 from oplstm.errors import RequestError
 
@@ -54,17 +55,23 @@ class Header:
     place: Place | None = field(default=None, compare=False)
 
     def write(self, folder: SweepFolder) -> None:
-        """Make the folder and its header.
+        """Make the folder with its header, in one step: a folder without one could be neither resumed nor begun.
 
         Raises:
             RequestError: The folder is there already.
             OSError: It cannot be written.
         """
+        taken = RequestError(f"name {self.name!r} is taken ({folder.path}); use another --name")
+        if os.path.lexists(folder.path):
+            raise taken
         try:
-            folder.path.mkdir(parents=True)
-        except FileExistsError:
-            raise RequestError(f"name {self.name!r} is taken ({folder.path}); use another --name") from None
-        self.write_again(folder)
+            with new_folder(folder.path, replace=False) as draft:
+                placed = Place.of(draft, becomes=folder.path)
+                (draft / folder.header.name).write_text(self._text(placed), encoding="utf-8")
+        except OSError:
+            if os.path.lexists(folder.path):  # another process was quicker
+                raise taken from None
+            raise
 
     def write_again(self, folder: SweepFolder) -> None:
         """Write the header of a folder that is there, with the place where it is now.
@@ -72,12 +79,13 @@ class Header:
         Raises:
             OSError: It cannot be written; the header is as it was.
         """
-        placed = replace(self, place=Place.of(folder.path))
-        data = {**placed.__dict__, "job": self.job.model_dump(mode="json"), "measure": self.measure.name}
-        for name in ("space_source", "place"):
-            data[name] = None if data[name] is None else asdict(data[name])
-        content = {"version": VERSION, **data}
-        write_file(folder.header, json.dumps(content | {"digest": digest_of(content)}, indent=1))
+        write_file(folder.header, self._text(Place.of(folder.path)))
+
+    def _text(self, place: Place) -> str:
+        data = {**self.__dict__, "job": self.job.model_dump(mode="json"), "measure": self.measure.name}
+        data["space_source"] = None if self.space_source is None else asdict(self.space_source)
+        content = {"version": VERSION, **data, "place": asdict(place)}
+        return json.dumps(content | {"digest": digest_of(content)}, indent=1)
 
     @staticmethod
     def read(folder: SweepFolder) -> "Header":

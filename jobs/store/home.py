@@ -7,6 +7,7 @@ import tempfile
 from pathlib import Path
 
 from jobs.store.names import SWEEP_NAME
+from oplstm.durable import make_folder
 from oplstm.errors import RequestError, message
 
 MINIMUM_FREE_BYTES = 64 << 20
@@ -144,7 +145,7 @@ class Home:
         check_plain(self.sweeps, folder=True)
         try:
             if make:
-                self.sweeps.mkdir(parents=True, exist_ok=True)
+                make_folder(self.sweeps)
             there = next(folder for folder in (self.sweeps, *self.sweeps.parents) if folder.exists())
             with tempfile.TemporaryFile(dir=there) as file:
                 file.write(b"\0" * 4096)

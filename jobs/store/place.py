@@ -29,9 +29,9 @@ class Place:
     inode: Annotated[int, Field(strict=True, ge=0)]
 
     @classmethod
-    def of(cls, folder: Path) -> "Place":
-        """That of a folder."""
-        path = str(folder.resolve()).encode("utf-8", "replace").decode()
+    def of(cls, folder: Path, *, becomes: Path | None = None) -> "Place":
+        """That of a folder, which may still have another name than the one that it ``becomes``."""
+        path = str((becomes or folder).resolve()).encode("utf-8", "replace").decode()
         return cls(os.uname().nodename, _machine(), path, folder.stat().st_ino)
 
     def is_of(self, folder: Path) -> bool:

@@ -4,11 +4,11 @@ Every decision (what to train, what shares a pack, what to prune) is journaled b
 coordinator is rebuilt from the journal; so a resumed sweep repeats its decisions and never changes them.
 """
 
-import collections
 import functools
 import time
+from collections import deque
 from collections.abc import Callable, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 
 from jobs.store.events import (
     Asked,
@@ -40,6 +40,7 @@ from jobs.sweep.packing import PackPolicy
 from jobs.sweep.proposals import Impossible, Proposals
 from jobs.sweep.rebuilding import rebuild
 from jobs.sweep.reported import Reports
+from oplstm.durable import sync
 from oplstm.errors import RequestError, WorkError, one_line
 from oplstm.training.hours import Expiries
 from oplstm.training.reports import Point, RunEnd
@@ -87,7 +88,7 @@ class Coordinator:
         except BaseException:
             self._journal.close()  # or it would stay locked for as long as this process lives
             raise
-        self._unfinished = self._packing.unfinished()
+        self._unfinished = deque(self._packing.unfinished())  # oldest first, as they were handed out before
         self._outbox = Outbox(folder.journal, tracking_uri)
         self._outbox.start()
 
@@ -95,7 +96,7 @@ class Coordinator:
         """Put the study and the state where the journal left them; raises what ``__init__`` does."""
         self._proposals: Proposals | None = None  # replicates need neither the study nor the space
         if replicates_only:
-            collections.deque(self.state.replay(self.folder.journal), maxlen=0)
+            deque(self.state.replay(self.folder.journal), maxlen=0)
             self._reopen()
             return
         try:
@@ -143,7 +144,7 @@ class Coordinator:
         if self.stopping():
             return None
         while self._unfinished:
-            pack = self._unfinished.pop()
+            pack = self._unfinished.popleft()
             if pack.unended() and self._halving.is_free(pack):  # others may have taken them
                 return self._assignment(pack)
         self._ask_for(self._packing.size or 1)
@@ -338,6 +339,8 @@ class Coordinator:
                 self._write(*([Finished()] if done else []), tracked=records)
             if self._failure is None:
                 self._journal.sync()
+                with suppress(OSError):  # a lost study can be made again, and nothing waits for it
+                    sync(self.folder.study)
             if flush_seconds is None:
                 flush_seconds = FLUSH_SECONDS if self.header.tracking_uri else EMBEDDED_FLUSH_SECONDS
             return self._outbox.flush(flush_seconds if self._failure is None else 0.0)

@@ -5,7 +5,7 @@ import stat
 
 import pytest
 
-from oplstm.durable import new_folder, write_file
+from oplstm.durable import make_folder, new_folder, write_file
 
 
 @pytest.fixture
@@ -54,6 +54,22 @@ def test_a_folder_appears_whole_with_all_of_it_on_the_disk(tmp_path, synced):
     ]  # fmt: skip
     assert {os.path.basename(place) for place in synced[:-2]} == {"inner", "file"}
     assert synced[-1] == str(tmp_path)
+
+
+def test_the_names_of_the_folders_above_it_are_on_the_disk_too(tmp_path, synced):
+    with new_folder(tmp_path / "a" / "b" / "c"):
+        pass
+    assert {str(tmp_path), str(tmp_path / "a"), str(tmp_path / "a" / "b")} <= set(synced)
+    synced.clear()
+    make_folder(tmp_path / "a" / "b")
+    assert synced == []
+
+
+def test_a_folder_takes_the_place_of_no_other_where_that_is_not_wanted(tmp_path):
+    (tmp_path / "there" / "of-another").mkdir(parents=True)
+    with pytest.raises(OSError, match="not empty"), new_folder(tmp_path / "there", replace=False):
+        pass
+    assert [path.name for path in tmp_path.rglob("*")] == ["there", "of-another"]
 
 
 def test_a_folder_whose_making_fails_is_not_there(tmp_path):

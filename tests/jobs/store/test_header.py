@@ -43,6 +43,15 @@ def test_a_folder_that_is_there_is_not_written_to(tmp_path):
         assert [(path, path.read_bytes()) for path in (tmp_path / taken).iterdir()] == before
 
 
+def test_of_two_processes_that_take_a_name_at_once_one_gets_it(tmp_path, monkeypatch):
+    header = Header.read(new_sweep(tmp_path / "mine", job()))
+    answers = iter([False, True])
+    monkeypatch.setattr("os.path.lexists", lambda path: next(answers))
+    with pytest.raises(RequestError, match="name 'mine' is taken"):
+        header.write(SweepFolder(tmp_path / "mine"))
+    assert [path.name for path in tmp_path.iterdir()] == ["mine"]
+
+
 def test_a_header_of_version_1_has_the_measure_of_its_benchmark(tmp_path):
     data = json.loads(VERSION_1.header.read_text())
     assert (data["version"], "measure" in data) == (1, False)

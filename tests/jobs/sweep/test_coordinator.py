@@ -458,6 +458,16 @@ def test_a_pack_comes_back_with_all_its_runs(tmp_path):
     coordinator.close(flush_seconds=0)
 
 
+def test_packs_are_handed_out_again_in_their_order(tmp_path):
+    """Else one that nobody has begun would be trained first, and who joins whom would be another story."""
+    folder, packs = new_sweep(tmp_path / "s", job("rates", trials=6, resources={"pack": 2})), []
+    for _ in range(2):
+        coordinator = opened(folder)
+        packs.append([coordinator.next_pack(slots=1).pack for _ in range(2)])
+        coordinator.close(flush_seconds=0)
+    assert packs[0] == packs[1]
+
+
 def test_a_pack_whose_runs_have_all_ended_is_not_started(tmp_path, coordinators):
     coordinator = coordinators(new_sweep(tmp_path / "s", job("rates", trials=1)))
     assignment = coordinator.next_pack()

@@ -1,0 +1,56 @@
+"""The MLflow server as a process that can be hurt, and comes back."""
+
+import contextlib
+import os
+import signal
+import threading
+from pathlib import Path
+
+from tests.chaos.injuries import Kind
+from tests.chaos.processes import SIGNALS
+from tracking.server.embedded import Server, ensure_server
+
+
+class HurtServer:
+    """A real server of its own process group.
+
+    Args:
+        home: The folder for its files.
+
+    Attributes:
+        uri: Where it is found, whenever it runs.
+        is_out: Whether it was hurt and did not come back.
+    """
+
+    def __init__(self, home: Path) -> None:
+        self._server: Server = ensure_server(home)
+        self.uri, self.is_out = self._server.uri, False
+        self._reviving: threading.Thread | None = None
+
+    def hurt(self, kind: Kind) -> None:
+        """Send its group a signal."""
+        self.wait()
+        self.is_out = True
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self._server.pid, SIGNALS[kind])
+
+    def revive(self) -> None:
+        """Let it come back; returns at once."""
+        if self.is_out:
+            self.is_out = False
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self._server.pid, signal.SIGCONT)
+            self._reviving = threading.Thread(target=self._server.revive, name="revive")
+            self._reviving.start()
+
+    def wait(self) -> None:
+        """Return when it answers, if it is not out."""
+        if self._reviving is not None:
+            self._reviving.join()
+            self._reviving = None
+
+    def stop(self) -> None:
+        """End it."""
+        self.revive()
+        self.wait()
+        self._server.stop()

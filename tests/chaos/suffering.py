@@ -1,0 +1,192 @@
+"""Takes a world through a round: starts verbs, hurts whom the history names, and goes on until all is complete."""
+
+import contextlib
+import random
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from typing import Any, Final
+
+import psutil
+
+from tests.chaos.injuries import Injury, Kind, Phase, Victim
+from tests.chaos.outage import HurtServer
+from tests.chaos.processes import SIGNALS, Processes
+from tests.chaos.world import World
+from tests.jobs.integration.command_line import Verb
+
+LOOK_SECONDS: Final = 0.05
+STALLED_SECONDS: Final = 300.0
+"""Without any progress; only a hang takes so long."""
+LINGERING_SECONDS: Final = 60.0
+FRUITLESS: Final = 5
+"""Verbs one after the other that end by themselves without having done anything: it will never be complete."""
+PAUSE_SECONDS: Final = (0.5, 4.0)
+OUTAGE: Final = (0.1, 0.6)
+"""Of the work of a phase, how much is done while the server is away."""
+
+
+@dataclass
+class Event:
+    """What happened, for a reader of the history.
+
+    Attributes:
+        at: Seconds since the round began.
+        what: An injury, or the end of a verb.
+        done: How much of the phase was done.
+        detail: Such as an exit code, or what a disk forgot.
+    """
+
+    at: float
+    what: str
+    done: int
+    detail: str = ""
+
+
+@dataclass
+class Suffered:
+    """What a round went through.
+
+    Attributes:
+        events: In order.
+        injuries: That were done.
+        missed: That were not: the work was complete before, or the victim never there.
+        faults: What is wrong already, a line each: a traceback, a hang.
+        seconds: Of each phase.
+        verbs: Started, in each phase.
+    """
+
+    events: list[Event] = field(default_factory=list)
+    injuries: list[Injury] = field(default_factory=list)
+    missed: list[Injury] = field(default_factory=list)
+    faults: list[str] = field(default_factory=list)
+    seconds: dict[Phase, float] = field(default_factory=dict)
+    verbs: dict[Phase, int] = field(default_factory=dict)
+
+    def to_json(self) -> dict[str, Any]:
+        data = asdict(self)
+        return data | {name: list(map(str, getattr(self, name))) for name in ("injuries", "missed")}
+
+
+class Round:
+    """One round.
+
+    Args:
+        world: In which it happens.
+        server: The MLflow server of the world.
+        say: Told what happens.
+    """
+
+    def __init__(self, world: World, server: HurtServer, say: Callable[[str], object]) -> None:
+        self._world, self._server, self._say = world, server, say
+        self._began = time.monotonic()
+        self.suffered = Suffered()
+        self._back_at = 0.0  # how much is done when the server comes back
+
+    def run(self, injuries: tuple[Injury, ...], totals: dict[Phase, int]) -> Suffered:
+        """Go through it.
+
+        Args:
+            injuries: In order.
+            totals: How much there is to do in each phase.
+        """
+        for phase in Phase:
+            began = time.monotonic()
+            self._phase(phase, deque(one for one in injuries if one.phase is phase), totals[phase])
+            self.suffered.seconds[phase] = time.monotonic() - began
+        self._server.revive()
+        self._server.wait()
+        return self.suffered
+
+    def _phase(self, phase: Phase, injuries: deque[Injury], total: int) -> None:
+        world, fruitless = self._world, 0
+        self.suffered.verbs[phase] = 0
+        while not world.finished(phase) and fruitless < FRUITLESS:
+            self._server.revive()
+            self._server.wait()
+            world.wait_idle()
+            before, hurt = world.done(phase), len(self.suffered.injuries)
+            verb = world.start(phase)
+            self.suffered.verbs[phase] += 1
+            self._accompany(verb, phase, injuries, total)
+            if verb.running():  # it hangs
+                Processes(verb.pid).end()
+            done = verb.wait(5)
+            self._see_them_end(Processes(verb.pid))
+            last = (done.err.strip() or done.out.strip()).splitlines()[-1:] or [""]
+            self._note(f"the verb ended with {done.code}", world.done(phase), last[0][:300])
+            if "Traceback (most recent call last)" in done.err:
+                self.suffered.faults.append(f"a traceback in a user's face: {last[0][:300]}")
+            is_idle = world.done(phase) <= before and len(self.suffered.injuries) == hurt
+            fruitless = fruitless + 1 if is_idle else 0
+        self.suffered.missed += injuries
+        if not world.finished(phase):
+            self.suffered.faults.append(f"the {phase} is not complete after {FRUITLESS} verbs: {last[0]}")
+
+    def _see_them_end(self, processes: Processes) -> None:
+        """Ray's processes end by themselves once the one that started them has, however it did."""
+        deadline = time.monotonic() + LINGERING_SECONDS
+        while left := processes.all():
+            if time.monotonic() > deadline:
+                names = ", ".join(sorted({process.name() for process in left}))
+                self.suffered.faults.append(f"left behind after {LINGERING_SECONDS:.0f} s: {names}")
+                processes.end()
+            time.sleep(LOOK_SECONDS)
+
+    def _accompany(self, verb: Verb, phase: Phase, injuries: deque[Injury], total: int) -> None:
+        """Hurt a verb until it ends or has to be started anew."""
+        processes, moved, done = Processes(verb.pid), time.monotonic(), -1
+        while verb.running():
+            now = self._world.done(phase)
+            if now != done:
+                moved, done = time.monotonic(), now
+            if self._server.is_out and done >= self._back_at:
+                self._note("the server comes back", done)
+                self._server.revive()
+            if injuries and self._is_time(injuries[0], processes, done, total):
+                injury = injuries.popleft()
+                self._hurt(injury, processes, done, total)
+                moved = time.monotonic()
+                if injury.kind in (Kind.KILL, Kind.POWER) and injury.victim in (Victim.DRIVER, Victim.MACHINE):
+                    verb.wait(60)
+                    return
+            if time.monotonic() - moved > STALLED_SECONDS:
+                self.suffered.faults.append(f"no progress for {STALLED_SECONDS:.0f} s at {done}/{total} of {phase}")
+                return
+            time.sleep(LOOK_SECONDS)
+
+    def _is_time(self, injury: Injury, processes: Processes, done: int, total: int) -> bool:
+        if injury.share is not None and done < injury.share * total:
+            return False
+        if injury.share is None and not processes.of(injury.stage):
+            return False
+        return not self._server.is_out if injury.victim is Victim.SERVER else bool(processes.of(injury.victim))
+
+    def _hurt(self, injury: Injury, processes: Processes, done: int, total: int) -> None:
+        dice = random.Random(injury.dice)
+        detail = ""
+        if injury.victim is Victim.SERVER:
+            self._back_at = done + dice.uniform(*OUTAGE) * total
+            self._server.hurt(injury.kind)
+        elif injury.victim is Victim.MACHINE:
+            processes.end()
+            if injury.kind is Kind.POWER:
+                detail = str(self._world.disk.cut(injury.dice))
+        else:
+            victims = processes.of(injury.victim)
+            if not victims:
+                return
+            victim = victims[dice.randrange(len(victims))]
+            with contextlib.suppress(psutil.Error):
+                victim.send_signal(SIGNALS[injury.kind])
+                if injury.kind is Kind.STOP:
+                    time.sleep(dice.uniform(*PAUSE_SECONDS))
+                    victim.resume()
+        self.suffered.injuries.append(injury)
+        self._note(str(injury), done, detail)
+
+    def _note(self, what: str, done: int, detail: str = "") -> None:
+        event = Event(round(time.monotonic() - self._began, 1), what, done, detail)
+        self.suffered.events.append(event)
+        self._say(f"{event.at:7.1f} s  {what}, {done} done{f': {detail}' if detail else ''}")

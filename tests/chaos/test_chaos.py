@@ -1,0 +1,20 @@
+"""A dozen injuries of the random search and its promotion, three of which need a restart."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.chaos.__main__ import hurt
+from tests.chaos.workload import RANDOM
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
+
+SEED, INJURIES, RESTARTS = 301, 12, 3
+"""Among them a power cut, and the server away while a final run is trained."""
+
+
+def test_a_sweep_that_was_hurt_ends_as_if_nothing_had_happened(tmp_path: Path):
+    [told] = hurt(tmp_path, SEED, INJURIES, most_costly=RESTARTS, workloads=(RANDOM,), say=print)
+    assert told.differences == []
+    assert told.suffered.missed == []
+    assert told.compared.expected == told.compared.found > 0
