@@ -41,7 +41,7 @@ def resume(
     name: str,
     *,
     progress: "OnProgress",
-    means: Means,
+    means: Means = Means(),
     notice: Callable[[str], None] = lambda line: None,
 ) -> Outcome:
     """Go on with a sweep, training or final run that was stopped or killed.
@@ -73,7 +73,7 @@ def rerun_failed(
     *,
     diverged: bool,
     progress: "OnProgress",
-    means: Means,
+    means: Means = Means(),
     notice: Callable[[str], None] = lambda line: None,
 ) -> Outcome:
     """Train again what has failed of a sweep, training or final run that has ended, and nothing else.

@@ -96,6 +96,7 @@ class Coordinator:
         """Put the study and the state where the journal left them; raises what ``__init__`` does."""
         self._proposals: Proposals | None = None  # replicates need neither the study nor the space
         if replicates_only:
+            self._reports = Reports(self.header, self.state, None)
             deque(self.state.replay(self.folder.journal), maxlen=0)
             self._reopen()
             return

@@ -107,6 +107,8 @@ _ENTRIES: Final = (
     _score("promote/score_b", "promotion: the winner on validation tasks (block B) that nothing was picked on"),
     _interval("promote/ci95_a", "half-width of the 95% interval of promote/score_a over tasks", _OURS),
     _interval("promote/ci95_b", "half-width of the 95% interval of promote/score_b over tasks", _OURS),
+    _score("promote/forecast", "promotion: what the final run of the winner is expected to show, from its replicates"),
+    _interval("promote/ci95_forecast", "half-width of the 95% interval of promote/forecast", _OURS),
     _loss("final/test_loss", "final run: test loss, mean over the test tasks of all seeds pooled", "paper, Table 1"),
     _accuracy(
         "final/test_accuracy",

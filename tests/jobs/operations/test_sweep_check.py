@@ -10,7 +10,7 @@ import pytest
 
 from jobs.jobfile.space_source import SpaceSource
 from jobs.operations import doctor, start
-from jobs.operations.control import resume
+from jobs.operations.control import Means, resume
 from jobs.operations.sweep_check import check_sweep
 from jobs.store.home import Home, SweepFolder
 from oplstm.training.sealed import write_sealed
@@ -230,7 +230,7 @@ def test_a_resume_says_that_it_makes_a_damaged_study_again(damage, stopped, monk
     if changed is not None:
         stopped.study.write_bytes(changed)
     said = []
-    resume(Home(), "s", progress=lambda progress: None, notice=said.append)
+    resume(Home(), "s", progress=lambda progress: None, means=Means(), notice=said.append)
     assert len(said) == (damage is not None)
     for line in said:
         assert line.startswith(f"{stopped.study}") and line.endswith("; it is made again from the journal")

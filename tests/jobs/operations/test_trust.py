@@ -13,7 +13,6 @@ from jobs.jobfile.space_source import SpaceSource, check_working_directory
 from jobs.operations import start
 from jobs.operations.control import Means, resume
 from jobs.operations.doctor import examine, ship
-from jobs.operations.promote import select
 from jobs.operations.start import NewSweep
 from jobs.operations.status import all_status
 from jobs.operations.trust import check_space, server_of
@@ -25,6 +24,7 @@ from jobs.sweep.coordinator import Coordinator
 from oplstm.errors import RequestError
 from tests.jobs.formula_training import job, new_sweep, opened, state_of, train_everything
 from tests.jobs.headers import rewrite
+from tests.jobs.promoting import select
 
 pytestmark = pytest.mark.usefixtures("no_waiting_for_the_disk")
 

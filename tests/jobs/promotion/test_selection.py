@@ -16,7 +16,6 @@ from jobs.promotion.seeds import SeedVariance
 from jobs.promotion.selection import block_seed, choose, configurations, rescore_with
 from jobs.promotion.standing import Configuration
 from jobs.store.events import Ended, encode
-from jobs.store.home import Home
 from jobs.store.names import trial_name
 from jobs.store.state import SweepState
 from jobs.store.states import TrialState
@@ -25,6 +24,7 @@ from oplstm.episodes.split import Split
 from oplstm.errors import RequestError, WorkError
 from tests.jobs.formula_training import events, state_of
 from tests.jobs.headers import rewrite
+from tests.jobs.promoting import select
 from tests.oplstm.training.damage import flip, reseal, truncate
 from tracking.journal.journal import Journal
 
@@ -38,10 +38,6 @@ def candidate(number, shift, noise=0.05, replicates=0):
     rng = np.random.default_rng(100 + number)
     names = tuple(trial_name(number, one) for one in range(1 + replicates))
     return Configuration(names, HARD + shift + rng.normal(0, noise, (len(names), HARD.size)))
-
-
-def select(folder):
-    return Promotion.of(folder).choose(Home())
 
 
 class Blocks:

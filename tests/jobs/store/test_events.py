@@ -114,7 +114,8 @@ EVENTS = [
         Promoted(picked="trial-0003", score_b=SCORE, leaders=(LEADER,)),
         '{"event": "promoted", "picked": "trial-0003", "score_b": {"mean": 0.25, "half_width": null}, "leaders": '
         '[{"trial": "trial-0003", "validation": {"mean": 0.25, "half_width": null}, '
-        '"behind": {"mean": 0.25, "half_width": null}, "tied": true, "score_a": {"mean": 0.25, "half_width": null}}]}',
+        '"behind": {"mean": 0.25, "half_width": null}, "tied": true, "score_a": {"mean": 0.25, "half_width": null}, '
+        '"seeds": []}], "tied": null, "forecast": null, "seed_variance": null, "registered": null, "final": null}',
     ),
 ]
 RECORDS = {type(event): json.loads(text) for event, text in EVENTS}
@@ -186,12 +187,14 @@ def without(event, key):
     return {name: value for name, value in RECORDS[event].items() if name != key}
 
 
+OLDER = ("event", "draws", "note", "tied", "forecast", "seed_variance", "registered", "final")
+"""What an event may lack: its name is looked at first, and the rest older versions did not write."""
 DAMAGED = [
     ({"event": "exploded"}, "unknown event 'exploded'"),
     ({"event": None}, "unknown event "),
     ({"event": ["asked"]}, "unknown event "),
     *((without(event, key), f"{record['event']}.{key}: Field required")
-      for event, record in RECORDS.items() for key in record if key not in ("event", "draws", "note")),
+      for event, record in RECORDS.items() for key in record if key not in OLDER),
     (with_changed(Asked, trial="3"), "asked.trial: Input should be a valid integer, got '3'"),
     (with_changed(Asked, trial=True), "asked.trial: "),
     (with_changed(Asked, trial=-1), "asked.trial: "),
@@ -209,6 +212,9 @@ DAMAGED = [
     (with_changed(Ended, note=None), "ended.note: "),
     (with_changed(Promoted, score_b=0.5), "promoted.score_b: "),
     (with_changed(Promoted, leaders={}), "promoted.leaders: "),
+    (with_changed(Promoted, final="../up"), "promoted.final: "),
+    (with_changed(Promoted, tied=["../up"]), "promoted.tied.0: "),
+    (with_changed(Replicated, replicate=0), "replicated.replicate: "),
 ]  # fmt: skip
 
 
