@@ -31,7 +31,7 @@ class Measured(NamedTuple):
 
     Attributes:
         copies: Of the runs that stand for all, so many times each.
-        seconds: To train them to their end, by some meta-updates of all and of those that are left when others are over.
+        seconds: To train them to their end, by some meta-updates of all and of those that are left later on.
         bytes: The most memory that it has taken; 0 where nobody tells.
     """
 
