@@ -69,13 +69,16 @@ def _initialised(shapes: _Shapes) -> int:
 def representatives(runs: Sequence[RunConfig]) -> tuple[RunConfig, ...]:
     """A few runs that stand for many in a measurement: of different cost an update, the heaviest first.
 
-    They stand at the top, and at three, two and one quarters of all by the cost of an update; one where all are alike.
+    The heaviest needs the most memory. The others make the most updates, and as many as those at one and two thirds:
+    most of the time only runs of many and small updates are left of a pack. One where all are alike.
 
     Args:
         runs: At least one.
     """
     costs = [update_cost(run) for run in runs]
-    order = sorted(range(len(runs)), key=lambda place: (-costs[place], place))
-    places = (order[quarter * len(runs) // REPRESENTATIVES] for quarter in range(REPRESENTATIVES))
-    distinct = {costs[place]: runs[place] for place in reversed(list(places))}
+    updates = [run.budget.update_count(run.meta_batch_size) for run in runs]
+    order = sorted(range(len(runs)), key=lambda place: (-updates[place], -costs[place], place))
+    others = (order[part * len(runs) // (REPRESENTATIVES - 1)] for part in range(REPRESENTATIVES - 1))
+    heaviest = max(range(len(runs)), key=lambda place: (costs[place], -place))
+    distinct = {costs[place]: runs[place] for place in (*others, heaviest)}
     return tuple(distinct[each] for each in sorted(distinct, reverse=True))

@@ -81,20 +81,20 @@ def test_the_answer_is_a_size_that_could_have_been_measured():
 
 @pytest.mark.slow
 def test_a_single_run_is_not_compared_with_anything(monkeypatch):
-    monkeypatch.setattr(pack_size, "_burst", lambda pack: 1 / len(pack.runs))
+    monkeypatch.setattr(pack_size, "_burst", lambda pack, least: 1 / len(pack.runs))
     assert probe([run("lstm")], Device(), 1) == 1
     assert probe([run("lstm")], Device(), 2) == 2
 
 
 def test_no_room_means_one_run(monkeypatch):
-    monkeypatch.setattr(pack_size, "_burst", lambda pack: 1.0)
+    monkeypatch.setattr(pack_size, "_burst", lambda pack, least: 1.0)
     monkeypatch.setattr(pack_size, "_room", lambda device, share: 0.0)
     assert probe([run("lstm", widths=[400], passes=1)], Device(), 8) == 1
 
 
 @pytest.mark.slow
 def test_what_does_not_fit_at_all_is_too_large(monkeypatch):
-    def burst(pack):
+    def burst(pack, least):
         if len(pack.runs) > 4:
             raise torch.OutOfMemoryError
         return 1.0
@@ -131,7 +131,7 @@ MIX = [run("lstm", passes=3), run("lstm", passes=1)]
 def seconds_of_passes(monkeypatch, gain):
     """A pack takes as long as the passes of its runs together, but for `gain` where they are several."""
 
-    def burst(pack):
+    def burst(pack, least):
         passes = sum(one.passes(training=True) for one in pack.runs)
         return float(passes) if len(pack.runs) == 1 else passes / gain(len(pack.runs))
 
@@ -200,3 +200,12 @@ def test_memory_that_is_over_in_the_first_pack_of_a_mix_means_one_run(monkeypatc
     monkeypatch.setattr(pack_size, "_measure", measure)
     assert probe(MIX, Device(), 64) == 2
     assert probe([*MIX, run("lstm", passes=2)], Device(), 64) == 1
+
+
+@pytest.mark.integration
+def test_what_a_pack_takes_is_counted_to_the_end_of_each_of_its_runs(monkeypatch):
+    """60 tasks are 60 updates of one task and 20 of three: of the pack's 60 updates both runs make 20."""
+    monkeypatch.setattr(pack_size, "_burst", lambda pack, least: 0.1 * len(pack.runs) ** 0.5)
+    runs = [run("maml", meta_batch_size=1), run("maml", meta_batch_size=3)]
+    assert [pack_size._measure([one], Device()).seconds for one in runs] == pytest.approx([6, 2])
+    assert pack_size._measure(runs, Device()).seconds == pytest.approx(20 * 0.1 * 2**0.5 + 40 * 0.1)
