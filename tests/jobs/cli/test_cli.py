@@ -28,6 +28,7 @@ VERBS = {
     "rerun-failed",
     "promote",
     "table",
+    "figure",
     "ui",
     "doctor",
     "data",
@@ -37,7 +38,7 @@ VERBS = {
 def test_the_verbs_are_there_and_each_takes_json():
     assert set(main.commands) == VERBS
     groups = {name for name, command in main.commands.items() if isinstance(command, click.Group)}
-    assert groups == {"data"}, "its verbs: tests/jobs/cli/test_data.py"
+    assert groups == {"data", "figure"}, "their verbs: tests/jobs/cli/test_data.py, test_figures.py"
     for name, command in main.commands.items():
         if name in groups:
             continue
