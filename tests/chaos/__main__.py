@@ -26,13 +26,10 @@ def unbroken(world: World) -> tuple[Findings, Calm]:
     """The workload of a world from beginning to end with nothing in its way."""
     total, seconds, starting = {}, {}, {}
     for phase in Phase:
-        began = time.monotonic()
-        verb = world.start(phase)
-        while verb.running() and not world.done(phase):
-            time.sleep(0.05)
-        starting[phase] = time.monotonic() - began
-        verb.wait(300).ok()
-        seconds[phase], total[phase] = time.monotonic() - began, world.done(phase)
+        began = time.time()
+        world.start(phase).wait(300).ok()
+        seconds[phase], total[phase] = time.time() - began, world.done(phase)
+        starting[phase] = world.first_point(phase) - began
     return world.findings(), Calm(total, seconds, starting)
 
 

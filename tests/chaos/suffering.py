@@ -22,7 +22,7 @@ STALLED_SECONDS: Final = 300.0
 LINGERING_SECONDS: Final = 60.0
 FRUITLESS: Final = 5
 """Verbs one after the other that end by themselves without having done anything: it will never be complete."""
-PAUSE_SECONDS: Final = (0.5, 4.0)
+PAUSE_SECONDS: Final = (0.2, 1.5)
 OUTAGE: Final = (0.1, 0.6)
 """Of the work of a phase, how much is done while the server is away."""
 
