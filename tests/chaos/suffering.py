@@ -1,7 +1,9 @@
 """Takes a world through a round: starts verbs, hurts whom the history names, and goes on until all is complete."""
 
 import contextlib
+import os
 import random
+import signal
 import time
 from collections import deque
 from collections.abc import Callable
@@ -178,8 +180,11 @@ class Round:
             if not victims:
                 return
             victim = victims[dice.randrange(len(victims))]
-            with contextlib.suppress(psutil.Error):
-                victim.send_signal(SIGNALS[injury.kind])
+            with contextlib.suppress(psutil.Error, ProcessLookupError):
+                if injury.victim is Victim.DRIVER and injury.kind is Kind.INT:
+                    os.killpg(victim.pid, signal.SIGINT)  # as a terminal does
+                else:
+                    victim.send_signal(SIGNALS[injury.kind])
                 if injury.kind is Kind.STOP:
                     time.sleep(dice.uniform(*PAUSE_SECONDS))
                     victim.resume()
