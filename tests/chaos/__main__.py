@@ -1,86 +1,17 @@
 """``python -m tests.chaos --kills 60 --seed 1``: hurt real sweeps and compare their ends with unbroken ones."""
 
-import gc
 import json
 import secrets
 import tempfile
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import click
 
 import tests.conftest  # noqa: F401  # the environment of all tests, before anything imports Ray
 from oplstm.durable import write_file
-from tests.chaos.comparison import compare
-from tests.chaos.findings import Findings
-from tests.chaos.injuries import Phase, draw
-from tests.chaos.outage import HurtServer
-from tests.chaos.report import Calm, Told, to_json, to_markdown
-from tests.chaos.suffering import Round
-from tests.chaos.workload import WORKLOADS, Workload
-from tests.chaos.world import World
-
-
-def unbroken(world: World) -> tuple[Findings, Calm]:
-    """The workload of a world from beginning to end with nothing in its way."""
-    total, seconds, starting = {}, {}, {}
-    for phase in Phase:
-        began = time.monotonic()
-        verb = world.start(phase)
-        while verb.running() and not world.done(phase):
-            time.sleep(0.05)
-        starting[phase] = time.monotonic() - began
-        verb.wait(300).ok()
-        seconds[phase], total[phase] = time.monotonic() - began, world.done(phase)
-    return world.findings(), Calm(total, seconds, starting)
-
-
-def hurt(
-    folder: Path,
-    seed: int,
-    kills: int,
-    *,
-    most_costly: int | None,
-    workloads: tuple[Workload, ...],
-    say: Callable[[str], object],
-) -> list[Told]:
-    """Go through a history; a round each that it has.
-
-    Args:
-        folder: For all files.
-        seed: Of the history.
-        kills: Injuries in all.
-        most_costly: Those of them at most that a restart follows.
-        workloads: What is hurt.
-        say: Told what happens.
-    """
-    told: list[Told] = []
-    calm: dict[str, tuple[Findings, Calm]] = {}
-    server = HurtServer(folder / "server")
-    try:
-        for number, one in enumerate(draw(seed, kills, most_costly=most_costly, workloads=workloads)):
-            name = one.workload.name
-            if name not in calm:
-                say(f"{name}, unbroken")
-                world = World(folder / f"calm-{name}", one.workload, uri=server.uri, experiment=f"calm-{name}")
-                calm[name] = unbroken(world)
-                world.end()
-            expected, took = calm[name]
-            say(f"round {number}: {name}, {len(one.injuries)} injuries")
-            world = World(folder / f"round-{number}", one.workload, uri=server.uri, experiment=f"round-{number}-{name}")
-            try:
-                suffered = Round(world, server, say).run(one.injuries, took.total)
-                suffered.faults += world.ship()
-                told.append(Told(name, suffered, compare(world.findings(), expected), took))
-            finally:
-                world.end()
-            for difference in told[-1].differences:
-                say(f"  DIFFERENCE: {difference}")
-            gc.collect()
-    finally:
-        server.stop()
-    return told
+from tests.chaos.history import hurt
+from tests.chaos.report import to_json, to_markdown
+from tests.chaos.workload import WORKLOADS
 
 
 @click.command()

@@ -76,7 +76,7 @@ class Injury:
 
 
 @dataclass(frozen=True)
-class Round:
+class RoundPlan:
     """A sweep and its promotion with what happens to them, in order."""
 
     workload: Workload
@@ -120,7 +120,7 @@ AT_ONCE: Final = 0.3
 
 def draw(
     seed: int, kills: int, *, most_costly: int | None = None, workloads: Sequence[Workload] = WORKLOADS
-) -> list[Round]:
+) -> list[RoundPlan]:
     """A history.
 
     Args:
@@ -138,7 +138,7 @@ def draw(
         for _ in range(count):
             injuries.append(_injury(dice, costly=costly > 0))
             costly -= injuries[-1].is_costly
-        rounds.append(Round(workloads[len(rounds) % len(workloads)], tuple(sorted(injuries, key=_order))))
+        rounds.append(RoundPlan(workloads[len(rounds) % len(workloads)], tuple(sorted(injuries, key=_order))))
     return rounds
 
 

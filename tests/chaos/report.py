@@ -16,7 +16,7 @@ class Calm:
     Attributes:
         total: How much there was to do in each phase.
         seconds: Of each phase.
-        starting: Of them, those until the sweep had asked for its first trial, which each restart costs again.
+        starting: Of them, those until its first point, which each restart costs again.
     """
 
     total: dict[Phase, int]

@@ -1,7 +1,9 @@
 """Takes a world through a round: starts verbs, hurts whom the history names, and goes on until all is complete."""
 
 import contextlib
+import os
 import random
+import signal
 import time
 from collections import deque
 from collections.abc import Callable
@@ -22,7 +24,7 @@ STALLED_SECONDS: Final = 300.0
 LINGERING_SECONDS: Final = 60.0
 FRUITLESS: Final = 5
 """Verbs one after the other that end by themselves without having done anything: it will never be complete."""
-PAUSE_SECONDS: Final = (0.5, 4.0)
+PAUSE_SECONDS: Final = (0.2, 1.5)
 OUTAGE: Final = (0.1, 0.6)
 """Of the work of a phase, how much is done while the server is away."""
 
@@ -178,8 +180,11 @@ class Round:
             if not victims:
                 return
             victim = victims[dice.randrange(len(victims))]
-            with contextlib.suppress(psutil.Error):
-                victim.send_signal(SIGNALS[injury.kind])
+            with contextlib.suppress(psutil.Error, ProcessLookupError):
+                if injury.victim is Victim.DRIVER and injury.kind is Kind.INT:
+                    os.killpg(victim.pid, signal.SIGINT)  # as a terminal does
+                else:
+                    victim.send_signal(SIGNALS[injury.kind])
                 if injury.kind is Kind.STOP:
                     time.sleep(dice.uniform(*PAUSE_SECONDS))
                     victim.resume()

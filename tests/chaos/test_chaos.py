@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.chaos.__main__ import hurt
+from tests.chaos.history import hurt
 from tests.chaos.workload import RANDOM
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]

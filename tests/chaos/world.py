@@ -55,6 +55,10 @@ class World:
                     found.add((folder.name, event["event"], event.get("trial"), event.get("update")))
         return len(found)
 
+    def first_point(self, phase: Phase) -> float:
+        """When a phase had its first point, in Unix seconds."""
+        return min(event["time"] for name in self.sweeps(phase) for event in self.oplstm.events(name, "point"))
+
     def finished(self, phase: Phase) -> bool:
         """Whether nothing is left to do: the sweep has ended, or the final run of its promotion."""
         ended = {name for name in self.sweeps(phase) if self.oplstm.events(name, "finished")}

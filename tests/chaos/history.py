@@ -1,0 +1,84 @@
+"""A whole history: each workload unbroken, and then round after round with injuries."""
+
+import time
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+
+from tests.chaos.comparison import Compared, compare
+from tests.chaos.findings import Findings
+from tests.chaos.injuries import Phase, RoundPlan, draw
+from tests.chaos.outage import HurtServer
+from tests.chaos.report import Calm, Told
+from tests.chaos.suffering import Round, Suffered
+from tests.chaos.workload import Workload
+from tests.chaos.world import World
+
+
+def unbroken(world: World) -> tuple[Findings, Calm]:
+    """The workload of a world from beginning to end with nothing in its way."""
+    total, seconds, starting = {}, {}, {}
+    for phase in Phase:
+        began = time.time()
+        world.start(phase).wait(300).ok()
+        seconds[phase], total[phase] = time.time() - began, world.done(phase)
+        starting[phase] = world.first_point(phase) - began
+    return world.findings(), Calm(total, seconds, starting)
+
+
+def hurt(
+    folder: Path,
+    seed: int,
+    kills: int,
+    *,
+    most_costly: int | None,
+    workloads: tuple[Workload, ...],
+    say: Callable[[str], object],
+) -> list[Told]:
+    """Go through a history; a round each that it has.
+
+    Args:
+        folder: For all files.
+        seed: Of the history.
+        kills: Injuries in all.
+        most_costly: Those of them at most that a restart follows.
+        workloads: What is hurt.
+        say: Told what happens.
+    """
+    told: list[Told] = []
+    calm: dict[str, tuple[Findings, Calm]] = {}
+    server = HurtServer(folder / "server")
+    try:
+        for number, one in enumerate(draw(seed, kills, most_costly=most_costly, workloads=workloads)):
+            name = one.workload.name
+            if name not in calm:
+                say(f"{name}, unbroken")
+                world = World(folder / f"calm-{name}", one.workload, uri=server.uri, experiment=f"calm-{name}")
+                calm[name] = unbroken(world)
+                world.end()
+            expected, took = calm[name]
+            say(f"round {number}: {name}, {len(one.injuries)} injuries")
+            world = World(folder / f"round-{number}", one.workload, uri=server.uri, experiment=f"round-{number}-{name}")
+            told.append(Told(name, *_round(world, server, one, expected, took, say), took))
+            for difference in told[-1].differences:
+                say(f"  DIFFERENCE: {difference}")
+    finally:
+        server.stop()
+    return told
+
+
+def _round(
+    world: World, server: HurtServer, one: RoundPlan, expected: Findings, took: Calm, say: Callable[[str], object]
+) -> tuple[Suffered, Compared]:
+    """One round; whatever breaks in it is a fault of this round, and the others go on."""
+    going = Round(world, server, say)
+    try:
+        going.run(one.injuries, took.total)
+        going.suffered.faults += world.ship()
+        return going.suffered, compare(world.findings(), expected)
+    except Exception as error:
+        traceback.print_exc()
+        going.suffered.faults.append(f"the round broke off: {error!r}")
+        return going.suffered, compare(Findings({}), expected)
+    finally:
+        world.end()
