@@ -16,7 +16,7 @@ import ray
 from ray import tune
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from jobs.execution.ray_packs import PackSearcher, PackTrainable, SweepOnRay
+from jobs.execution.ray_packs import MemoryKills, PackSearcher, PackTrainable, SweepOnRay
 from jobs.execution.ray_processes import RayLost, VitalProcesses
 from jobs.execution.remote_coordinator import reason_of
 from jobs.jobfile.sections import Resources
@@ -107,6 +107,7 @@ def _run(
             storage_path=scratch,
             verbose=0,
             failure_config=tune.FailureConfig(max_failures=resources.retries),
+            callbacks=[MemoryKills(actor)],
         ),
     )
     failure: list[BaseException] = []

@@ -15,6 +15,9 @@ from jobs.store.home import SweepFolder
 from jobs.sweep.messages import Assignment
 from oplstm.errors import RequestError, WorkError
 
+KILLED_FOR_MEMORY = ("running low on memory", "OutOfMemoryError")
+"""In what Ray says of a process that it killed."""
+
 
 @dataclass(frozen=True)
 class SweepOnRay:
@@ -59,6 +62,22 @@ class PackTrainable(tune.Trainable):
 
     def load_checkpoint(self, checkpoint: Any) -> None:
         """Packs read their own checkpoints."""
+
+
+class MemoryKills(tune.Callback):
+    """Tells the coordinator of packs that Ray killed because the machine's memory was nearly full.
+
+    Then the pack is halved before its next try. A run alone is only tried again: others may have taken the memory.
+    """
+
+    def __init__(self, actor: Any) -> None:
+        self._actor = actor
+
+    def on_trial_recover(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        """A pack will be tried again."""
+        last = (trial.get_error() or "").rpartition("Failure #")[2]
+        if any(words in last for words in KILLED_FOR_MEMORY):
+            ray.get(self._actor.out_of_memory.remote(trial.config["assignment"].pack, alone=False))
 
 
 class PackSearcher(Searcher):

@@ -41,7 +41,7 @@ def results(oplstm: Oplstm, name: str) -> dict[str, Any]:
         found[event["trial"]]["points"].append((event["update"], metrics))
     for event in oplstm.events(name, "ended"):
         if event["state"] != "stopped":
-            assert found[event["trial"]]["end"] is None, "ended twice"
+            assert found[event["trial"]]["end"] is None or found[event["trial"]]["end"][0] == "failed", "ended twice"
             found[event["trial"]]["end"] = (event["state"], event["update"], event["best_update"], event["metrics"])
     for folder in oplstm.sweep(name).trials.glob("trial-*"):
         found[folder.name]["files"] = {path.name: path.read_bytes() for path in folder.iterdir()}
@@ -87,10 +87,13 @@ def title_of(process: psutil.Process) -> str:
     return ""
 
 
-def test_a_process_that_dies_is_replaced_and_one_that_always_dies_is_given_up(
+def test_a_process_that_dies_is_replaced_and_one_that_always_dies_is_given_up_and_can_be_trained_again(
     oplstm: Oplstm, ray_address: str, server: Server, rest: Rest, undisturbed: dict[str, Any], unique: str
 ):
-    """One pack at a time: the first dies once, the second as often as it is tried, the third lives."""
+    """One pack at a time: the first dies once, the second as often as it is tried, the third lives.
+
+    Trained again, the second goes on from its last checkpoint, and the others are left alone.
+    """
     job = oplstm.job(unique, **{**SWEEP, "resources": {**SWEEP["resources"], "gpus": GPUS}})
     with ThreadPoolExecutor() as killers:
         killing = killers.submit(kill_training_processes, oplstm, "deaths", Counter({"pack-0000": 1, "pack-0001": 2}))
@@ -106,6 +109,16 @@ def test_a_process_that_dies_is_replaced_and_one_that_always_dies_is_given_up(
     tracked = TrackedSweep(rest, oplstm, "deaths", unique)
     tracked.check()
     assert "died" in texts(tracked.trials["trial-0001"], "tags")["mlflow.note.content"]
+
+    assert "oplstm rerun-failed deaths" in oplstm.here("resume", "deaths").err
+    points = len(oplstm.events("deaths", "point"))
+    assert oplstm.here("rerun-failed", "deaths", "--json").ok().json["counts"] == {"complete": 3}
+    assert results(oplstm, "deaths") == undisturbed
+    assert {event["trial"] for event in oplstm.events("deaths", "point")[points:]} == {"trial-0001"}
+    assert len(oplstm.events("deaths", "point")) - points < len(undisturbed["trial-0001"]["points"])
+    tracked = TrackedSweep(rest, oplstm, "deaths", unique)
+    tracked.check()
+    assert texts(tracked.trials["trial-0001"], "tags")["mlflow.note.content"] == ""
 
 
 LOST = {
