@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import Annotated, Any, Final, Literal
@@ -77,7 +78,10 @@ class Header:
         for name in ("space_source", "place"):
             data[name] = None if data[name] is None else asdict(data[name])
         content = {"version": VERSION, **data}
+        before = folder.header.stat().st_mtime_ns if folder.header.exists() else None
         write_file(folder.header, json.dumps(content | {"digest": digest_of(content)}, indent=1))
+        if before is not None:  # sweeps are shown in the order in which they were made
+            os.utime(folder.header, ns=(before, before))
 
     @staticmethod
     def read(folder: SweepFolder) -> "Header":

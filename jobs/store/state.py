@@ -48,6 +48,7 @@ class SweepState:
         resumes: How often it went on after a stop or a kill.
         finished: Whether the sweep has ended.
         promoted: Name of the trial that ``promote`` picked last.
+        told_at: The latest time at which anything was written, in Unix seconds.
     """
 
     def __init__(self, measure: Measure) -> None:
@@ -59,6 +60,7 @@ class SweepState:
         self.resumes = 0
         self.finished = False
         self.promoted: str | None = None
+        self.told_at = 0.0
         self._counts: Counter[TrialState] = Counter()
         self._waiting: dict[int, Trial] = {}
         self._waiting_alike: dict[Hashable, dict[int, Trial]] = {}
@@ -88,7 +90,7 @@ class SweepState:
             RequestError: The journal is of another version.
             WorkError: The journal is damaged; the message names the line.
         """
-        for read in read_events(journal):
+        for read in read_events(journal, self._told_at):
             try:
                 self.apply(read.event)
             except KeyError as error:
@@ -96,6 +98,9 @@ class SweepState:
             except ValueError as error:
                 raise damaged(journal, read.line, str(error)) from error
             yield read.event
+
+    def _told_at(self, time: float) -> None:
+        self.told_at = max(self.told_at, time)
 
     def apply(self, event: Event) -> None:
         """Take in one event.

@@ -6,7 +6,6 @@ coordinator is rebuilt from the journal; so a resumed sweep repeats its decision
 
 import functools
 import math
-import time
 from collections.abc import Callable, Sequence
 from contextlib import closing
 
@@ -35,6 +34,7 @@ from jobs.store.state import SweepState
 from jobs.store.states import SweepKind, TrialState
 from jobs.store.trial import PackState, Trial
 from jobs.sweep import tracked
+from jobs.sweep.clock import Clock
 from jobs.sweep.failures import Failures
 from jobs.sweep.messages import Assignment, NamedRun, Progress, StartedPack, progress_of
 from jobs.sweep.packing import PackPolicy
@@ -72,7 +72,7 @@ class Coordinator:
         self.job = self.header.job
         self._provenance = provenance()
         self._value = f"val/{self.header.measure.name}"
-        self._slots = 1
+        self._slots, self._clock = 1, Clock()
         self._failure: str | None = None
         self._refused_in_a_row = 0
         self._failures = Failures(folder)
@@ -95,9 +95,10 @@ class Coordinator:
         except (ValueError, KeyError, TypeError) as error:  # of what only an altered header can hold
             raise RequestError(f"{self.folder.header}: {one_line(error)}") from error
         if next(Journal.read(self.folder.journal), None) is None:
-            self._write(tracked=[tracked.sweep_run(self.header, time.time())])
+            self._write(tracked=[tracked.sweep_run(self.header, self._clock.now())])
             return
         self._refused_in_a_row = rebuild(self.folder, self.header, state=self.state, proposals=self._proposals)
+        self._clock = Clock(self.state.told_at)
         self._reopen()
 
     @property
@@ -117,7 +118,9 @@ class Coordinator:
         if self._failure is not None:
             raise WorkError(self._failure)
         try:
-            self._journal.append([*map(encode, events), *(record.encode() for record in tracked)])
+            now = self._clock.now()
+            records = [*map(encode, events), *(record.encode() for record in tracked)]
+            self._journal.append([record | {"time": now} for record in records])
         except WorkError as error:
             self.give_up(str(error))
             raise
@@ -151,7 +154,7 @@ class Coordinator:
     def _new_runs(self, trials: Sequence[Trial]) -> list[Record]:
         """Records that create the runs of trials that come into a pack for the first time."""
         make = functools.partial(
-            tracked.trial_run, self.header, provenance=self._provenance, data=self.folder.data, now=time.time()
+            tracked.trial_run, self.header, provenance=self._provenance, data=self.folder.data, now=self._clock.now()
         )
         return [make(trial) for trial in trials if trial.pack is None]
 
@@ -177,7 +180,9 @@ class Coordinator:
         event = Refused(
             trial=point.number, params=point.params, draws=point.draws, state=point.state, reason=point.reason
         )
-        self._write(event, tracked=tracked.refused(self.header, event, provenance=self._provenance, now=time.time()))
+        self._write(
+            event, tracked=tracked.refused(self.header, event, provenance=self._provenance, now=self._clock.now())
+        )
         self._refused_in_a_row += 1
         if self._refused_in_a_row % REFUSED_IN_A_ROW == 0:  # and who resumes gets as many again
             self.give_up(f"{REFUSED_IN_A_ROW} points of {self.job.space} in a row gave no run; the last {point.reason}")
@@ -226,7 +231,7 @@ class Coordinator:
     def on_points(self, points: Sequence[Point]) -> list[str]:
         """Record validation points; returns the names of the runs to prune. Answers a repeat as it did before."""
         events: list[Event] = []
-        records, prune, now = [], [], time.time()
+        records, prune, now = [], [], self._clock.now()
         for point in points:
             trial = self.state.by_name[point.run]
             known = point.update in trial.updates
@@ -256,7 +261,7 @@ class Coordinator:
                 self._end(trial, end, TrialState(end.state))
 
     def _end(self, trial: Trial, end: RunEnd, state: TrialState) -> None:
-        now = time.time()
+        now = self._clock.now()
         if state.ended:
             self._proposals.tell(trial.number, state, end.metrics.get("val/best", self.header.measure.worst))
         event = Ended(
@@ -324,7 +329,7 @@ class Coordinator:
             done = self.state.exhausted and self.state.ended == len(self.state.trials)
             if not self.state.finished and self._failure is None:
                 result = final_result(self.folder, self.state) if self._is_final and done else None
-                records = tracked.sweep_end(self.header, self.state, result, done=done, now=time.time())
+                records = tracked.sweep_end(self.header, self.state, result, done=done, now=self._clock.now())
                 self._write(*([Finished()] if done else []), tracked=records)
             if self._failure is None:
                 self._journal.sync()
