@@ -68,8 +68,8 @@ class Promotion:
         ranked = sorted(complete, key=lambda trial: (trial.cost, trial.number))
         wanted = replicates_of(header.job, len(ranked)) if asked is None else asked or None
         plan = plan_replicates(header.job, state, ranked, asked=None if isinstance(wanted, int) else wanted)
-        stands = state.promotion_stands and not plan.missing and state.promotion is not None
-        made = state.promotion if stands and state.promotion and state.promotion.final else None
+        stands = state.ends == state.ends_at_promotion and not plan.missing
+        made = state.promotion if stands and state.promotion is not None and state.promotion.final else None
         return cls(folder, header, state, plan, made)
 
     @property

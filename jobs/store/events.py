@@ -4,7 +4,7 @@ An event is a JSON object ``{"kind": "sweep", "event": <name>, ...}``; what MLfl
 (``tracking.outbox.records``). The version of the format is the journal's.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
@@ -303,8 +303,12 @@ def decode(record: Mapping[str, Any]) -> Event:
         raise ValueError(f"{place}: {first['msg']}, got {str(first['input'])[:80]!r}") from error
 
 
-def read_events(path: Path) -> Iterator[Read]:
+def read_events(path: Path, at: Callable[[float], None] = lambda time: None) -> Iterator[Read]:
     """The events of a sweep's journal, oldest first; none where there is no journal yet.
+
+    Args:
+        path: The journal.
+        at: Called with the time of every record, of MLflow's too, in Unix seconds.
 
     Raises:
         RequestError: The file is no journal, or of another version.
@@ -314,6 +318,7 @@ def read_events(path: Path) -> Iterator[Read]:
         return
     for line in Journal.lines(path):
         for record in line.records:
+            at(_time(record))
             if "event" in record:
                 try:
                     event = decode(record)

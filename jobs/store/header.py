@@ -79,7 +79,10 @@ class Header:
         Raises:
             OSError: It cannot be written; the header is as it was.
         """
+        before = folder.header.stat().st_mtime_ns if folder.header.exists() else None
         write_file(folder.header, self._text(Place.of(folder.path)))
+        if before is not None:  # sweeps are shown in the order in which they were made
+            os.utime(folder.header, ns=(before, before))
 
     def _text(self, place: Place) -> str:
         data = {**self.__dict__, "job": self.job.model_dump(mode="json"), "measure": self.measure.name}

@@ -1,6 +1,6 @@
 """What has happened in a sweep, rebuilt event by event from its journal."""
 
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import assert_never
@@ -56,6 +56,8 @@ class SweepState:
         finished: Whether the sweep has ended.
         promotion: What ``promote`` picked last.
         promotions: How often it did.
+        ends_at_promotion: ``ends`` when it did last.
+        told_at: The latest time at which anything was written, in Unix seconds.
     """
 
     def __init__(self, measure: Measure) -> None:
@@ -72,7 +74,8 @@ class SweepState:
         self.finished = False
         self.promotion: Promoted | None = None
         self.promotions = 0
-        self._ends_at_promotion = 0
+        self.ends_at_promotion = 0
+        self.told_at = 0.0
         self._counts: Counter[TrialState] = Counter()
         self._placed: dict[str, Trial] = {}
         self._resting: dict[str, PackState] = {}
@@ -88,8 +91,7 @@ class SweepState:
             WorkError: Its journal is damaged.
         """
         state = cls(header.measure)
-        for _ in state.replay(folder.journal):
-            pass
+        deque(state.replay(folder.journal), maxlen=0)
         return state
 
     def replay(self, journal: Path) -> Iterator[Event]:
@@ -99,7 +101,7 @@ class SweepState:
             RequestError: The journal is of another version.
             WorkError: The journal is damaged; the message names the line.
         """
-        for read in read_events(journal):
+        for read in read_events(journal, self._told_at):
             try:
                 self.apply(read.event)
             except KeyError as error:
@@ -107,6 +109,9 @@ class SweepState:
             except ValueError as error:
                 raise damaged(journal, read.line, str(error)) from error
             yield read.event
+
+    def _told_at(self, time: float) -> None:
+        self.told_at = max(self.told_at, time)
 
     def apply(self, event: Event) -> None:
         """Take in one event.
@@ -167,7 +172,7 @@ class SweepState:
             case Promoted():
                 self.by_name[event.picked]
                 self.promotion, self.promotions = event, self.promotions + 1
-                self._ends_at_promotion = self.ends
+                self.ends_at_promotion = self.ends
             case _:
                 assert_never(event)
 
@@ -310,11 +315,6 @@ class SweepState:
     def promoted(self) -> str | None:
         """Name of the trial that ``promote`` picked last."""
         return None if self.promotion is None else self.promotion.picked
-
-    @property
-    def promotion_stands(self) -> bool:
-        """Whether no trial has ended since the last promotion."""
-        return self.promotion is not None and self._ends_at_promotion == self.ends
 
     @property
     def complete(self) -> bool:

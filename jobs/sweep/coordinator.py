@@ -5,7 +5,6 @@ coordinator is rebuilt from the journal; so a resumed sweep repeats its decision
 """
 
 import functools
-import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import closing, suppress
@@ -33,6 +32,7 @@ from jobs.store.state import SweepState
 from jobs.store.states import SweepKind, TrialState
 from jobs.store.trial import PackState, Trial, names_of
 from jobs.sweep import tracked
+from jobs.sweep.clock import Clock
 from jobs.sweep.failures import ALONE, Failures
 from jobs.sweep.halving import Halving
 from jobs.sweep.messages import Assignment, NamedRun, Outgrown, Progress, StartedPack, progress_of
@@ -73,9 +73,9 @@ class Coordinator:
         self, folder: SweepFolder, tracking_uri: str | Callable[[], str], *, replicates_only: bool = False
     ) -> None:
         self.folder, self.header = folder, Header.read(folder)
-        self.job = self.header.job
+        self.job, self._is_final = self.header.job, self.header.kind is SweepKind.FINAL
         self._provenance = provenance()
-        self._slots = 1
+        self._slots, self._clock = 1, Clock()
         self._failure: str | None = None
         self._refused_in_a_row = 0
         self._failures = Failures(folder, 1 + self.job.resources.retries)
@@ -94,26 +94,24 @@ class Coordinator:
 
     def _begin(self, replicates_only: bool) -> None:
         """Put the study and the state where the journal left them; raises what ``__init__`` does."""
-        self._proposals: Proposals | None = None  # replicates need neither the study nor the space
-        if replicates_only:
-            self._reports = Reports(self.header, self.state, None)
+        self._proposals = None if replicates_only else self._new_study()  # replicates need neither study nor space
+        is_new = next(Journal.read(self.folder.journal), None) is None
+        if self._proposals is None:
             deque(self.state.replay(self.folder.journal), maxlen=0)
+        elif not is_new:
+            self._refused_in_a_row = rebuild(self.folder, self.header, state=self.state, proposals=self._proposals)
+        self._clock = Clock(self.state.told_at)
+        self._reports = Reports(self.header, self.state, self._proposals, self._clock)
+        if is_new:
+            self._write(tracked=[tracked.sweep_run(self.header, self._clock.now())])
+        else:
             self._reopen()
-            return
+
+    def _new_study(self) -> Proposals:
         try:
-            self._proposals = Proposals(self.job, self.folder.study, name=self.header.name, final=self._is_final)
+            return Proposals(self.job, self.folder.study, name=self.header.name, final=self._is_final)
         except (ValueError, KeyError, TypeError) as error:  # of what only an altered header can hold
             raise RequestError(f"{self.folder.header}: {one_line(error)}") from error
-        self._reports = Reports(self.header, self.state, self._proposals)
-        if next(Journal.read(self.folder.journal), None) is None:
-            self._write(tracked=[tracked.sweep_run(self.header, time.time())])
-            return
-        self._refused_in_a_row = rebuild(self.folder, self.header, state=self.state, proposals=self._proposals)
-        self._reopen()
-
-    @property
-    def _is_final(self) -> bool:
-        return self.header.kind is SweepKind.FINAL
 
     def _reopen(self) -> None:
         """The sweep goes on, and so do the runs of its unfinished packs; nothing does where all has ended."""
@@ -128,7 +126,9 @@ class Coordinator:
         if self._failure is not None:
             raise WorkError(self._failure)
         try:
-            self._journal.append([*map(encode, events), *(record.encode() for record in tracked)])
+            now = self._clock.now()
+            records = [*map(encode, events), *(record.encode() for record in tracked)]
+            self._journal.append([record | {"time": now} for record in records])
         except WorkError as error:
             self.give_up(str(error))
             raise
@@ -162,7 +162,7 @@ class Coordinator:
     def _new_runs(self, trials: Sequence[Trial]) -> list[Record]:
         """Records that create the runs of trials that come into a pack for the first time."""
         make = functools.partial(
-            tracked.trial_run, self.header, provenance=self._provenance, data=self.folder.data, now=time.time()
+            tracked.trial_run, self.header, provenance=self._provenance, data=self.folder.data, now=self._clock.now()
         )
         return [make(trial) for trial in trials if trial.pack is None]
 
@@ -188,7 +188,9 @@ class Coordinator:
         event = Refused(
             trial=point.number, params=point.params, draws=point.draws, state=point.state, reason=point.reason
         )
-        self._write(event, tracked=tracked.refused(self.header, event, provenance=self._provenance, now=time.time()))
+        self._write(
+            event, tracked=tracked.refused(self.header, event, provenance=self._provenance, now=self._clock.now())
+        )
         self._refused_in_a_row += 1
         if self._refused_in_a_row % REFUSED_IN_A_ROW == 0:  # and who resumes gets as many again
             self.give_up(f"{REFUSED_IN_A_ROW} points of {self.job.space} in a row gave no run; the last {point.reason}")
@@ -336,7 +338,7 @@ class Coordinator:
             done = self.state.complete
             if not self.state.finished and self._failure is None:
                 result = final_result(self.folder, self.state) if self._is_final and done else None
-                records = tracked.sweep_end(self.header, self.state, result, done=done, now=time.time())
+                records = tracked.sweep_end(self.header, self.state, result, done=done, now=self._clock.now())
                 self._write(*([Finished()] if done else []), tracked=records)
             if self._failure is None:
                 self._journal.sync()

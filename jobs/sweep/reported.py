@@ -1,7 +1,6 @@
 """What the reports of packs become: events for the journal, records for MLflow, values for the study."""
 
 import math
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -12,6 +11,7 @@ from jobs.store.state import SweepState
 from jobs.store.states import TrialState
 from jobs.store.trial import Trial
 from jobs.sweep import tracked
+from jobs.sweep.clock import Clock
 from jobs.sweep.proposals import Proposals
 from oplstm.training.reports import Point, RunEnd
 from tracking.outbox.records import Record
@@ -40,16 +40,17 @@ class Reports:
         state: Of the sweep, which is read and not changed.
         proposals: Of the sweep, which learn the values and ends of all but replicates; None where
             only those are trained.
+        clock: Of the sweep.
     """
 
-    def __init__(self, header: Header, state: SweepState, proposals: Proposals | None) -> None:
-        self._header, self._state, self._proposals = header, state, proposals
+    def __init__(self, header: Header, state: SweepState, proposals: Proposals | None, clock: Clock) -> None:
+        self._header, self._state, self._proposals, self._clock = header, state, proposals, clock
         self._value = f"val/{header.measure.name}"
 
     def points(self, points: Sequence[Point]) -> Told:
         """Of validation points: those that are new, and whom to prune; a repeat is answered as before."""
         events: list[Event] = []
-        records, prune, now = [], [], time.time()
+        records, prune, now = [], [], self._clock.now()
         for point in points:
             trial = self._state.by_name[point.run]
             known = point.update in trial.updates
@@ -76,7 +77,7 @@ class Reports:
 
     def end(self, trial: Trial, end: RunEnd, state: TrialState) -> Told:
         """Of a run that has ended, or stopped, in this state."""
-        now = time.time()
+        now = self._clock.now()
         ranked = state.ended and not trial.replicate
         if ranked and self._proposals is not None:
             self._proposals.tell(trial.number, state, end.metrics.get("val/best", self._header.measure.worst))

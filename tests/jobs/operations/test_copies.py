@@ -83,9 +83,11 @@ def test_what_was_moved_goes_on(original, copy):
 
 def test_a_folder_that_moves_takes_its_place_along(original, tmp_path):
     renamed = SweepFolder(original.path.rename(tmp_path / "s"))
+    made = renamed.header.stat().st_mtime_ns
     with owned(renamed):
         pass
     assert Header.read(renamed).place == Place.of(renamed.path)
+    assert renamed.header.stat().st_mtime_ns == made, "which is the order in which sweeps are shown"
 
 
 def test_an_adopted_copy_is_another_sweep_with_the_same_results(original, copy):
