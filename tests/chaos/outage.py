@@ -27,9 +27,13 @@ class HurtServer:
         self.uri, self.is_out = self._server.uri, False
         self._reviving: threading.Thread | None = None
 
+    @property
+    def is_up(self) -> bool:
+        """Whether it was not hurt, or has come back."""
+        return not self.is_out and (self._reviving is None or not self._reviving.is_alive())
+
     def hurt(self, kind: Kind) -> None:
-        """Send its group a signal."""
-        self.wait()
+        """Send its group a signal; it must be up."""
         self.is_out = True
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self._server.pid, SIGNALS[kind])

@@ -163,7 +163,7 @@ class Round:
             return False
         if injury.share is None and not processes.of(injury.stage):
             return False
-        return not self._server.is_out if injury.victim is Victim.SERVER else bool(processes.of(injury.victim))
+        return self._server.is_up if injury.victim is Victim.SERVER else bool(processes.of(injury.victim))
 
     def _hurt(self, injury: Injury, processes: Processes, done: int, total: int) -> None:
         dice = random.Random(injury.dice)
