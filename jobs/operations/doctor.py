@@ -16,7 +16,7 @@ from jobs.store.header import Header
 from jobs.store.home import Home, SweepFolder
 from jobs.store.state import SweepState
 from oplstm.errors import RequestError, WorkError
-from tracking.outbox.outbox import Outbox
+from tracking.outbox.outbox import Outbox, idle_outbox
 from tracking.outbox.refusals import Refusal
 from tracking.server.ending import end_unused_server
 
@@ -51,7 +51,7 @@ def _writable(home: Home) -> str:
 def _of_sweep(folder: SweepFolder) -> Check:
     try:
         SweepState.of(folder, Header.read(folder))
-        running, outbox = is_running(folder), _idle_outbox(folder)
+        running, outbox = is_running(folder), idle_outbox(folder.journal)
         waiting, refused = outbox.pending(), outbox.refused()
     except (RequestError, WorkError, OSError) as error:
         return Check(folder.name, ok=False, found=f"damaged: {' '.join(str(error).split())}")
@@ -66,14 +66,9 @@ def _of_sweep(folder: SweepFolder) -> Check:
     )
 
 
-def _idle_outbox(folder: SweepFolder) -> Outbox:
-    """That of a sweep, to be asked and not to ship: of no server."""
-    return Outbox(folder.journal, "http://127.0.0.1:1")
-
-
 def refusals(folder: SweepFolder) -> list[Refusal]:
     """What MLflow does not show of a sweep, though it was shipped."""
-    return _idle_outbox(folder).refused()
+    return idle_outbox(folder.journal).refused()
 
 
 def refusal_line(name: str, refused: Sequence[Refusal]) -> str:
