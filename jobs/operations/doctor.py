@@ -26,7 +26,7 @@ from jobs.store.home import Home, SweepFolder
 from jobs.store.state import SweepState
 from jobs.sweep.tracked import key
 from oplstm.errors import RequestError, WorkError
-from tracking.outbox.outbox import Outbox
+from tracking.outbox.outbox import Outbox, idle_outbox
 from tracking.outbox.refusals import Refusal
 from tracking.server.ending import end_unused_server
 
@@ -63,7 +63,7 @@ def _of_sweep(folder: SweepFolder, servers: NamedServers) -> Check:
     try:
         header = Header.read(folder)
         SweepState.of(folder, header)
-        running, outbox = is_running(folder), _idle_outbox(folder)
+        running, outbox = is_running(folder), idle_outbox(folder.journal)
         waiting, refused = outbox.pending(), outbox.refused()
     except (RequestError, WorkError, OSError) as error:
         return Check(folder.name, ok=False, found=f"damaged: {' '.join(str(error).split())}")
@@ -83,14 +83,9 @@ def _of_sweep(folder: SweepFolder, servers: NamedServers) -> Check:
     return Check(folder.name, ok=ok, found="; ".join(found) or "everything is in MLflow")
 
 
-def _idle_outbox(folder: SweepFolder) -> Outbox:
-    """That of a sweep, to be asked and not to ship: of no server."""
-    return Outbox(folder.journal, "http://127.0.0.1:1")
-
-
 def refusals(folder: SweepFolder) -> list[Refusal]:
     """What MLflow does not show of a sweep, though it was shipped."""
-    return _idle_outbox(folder).refused()
+    return idle_outbox(folder.journal).refused()
 
 
 def refusal_line(name: str, refused: Sequence[Refusal]) -> str:

@@ -12,6 +12,7 @@ from jobs.store.state import SweepState
 from jobs.store.states import SweepKind, TrialState
 from jobs.store.trial import Trial
 from oplstm.errors import RequestError, WorkError
+from tracking.outbox.outbox import idle_outbox
 
 SweepStatus = Literal["complete", "incomplete", "running", "stopped"]
 
@@ -40,6 +41,39 @@ class TrialStatus:
 
 
 @dataclass(frozen=True)
+class Tracking:
+    """What MLflow does not have of a sweep, as its journal and its outbox have it.
+
+    Attributes:
+        waiting: Records that are not shipped yet.
+        silent_since: When the server began to take nothing, in unix seconds; None while it does.
+        reason: Why the last attempt to ship failed.
+        refused: Records that it refused for good, or that were deleted there.
+        last_refusal: The newest of them, in one line.
+    """
+
+    waiting: int
+    silent_since: float | None
+    reason: str | None
+    refused: int
+    last_refusal: str | None
+
+    @classmethod
+    def of(cls, folder: SweepFolder) -> "Tracking":
+        """Of a sweep, whether or not it is running; no server is asked."""
+        outbox = idle_outbox(folder.journal)
+        silence, refused = outbox.silence(), outbox.refused()
+        last = max(refused, key=lambda refusal: refusal.time, default=None)
+        return cls(
+            waiting=outbox.pending(),
+            silent_since=None if silence is None else silence.since,
+            reason=None if silence is None else silence.reason,
+            refused=sum(refusal.count for refusal in refused),
+            last_refusal=None if last is None else f"{last.key} {last.op}: {last.reason}",
+        )
+
+
+@dataclass(frozen=True)
 class Status:
     """A sweep as ``status`` shows it.
 
@@ -53,6 +87,7 @@ class Status:
         promoted: Name of the trial that was picked.
         folder: Where it is.
         trials: Best meta-validation first.
+        tracking: What MLflow does not have.
     """
 
     name: str
@@ -64,6 +99,7 @@ class Status:
     promoted: str | None
     folder: str
     trials: tuple[TrialStatus, ...]
+    tracking: Tracking
 
     @property
     def lost(self) -> tuple[TrialStatus, ...]:
@@ -130,6 +166,7 @@ def sweep_status(folder: SweepFolder) -> Status:
             )
             for trial in ranked
         ),
+        tracking=Tracking.of(folder),
     )
 
 

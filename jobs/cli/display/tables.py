@@ -1,6 +1,7 @@
 """Tables on stdout."""
 
 from collections.abc import Sequence
+from datetime import datetime
 
 from rich.console import Console
 from rich.markup import escape
@@ -31,8 +32,23 @@ def show_statuses(found: Sequence[Status | Damaged]) -> None:
         table.add_row(cell(row.name), row.kind, row.state, runs, best, cell(row.leader or ""))
     stdout.print(table)
     for row in found:
-        if isinstance(row, Damaged):
-            stdout.print(printable(f"{row.name}: {row.problem}"), markup=False, highlight=False)
+        for line in [f"{row.name}: {row.problem}"] if isinstance(row, Damaged) else tracking_lines(row):
+            stdout.print(printable(line), markup=False, highlight=False)
+
+
+def tracking_lines(status: Status) -> list[str]:
+    """What MLflow does not have of a sweep; nothing of what is on its way."""
+    lines, tracking = [], status.tracking
+    waiting = f"{status.name}: {tracking.waiting} records wait for MLflow"
+    if tracking.silent_since is not None:
+        since = datetime.fromtimestamp(tracking.silent_since)
+        lines.append(f"{waiting}, which has taken nothing since {since:%Y-%m-%d %H:%M:%S}: {tracking.reason}")
+    elif tracking.waiting and status.state != "running":
+        lines.append(f"{waiting}: oplstm doctor {status.name} ships them")
+    if tracking.last_refusal is not None:
+        refused = f"{tracking.refused} records were refused by MLflow or deleted there"
+        lines.append(f"{status.name}: {refused}, the last {tracking.last_refusal}")
+    return lines
 
 
 def show_trials(trials: Sequence[TrialStatus]) -> None:

@@ -3,6 +3,7 @@
 import dataclasses
 import io
 import math
+from datetime import datetime
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ from jobs.cli.display import choice, progress, tables
 from jobs.cli.display.plan import plan_lines
 from jobs.cli.display.results import ending_lines, interval, result_lines
 from jobs.operations.plan import Plan
-from jobs.operations.status import Damaged, Status, TrialStatus
+from jobs.operations.status import Damaged, Status, Tracking, TrialStatus
 from jobs.promotion.seeds import SeedVariance
 from jobs.promotion.selection import Choice, Leader
 from jobs.promotion.standing import Standing
@@ -159,6 +160,7 @@ SWEEP = Status(
     promoted=None,
     folder="/home/sweeps/s",
     trials=(TRIAL,),
+    tracking=Tracking(waiting=0, silent_since=None, reason=None, refused=0, last_refusal=None),
 )
 
 
@@ -176,6 +178,30 @@ def test_a_damaged_sweep_stands_among_the_others_with_its_problem_below(seen):
         ["[b]", "", "damaged", "", "", ""],
     ]
     assert problem == "[b]: no header of [a] sweep"
+
+
+SINCE = datetime(2026, 11, 28, 0, 51, 2).timestamp()
+WAITS = [
+    ({"waiting": 7}, "running", []),
+    ({"waiting": 7}, "stopped", ["s: 7 records wait for MLflow: oplstm doctor s ships them"]),
+    (
+        {"waiting": 7, "silent_since": SINCE, "reason": "no answer"},
+        "running",
+        ["s: 7 records wait for MLflow, which has taken nothing since 2026-11-28 00:51:02: no answer"],
+    ),
+    (
+        {"refused": 3, "last_refusal": "id/trial-0000 metric: too long"},
+        "complete",
+        ["s: 3 records were refused by MLflow or deleted there, the last id/trial-0000 metric: too long"],
+    ),
+]
+
+
+@pytest.mark.parametrize(("changes", "state", "lines"), WAITS)
+def test_what_mlflow_does_not_have_stands_below_the_table(changes, state, lines, seen):
+    tracking = dataclasses.replace(SWEEP.tracking, **changes)
+    tables.show_statuses([dataclasses.replace(SWEEP, state=state, tracking=tracking)])
+    assert [line for line in seen.getvalue().splitlines() if line.startswith("s: ")] == lines
 
 
 LOST = dataclasses.replace(TRIAL, name="trial-0001", state=TrialState.FAILED, note="it died")
