@@ -44,7 +44,7 @@ def forecast(block: Block, spread: SeedVariance, *, best: NDArray[np.intp], seed
     between = np.where(seen, fair - centre[..., None], 0.0) ** 2
     observed = between.sum(-1) / np.maximum(leaders - 1, 1)
     # seed 0 of a leader hardly varies once luck is off, because all were chosen by it: the fresh seeds' share counts
-    chance = (spread.variance + block.noise)[..., None] * (counts - 1) / counts**2
+    chance = (spread.variance + block.noise)[..., None] * (counts - 1) / np.maximum(counts, 1) ** 2
     mean_chance = np.where(seen, chance, 0.0).sum(-1) / np.maximum(leaders, 1)
     share = np.maximum(leaders - 3, 0) / np.maximum(leaders - 1, 1)
     true = np.maximum(observed - share * mean_chance, 0.0)
@@ -52,7 +52,7 @@ def forecast(block: Block, spread: SeedVariance, *, best: NDArray[np.intp], seed
     kept = true / np.maximum(true + share * own, 1e-300)
     kept = np.where((share > 0) & (observed > 0), kept, 1.0)
     mean = np.where(_at(counts, best) > 1, centre + kept * (of_own - centre), np.nan)
-    of_tasks = np.nan_to_num(_at(np.nanmean(block.task_variance, -1), best))
+    of_tasks = np.nan_to_num(_at(block.variance_of_tasks, best))
     variance = spread.variance * (1 / _at(counts, best) + 1 / seeds) + of_tasks * (1 / block.tasks + 1 / seeds / tasks)
     return Forecast(mean, student_quantile(spread.degrees) * np.sqrt(variance))
 

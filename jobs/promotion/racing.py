@@ -21,9 +21,10 @@ def next_seeds(block: Block, *, left: Values, at_once: int = AT_ONCE) -> Flags:
     Returns:
         ``(..., C)``; none where the race is over, because one is left or all runs were used.
     """
-    means, best, spread, counts = over_seeds(block.means), picked(block), seed_variance(block), block.counts
+    means, best, spread = over_seeds(block.means), picked(block), seed_variance(block)
+    counts = np.maximum(block.counts, 1)
     of_best = np.take_along_axis(counts, best[..., None], -1)
-    gap = means - np.take_along_axis(means, best[..., None], -1)
+    gap = means - np.take_along_axis(means, best[..., None], -1)  # inf for one without a score
     behind = Behind(gap, block.noise[..., None] * (1 / counts + 1 / of_best), np.inf)
     open_ = tied(behind, configurations_margin(behind, spread, counts=counts, best=best))
     rank = np.where(open_, means, np.inf).argsort(-1, kind="stable").argsort(-1, kind="stable")

@@ -77,6 +77,13 @@ class Block:
         counts: Values = (~np.isnan(self.means)).sum(-1).astype(np.float64)
         return counts
 
+    @property
+    def variance_of_tasks(self) -> Values:
+        """``(..., C)``, of one task's score, the mean over a configuration's seeds; nan where none is known."""
+        known = (~np.isnan(self.task_variance)).sum(-1)
+        found: Values = np.where(known > 0, np.nansum(self.task_variance, -1) / np.maximum(known, 1), np.nan)
+        return found
+
 
 def over_seeds(means: Values) -> Values:
     """The mean of each configuration over its seeds: ``(..., C, S)`` to ``(..., C)``, inf for one without any."""
@@ -98,7 +105,7 @@ def luck(means: Values) -> Values:
     worse, so it is at least 0.
     """
     fresh = (~np.isnan(means[..., 1:])).sum(-1)
-    weights = fresh / (fresh + 1)
+    weights = np.where(np.isnan(means[..., 0]), 0.0, fresh / (fresh + 1))
     gap = np.nansum(means[..., 1:], -1) / np.maximum(fresh, 1) - np.nan_to_num(means[..., 0])
     found: Values = (weights * gap).sum(-1) / np.maximum(weights.sum(-1), 1e-300)
     return np.maximum(found, 0.0)
@@ -122,8 +129,9 @@ def seed_variance(block: Block) -> SeedVariance:
 
 def seed_intervals(block: Block, spread: SeedVariance) -> tuple[Values, Values]:
     """Each configuration's score, luck taken off, with half of its 95% interval over seeds and tasks: ``(..., C)``."""
-    counts, tasks = block.counts, np.nanmean(block.task_variance, -1) / block.tasks
-    half = student_quantile(spread.degrees)[..., None] * np.sqrt(spread.variance[..., None] / counts + tasks)
+    tasks = block.variance_of_tasks / block.tasks
+    by_seeds = spread.variance[..., None] / np.maximum(block.counts, 1)
+    half = student_quantile(spread.degrees)[..., None] * np.sqrt(by_seeds + tasks)
     return over_seeds(without_luck(block.means)), half
 
 

@@ -56,6 +56,7 @@ def configurations_margin(
         counts: ``(..., C)``, seeds that each configuration's scores are the mean of.
         best: ``(...)``, index of the one that the others are compared with.
     """
+    counts = np.maximum(counts, 1)
     of_best = np.take_along_axis(counts, best[..., None], -1)
     by_seeds = spread.variance[..., None] * (1 / counts + 1 / of_best)
     # Welch and Satterthwaite: how well the sum of the two variances is known

@@ -18,10 +18,12 @@ def differences(run: FinalRun, paper: PaperCell) -> list[str]:
 
     What cannot be known, because an older version made the run and did not record it, differs too.
     """
+    if not run.seeds:
+        return ["the runs of its seeds are not on the server"]
     found, unknown = [], []
     for name, (wanted, read) in _conditions(paper).items():
         values = {read(seed) for seed in run.seeds}
-        if None in values or not values:
+        if None in values:
             unknown.append(name)
         elif len(values) > 1:
             found.append(f"seeds differ in {name}: {', '.join(sorted(map(str, values)))}")

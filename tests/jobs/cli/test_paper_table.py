@@ -1,9 +1,14 @@
 """A table of the paper as text."""
 
+import contextlib
+import json
+
 import pytest
 
 from jobs.cli.display.paper_table import paper_table_text
+from tests.jobs.cli.verbs import run
 from tests.tracking.results.final_runs import final_run
+from tracking.results.table_formats import FORMATS
 from tracking.results.tables import TABLES, Cell, Other, Result, Table, table_of
 
 pytestmark = pytest.mark.unit
@@ -31,3 +36,16 @@ def test_it_fits_into_the_width_of_a_terminal_and_nothing_is_obeyed(number):
     text = paper_table_text(Table(number, title, metric, tuple(Cell(paper, LONE) for paper in papers), (other,)))
     assert max(map(len, text.splitlines())) <= 118
     assert text.replace("\n", "").count("[red]") >= 35
+
+
+def test_each_format_is_what_the_verb_prints(home, monkeypatch):
+    made = table_of(1, [final_run("sine-final")])
+    server = contextlib.nullcontext("http://127.0.0.1:1")
+    monkeypatch.setattr("jobs.operations.tracking_server.tracking_server", lambda *args, **keys: server)
+    monkeypatch.setattr("tracking.server.client.connect", lambda uri: None)
+    monkeypatch.setattr("tracking.results.tables.paper_table", lambda client, number: made)
+    for form, text in FORMATS.items():
+        assert run("table", 1, "--format", form).stdout == text(made)
+    assert run("table", 1).stdout == paper_table_text(made) + "\n"
+    assert json.loads(run("table", 1, "--json").stdout) == json.loads(json.dumps(made.to_dict()))
+    assert "csv" in run("table", 1, "--format", "xml").stderr

@@ -27,6 +27,7 @@ def test_luck_is_what_seed_0_has_ahead_of_its_replicates_on_average():
     assert luck(np.array([[3.0, 2.0], [3.0, 2.5]])) == 0, "being chosen makes nobody worse"
     assert luck(np.array([[3.0, NAN], [3.0, NAN]])) == 0, "nothing is known without replicates"
     # weights 1/2 and 2/3 for one and two replicates, none for a leader that has none
+    assert luck(np.array([[NAN, 9.0], [2.0, 3.0]])) == pytest.approx(1.0), "of a seed 0 without a score neither"
     ragged = np.array([[0.0, 1.0, NAN], [0.0, 4.0, 4.0], [7.0, NAN, NAN]])
     assert luck(ragged) == pytest.approx((0.5 + 4 * 2 / 3) / (7 / 6))
 
@@ -140,6 +141,8 @@ def test_a_race_gives_seeds_to_the_best_of_those_that_are_tied():
     assert not next_seeds(start, left=np.asarray(0)).any()
     apart = block([[0.0, 0.1, 0.2], [0.3, 0.1, 0.2], [5.0, 5.1, 5.2], [9.0, NAN, NAN]])
     assert next_seeds(apart, left=np.asarray(15)).tolist() == [True, True, False, False]
+    lost = block([[0.0, 0.1], [NAN, NAN], [0.1, 0.3]])
+    assert next_seeds(lost, left=np.asarray(15)).tolist() == [True, False, True]
     over = block([[0.0, 0.1, 0.2], [5.0, 5.1, 5.2]])
     assert not next_seeds(over, left=np.asarray(15)).any()
 

@@ -82,6 +82,7 @@ def test_a_toy_run_does_not_replace_a_full_one() -> None:
         ({"params": {"budget.tasks": "90000"}}, "budget 90,000 tasks, the cell's 70,000 tasks"),
         ({"params": {"budget.tasks": "None", "budget.updates": "1"}}, "budget 4 tasks, the cell's 70,000 tasks"),
         ({"seeds": 2}, "seeds 2, the cell's 3"),
+        ({"seeds": 0}, "the runs of its seeds are not on the server"),
         ({"seeds": 5}, None),
         ({"params": {"budget.test_tasks": None}}, "made by an older version: test tasks not recorded"),
         (
