@@ -31,7 +31,7 @@ def status(name: str | None, json_: bool) -> None:
 
     def show() -> None:
         show_statuses([one])
-        show_trials(one.trials)
+        show_trials([*one.trials, *one.replicates])
 
     report(one.to_json(trials=True), show, as_json=json_)
 

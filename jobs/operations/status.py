@@ -82,11 +82,12 @@ class Status:
         kind: What it is.
         state: ``incomplete`` is a sweep that has ended and whose lost runs are missing.
         counts: Trials by state.
-        best: The best validation value.
-        leader: Name of the trial that has it.
+        best: The best validation value of a trial that has completed.
+        leader: Name of that trial; promote picks among such.
         promoted: Name of the trial that was picked.
         folder: Where it is.
         trials: Best meta-validation first.
+        replicates: More seeds of some of them.
         tracking: What MLflow does not have.
     """
 
@@ -99,6 +100,7 @@ class Status:
     promoted: str | None
     folder: str
     trials: tuple[TrialStatus, ...]
+    replicates: tuple[TrialStatus, ...]
     tracking: Tracking
 
     @property
@@ -114,7 +116,7 @@ class Status:
     def to_json(self, *, trials: bool) -> dict[str, Any]:
         """Plain data for JSON, with or without the trials."""
         data = asdict(self)
-        return data if trials else {key: value for key, value in data.items() if key != "trials"}
+        return data if trials else {key: value for key, value in data.items() if key not in ("trials", "replicates")}
 
 
 @dataclass(frozen=True)
@@ -143,8 +145,8 @@ def sweep_status(folder: SweepFolder) -> Status:
     """
     header = Header.read(folder)
     state = SweepState.of(folder, header)
-    leader = state.leader()
     ranked = sorted(state.trials.values(), key=lambda trial: (trial.best is None, trial.cost))
+    leader = next((trial for trial in ranked if trial.state is TrialState.COMPLETE), None)
     return Status(
         name=header.name,
         kind=header.kind,
@@ -154,19 +156,21 @@ def sweep_status(folder: SweepFolder) -> Status:
         leader=None if leader is None else leader.name,
         promoted=state.promoted,
         folder=str(folder.path),
-        trials=tuple(
-            TrialStatus(
-                name=trial.name,
-                state=trial.state,
-                fraction=trial.fraction,
-                best=trial.best,
-                params=trial.params,
-                note=trial.note,
-                placed=trial.pack is not None,
-            )
-            for trial in ranked
-        ),
+        trials=tuple(map(_trial_status, ranked)),
+        replicates=tuple(map(_trial_status, state.replicates.values())),
         tracking=Tracking.of(folder),
+    )
+
+
+def _trial_status(trial: Trial) -> TrialStatus:
+    return TrialStatus(
+        name=trial.name,
+        state=trial.state,
+        fraction=trial.fraction,
+        best=trial.best,
+        params=trial.params,
+        note=trial.note,
+        placed=trial.pack is not None,
     )
 
 

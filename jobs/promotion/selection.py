@@ -10,9 +10,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from jobs.promotion.forecast import forecast
-from jobs.promotion.seeds import Block, SeedVariance, picked, seed_variance
-from jobs.promotion.standing import Configuration, Standing, costs_of, standings
+from jobs.promotion.decision import decide
+from jobs.promotion.seeds import SeedVariance
+from jobs.promotion.standing import Configuration, Standing, standings
 from jobs.store.home import SweepFolder
 from jobs.store.intervals import Interval, Values
 from jobs.store.names import trial_name
@@ -38,12 +38,15 @@ class Leader:
 
     Attributes:
         standing: How it stands in the sweep.
-        score_a: On the fresh block A, which picks: the mean over its runs.
+        score_a: On the fresh block A, which picks: the mean over its runs, with the interval over tasks.
+        over_seeds: The same as a claim about the configuration, the luck of having been chosen taken off; None where
+            the variance over seeds is unknown.
         seeds: The score of each of its runs there.
     """
 
     standing: Standing
     score_a: Interval
+    over_seeds: Interval | None
     seeds: tuple[float, ...]
 
     @property
@@ -229,28 +232,29 @@ def choose(
     before = standings(found, measure, best=0, spread=None)
     tied = [one for one, standing in zip(found, before, strict=True) if standing.weights_tied]
     scored = [_rescored(one, rescore, Split.PROMOTION_A) for one in (replicated or tied[:leaders])]
-    block = Block.of(costs_of(scored, measure))
-    spread: SeedVariance | None = seed_variance(block)
-    if spread is None or not spread.known:
-        spread = earlier
-    best = picked(block)
-    place = next(row for row, one in enumerate(found) if one.name == scored[int(best)].name)
-    stand = tuple(standings(found, measure, best=place, spread=spread))
-    by_name = {standing.name: standing for standing in stand}
-    expected = None
-    if spread is not None and len(found[place].runs) > 1:
-        seen = forecast(block, spread, best=best, seeds=final_seeds, tasks=final_tasks)
-        expected = Interval(measure.cost(1.0) * float(seen.mean), float(seen.half_width))
-    score_b = _rescored(found[place], rescore, Split.PROMOTION_B).values.mean(0)
+    decision = decide(
+        found, scored, measure, earlier=earlier, final_seeds=final_seeds, final_tasks=final_tasks
+    )
+    by_name = {standing.name: standing for standing in decision.standings}
+    winner = next(one for one in found if one.name == decision.picked)
+    score_b = _rescored(winner, rescore, Split.PROMOTION_B).values.mean(0)
     rescored = tuple(
         Leader(
             by_name[one.name],
-            Interval.of(one.values.mean(0), over="tasks"),
-            tuple(float(mean) for mean in one.values.mean(1)),
+            score_a=Interval.of(one.values.mean(0), over="tasks"),
+            over_seeds=None if decision.spread is None else contender.score,
+            seeds=contender.seed_means,
         )
-        for one in scored
+        for one, contender in zip(scored, decision.contenders, strict=True)
     )
-    return Choice(found[place].name, rescored, stand, spread, expected, Interval.of(score_b, over="tasks"))
+    return Choice(
+        picked=decision.picked,
+        leaders=rescored,
+        standings=decision.standings,
+        spread=decision.spread,
+        forecast=decision.forecast,
+        score_b=Interval.of(score_b, over="tasks"),
+    )
 
 
 def _rescored(one: Configuration, rescore: Rescore, split: Split) -> Configuration:

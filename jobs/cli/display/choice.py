@@ -31,13 +31,15 @@ def working() -> Iterator[Callable[[str], None]]:
 def show_choice(choice: "Choice", measure: Measure) -> None:
     """The leaders of a sweep, the one that was picked, and how sure that is."""
     table = Table(title="The leaders, by meta-validation")
-    for heading in ("trial", "runs", "meta-validation", "behind the picked", "block A (picks)", ""):
+    over_seeds = () if choice.spread is None else ("over seeds",)
+    for heading in ("trial", "runs", "meta-validation", "behind the picked", "block A (picks)", *over_seeds, ""):
         table.add_column(heading)
     for leader in choice.leaders:
         standing = leader.standing
         tied = standing.weights_tied if standing.tied is None else standing.tied
         mark = "picked" if leader.name == choice.picked else "tied" if tied else ""
-        values = (standing.score, standing.behind, leader.score_a)
+        values = [standing.score, standing.behind, leader.score_a]
+        values += [] if leader.over_seeds is None else [leader.over_seeds]
         table.add_row(cell(leader.name), str(standing.seeds), *map(interval, values), mark)
     table.caption = f"{cell(choice.picked)} on block B, which picked nothing: {interval(choice.score_b)}"
     stdout.print(table)

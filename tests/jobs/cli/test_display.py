@@ -112,7 +112,7 @@ def test_a_choice_shows_what_was_picked_and_what_was_tied(seen):
         Standing(f"trial-{number:04d}", 3, score=one, behind=one, weights_tied=not number, tied=number < 2)
         for number in range(3)
     )
-    leaders = tuple(Leader(standing, score_a=one, seeds=(0.1, 0.2, 0.3)) for standing in stand)
+    leaders = tuple(Leader(standing, score_a=one, over_seeds=one, seeds=(0.1, 0.2, 0.3)) for standing in stand)
     spread = SeedVariance(np.asarray(0.0004), np.asarray(5.0), "replicates")
     made = Choice("trial-0001", leaders, stand, spread=spread, forecast=one, score_b=Interval(0.2, 0.02))
     choice.show_choice(made, LOSS)
@@ -160,6 +160,7 @@ SWEEP = Status(
     promoted=None,
     folder="/home/sweeps/s",
     trials=(TRIAL,),
+    replicates=(),
     tracking=Tracking(waiting=0, silent_since=None, reason=None, refused=0, last_refusal=None),
 )
 

@@ -22,7 +22,7 @@ def configurations(measure, *costs, tasks=300, noise=0.1):
     def values(own):
         return sign * (hard + np.array(own)[:, None] + noise * rng.standard_normal((len(own), tasks)))
 
-    return [Configuration(f"trial-{number:04d}", values(own)) for number, own in enumerate(costs)]
+    return [Configuration((f"trial-{number:04d}",), values(own)) for number, own in enumerate(costs)]
 
 
 @pytest.mark.parametrize("measure", [LOSS, ACCURACY])
@@ -60,9 +60,9 @@ def test_where_nothing_is_known_of_seeds_nothing_is_said():
 
 def test_a_score_that_is_no_number_never_wins():
     found = configurations(LOSS, [0.0, 0.0], [0.5, 0.5])
-    broken = [Configuration(found[0].name, np.full((2, 300), math.nan)), found[1]]
+    broken = [Configuration((found[0].name,), np.full((2, 300), math.nan)), found[1]]
     assert decide(found, broken, LOSS, earlier=None, **FINAL).picked == found[1].name
-    half = [Configuration(found[0].name, np.stack([found[0].values[0], np.full(300, math.nan)])), found[1]]
+    half = [Configuration((found[0].name,), np.stack([found[0].values[0], np.full(300, math.nan)])), found[1]]
     assert decide(found, half, LOSS, earlier=None, **FINAL).picked == found[0].name
 
 
