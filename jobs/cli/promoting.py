@@ -22,7 +22,11 @@ if TYPE_CHECKING:
 @click.command()
 @click.argument("name")
 @click.option("--seeds", type=click.IntRange(1, 1000), help="Of the final run; by default the job's.")
-@click.option("--replicates", metavar="LEADERSxSEEDS", help="More seeds of the leaders first, as in 5x2; 0 for none.")
+@click.option(
+    "--replicates",
+    metavar="LEADERSxSEEDS",
+    help="More seeds of the leaders first, as in 5x2, or up to 15 in a race of 10, as in 10/15; 0 for none.",
+)
 @click.option("--again", is_flag=True, help="Promote anew, on fresh tasks, with another final run.")
 @click.option("--dry-run", is_flag=True, help="Only say what would be picked.")
 @tracking_uri
@@ -53,7 +57,7 @@ def promote(
     if promotion.missing is not None:
         say(f"warning: {promotion.missing}", err=True)
     if dry_run:
-        _say_what_would_be(promotion, promotion.choose(home, seeds=seeds, told=_quiet), as_json=json_)
+        _say_what_would_be(promotion, promotion.choose(home, promotion.rescorer(), seeds=seeds), as_json=json_)
         return
     require_original(promotion.folder)
     home.check_writable()
@@ -71,13 +75,14 @@ def _replicates(text: str | None) -> "Replicates | int | None":
 
     if text is None or text == "0":
         return None if text is None else 0
-    if (found := re.fullmatch(r"([0-9]{1,4})x([0-9]{1,3})", text)) is None or int(found[1]) < 2 or int(found[2]) < 1:
-        raise RequestError(f"--replicates must be LEADERSxSEEDS, at least 2x1, such as 5x2, or 0, got {text!r}")
-    return Replicates(leaders=int(found[1]), seeds=int(found[2]))
-
-
-def _quiet(text: str) -> None:
-    pass
+    found = re.fullmatch(r"([0-9]{1,3})([x/])([0-9]{1,3})", text)
+    if found is None or int(found[1]) < 2 or not 1 <= int(found[3]) <= 100:
+        raise RequestError(
+            "--replicates must be LEADERSxSEEDS, such as 5x2, or LEADERS/RUNS, such as 10/15, with at least 2 leaders "
+            f"and at most 100 seeds or runs, or 0, got {text!r}"
+        )
+    count = int(found[3])
+    return Replicates(leaders=int(found[1]), **{"seeds" if found[2] == "x" else "race": count})
 
 
 def _say_what_would_be(promotion: "Promotion", choice: "Choice", *, as_json: bool) -> None:
@@ -110,27 +115,33 @@ def _picked(
     as_json: bool,
 ) -> "Promoted":
     """Train the replicates that are missing, pick, and register."""
-    from jobs.cli.display.choice import show_choice, working
+    from jobs.cli.display.choice import Working, show_choice
     from jobs.cli.display.progress import progress_bar
     from jobs.operations.promote import Promotion
     from jobs.operations.replicate import train_replicates
     from jobs.promotion.registration import register
 
     folder = promotion.folder
-    if promotion.plan.missing:
+    working = Working()
+    with working:
+        rescore = promotion.rescorer(working.tell)
+        plan = promotion.next_plan(rescore)
+    while plan.missing:
         stop_on_interrupt(home, folder.name)
         with progress_bar(f"{folder.name} replicates") as show:
-            through = train_replicates(folder, promotion.plan, uri, show)
+            through = train_replicates(folder, plan, uri, show)
         if not through:
             say(f"{folder.name} stopped; go on with: oplstm promote {folder.name}", err=True)
             sys.exit(1)
         promotion = Promotion.of(folder, asked)
-    with working() as told:
-        choice = promotion.choose(home, seeds=seeds, told=told)
+        with working:
+            plan = promotion.next_plan(rescore)
+    with working:
+        choice = promotion.choose(home, rescore, seeds=seeds)
     if not as_json:
         show_choice(choice, promotion.header.measure)
-    with working() as told:
-        told("registering the model")
+    with working:
+        working.tell("registering the model")
         return register(folder, choice, uri, final=home.free_name(f"{folder.name}-final"))
 
 

@@ -78,6 +78,12 @@ class Replicates(Section):
 
     leaders: int = Field(default=5, ge=2, le=1_000, description="How many configurations")
     seeds: int = Field(default=2, ge=1, le=100, description="More seeds of each")
+    race: int | None = Field(
+        default=None,
+        ge=1,
+        le=1_000,
+        description="Instead: one more seed at a time for those that are still tied with the best, so many in all",
+    )
 
 
 class Promotion(Section):

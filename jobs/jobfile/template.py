@@ -45,7 +45,8 @@ resources:                     # of one pack
   retries: 2                   # restarts after a crash
 
 promotion:
-  leaders: 5                   # candidates that are re-scored on fresh validation tasks
+  # replicates: {leaders: 5, seeds: 2}   # more seeds of the leaders first; by default from 10 completed trials on
+  leaders: 5                   # without replicates, candidates that are re-scored on fresh validation tasks
   tasks: 4000
 
 final:

@@ -11,12 +11,13 @@ from jobs.execution.devices import choose_device
 from jobs.jobfile.resolving import final_budget
 from jobs.jobfile.sections import Replicates
 from jobs.operations.control import Means, resume
-from jobs.operations.replicate import Plan, plan_replicates, replicates_of
+from jobs.operations.replicate import Plan, plan_replicates, plan_round, replicates_of
 from jobs.operations.running import Outcome, require_idle
 from jobs.operations.start import NewSweep, start_here
 from jobs.promotion.final_job import final_job
 from jobs.promotion.seeds import SeedVariance, pooled
-from jobs.promotion.selection import Choice, block_seed, choose, configurations, rescore_with
+from jobs.promotion.selection import Choice, Rescore, block_seed, choose, configurations, rescore_with, rescored
+from jobs.promotion.standing import Configuration
 from jobs.store.header import Header
 from jobs.store.home import Home, SweepFolder
 from jobs.store.promoted import Promoted, StatedSpread
@@ -24,6 +25,7 @@ from jobs.store.scores import final_result
 from jobs.store.state import SweepState
 from jobs.store.states import SweepKind, TrialState
 from jobs.sweep.messages import OnProgress
+from oplstm.episodes.split import Split
 from oplstm.errors import RequestError, WorkError
 from oplstm.training.budget import Budget
 from oplstm.training.device import Device
@@ -38,6 +40,7 @@ class Promotion:
         header: Of the sweep.
         state: Of the sweep.
         plan: Its replicates.
+        asked: How many replicates are wanted; None for none.
         made: What was picked, if nothing has ended since; promoting again gives the same answer.
     """
 
@@ -45,6 +48,7 @@ class Promotion:
     header: Header
     state: SweepState
     plan: Plan
+    asked: Replicates | None
     made: Promoted | None
 
     @classmethod
@@ -67,10 +71,11 @@ class Promotion:
         complete = [trial for trial in state.trials.values() if trial.state is TrialState.COMPLETE]
         ranked = sorted(complete, key=lambda trial: (trial.cost, trial.number))
         wanted = replicates_of(header.job, len(ranked)) if asked is None else asked or None
-        plan = plan_replicates(header.job, state, ranked, asked=None if isinstance(wanted, int) else wanted)
+        wanted = None if isinstance(wanted, int) else wanted
+        plan = plan_replicates(header.job, state, ranked, asked=wanted)
         stands = state.ends == state.ends_at_promotion and not plan.missing
         made = state.promotion if stands and state.promotion is not None and state.promotion.final else None
-        return cls(folder, header, state, plan, made)
+        return cls(folder, header, state, plan, wanted, made)
 
     @property
     def missing(self) -> str | None:
@@ -83,37 +88,57 @@ class Promotion:
         name = self.folder.name
         return f"{name} has not ended: {unended + unasked} of its trials are missing; oplstm resume {name} trains them"
 
-    def choose(self, home: Home, *, seeds: int | None = None, told: Callable[[str], None] | None = None) -> Choice:
-        """Pick the best configuration by meta-validation.
+    def rescorer(self, told: Callable[[str], None] | None = None) -> Rescore:
+        """Scores runs on blocks that no other promotion has used, each once.
 
         Args:
-            home: Where earlier sweeps are.
-            seeds: Of the final run; None for as many as the job says.
             told: Hears what is being scored.
 
         Raises:
             RequestError: No trial has completed.
             WorkError: A file of one is damaged.
         """
-        job, measure = self.header.job, self.header.measure
-        found = configurations(self.folder, self.state, measure)
-        blocks = block_seed(self.header.id, found, self.state.promotions)
+        return rescore_with(
+            self.folder,
+            self.header.measure,
+            seed=block_seed(self.header.id, self._found(), self.state.promotions),
+            tasks=self.header.job.promotion.tasks,
+            device=Device(choose_device(self.header.job.final.gpus), data=self.folder.data),
+            told=told,
+        )
+
+    def next_plan(self, rescore: Rescore) -> Plan:
+        """The replicates to train next, and then again until none are missing: a race has several rounds."""
+        if self.asked is None or self.asked.race is None or self.plan.missing:
+            return self.plan
+        leaders = [rescored(one, rescore, Split.PROMOTION_A) for one in self._found()[: self.asked.leaders]]
+        return plan_round(self.header.job, self.state, leaders, self.asked.race)
+
+    def choose(self, home: Home, rescore: Rescore, *, seeds: int | None = None) -> Choice:
+        """Pick the best configuration by meta-validation.
+
+        Args:
+            home: Where earlier sweeps are.
+            rescore: Scores runs on fresh blocks.
+            seeds: Of the final run; None for as many as the job says.
+
+        Raises:
+            RequestError: No trial has completed.
+            WorkError: A file of one is damaged.
+        """
+        job = self.header.job
         return choose(
-            found,
-            rescore_with(
-                self.folder,
-                measure,
-                seed=blocks,
-                tasks=job.promotion.tasks,
-                device=Device(choose_device(job.final.gpus), data=self.folder.data),
-                told=told,
-            ),
-            measure,
+            self._found(),
+            rescore,
+            self.header.measure,
             leaders=job.promotion.leaders,
             earlier=earlier_spread(home, self.header),
             final_seeds=seeds or job.final.seeds,
             final_tasks=Budget(**final_budget(job)).test_tasks,
         )
+
+    def _found(self) -> list[Configuration]:
+        return configurations(self.folder, self.state, self.header.measure)
 
 
 def earlier_spread(home: Home, header: Header) -> SeedVariance | None:

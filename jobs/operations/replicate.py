@@ -1,18 +1,23 @@
 """Training more seeds of a sweep's leading configurations, before one of them is promoted."""
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+
+import numpy as np
 
 from jobs.execution.devices import require_local_gpu, slots_here
 from jobs.execution.in_process import run_in_process
 from jobs.jobfile.schema import Job
 from jobs.jobfile.sections import REPLICATED_FROM, Replicates, Resources
 from jobs.operations.running import owned
+from jobs.promotion.racing import next_seeds
+from jobs.promotion.seeds import Block
+from jobs.promotion.standing import Configuration, costs_of
 from jobs.store.events import encode
 from jobs.store.header import Header
 from jobs.store.home import SweepFolder
 from jobs.store.state import SweepState
-from jobs.store.states import TrialState
 from jobs.store.trial import Trial
 from jobs.sweep.messages import OnProgress
 from jobs.sweep.replicates import replicates_to_come
@@ -41,7 +46,7 @@ def replicates_of(job: Job, completed: int) -> Replicates | None:
 
 
 def plan_replicates(job: Job, state: SweepState, ranked: list[Trial], *, asked: Replicates | None) -> Plan:
-    """The replicates of the first of the ``ranked`` trials, the best first.
+    """The replicates of the first of the ``ranked`` trials; of a race those that were asked for before.
 
     Args:
         job: Of the sweep.
@@ -49,7 +54,28 @@ def plan_replicates(job: Job, state: SweepState, ranked: list[Trial], *, asked: 
         ranked: Its completed trials, best validation first.
         asked: How many; None for none.
     """
-    wanted = {} if asked is None else {trial.number: asked.seeds for trial in ranked[: asked.leaders]}
+    seeds = 0 if asked is None or asked.race is not None else asked.seeds
+    wanted = {trial.number: seeds for trial in ranked[: asked.leaders]} if asked is not None and seeds else {}
+    return _plan(job, state, wanted)
+
+
+def plan_round(job: Job, state: SweepState, leaders: Sequence[Configuration], race: int) -> Plan:
+    """The next round of a race between a sweep's leaders.
+
+    Args:
+        job: Of the sweep.
+        state: Of the sweep.
+        leaders: On block A, best validation first.
+        race: Replicates in all.
+    """
+    block = Block.of(costs_of(leaders, job.measure))
+    more = next_seeds(block, left=np.asarray(float(race - len(state.replicates))))
+    numbers = [state.by_name[leader.name].number for leader in leaders]
+    have = Counter(trial.number for trial in state.replicates.values())
+    return _plan(job, state, {number: have[number] + 1 for number, gets in zip(numbers, more, strict=True) if gets})
+
+
+def _plan(job: Job, state: SweepState, wanted: Mapping[int, int]) -> Plan:
     to_come = replicates_to_come(job, state, wanted)
     unended = [trial for trial in state.replicates.values() if not trial.state.ended]
     return Plan(wanted, len(to_come) + len(unended))
@@ -88,8 +114,3 @@ def train_replicates(folder: SweepFolder, plan: Plan, tracking_uri: str, progres
     replicates = SweepState.of(folder, header).replicates.values()
     return all(trial.state.ended for trial in replicates)
 
-
-def ranked_trials(state: SweepState) -> list[Trial]:
-    """The trials that have completed, best validation first."""
-    complete = [trial for trial in state.trials.values() if trial.state is TrialState.COMPLETE]
-    return sorted(complete, key=lambda trial: (trial.cost, trial.number))

@@ -4,6 +4,7 @@ Nothing here can see a test score: a configuration is made of validation values 
 files that this module does not open.
 """
 
+import functools
 import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -180,6 +181,7 @@ def rescore_with(
     """
     where = device or Device(data=folder.data)
 
+    @functools.cache
     def rescore(name: str, split: Split) -> Values:
         if told is not None:
             told(f"scoring {name} on block {'A' if split is Split.PROMOTION_A else 'B'}")
@@ -192,14 +194,14 @@ def rescore_with(
 
 
 def block_seed(sweep: str, found: Sequence[Configuration], promotions: int) -> int:
-    """The seed of blocks A and B: fresh in each sweep, for each set of runs and after each promotion.
+    """The seed of blocks A and B: fresh in each sweep, for each set of configurations and after each promotion.
 
     Args:
         sweep: Id of the sweep.
         found: What is picked from.
         promotions: How many there were before.
     """
-    names = sorted(name for one in found for name in one.runs)
+    names = sorted(one.name for one in found)
     digest = hashlib.sha256("\n".join([sweep, str(promotions), *names]).encode()).digest()
     return int.from_bytes(digest[:8], "big") >> 1
 
@@ -231,14 +233,14 @@ def choose(
     replicated = [one for one in found if len(one.runs) > 1]
     before = standings(found, measure, best=0, spread=None)
     tied = [one for one, standing in zip(found, before, strict=True) if standing.weights_tied]
-    scored = [_rescored(one, rescore, Split.PROMOTION_A) for one in (replicated or tied[:leaders])]
+    scored = [rescored(one, rescore, Split.PROMOTION_A) for one in (replicated or tied[:leaders])]
     decision = decide(
         found, scored, measure, earlier=earlier, final_seeds=final_seeds, final_tasks=final_tasks
     )
     by_name = {standing.name: standing for standing in decision.standings}
     winner = next(one for one in found if one.name == decision.picked)
-    score_b = _rescored(winner, rescore, Split.PROMOTION_B).values.mean(0)
-    rescored = tuple(
+    score_b = rescored(winner, rescore, Split.PROMOTION_B).values.mean(0)
+    leading = tuple(
         Leader(
             by_name[one.name],
             score_a=Interval.of(one.values.mean(0), over="tasks"),
@@ -249,7 +251,7 @@ def choose(
     )
     return Choice(
         picked=decision.picked,
-        leaders=rescored,
+        leaders=leading,
         standings=decision.standings,
         spread=decision.spread,
         forecast=decision.forecast,
@@ -257,5 +259,6 @@ def choose(
     )
 
 
-def _rescored(one: Configuration, rescore: Rescore, split: Split) -> Configuration:
+def rescored(one: Configuration, rescore: Rescore, split: Split) -> Configuration:
+    """A configuration with its scores on a fresh block."""
     return replace(one, values=np.stack([rescore(name, split) for name in one.runs]))

@@ -7,4 +7,5 @@ from jobs.store.home import Home, SweepFolder
 
 def select(folder: SweepFolder) -> Choice:
     """What ``promote --dry-run`` would pick."""
-    return Promotion.of(folder).choose(Home(folder.home))
+    promotion = Promotion.of(folder)
+    return promotion.choose(Home(folder.home), promotion.rescorer())

@@ -1,8 +1,6 @@
 """What promote picked, and what its ranking hides."""
 
 import math
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from rich.table import Table
@@ -21,11 +19,21 @@ if TYPE_CHECKING:  # they import torch
 MOST_NAMES = 12
 
 
-@contextmanager
-def working() -> Iterator[Callable[[str], None]]:
-    """A line on stderr that says what is being done, on a terminal; yields what sets it."""
-    with stderr.status("", spinner="dots") as line:
-        yield lambda text: line.update(cell(text))
+class Working:
+    """A line on stderr that says what is being done, on a terminal, for as long as it is entered."""
+
+    def __init__(self) -> None:
+        self._line = stderr.status("")
+
+    def tell(self, text: str) -> None:
+        """What is being done now."""
+        self._line.update(cell(text))
+
+    def __enter__(self) -> None:
+        self._line.start()
+
+    def __exit__(self, *error: object) -> None:
+        self._line.stop()
 
 
 def show_choice(choice: "Choice", measure: Measure) -> None:

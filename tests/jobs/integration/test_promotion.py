@@ -1,6 +1,7 @@
 """Promotion: by meta-validation alone, registered, and carried to a final run that is tracked."""
 
 import json
+from collections import Counter
 
 import pytest
 import torch
@@ -65,11 +66,80 @@ def test_altered_test_values_change_nothing(swept: Oplstm, rest: Rest):
         folder.journal.write_bytes(text)
 
 
-def test_a_promotion_is_registered_and_its_final_run_tracked(
-    swept: Oplstm, server: Server, rest: Rest, monkeypatch: pytest.MonkeyPatch
+class Killed(BaseException):
+    """In the place of a signal that nobody can catch."""
+
+
+def die(*arguments: object, **keys: object) -> None:
+    raise Killed
+
+
+STEPS = (
+    "jobs.operations.replicate.run_in_process",  # the replicates are asked for, and not trained
+    "jobs.promotion.registration.write_file",  # the model is registered, and the journal does not know
+    "jobs.operations.promote.start_here",  # the promotion is in the journal, and has no final run
+    "jobs.promotion.registration.register_final",  # the final run has ended, and its model is not registered
+)
+PROMOTE = ("promote", "swept", "--replicates", "2x1", "--seeds", "2", "--json")
+
+
+@pytest.fixture(scope="module")
+def promoted(swept: Oplstm) -> dict:
+    """The sweep's promotion, which was killed at each of its steps and gone on with."""
+    for step in STEPS:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(step, die)
+            with pytest.raises(Killed):
+                swept.here(*PROMOTE)
+    return swept.here(*PROMOTE).ok().json
+
+
+def test_a_promotion_that_is_killed_is_gone_on_with_and_then_changes_nothing(
+    swept: Oplstm, promoted: dict, rest: Rest
 ):
-    report = swept.here("promote", "swept", "--seeds", "2", "--json").ok().json
-    final = report["final"]
+    asked = [(event["trial"], event["replicate"]) for event in swept.events("swept", "replicated")]
+    assert sorted(asked) == sorted({*asked}) and len(asked) == 2
+    ends = [event["trial"] for event in swept.events("swept", "ended") if "-seed-" in event["trial"]]
+    assert len(ends) == 2
+    assert len(swept.events("swept", "promoted")) == 1
+    assert sorted(path.name for path in swept.home.sweeps.iterdir()) == ["swept", "swept-final"]
+    assert swept.here(*PROMOTE).ok().json == promoted
+    assert swept.here("promote", "swept", "--json").ok().json == promoted, "nothing is left to replicate"
+    assert len(swept.events("swept", "promoted")) == 1
+    kinds = {
+        texts(found[0], "tags")["mlflow.runName"]: texts(found[0], "tags")["oplstm.kind"]
+        for found in rest.runs("promoted").values()
+    }
+    assert Counter(kinds.values()) == {
+        "sweep": 1, "sweep-trial": 4, "sweep-replicate": 2, "final": 1, "final-trial": 2,
+    }  # fmt: skip
+    versions = rest.get("model-versions/search", filter="name='promoted'")["model_versions"]
+    assert len(versions) == 2, "the trial's, and the best seed's of the final run"
+
+
+def test_the_promotion_is_told_on_its_runs(swept: Oplstm, promoted: dict, rest: Rest):
+    [run] = [
+        found[0]
+        for found in rest.runs("promoted").values()
+        if texts(found[0], "tags")["mlflow.runName"] == f"swept/{promoted['picked']}"
+    ]
+    assert texts(run, "tags")["oplstm.promoted"] == "true"
+    [(_, forecast)] = rest.history(run, "promote/forecast")
+    assert forecast == promoted["forecast"]["mean"]
+    [(_, score_b)] = rest.history(run, "promote/score_b")
+    assert score_b == promoted["score_b"]["mean"]
+    [parent] = [
+        found[0]
+        for found in rest.runs("promoted").values()
+        if texts(found[0], "tags")["oplstm.kind"] == "sweep"
+    ]
+    assert "promotion/promotion.json" in rest.artifacts(parent, "promotion")
+
+
+def test_a_promotion_is_registered_and_its_final_run_tracked(
+    swept: Oplstm, promoted: dict, server: Server, rest: Rest, monkeypatch: pytest.MonkeyPatch
+):
+    report, final = promoted, promoted["final"]
     result = report["result"]
     runs = {
         key: found for key, found in rest.runs("promoted").items() if texts(found[0], "tags")["oplstm.sweep"] == final
@@ -101,14 +171,17 @@ def test_a_promotion_is_registered_and_its_final_run_tracked(
 
     import mlflow
 
-    name, _, version = report["registered"].partition(":")
+    name, _, version = report["champion"].partition(":")
     found = rest.get("registered-models/alias", name=name, alias="champion")["model_version"]
-    assert found["version"] == version
+    assert found["version"] == version != report["registered"].partition(":")[2]
+    assert {tag["key"]: tag["value"] for tag in found["tags"]}["oplstm.sweep"] == final
+    assert f"{result['final/test_loss']:.4f}" in found["description"]
     monkeypatch.setenv("MLFLOW_TRACKING_URI", server.uri)  # mlflow.set_tracking_uri would set it for good
     registered = mlflow.pyfunc.load_model(f"models:/{name}/{version}")
     x = [[-1.0], [0.5], [2.0]]
     y = [[0.1], [0.4], [-0.2]]
-    ours = load_model(swept.sweep("swept").trials / report["picked"]).predict(*map(torch.tensor, (x, y, x)))
+    best = min(swept.events(final, "ended"), key=lambda event: event["metrics"]["val/best"])["trial"]
+    ours = load_model(swept.sweep(final).trials / best).predict(*map(torch.tensor, (x, y, x)))
     theirs = registered.predict({"support_x": x, "support_y": y, "query_x": x})
     torch.testing.assert_close(torch.as_tensor(theirs, dtype=torch.float32).reshape(3, 1), ours)
 

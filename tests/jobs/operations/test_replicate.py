@@ -4,10 +4,12 @@ import pytest
 
 from jobs.execution.pack_worker import train_pack
 from jobs.jobfile.sections import Replicates
-from jobs.operations.replicate import plan_replicates, ranked_trials, replicates_of, train_replicates
+from jobs.operations.promote import Promotion
+from jobs.operations.replicate import plan_replicates, replicates_of, train_replicates
 from jobs.operations.status import sweep_status
 from jobs.store.events import Ended
 from jobs.store.header import Header
+from jobs.store.home import Home
 from jobs.store.names import trial_name
 from jobs.store.states import TrialState
 from tests.jobs.conftest import REALLY_TRAINED
@@ -27,9 +29,15 @@ TWO = Replicates(leaders=2, seeds=2)
 TWO_PACKS = Replicates(leaders=3, seeds=1)
 
 
+def ranked(state):
+    return sorted(state.trials.values(), key=lambda trial: (trial.state is not TrialState.COMPLETE, trial.cost))[
+        : state.counts()[TrialState.COMPLETE]
+    ]
+
+
 def train(folder, asked=TWO, progress=lambda progress: None):
     state = state_of(folder)
-    plan = plan_replicates(Header.read(folder).job, state, ranked_trials(state), asked=asked)
+    plan = plan_replicates(Header.read(folder).job, state, ranked(state), asked=asked)
     return train_replicates(folder, plan, no_server, progress), plan
 
 
@@ -39,7 +47,7 @@ def ends(folder):
 
 def test_the_leaders_are_trained_again_with_seeds_of_their_own(small_sweep):
     before, status = state_of(small_sweep), sweep_status(small_sweep)
-    leaders = ranked_trials(before)[:2]
+    leaders = ranked(before)[:2]
     done, plan = train(small_sweep)
     assert (done, plan.missing) == (True, 4)
     after = state_of(small_sweep)
@@ -111,6 +119,23 @@ def test_trials_that_wait_are_left_alone(oplstm_home):
     assert given is not None
     assert not {after.by_name[name].replicate for name in given.trials} - {0}
     coordinator.close(flush_seconds=0)
+
+
+def test_a_race_gives_seeds_to_what_is_still_tied_until_its_runs_are_used(small_sweep):
+    race = Replicates(leaders=3, race=4)
+    rounds = []
+    while True:
+        promotion = Promotion.of(small_sweep, race)
+        plan = promotion.next_plan(promotion.rescorer())
+        if not plan.missing:
+            break
+        rounds.append(plan.missing)
+        assert train_replicates(small_sweep, plan, no_server, lambda progress: None)
+    assert rounds == [3, 1], "all are tied while nothing is known of seeds; then one run is left"
+    assert len(state_of(small_sweep).replicates) == 4
+    choice = promotion.choose(Home(), promotion.rescorer())
+    assert choice.spread is not None
+    assert {standing.seeds for standing in choice.standings} == {2, 3}
 
 
 @pytest.mark.parametrize(
