@@ -146,8 +146,8 @@ class Round:
             if self._server.is_out and done >= self._back_at:
                 self._note("the server comes back", done)
                 self._server.revive()
-            if injuries and self._is_time(injuries[0], processes, done, total):
-                injury = injuries.popleft()
+            if injury := self._due(injuries, processes, done, total):
+                injuries.remove(injury)
                 self._hurt(injury, processes, done, total)
                 moved = time.monotonic()
                 if injury.kind in (Kind.KILL, Kind.POWER) and injury.victim in (Victim.DRIVER, Victim.MACHINE):
@@ -157,6 +157,11 @@ class Round:
                 self.suffered.faults.append(f"no progress for {STALLED_SECONDS:.0f} s at {done}/{total} of {phase}")
                 return
             time.sleep(LOOK_SECONDS)
+
+    def _due(self, injuries: deque[Injury], processes: Processes, done: int, total: int) -> Injury | None:
+        """The first whose time has come: of those that come at once only the next one, or they would come together."""
+        first = [one for place, one in enumerate(injuries) if one.share is not None or not place]
+        return next((one for one in first if self._is_time(one, processes, done, total)), None)
 
     def _is_time(self, injury: Injury, processes: Processes, done: int, total: int) -> bool:
         if injury.share is not None and done < injury.share * total:
