@@ -1,6 +1,5 @@
 """Takes a world through a round: starts verbs, hurts whom the history names, and goes on until all is complete."""
 
-import contextlib
 import os
 import random
 import signal
@@ -181,18 +180,11 @@ class Round:
             if injury.kind is Kind.POWER:
                 detail = str(self._world.disk.cut(injury.dice))
         else:
-            victims = processes.of(injury.victim)
-            if not victims:
+            try:
+                _signal(dice.choice(processes.of(injury.victim)), injury, dice.uniform(*PAUSE_SECONDS))
+            except (psutil.Error, ProcessLookupError, IndexError):  # it ended in this instant
+                self.suffered.missed.append(injury)
                 return
-            victim = victims[dice.randrange(len(victims))]
-            with contextlib.suppress(psutil.Error, ProcessLookupError):
-                if injury.victim is Victim.DRIVER and injury.kind is Kind.INT:
-                    os.killpg(victim.pid, signal.SIGINT)  # as a terminal does
-                else:
-                    victim.send_signal(SIGNALS[injury.kind])
-                if injury.kind is Kind.STOP:
-                    time.sleep(dice.uniform(*PAUSE_SECONDS))
-                    victim.resume()
         self.suffered.injuries.append(injury)
         self._note(str(injury), done, detail)
 
@@ -200,3 +192,13 @@ class Round:
         event = Event(round(time.monotonic() - self._began, 1), what, done, detail)
         self.suffered.events.append(event)
         self._say(f"{event.at:7.1f} s  {what}, {done} done{f': {detail}' if detail else ''}")
+
+
+def _signal(victim: psutil.Process, injury: Injury, pause: float) -> None:
+    if injury.victim is Victim.DRIVER and injury.kind is Kind.INT:
+        os.killpg(victim.pid, signal.SIGINT)  # as a terminal does
+        return
+    victim.send_signal(SIGNALS[injury.kind])
+    if injury.kind is Kind.STOP:
+        time.sleep(pause)
+        victim.resume()
