@@ -29,14 +29,14 @@ class RegisteredModel:
             params: MLflow's; not used.
 
         Returns:
-            The predictions (Q, dy) as nested lists; for a DataFrame a list of them, one a task.
+            The predictions (Q, dy) of each task as nested lists: MLflow makes a DataFrame of one row of a dict.
 
         Raises:
             ValueError: A field is missing, or has another shape.
         """
         if hasattr(model_input, "to_dict"):
             return [self._one_task(row) for row in model_input.to_dict(orient="records")]
-        return self._one_task(model_input)
+        return [self._one_task(model_input)]
 
     def _one_task(self, task: dict[str, Any]) -> list[Any]:
         import numpy as np

@@ -8,8 +8,8 @@ from typing import Any
 
 import click
 
-from jobs.cli.output import as_json, report, say, tracking_uri
-from oplstm.errors import RequestError
+from jobs.cli.output import as_json, quiet_libraries, report, say, tracking_uri
+from oplstm.errors import RequestError, WorkError
 
 
 @click.command()
@@ -31,26 +31,40 @@ def status(name: str | None, json_: bool) -> None:
 
     def show() -> None:
         show_statuses([one])
-        show_trials(one.trials)
+        show_trials([*one.trials, *one.replicates])
 
     report(one.to_json(trials=True), show, as_json=json_)
 
 
 @click.command()
 @click.argument("number", type=click.IntRange(1, 4))
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["text", "markdown", "csv", "latex"]),
+    default="text",
+    show_default=True,
+    help="Of what is printed; --json for JSON.",
+)
 @tracking_uri
 @as_json
-def table(number: int, tracking_uri: str | None, json_: bool) -> None:
-    """Print a table of the paper, ours beside its cells, from tracked final runs."""
+def table(number: int, form: str, tracking_uri: str | None, json_: bool) -> None:
+    """Print a table of the paper, ours beside its cells, from tracked final runs.
+
+    A final run stands in a cell only where everything that defines the cell agrees; others are listed below the table
+    with what differs.
+    """
     from jobs.cli.display.paper_table import paper_table_text
     from jobs.operations.tracking_server import chosen_uri, tracking_server
     from jobs.store.home import Home
+    from tracking.results.table_formats import FORMATS
     from tracking.results.tables import paper_table
     from tracking.server.client import connect
 
     with tracking_server(Home(), chosen_uri(tracking_uri), wait=True) as uri:
         made = paper_table(connect(uri), number)
-    report(made.to_dict(), lambda: say(paper_table_text(made)), as_json=json_)
+    text = paper_table_text(made) if form == "text" else FORMATS[form](made).removesuffix("\n")
+    report(made.to_dict(), lambda: say(text), as_json=json_)
 
 
 @click.command()
@@ -76,31 +90,57 @@ def ui(port: int | None, no_browser: bool, tracking_uri: str | None, json_: bool
 @click.argument("name", required=False)
 @click.option("--rebuild", is_flag=True, help="Ship the whole journal of NAME again, for an MLflow that lost it.")
 @click.option("--repair", is_flag=True, help="Mend what can be mended of the files of NAME.")
+@click.option(
+    "--adopt", is_flag=True, help="Make NAME, a copy of a sweep, one of its own, with MLflow runs of its own."
+)
+@click.option("--moved", is_flag=True, help="NAME is no copy but was moved here, or restored, and goes on here.")
 @tracking_uri
 @as_json
-def doctor(name: str | None, rebuild: bool, repair: bool, tracking_uri: str | None, json_: bool) -> None:
+def doctor(
+    name: str | None,
+    rebuild: bool,
+    repair: bool,
+    adopt: bool,
+    moved: bool,
+    tracking_uri: str | None,
+    json_: bool,
+) -> None:
     """Check this machine; with NAME, check its files and ship what waits for MLflow."""
+    from jobs.operations import copies
     from jobs.operations.doctor import examine, idle_sweep, ship
-    from jobs.operations.sweep_check import check_sweep
+    from jobs.operations.sweep_check import Check, check_sweep
     from jobs.operations.sweep_check import repair as mend
     from jobs.operations.tracking_server import chosen_uri
     from jobs.store.home import Home
 
     if name is None:
-        if rebuild or repair:
-            raise RequestError(f"--{'rebuild' if rebuild else 'repair'} needs the NAME of a sweep")
+        options = {"rebuild": rebuild, "repair": repair, "adopt": adopt, "moved": moved}
+        if (given := next((option for option, is_given in options.items() if is_given), None)) is not None:
+            raise RequestError(f"--{given} needs the NAME of a sweep")
         checks = examine(Home())
         report(list(map(dataclasses.asdict, checks)), lambda: say(*(one.line() for one in checks)), as_json=json_)
         if not all(check.ok for check in checks):
             sys.exit(1)
         return
+    if adopt and moved:
+        raise RequestError("--adopt is for a copy and --moved for what is none: give one of them")
+    quiet_libraries()
     folder = idle_sweep(Home(), name)
-    mended = mend(folder) if repair else []
-    checks = check_sweep(folder)
+    mended = [copies.adopt(folder)] if adopt else [copies.moved(folder)] if moved else []
+    mended += mend(folder) if repair else []
+    checks, done = check_sweep(folder), None
+    if all(check.ok for check in checks if check.check in ("header", "place", "journal")):
+        try:
+            done = ship(Home(), name, uri=chosen_uri(tracking_uri), rebuild=rebuild, repair=repair)
+        except (RequestError, WorkError) as error:
+            checks.append(Check("MLflow", ok=False, found=str(error)))
+    if done is not None:
+        if done.mended:  # models are among it
+            mended, checks = [*mended, *done.mended], check_sweep(folder)
+        fine = Check("MLflow", ok=True, found="as the journal has it")
+        checks += [Check("MLflow", ok=False, found=line) for line in done.problems] or [fine]
     lines = [*(f"repair: {line}" for line in mended), *(one.line() for one in checks if not one.ok)]
     data: dict[str, Any] = {"name": name, "mended": mended, "checks": list(map(dataclasses.asdict, checks))}
-    readable = all(check.ok for check in checks if check.check in ("header", "journal"))
-    done = ship(Home(), name, uri=chosen_uri(tracking_uri), rebuild=rebuild) if readable else None
     if done is not None:
         data, lines = data | done.to_json(), [*lines, *done.lines()]
     report(data, lambda: say(*lines), as_json=json_)

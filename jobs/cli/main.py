@@ -6,11 +6,12 @@ from typing import Any
 import click
 
 from jobs.cli.data import data
+from jobs.cli.figures import figure
 from jobs.cli.job_files import init, jobs, plan
 from jobs.cli.looking import doctor, status, table, ui
 from jobs.cli.output import say
 from jobs.cli.promoting import promote
-from jobs.cli.running import resume, stop, sweep, train
+from jobs.cli.running import rerun_failed, resume, stop, sweep, train
 from oplstm.errors import RequestError, WorkError
 
 
@@ -42,5 +43,8 @@ def main() -> None:
     """
 
 
-for verb in (init, jobs, plan, train, sweep, resume, stop, status, promote, table, ui, doctor, data):
+VERBS = (
+    init, jobs, plan, train, sweep, resume, rerun_failed, stop, status, promote, table, figure, ui, doctor, data,
+)  # fmt: skip
+for verb in VERBS:
     main.add_command(verb)

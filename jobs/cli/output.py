@@ -12,6 +12,7 @@ as_json = click.option("--json", "json_", is_flag=True, help="One JSON document 
 settings = click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Replace a value of the job.")
 tracking_uri = click.option("--tracking-uri", metavar="URI", help="MLflow server; embedded by default.")
 ray_address = click.option("--ray-address", metavar="HOST:PORT", help="Ray cluster; a local one by default.")
+trust = click.option("--trust", is_flag=True, help="Take a space of your own as it is now, changed or moved.")
 
 
 def printable(text: str) -> str:

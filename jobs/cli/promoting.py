@@ -1,57 +1,168 @@
 """``oplstm promote``."""
 
-import dataclasses
+import re
 import sys
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from jobs.cli.interrupt import stop_on_interrupt
 from jobs.cli.output import as_json, quiet_libraries, report, say, tracking_uri
 from jobs.cli.running import is_done
+from oplstm.errors import RequestError
+
+if TYPE_CHECKING:
+    from jobs.jobfile.sections import Replicates
+    from jobs.operations.promote import Promotion
+    from jobs.promotion.selection import Choice
+    from jobs.store.home import Home
+    from jobs.store.promoted import Promoted
 
 
 @click.command()
 @click.argument("name")
 @click.option("--seeds", type=click.IntRange(1, 1000), help="Of the final run; by default the job's.")
+@click.option("--replicates", metavar="LEADERSxSEEDS", help="More seeds of the leaders first, as in 5x2; 0 for none.")
+@click.option("--again", is_flag=True, help="Promote anew, on fresh tasks, with another final run.")
 @click.option("--dry-run", is_flag=True, help="Only say what would be picked.")
 @tracking_uri
 @as_json
-def promote(name: str, seeds: int | None, dry_run: bool, tracking_uri: str | None, json_: bool) -> None:
-    """Pick the best configuration of sweep NAME by meta-validation, register it, and run its final run."""
-    from jobs.cli.display.progress import progress_bar
-    from jobs.cli.display.results import ending_lines
-    from jobs.cli.display.tables import show_choice
-    from jobs.operations.promote import select, start_final
-    from jobs.operations.status import sweep_status
+def promote(
+    name: str,
+    seeds: int | None,
+    replicates: str | None,
+    again: bool,
+    dry_run: bool,
+    tracking_uri: str | None,
+    json_: bool,
+) -> None:
+    """Pick the best configuration of sweep NAME by meta-validation, register it, and run its final run.
+
+    The leaders are trained with more seeds first. Promoting again goes on where this was cut off, and afterwards says
+    the same and trains nothing.
+    """
+    from jobs.operations.promote import Promotion
+    from jobs.operations.running import require_original
     from jobs.operations.tracking_server import chosen_uri, tracking_server
     from jobs.operations.trust import server_of
-    from jobs.promotion.registration import register
-    from jobs.store.header import Header
     from jobs.store.home import Home
 
     quiet_libraries()
-    home = Home()
-    folder = home.sweep(name)
-    choice = select(folder)
-    data = dataclasses.asdict(choice.event())
-    del data["event"]
-    if not json_:
-        show_choice(choice)
+    home, asked = Home(), _replicates(replicates)
+    promotion = Promotion.of(home.sweep(name), asked)
+    if promotion.missing is not None:
+        say(f"warning: {promotion.missing}", err=True)
     if dry_run:
-        report(data, lambda: None, as_json=json_)
+        _say_what_would_be(promotion, promotion.choose(home, seeds=seeds, told=_quiet), as_json=json_)
         return
+    require_original(promotion.folder)
     home.check_writable()
-    final = home.free_name(f"{name}-final")
-    stop_on_interrupt(home, final)
-    server = server_of(Header.read(folder), chosen_uri(tracking_uri))
+    server = server_of(promotion.header, chosen_uri(tracking_uri))
     with tracking_server(home, server, wait=True) as uri:
-        data["registered"] = register(folder, choice, uri)
-        if not json_:
-            say(f"registered {data['registered']} in the MLflow Model Registry")
-        with progress_bar(final) as show:
-            outcome = start_final(home, folder, choice, name=final, seeds=seeds, uri=server, progress=show)
+        if promotion.made is not None and not again:
+            made, lines = promotion.made, [f"{name} was promoted before, and nothing has ended since"]
+        else:
+            made, lines = _picked(home, promotion, uri, asked=asked, seeds=seeds, as_json=json_), []
+        _final(home, promotion, made, seeds=seeds, server=server, uri=uri, lines=lines, as_json=json_)
+
+
+def _replicates(text: str | None) -> "Replicates | int | None":
+    from jobs.jobfile.sections import Replicates
+
+    if text is None or text == "0":
+        return None if text is None else 0
+    if (found := re.fullmatch(r"([0-9]{1,4})x([0-9]{1,3})", text)) is None or int(found[1]) < 2 or int(found[2]) < 1:
+        raise RequestError(f"--replicates must be LEADERSxSEEDS, at least 2x1, such as 5x2, or 0, got {text!r}")
+    return Replicates(leaders=int(found[1]), seeds=int(found[2]))
+
+
+def _quiet(text: str) -> None:
+    pass
+
+
+def _say_what_would_be(promotion: "Promotion", choice: "Choice", *, as_json: bool) -> None:
+    from jobs.cli.display.choice import show_choice
+
+    more = promotion.plan.missing
+    data = {**_told(choice.event()), "replicates_missing": more}
+
+    def show() -> None:
+        show_choice(choice, promotion.header.measure)
+        if more:
+            say(f"promote would first train {more} more seeds of the leaders, and may then pick another")
+
+    report(data, show, as_json=as_json)
+
+
+def _told(made: "Promoted") -> dict[str, Any]:
+    from jobs.store.events import encode
+
+    return {name: value for name, value in encode(made).items() if name not in ("kind", "event")}
+
+
+def _picked(
+    home: "Home",
+    promotion: "Promotion",
+    uri: str,
+    *,
+    asked: "Replicates | int | None",
+    seeds: int | None,
+    as_json: bool,
+) -> "Promoted":
+    """Train the replicates that are missing, pick, and register."""
+    from jobs.cli.display.choice import show_choice, working
+    from jobs.cli.display.progress import progress_bar
+    from jobs.operations.promote import Promotion
+    from jobs.operations.replicate import train_replicates
+    from jobs.promotion.registration import register
+
+    folder = promotion.folder
+    if promotion.plan.missing:
+        stop_on_interrupt(home, folder.name)
+        with progress_bar(f"{folder.name} replicates") as show:
+            through = train_replicates(folder, promotion.plan, uri, show)
+        if not through:
+            say(f"{folder.name} stopped; go on with: oplstm promote {folder.name}", err=True)
+            sys.exit(1)
+        promotion = Promotion.of(folder, asked)
+    with working() as told:
+        choice = promotion.choose(home, seeds=seeds, told=told)
+    if not as_json:
+        show_choice(choice, promotion.header.measure)
+    with working() as told:
+        told("registering the model")
+        return register(folder, choice, uri, final=home.free_name(f"{folder.name}-final"))
+
+
+def _final(
+    home: "Home",
+    promotion: "Promotion",
+    made: "Promoted",
+    *,
+    seeds: int | None,
+    server: str | None,
+    uri: str,
+    lines: list[str],
+    as_json: bool,
+) -> None:
+    """Train the final run, register its best seed, and say how it ended."""
+    from jobs.cli.display.choice import forecast_lines
+    from jobs.cli.display.progress import progress_bar
+    from jobs.cli.display.results import ending_lines
+    from jobs.operations.promote import final_run
+    from jobs.operations.status import sweep_status
+    from jobs.promotion.registration import register_final
+
+    name = made.final or ""
+    stop_on_interrupt(home, name)
+    with progress_bar(name) as show:
+        outcome = final_run(home, promotion.folder, made, seeds=seeds, uri=server, progress=show)
     status, result = sweep_status(outcome.folder), outcome.result
-    data |= {"final": final, "state": status.state, "result": None if result is None else result.to_json()}
-    report(data, lambda: say(*ending_lines(status, result)), as_json=json_)
+    data = {**_told(made), "state": status.state, "result": None if result is None else result.to_json()}
+    lines += ending_lines(status, result)
+    if result is not None:
+        data["champion"] = register_final(outcome.folder, result, uri, of=made)
+        lines += [*forecast_lines(made, result), f"champion in the MLflow Model Registry: {data['champion']}"]
+    report(data, lambda: say(*lines), as_json=as_json)
     if not is_done(status, outcome):
         sys.exit(1)

@@ -1,4 +1,4 @@
-"""The verbs that run work: ``train``, ``sweep``, ``resume``, ``stop``."""
+"""The verbs that run work: ``train``, ``sweep``, ``resume``, ``rerun-failed``, ``stop``."""
 
 import contextlib
 import sys
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from jobs.cli.interrupt import stop_on_interrupt
-from jobs.cli.output import as_json, quiet_libraries, ray_address, report, say, settings, tracking_uri
+from jobs.cli.output import as_json, quiet_libraries, ray_address, report, say, settings, tracking_uri, trust
 from oplstm.errors import RequestError
 
 if TYPE_CHECKING:
@@ -75,7 +75,7 @@ def sweep(
 
 @click.command()
 @click.argument("name")
-@click.option("--trust", is_flag=True, help="Take a space of your own as it is now, changed or moved.")
+@trust
 @tracking_uri
 @ray_address
 @as_json
@@ -86,11 +86,36 @@ def resume(name: str, trust: bool, tracking_uri: str | None, ray_address: str | 
     from jobs.store.home import Home
 
     quiet_libraries()
-    home = Home()
-    uri = chosen_uri(tracking_uri)
+    home, means = Home(), control.Means(chosen_uri(tracking_uri), ray_address, trust)
+    run(home, name, lambda show: control.resume(home, name, progress=show, means=means, notice=_notice), as_json=json_)
+
+
+def _notice(line: str) -> None:
+    say(line, err=True)
+
+
+@click.command("rerun-failed")
+@click.argument("name")
+@click.option("--diverged", is_flag=True, help="Train again what diverged too.")
+@trust
+@tracking_uri
+@ray_address
+@as_json
+def rerun_failed(
+    name: str, diverged: bool, trust: bool, tracking_uri: str | None, ray_address: str | None, json_: bool
+) -> None:
+    """Train again the runs of NAME that failed, from their last checkpoint, and nothing else."""
+    from jobs.operations import control
+    from jobs.operations.tracking_server import chosen_uri
+    from jobs.store.home import Home
+
+    quiet_libraries()
+    home, means = Home(), control.Means(chosen_uri(tracking_uri), ray_address, trust)
 
     def work(show: "OnProgress") -> "Outcome":
-        return control.resume(home, name, progress=show, uri=uri, ray_address=ray_address, trust=trust)
+        return control.rerun_failed(
+            home, name, diverged=diverged, progress=show, means=means, notice=_notice
+        )
 
     run(home, name, work, as_json=json_)
 

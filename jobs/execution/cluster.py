@@ -13,6 +13,7 @@ from urllib.parse import urlparse
 
 import ray
 
+from jobs.execution.ray_processes import OwnProcesses, RayLost
 from jobs.jobfile.sections import Resources
 from oplstm.errors import RequestError
 
@@ -33,10 +34,16 @@ def connected(address: str | None, resources: Resources) -> Iterator[None]:
         check_resources(resources)
         yield
         return
+    own = OwnProcesses()
     _connect(address)
     try:
+        if address is None:
+            own.find()
         check_resources(resources)
         yield
+    except RayLost:
+        own.kill()  # they would wait for a minute for the one that is gone
+        raise
     finally:
         ray.shutdown()
 

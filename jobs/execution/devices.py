@@ -11,6 +11,7 @@ import torch
 
 from jobs.jobfile.sections import Resources
 from jobs.store.pack_sizes import PackSizes
+from jobs.sweep.messages import Outgrown
 from oplstm.errors import RequestError
 from oplstm.training.device import Device
 from oplstm.training.machine.cost import parameters_of
@@ -69,6 +70,13 @@ def _cpu_name() -> str:
         return Path("/proc/cpuinfo").read_text().partition("model name\t: ")[2].splitlines()[0]
     except (OSError, IndexError):
         return platform.processor() or platform.machine()
+
+
+def remember_outgrown(path: Path, outgrown: Outgrown, device: torch.device, resources: Resources) -> None:
+    """A pack ran out of memory: whoever would measure packs like it is told that they hold fewer runs."""
+    question = outgrown.question
+    key, limit = size_key(question.like, device, resources), max(question.limit, outgrown.runs + 1)
+    PackSizes(path).remember(key, outgrown.runs, min(limit, LARGEST))
 
 
 def measured_size(path: Path, like: Sequence[RunConfig], device: Device, *, limit: int, resources: Resources) -> int:

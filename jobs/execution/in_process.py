@@ -5,7 +5,9 @@ import time
 from collections.abc import Callable
 
 from jobs.execution.pack_processes import train_side_by_side
-from jobs.execution.pack_worker import Tick, train_pack
+from jobs.execution.pack_worker import Tick
+from jobs.execution.turns import train_in_turns
+from jobs.jobfile.sections import Resources
 from jobs.store.home import SweepFolder
 from jobs.store.states import TrialState
 from jobs.store.trial import Trial
@@ -17,7 +19,13 @@ TICK_SECONDS = 0.5
 
 
 def run_in_process(
-    folder: SweepFolder, tracking_uri: str | Callable[[], str], on_progress: OnProgress, *, slots: int = 1
+    folder: SweepFolder,
+    tracking_uri: str | Callable[[], str],
+    on_progress: OnProgress,
+    *,
+    resources: Resources | None = None,
+    slots: int = 1,
+    replicates_only: bool = False,
 ) -> tuple[Progress, int]:
     """Train the packs of a sweep until all have ended or it is asked to stop.
 
@@ -27,7 +35,9 @@ def run_in_process(
         folder: Of the sweep.
         tracking_uri: Of the MLflow server, or a function that returns it and may fail while the server starts.
         on_progress: Shows it.
+        resources: What a pack gets; None for what the job gives it.
         slots: How many packs are trained at once.
+        replicates_only: Whether trials of the sweep itself are left as they are.
 
     Returns:
         The last progress, and how many records still wait for the MLflow server.
@@ -35,8 +45,8 @@ def run_in_process(
     Raises:
         WorkError: A checkpoint cannot be written or read, or the disk is full.
     """
-    coordinator = Coordinator(folder, tracking_uri)
-    resources = coordinator.job.resources
+    coordinator = Coordinator(folder, tracking_uri, replicates_only=replicates_only)
+    resources = resources or coordinator.job.resources
     try:
         first = coordinator.next_pack(slots)
         second = coordinator.next_pack(slots) if first is not None and slots > 1 else None
@@ -46,7 +56,7 @@ def run_in_process(
         else:
             tick = _ticker(coordinator, on_progress)
             while first is not None:
-                train_pack(first, coordinator, folder, resources=resources, tick=tick)
+                train_in_turns(first, coordinator, folder, resources=resources, tick=tick)
                 first = coordinator.next_pack(slots)
     except BaseException:
         coordinator.close(flush_seconds=2.0)
@@ -77,8 +87,12 @@ def _shows(coordinator: Coordinator, on_progress: OnProgress) -> Callable[[dict[
     """Shows the progress of a sweep whose packs are at these updates."""
 
     def show(updates: dict[str, int]) -> None:
-        done = sum(_done(trial, updates.get(trial.pack or "", 0)) for trial in coordinator.state.trials.values())
-        on_progress(dataclasses.replace(coordinator.progress(), fraction=done))
+        state = coordinator.state
+        done, replicated = (
+            sum(_done(trial, updates.get(trial.pack or "", 0)) for trial in trials.values())
+            for trials in (state.trials, state.replicates)
+        )
+        on_progress(dataclasses.replace(coordinator.progress(), fraction=done, replicated=replicated))
 
     return show
 

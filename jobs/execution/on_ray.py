@@ -16,7 +16,8 @@ import ray
 from ray import tune
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from jobs.execution.ray_packs import PackSearcher, PackTrainable, SweepOnRay
+from jobs.execution.ray_packs import MemoryKills, PackSearcher, PackTrainable, SweepOnRay
+from jobs.execution.ray_processes import RayLost, VitalProcesses
 from jobs.execution.remote_coordinator import reason_of
 from jobs.jobfile.sections import Resources
 from jobs.store.home import SweepFolder
@@ -26,6 +27,8 @@ from oplstm.errors import WorkError
 from tracking.journal.file_lock import FileLock, is_locked
 
 PROGRESS_SECONDS = 0.5
+ANSWER_SECONDS = 5.0
+"""Of the coordinator's, which may be busy: then it is asked again."""
 SCRATCH = "oplstm-tune-"
 YOUNG_SECONDS = 60.0
 """A folder that nobody holds may have been made just now, by a process that is about to hold it."""
@@ -104,6 +107,7 @@ def _run(
             storage_path=scratch,
             verbose=0,
             failure_config=tune.FailureConfig(max_failures=resources.retries),
+            callbacks=[MemoryKills(actor)],
         ),
     )
     failure: list[BaseException] = []
@@ -116,15 +120,24 @@ def _run(
             failure.append(error)
 
     thread = threading.Thread(target=fit, name="tune", daemon=True)
+    safe = f"what was trained is on the disk up to the last checkpoint: oplstm resume {folder.name}"
+    vital = VitalProcesses(ray.get_runtime_context().gcs_address, safe)
     try:
         thread.start()
         while thread.is_alive():
-            on_progress(ray.get(actor.progress.remote()))
+            vital.check()
+            with contextlib.suppress(ray.exceptions.GetTimeoutError):
+                on_progress(ray.get(actor.progress.remote(), timeout=ANSWER_SECONDS))
             thread.join(PROGRESS_SECONDS)
         progress: Progress = ray.get(actor.progress.remote())
         on_progress(progress)
         waiting: int = ray.get(actor.close.remote())
+    except RayLost:
+        with contextlib.suppress(ray.exceptions.RayError):  # which needs no head to answer
+            ray.get(actor.close.remote(flush_seconds=0.0), timeout=ANSWER_SECONDS)
+        raise
     except ray.exceptions.RayError as error:
+        vital.check()
         raise WorkError(f"the coordinator of {folder.name} failed: {reason_of(error)}") from error
     finally:
         with contextlib.suppress(ray.exceptions.RayError):

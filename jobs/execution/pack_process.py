@@ -12,8 +12,8 @@ from multiprocessing.connection import Connection
 from typing import Any
 
 from jobs.execution.pack_messages import Answer, At, Call, Order
-from jobs.execution.pack_worker import errors_told, train_pack
 from jobs.execution.remote_coordinator import RemoteCoordinator, reason_of
+from jobs.execution.turns import train_in_turns
 from oplstm.errors import RequestError, WorkError
 
 TELL_SECONDS = 0.5
@@ -41,8 +41,7 @@ def main(descriptor: int) -> None:
 
     coordinator = RemoteCoordinator(call)
     try:
-        with errors_told(coordinator, order.assignment.pack):
-            train_pack(order.assignment, coordinator, order.folder, resources=order.resources, tick=tick)
+        train_in_turns(order.assignment, coordinator, order.folder, resources=order.resources, tick=tick)
     except (WorkError, RequestError, OSError) as error:  # such as a full disk: another try would end so too
         coordinator.give_up(reason_of(error))
 

@@ -16,9 +16,9 @@ import torch
 from jobs.execution.devices import choose_device, device_tags, measured_size
 from jobs.jobfile.sections import Resources
 from jobs.store.home import SweepFolder
-from jobs.sweep.messages import Assignment, NamedRun, StartedPack
+from jobs.sweep.messages import Assignment, NamedRun, Outgrown, StartedPack
 from oplstm.errors import RequestError, WorkError
-from oplstm.training.checkpoint import runs_of_checkpoint
+from oplstm.training.checkpoint import hand_over, runs_of_checkpoint
 from oplstm.training.device import Device
 from oplstm.training.loop import Trainer
 from oplstm.training.machine.allocator import keep_freed_memory
@@ -65,6 +65,18 @@ class CoordinatorCalls(Protocol):
 
     def tried(self, name: str, error: str) -> None:
         """Keep the traceback of a try that has raised an error."""
+        ...
+
+    def wait_before(self, pack: str) -> float:
+        """Seconds to wait before this try of the pack."""
+        ...
+
+    def out_of_memory(self, name: str) -> Outgrown | None:
+        """Halve the pack, or fail it if it is a run alone; what is to be remembered of it."""
+        ...
+
+    def next_half(self, name: str) -> Assignment | None:
+        """Which pack comes next in the process of this one."""
         ...
 
 
@@ -155,6 +167,10 @@ def train_pack(
     if started is not None:
         listener = PackListener(coordinator, name, folder=folder, tick=tick)
         with _warnings_to(folder.pack_log):
+            if started.origin is not None:
+                hand_over(folder.pack(started.origin), folder.pack(name), keep=False)
+            for part in started.parts:
+                hand_over(folder.pack(name), folder.pack(part), keep=True)
             pack = _pack(started, folder.pack(name), device)
             Trainer(
                 pack,
@@ -181,7 +197,10 @@ def errors_told(coordinator: CoordinatorCalls, pack: str) -> Iterator[None]:
 
 
 def _pack(started: StartedPack, checkpoints: Path, device: Device) -> Pack:
-    """A pack of the runs with which it goes on or begins; of all that were ever in it, the others will join again."""
+    """A pack of the runs with which it goes on or begins.
+
+    Of all that were ever in it, the others will join again, or are trained when these have ended.
+    """
     runs = {one.name: one.run for one in started.runs}
     kept = runs_of_checkpoint(checkpoints, runs)
     if kept is None:

@@ -8,12 +8,15 @@ from ray import tune
 from ray.tune.search import Searcher
 
 from jobs.execution.cluster import pack_slots
-from jobs.execution.pack_worker import errors_told, train_pack
 from jobs.execution.remote_coordinator import RemoteCoordinator, reason_of
+from jobs.execution.turns import train_in_turns
 from jobs.jobfile.sections import Resources
 from jobs.store.home import SweepFolder
 from jobs.sweep.messages import Assignment
 from oplstm.errors import RequestError, WorkError
+
+KILLED_FOR_MEMORY = ("running low on memory", "OutOfMemoryError")
+"""In what Ray says of a process that it killed."""
 
 
 @dataclass(frozen=True)
@@ -48,8 +51,8 @@ class PackTrainable(tune.Trainable):
         actor = ray.get_actor(sweep.coordinator, namespace=sweep.namespace)
         coordinator = RemoteCoordinator(lambda method, *arguments: ray.get(getattr(actor, method).remote(*arguments)))
         try:
-            with errors_told(coordinator, assignment.pack):
-                train_pack(assignment, coordinator, sweep.folder, resources=sweep.resources, gpu_ids=",".join(gpu_ids))
+            gpus, resources = ",".join(gpu_ids), sweep.resources
+            train_in_turns(assignment, coordinator, sweep.folder, resources=resources, gpu_ids=gpus)
         except (WorkError, RequestError, OSError) as error:  # such as a full disk: another try would end so too
             coordinator.give_up(reason_of(error))
         return {"done": True}
@@ -59,6 +62,22 @@ class PackTrainable(tune.Trainable):
 
     def load_checkpoint(self, checkpoint: Any) -> None:
         """Packs read their own checkpoints."""
+
+
+class MemoryKills(tune.Callback):
+    """Tells the coordinator of packs that Ray killed because the machine's memory was nearly full.
+
+    Then the pack is halved before its next try. A run alone is only tried again: others may have taken the memory.
+    """
+
+    def __init__(self, actor: Any) -> None:
+        self._actor = actor
+
+    def on_trial_recover(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        """A pack will be tried again."""
+        last = (trial.get_error() or "").rpartition("Failure #")[2]
+        if any(words in last for words in KILLED_FOR_MEMORY):
+            ray.get(self._actor.out_of_memory.remote(trial.config["assignment"].pack, alone=False))
 
 
 class PackSearcher(Searcher):

@@ -3,10 +3,13 @@
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from jobs.sweep.messages import NamedRun, StartedPack
+from jobs.sweep.messages import Assignment, NamedRun, Outgrown, StartedPack
 from oplstm.training.reports import Point, RunEnd
 
-CALLS = ("sized", "started", "joins", "expired", "on_points", "on_ends", "settle", "tried", "give_up")
+CALLS = (
+    "sized", "started", "joins", "expired", "on_points", "on_ends", "settle", "tried", "give_up", "wait_before",
+    "out_of_memory", "next_half",
+)  # fmt: skip
 """What a pack may ask for."""
 
 
@@ -54,6 +57,21 @@ class RemoteCoordinator:
     def tried(self, name: str, error: str) -> None:
         """A try has raised an error."""
         self._call("tried", name, error)
+
+    def wait_before(self, pack: str) -> float:
+        """Seconds before this try."""
+        seconds: float = self._call("wait_before", pack)
+        return seconds
+
+    def out_of_memory(self, name: str) -> Outgrown | None:
+        """The pack is halved, or has failed."""
+        outgrown: Outgrown | None = self._call("out_of_memory", name)
+        return outgrown
+
+    def next_half(self, name: str) -> Assignment | None:
+        """The next pack of this one's process."""
+        following: Assignment | None = self._call("next_half", name)
+        return following
 
     def give_up(self, reason: str) -> None:
         """The work cannot go on."""

@@ -65,6 +65,12 @@ def numbered(job: Job, run: RunConfig, number: int, *, final: bool) -> RunConfig
     return replace(run, seed=seed, evaluation_seed=seed if final else job.seed, final=final)
 
 
+def replicated(job: Job, run: RunConfig, number: int, replicate: int) -> RunConfig:
+    """The run of trial ``number`` once more, with a seed of its own and on the same validation tasks."""
+    sequence = np.random.SeedSequence([job.seed, number, 2, replicate])
+    return replace(run, seed=int(sequence.generate_state(1)[0] >> 1))
+
+
 def derived_seed(seed: int, number: int, *, final: bool = False) -> int:
     """The seed of trial ``number``: independent for every (seed, number, kind of run)."""
     return int(np.random.SeedSequence([seed, number, int(final)]).generate_state(1)[0] >> 1)

@@ -69,10 +69,26 @@ class Resources(Section):
     retries: int = Field(default=2, ge=0, le=100, description="Restarts of a pack whose process died")
 
 
+REPLICATED_FROM = 10
+"""Completed trials from which on a sweep's leaders are replicated unless its job says otherwise."""
+
+
+class Replicates(Section):
+    """More seeds of the leading configurations, trained before one of them is picked."""
+
+    leaders: int = Field(default=5, ge=2, le=1_000, description="How many configurations")
+    seeds: int = Field(default=2, ge=1, le=100, description="More seeds of each")
+
+
 class Promotion(Section):
     """How the best configuration is picked from the sweep's leaders."""
 
     leaders: int = Field(default=5, ge=1, le=1_000, description="At most this many candidates are re-scored")
+    replicates: Replicates | Literal[0] | None = Field(
+        default=None,
+        description="More seeds of the leading configurations; 0: none. "
+        f"Default: 2 of each of 5 where at least {REPLICATED_FROM} trials have completed",
+    )
     tasks: int = Field(
         default=4000, ge=2, le=LARGEST["test_tasks"], description="Fresh validation tasks in each of the blocks A and B"
     )

@@ -1,14 +1,18 @@
-"""Stopping what runs, and going on with what was stopped or killed."""
+"""Stopping what runs, going on with what was stopped or killed, and training again what has failed."""
 
 import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from jobs.operations.running import Outcome, is_running, owned
 from jobs.operations.tracking_server import tracking_server
 from jobs.store.header import Header
-from jobs.store.home import Home
+from jobs.store.home import Home, SweepFolder
+from jobs.store.reruns import failed, train_again
 from jobs.store.state import SweepState
 from jobs.store.states import SweepKind
+from jobs.store.trial import Trial
 from oplstm.errors import RequestError, WorkError
 
 if TYPE_CHECKING:
@@ -17,14 +21,28 @@ if TYPE_CHECKING:
 LOOK_SECONDS = 0.2
 
 
+@dataclass(frozen=True)
+class Means:
+    """With what a sweep goes on.
+
+    Attributes:
+        uri: Of its tracking server, which must have been named in this home before where this does not.
+        ray_address: For a sweep, of a cluster; None starts a local Ray.
+        trust: Take a space of the user's own as it is now.
+    """
+
+    uri: str | None = None
+    ray_address: str | None = None
+    trust: bool = False
+
+
 def resume(
     home: Home,
     name: str,
     *,
     progress: "OnProgress",
-    uri: str | None = None,
-    ray_address: str | None = None,
-    trust: bool = False,
+    means: Means = Means(),
+    notice: Callable[[str], None] = lambda line: None,
 ) -> Outcome:
     """Go on with a sweep, training or final run that was stopped or killed.
 
@@ -32,35 +50,100 @@ def resume(
         home: Where it is.
         name: Of it.
         progress: Shows it.
-        uri: Of its tracking server, which must have been named in this home before where this does not.
-        ray_address: For a sweep, of a cluster; None starts a local Ray.
-        trust: Take a space of the user's own as it is now.
+        means: With what.
+        notice: Told in a line what was found damaged and is mended by going on.
 
     Raises:
         RequestError: It is running, has ended, is damaged, or asks for what nobody named.
         WorkError: It failed.
     """
-    from jobs.operations import start  # they import torch, which stopping goes without
-    from jobs.operations.trust import check_space, server_of
-
     folder = home.sweep(name)
     with owned(folder):
-        header = Header.read(folder)
-        try:
-            state = SweepState.of(folder, header)
-        except WorkError as error:  # nothing was started
-            raise RequestError(str(error)) from error
+        header, state = _known(folder)
         if state.finished:
-            raise RequestError(f"{name} has ended; nothing is left to resume")
-        check_space(header, state, trust=trust)
-        server = server_of(header, uri)
-        home.check_writable()
-        if header.kind is SweepKind.SWEEP:
-            means = start.cluster_and_server(home, uri=server, ray_address=ray_address, resources=header.job.resources)
-            with means as tracking_uri:
-                return start.run_on_cluster(folder, tracking_uri, progress)
-        with tracking_server(home, server) as tracking_uri:
-            return start.run_here(folder, tracking_uri, progress)
+            lost = len(failed(state))
+            mend = f"{lost} of its runs failed: oplstm rerun-failed {name}" if lost else "nothing is left to resume"
+            raise RequestError(f"{name} has ended; {mend}")
+        return _go_on(home, header, state, means=means, progress=progress, notice=notice)
+
+
+def rerun_failed(
+    home: Home,
+    name: str,
+    *,
+    diverged: bool,
+    progress: "OnProgress",
+    means: Means = Means(),
+    notice: Callable[[str], None] = lambda line: None,
+) -> Outcome:
+    """Train again what has failed of a sweep, training or final run that has ended, and nothing else.
+
+    Args:
+        home: Where it is.
+        name: Of it.
+        diverged: Whether what diverged is trained again too.
+        progress: Shows it.
+        means: With what.
+        notice: As of ``resume``.
+
+    Raises:
+        RequestError: It is running, has not ended, has no such run, is damaged, or asks for what nobody named.
+        WorkError: It failed.
+    """
+    folder = home.sweep(name)
+    with owned(folder):
+        header, state = _known(folder)
+        if not state.finished:
+            raise RequestError(f"{name} has not ended: first oplstm resume {name}, then what failed is trained again")
+        trials = failed(state, diverged=diverged)
+        if not trials:
+            others = len(failed(state, diverged=True))
+            hint = f"; {others} diverged, which --diverged trains again" if others else ""
+            raise RequestError(f"no run of {name} failed{hint}")
+        return _go_on(home, header, state, means=means, progress=progress, notice=notice, again=trials)
+
+
+def _known(folder: SweepFolder) -> tuple[Header, SweepState]:
+    header = Header.read(folder)
+    try:
+        return header, SweepState.of(folder, header)
+    except WorkError as error:  # nothing was started
+        raise RequestError(str(error)) from error
+
+
+def _go_on(
+    home: Home,
+    header: Header,
+    state: SweepState,
+    *,
+    means: Means,
+    progress: "OnProgress",
+    notice: Callable[[str], None],
+    again: Sequence[Trial] = (),
+) -> Outcome:
+    """Go on with what is idle and owned; trials to train ``again`` are put back when all else is ready."""
+    from jobs.operations import start  # they import torch, which stopping goes without
+    from jobs.operations.study_check import study_damage
+    from jobs.operations.tracked_check import require_latest
+    from jobs.operations.trust import check_space, server_of
+
+    folder = home.sweep(header.name)
+    check_space(header, state, trust=means.trust)
+    server = server_of(header, means.uri)
+    home.check_writable()
+    if (damage := study_damage(folder, state)) is not None:
+        notice(f"{damage}; it is made again from the journal")
+    on_ray = header.kind is SweepKind.SWEEP
+    resources, address = header.job.resources, means.ray_address
+    with (
+        start.cluster_and_server(home, uri=server, ray_address=address, resources=resources)
+        if on_ray
+        else tracking_server(home, server)
+    ) as tracking_uri:
+        require_latest(folder, header, state, tracking_uri)
+        if again:
+            train_again(folder.journal, state, again)
+        return (start.run_on_cluster if on_ray else start.run_here)(folder, tracking_uri, progress)
 
 
 def stop(home: Home, name: str) -> None:

@@ -9,14 +9,24 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from jobs.operations.running import is_running
+from jobs.operations.running import is_running, require_original
 from jobs.operations.sweep_check import Check, checked
+from jobs.operations.tracked_check import (
+    SHIPPED_AGAIN,
+    NamedServers,
+    damaged_models,
+    delete_twins,
+    fetch_models,
+    tracked_differences,
+    tracked_problems,
+)
 from jobs.operations.tracking_server import tracking_server
 from jobs.store.header import Header
 from jobs.store.home import Home, SweepFolder
 from jobs.store.state import SweepState
+from jobs.sweep.tracked import key
 from oplstm.errors import RequestError, WorkError
-from tracking.outbox.outbox import Outbox
+from tracking.outbox.outbox import Outbox, idle_outbox
 from tracking.outbox.refusals import Refusal
 from tracking.server.ending import end_unused_server
 
@@ -27,13 +37,14 @@ PACKAGES = ("torch", "ray", "optuna", "mlflow")
 def examine(home: Home) -> list[Check]:
     """Checks of this machine and of every sweep; ends a server that a killed process left behind."""
     end_unused_server(home.path)
+    servers = NamedServers()
     return [
         checked("Python", lambda: sys.version.split()[0]),
         checked("packages", lambda: ", ".join(f"{package} {version(package)}" for package in PACKAGES)),
         checked("CPU cores", lambda: str(os.cpu_count())),
         checked("GPUs", _gpus),
         checked("home", lambda: _writable(home)),
-        *map(_of_sweep, home.all_sweeps()),
+        *(_of_sweep(folder, servers) for folder in home.all_sweeps()),
     ]
 
 
@@ -48,10 +59,11 @@ def _writable(home: Home) -> str:
     return f"{home.path}, {shutil.disk_usage(home.path).free >> 30} GiB free"
 
 
-def _of_sweep(folder: SweepFolder) -> Check:
+def _of_sweep(folder: SweepFolder, servers: NamedServers) -> Check:
     try:
-        SweepState.of(folder, Header.read(folder))
-        running, outbox = is_running(folder), _idle_outbox(folder)
+        header = Header.read(folder)
+        SweepState.of(folder, header)
+        running, outbox = is_running(folder), idle_outbox(folder.journal)
         waiting, refused = outbox.pending(), outbox.refused()
     except (RequestError, WorkError, OSError) as error:
         return Check(folder.name, ok=False, found=f"damaged: {' '.join(str(error).split())}")
@@ -61,19 +73,19 @@ def _of_sweep(folder: SweepFolder) -> Check:
         found.append(f"{waiting} records wait for MLflow{hint}")
     if refused:
         found.append(refusal_line(folder.name, refused))
-    return Check(
-        folder.name, ok=not refused and (running or not waiting), found="; ".join(found) or "everything is in MLflow"
-    )
-
-
-def _idle_outbox(folder: SweepFolder) -> Outbox:
-    """That of a sweep, to be asked and not to ship: of no server."""
-    return Outbox(folder.journal, "http://127.0.0.1:1")
+    ok = not refused and (running or not waiting)
+    if not running:
+        try:
+            twins = servers.twins(folder, header)
+            ok, found = ok and not twins, [*found, *twins]
+        except RequestError as error:  # what waits for it was said
+            found.append(str(error))
+    return Check(folder.name, ok=ok, found="; ".join(found) or "everything is in MLflow")
 
 
 def refusals(folder: SweepFolder) -> list[Refusal]:
     """What MLflow does not show of a sweep, though it was shipped."""
-    return _idle_outbox(folder).refused()
+    return idle_outbox(folder.journal).refused()
 
 
 def refusal_line(name: str, refused: Sequence[Refusal]) -> str:
@@ -90,15 +102,19 @@ class Shipped:
         name: Of the sweep.
         shipped: Records that were shipped.
         refused: What MLflow does not show.
+        mended: What was mended with MLflow or in it, one line each.
+        problems: What MLflow holds other than the journal says, one line each.
     """
 
     name: str
     shipped: int
     refused: tuple[Refusal, ...]
+    mended: tuple[str, ...] = ()
+    problems: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
-        """Plain data for JSON."""
-        return asdict(self)
+        """Plain data for JSON, without what was found beside the shipping."""
+        return {name: value for name, value in asdict(self).items() if name in ("name", "shipped", "refused")}
 
     def lines(self) -> list[str]:
         """The same for a person: one line, and one for each kind of refusal."""
@@ -122,8 +138,8 @@ def idle_sweep(home: Home, name: str) -> SweepFolder:
     return folder
 
 
-def ship(home: Home, name: str, *, uri: str | None = None, rebuild: bool = False) -> Shipped:
-    """Ship what waits in a sweep's outbox, or with ``rebuild`` its whole journal again.
+def ship(home: Home, name: str, *, uri: str | None = None, rebuild: bool = False, repair: bool = False) -> Shipped:
+    """Ship what waits in a sweep's outbox, or with ``rebuild`` its whole journal again, and compare it with MLflow.
 
     Shipping again is harmless where MLflow still has the runs, and makes them anew where it has lost them.
 
@@ -132,24 +148,56 @@ def ship(home: Home, name: str, *, uri: str | None = None, rebuild: bool = False
         name: Of the sweep.
         uri: Of its tracking server, which must have been named in this home before where this does not.
         rebuild: Ship everything again.
+        repair: Mend what differs, and models that are damaged here and whole in MLflow.
 
     Raises:
-        RequestError: The sweep is running, or its tracking server does not answer or was never named.
+        RequestError: The sweep is running or a copy, or its tracking server does not answer or was never named.
         WorkError: The journal is damaged, or the server did not take everything in time.
     """
     from jobs.operations.trust import server_of  # imports torch
 
     folder = idle_sweep(home, name)
-    header = Header.read(folder)
-    SweepState.of(folder, header)
+    header = require_original(folder)
+    state = SweepState.of(folder, header)
     server = server_of(header, uri)
-    if rebuild:
+    if rebuild and (reason := _not_to_be_shipped(folder, state)) is not None:
+        raise WorkError(reason)
+    with tracking_server(home, server, wait=True) as address:
+        shipped, refused, runs = _shipped(folder, header, state, address=address, again=rebuild)
+        found, mended = tracked_differences(folder, header, address), []
+        if repair:
+            mended = delete_twins(address, found) + fetch_models(folder, state, address=address, runs=runs)
+            if any(one.fault in SHIPPED_AGAIN for one in found):
+                if (reason := _not_to_be_shipped(folder, state)) is not None:
+                    mended.append(f"nothing shipped again: {reason}")
+                else:
+                    again, refused, _ = _shipped(folder, header, state, address=address, again=True)
+                    mended.append(f"shipped the whole journal of {name} again, {again} records")
+            found = tracked_differences(folder, header, address) if mended else found
+    return Shipped(name, shipped, refused, tuple(mended), tuple(tracked_problems(found, name)))
+
+
+def _not_to_be_shipped(folder: SweepFolder, state: SweepState) -> str | None:
+    """Which damaged files would take the place of MLflow's copy, should the whole journal be shipped again."""
+    places = (folder.trial(trial.name) for trial in damaged_models(folder, state))
+    place = next((place for place in places if place.exists()), None)
+    if place is None:
+        return None
+    return (
+        f"{place} is damaged, and would be uploaded in place of MLflow's copy: oplstm doctor {folder.name} --repair "
+        "puts that back; where there is none, remove the folder"
+    )
+
+
+def _shipped(
+    folder: SweepFolder, header: Header, state: SweepState, *, address: str, again: bool
+) -> tuple[int, tuple[Refusal, ...], dict[str, str]]:
+    """How many records waited and were shipped, what was refused, and MLflow's run of each trial by its name."""
+    if again:
         Path(f"{folder.journal}.shipped").unlink(missing_ok=True)
-    with (
-        tracking_server(home, server, wait=True) as address,
-        Outbox(folder.journal, address) as outbox,
-    ):
+    with Outbox(folder.journal, address) as outbox:
         shipped = outbox.pending()
         if outbox.flush(SHIP_SECONDS):
-            raise WorkError(f"{outbox.pending()} records of {name} still wait: {outbox.last_error}")
-        return Shipped(name, shipped, tuple(outbox.refused()))
+            raise WorkError(f"{outbox.pending()} records of {folder.name} still wait: {outbox.last_error}")
+        runs = {name: outbox.run_id(key(header, name)) for name in state.by_name}
+        return shipped, tuple(outbox.refused()), {name: run for name, run in runs.items() if run is not None}

@@ -1,56 +1,182 @@
-"""``oplstm promote``: from a sweep to the final run of its best configuration."""
+"""``oplstm promote``: from a sweep to the final run of its best configuration.
 
+Every step is remembered where it was made (replicates and the choice in the sweep's journal, the model in the registry,
+the final run in its folder), so that promoting again goes on where it was cut off, and afterwards changes nothing.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from jobs.execution.devices import choose_device
+from jobs.jobfile.resolving import final_budget
+from jobs.jobfile.sections import Replicates
+from jobs.operations.control import Means, resume
+from jobs.operations.replicate import Plan, plan_replicates, replicates_of
 from jobs.operations.running import Outcome, require_idle
 from jobs.operations.start import NewSweep, start_here
 from jobs.promotion.final_job import final_job
-from jobs.promotion.selection import Choice, candidates, choose, rescore_with
+from jobs.promotion.seeds import SeedVariance, pooled
+from jobs.promotion.selection import Choice, block_seed, choose, configurations, rescore_with
 from jobs.store.header import Header
 from jobs.store.home import Home, SweepFolder
+from jobs.store.promoted import Promoted, StatedSpread
+from jobs.store.scores import final_result
 from jobs.store.state import SweepState
-from jobs.store.states import SweepKind
+from jobs.store.states import SweepKind, TrialState
 from jobs.sweep.messages import OnProgress
-from oplstm.errors import RequestError
+from oplstm.errors import RequestError, WorkError
+from oplstm.training.budget import Budget
+from oplstm.training.device import Device
 
 
-def select(folder: SweepFolder) -> Choice:
-    """Pick the best configuration of a sweep by meta-validation.
+@dataclass(frozen=True)
+class Promotion:
+    """How far the promotion of a sweep is.
 
-    Raises:
-        RequestError: It is running, is a final run, or no trial of it has completed.
+    Attributes:
+        folder: Of the sweep.
+        header: Of the sweep.
+        state: Of the sweep.
+        plan: Its replicates.
+        made: What was picked, if nothing has ended since; promoting again gives the same answer.
     """
-    require_idle(folder)
-    folder.check_links()
-    header = Header.read(folder)
-    if header.kind is not SweepKind.SWEEP:
-        raise RequestError(f"{folder.name} is a {header.kind} run; promote takes a sweep")
-    job, measure = header.job, header.measure
-    rescore = rescore_with(folder, measure, seed=job.seed, tasks=job.promotion.tasks)
-    found = candidates(folder, SweepState.of(folder, header), measure)
-    return choose(found, rescore, measure, leaders=job.promotion.leaders)
+
+    folder: SweepFolder
+    header: Header
+    state: SweepState
+    plan: Plan
+    made: Promoted | None
+
+    @classmethod
+    def of(cls, folder: SweepFolder, asked: Replicates | int | None = None) -> "Promotion":
+        """That of a sweep.
+
+        Args:
+            folder: Of the sweep.
+            asked: How many replicates; 0 for none, None for as many as the job says.
+
+        Raises:
+            RequestError: It is running, is a final run, or no trial of it has completed.
+        """
+        require_idle(folder)
+        folder.check_links()
+        header = Header.read(folder)
+        if header.kind is not SweepKind.SWEEP:
+            raise RequestError(f"{folder.name} is a {header.kind} run; promote takes a sweep")
+        state = SweepState.of(folder, header)
+        complete = [trial for trial in state.trials.values() if trial.state is TrialState.COMPLETE]
+        ranked = sorted(complete, key=lambda trial: (trial.cost, trial.number))
+        wanted = replicates_of(header.job, len(ranked)) if asked is None else asked or None
+        plan = plan_replicates(header.job, state, ranked, asked=None if isinstance(wanted, int) else wanted)
+        stands = state.ends == state.ends_at_promotion and not plan.missing
+        made = state.promotion if stands and state.promotion is not None and state.promotion.final else None
+        return cls(folder, header, state, plan, made)
+
+    @property
+    def missing(self) -> str | None:
+        """What an unfinished sweep lacks, in a line."""
+        state, job = self.state, self.header.job
+        unended = len(state.trials) - state.ended
+        if state.exhausted and not unended:
+            return None
+        unasked = 0 if job.trial_limit is None or state.exhausted else job.trial_limit - len(state.trials)
+        name = self.folder.name
+        return f"{name} has not ended: {unended + unasked} of its trials are missing; oplstm resume {name} trains them"
+
+    def choose(self, home: Home, *, seeds: int | None = None, told: Callable[[str], None] | None = None) -> Choice:
+        """Pick the best configuration by meta-validation.
+
+        Args:
+            home: Where earlier sweeps are.
+            seeds: Of the final run; None for as many as the job says.
+            told: Hears what is being scored.
+
+        Raises:
+            RequestError: No trial has completed.
+            WorkError: A file of one is damaged.
+        """
+        job, measure = self.header.job, self.header.measure
+        found = configurations(self.folder, self.state, measure)
+        blocks = block_seed(self.header.id, found, self.state.promotions)
+        return choose(
+            found,
+            rescore_with(
+                self.folder,
+                measure,
+                seed=blocks,
+                tasks=job.promotion.tasks,
+                device=Device(choose_device(job.final.gpus), data=self.folder.data),
+                told=told,
+            ),
+            measure,
+            leaders=job.promotion.leaders,
+            earlier=earlier_spread(home, self.header),
+            final_seeds=seeds or job.final.seeds,
+            final_tasks=Budget(**final_budget(job)).test_tasks,
+        )
 
 
-def start_final(
+def earlier_spread(home: Home, header: Header) -> SeedVariance | None:
+    """The variance over seeds that promotions of other sweeps of the same learner and benchmark have found."""
+    found = []
+    for folder in home.all_sweeps():
+        try:
+            other = Header.read(folder)
+            alike = (other.job.learner, other.job.benchmark) == (header.job.learner, header.job.benchmark)
+            if not alike or other.id == header.id or other.kind is not SweepKind.SWEEP:
+                continue
+            promotion = SweepState.of(folder, other).promotion
+        except (RequestError, WorkError, OSError):  # another sweep's damage is not this one's
+            continue
+        if promotion is not None and promotion.seed_variance is not None:
+            found.append(promotion.seed_variance)
+    return pooled([_spread(one) for one in found if one.source == "replicates"])
+
+
+def _spread(stated: StatedSpread) -> SeedVariance:
+    import numpy as np
+
+    return SeedVariance(np.asarray(stated.variance), np.asarray(stated.degrees), stated.source)
+
+
+def final_run(
     home: Home,
     folder: SweepFolder,
-    choice: Choice,
+    made: Promoted,
     *,
-    name: str,
     seeds: int | None,
     uri: str | None,
     progress: OnProgress,
 ) -> Outcome:
-    """Train the picked configuration over several seeds.
+    """Train the picked configuration over several seeds: start it, go on with it, or say what it found.
 
     Args:
         home: Where.
         folder: Of the sweep.
-        choice: What was picked.
-        name: Of the final run.
+        made: What was picked.
         seeds: How many; None for as many as the job says.
         uri: Of the MLflow server; None for the embedded one.
         progress: Shows it.
+
+    Raises:
+        RequestError: The name of the final run is another's, or its number of seeds is another.
+        WorkError: It failed.
     """
-    header = Header.read(folder)
-    job = final_job(header.job, SweepState.of(folder, header).by_name[choice.picked], seeds=seeds)
-    new = NewSweep(job, name, SweepKind.FINAL, experiment=header.experiment, tracking_uri=uri, of=header.id)
-    return start_here(home, new, progress=progress)
+    header, name = Header.read(folder), made.final or ""
+    final = home.sweep_folder(name)
+    if not final.header.is_file():
+        job = final_job(header.job, SweepState.of(folder, header).by_name[made.picked], seeds=seeds)
+        new = NewSweep(job, name, SweepKind.FINAL, experiment=header.experiment, tracking_uri=uri, of=header.id)
+        return start_here(home, new, progress=progress)
+    other = Header.read(final)
+    if other.of != header.id or other.kind is not SweepKind.FINAL:
+        raise RequestError(f"{name} is no final run of {folder.name}: move {final.path} away and promote again")
+    if seeds is not None and seeds != other.job.seeds:
+        raise RequestError(
+            f"{name}, the final run of {folder.name}, has {other.job.seeds} seeds, and {seeds} are asked for; "
+            f"oplstm promote {folder.name} --again trains another"
+        )
+    state = SweepState.of(final, other)
+    if not state.finished:
+        return resume(home, name, progress=progress, means=Means(uri))
+    return Outcome(final, None, 0, final_result(final, state))

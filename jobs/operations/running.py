@@ -5,8 +5,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from jobs.store.header import Header
 from jobs.store.home import SweepFolder
-from oplstm.errors import RequestError
+from jobs.store.place import Place
+from oplstm.errors import RequestError, quoted
 from tracking.journal.file_lock import FileLock, is_locked
 
 if TYPE_CHECKING:  # they import torch, which a sweep's status is read without
@@ -20,13 +22,13 @@ class Outcome:
 
     Attributes:
         folder: Where it is.
-        progress: At the end.
+        progress: At the end; None where it had ended before.
         waiting: Records that still wait for the MLflow server.
         result: The test result of a final run that has ended.
     """
 
     folder: SweepFolder
-    progress: "Progress"
+    progress: "Progress | None"
     waiting: int
     result: "FinalResult | None" = None
 
@@ -34,6 +36,20 @@ class Outcome:
 @contextlib.contextmanager
 def owned(folder: SweepFolder) -> Iterator[None]:
     """The sweep is this process's, from before its cluster is up until it has ended or stopped.
+
+    Raises:
+        RequestError: It is another's, or a copy of another.
+    """
+    with held(folder):
+        header = require_original(folder)
+        if header.place != Place.of(folder.path):
+            header.write_again(folder)
+        yield
+
+
+@contextlib.contextmanager
+def held(folder: SweepFolder) -> Iterator[None]:
+    """The sweep is this process's, whether or not it is a copy.
 
     Raises:
         RequestError: It is another's.
@@ -67,3 +83,19 @@ def require_idle(folder: SweepFolder) -> None:
     """
     if is_running(folder):
         raise RequestError(f"{folder.name} is running; oplstm stop {folder.name} stops it")
+
+
+def require_original(folder: SweepFolder) -> Header:
+    """The header of a sweep, after seeing that its folder is no copy: that would write to the runs of the original.
+
+    Raises:
+        RequestError: It is, or its header is damaged.
+    """
+    header = Header.read(folder)
+    if (place := header.place) is not None and not place.is_of(folder.path):
+        raise RequestError(
+            f"{folder.path} is a copy of {quoted(place.path)} on {quoted(place.node)}, and would write to its runs: "
+            f"oplstm doctor {folder.name} --adopt makes it a sweep with runs of its own; if it was moved here and "
+            f"nothing goes on there, oplstm doctor {folder.name} --moved"
+        )
+    return header

@@ -12,6 +12,7 @@ from jobs.store.state import SweepState
 from jobs.store.states import SweepKind, TrialState
 from jobs.store.trial import Trial
 from oplstm.errors import RequestError, WorkError
+from tracking.outbox.outbox import idle_outbox
 
 SweepStatus = Literal["complete", "incomplete", "running", "stopped"]
 
@@ -40,6 +41,39 @@ class TrialStatus:
 
 
 @dataclass(frozen=True)
+class Tracking:
+    """What MLflow does not have of a sweep, as its journal and its outbox have it.
+
+    Attributes:
+        waiting: Records that are not shipped yet.
+        silent_since: When the server began to take nothing, in unix seconds; None while it does.
+        reason: Why the last attempt to ship failed.
+        refused: Records that it refused for good, or that were deleted there.
+        last_refusal: The newest of them, in one line.
+    """
+
+    waiting: int
+    silent_since: float | None
+    reason: str | None
+    refused: int
+    last_refusal: str | None
+
+    @classmethod
+    def of(cls, folder: SweepFolder) -> "Tracking":
+        """Of a sweep, whether or not it is running; no server is asked."""
+        outbox = idle_outbox(folder.journal)
+        silence, refused = outbox.silence(), outbox.refused()
+        last = max(refused, key=lambda refusal: refusal.time, default=None)
+        return cls(
+            waiting=outbox.pending(),
+            silent_since=None if silence is None else silence.since,
+            reason=None if silence is None else silence.reason,
+            refused=sum(refusal.count for refusal in refused),
+            last_refusal=None if last is None else f"{last.key} {last.op}: {last.reason}",
+        )
+
+
+@dataclass(frozen=True)
 class Status:
     """A sweep as ``status`` shows it.
 
@@ -48,11 +82,13 @@ class Status:
         kind: What it is.
         state: ``incomplete`` is a sweep that has ended and whose lost runs are missing.
         counts: Trials by state.
-        best: The best validation value.
-        leader: Name of the trial that has it.
+        best: The best validation value of a trial that has completed.
+        leader: Name of that trial; promote picks among such.
         promoted: Name of the trial that was picked.
         folder: Where it is.
         trials: Best meta-validation first.
+        replicates: More seeds of some of them.
+        tracking: What MLflow does not have.
     """
 
     name: str
@@ -64,6 +100,8 @@ class Status:
     promoted: str | None
     folder: str
     trials: tuple[TrialStatus, ...]
+    replicates: tuple[TrialStatus, ...]
+    tracking: Tracking
 
     @property
     def lost(self) -> tuple[TrialStatus, ...]:
@@ -78,7 +116,7 @@ class Status:
     def to_json(self, *, trials: bool) -> dict[str, Any]:
         """Plain data for JSON, with or without the trials."""
         data = asdict(self)
-        return data if trials else {key: value for key, value in data.items() if key != "trials"}
+        return data if trials else {key: value for key, value in data.items() if key not in ("trials", "replicates")}
 
 
 @dataclass(frozen=True)
@@ -107,8 +145,8 @@ def sweep_status(folder: SweepFolder) -> Status:
     """
     header = Header.read(folder)
     state = SweepState.of(folder, header)
-    leader = state.leader()
     ranked = sorted(state.trials.values(), key=lambda trial: (trial.best is None, trial.cost))
+    leader = next((trial for trial in ranked if trial.state is TrialState.COMPLETE), None)
     return Status(
         name=header.name,
         kind=header.kind,
@@ -118,18 +156,21 @@ def sweep_status(folder: SweepFolder) -> Status:
         leader=None if leader is None else leader.name,
         promoted=state.promoted,
         folder=str(folder.path),
-        trials=tuple(
-            TrialStatus(
-                name=trial.name,
-                state=trial.state,
-                fraction=trial.fraction,
-                best=trial.best,
-                params=trial.params,
-                note=trial.note,
-                placed=trial.pack is not None,
-            )
-            for trial in ranked
-        ),
+        trials=tuple(map(_trial_status, ranked)),
+        replicates=tuple(map(_trial_status, state.replicates.values())),
+        tracking=Tracking.of(folder),
+    )
+
+
+def _trial_status(trial: Trial) -> TrialStatus:
+    return TrialStatus(
+        name=trial.name,
+        state=trial.state,
+        fraction=trial.fraction,
+        best=trial.best,
+        params=trial.params,
+        note=trial.note,
+        placed=trial.pack is not None,
     )
 
 

@@ -1,22 +1,21 @@
 """``oplstm doctor NAME``: whether a sweep's files are whole, and mending those that are not."""
 
-import json
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
 
-from jobs.operations.running import owned
+from jobs.operations.files_check import checkpoint_problems, checkpoints, model_problems, with_models
+from jobs.operations.running import owned, require_original
+from jobs.operations.study_check import study_problems
 from jobs.store.events import read_events
 from jobs.store.header import Header
 from jobs.store.home import SweepFolder
 from jobs.store.state import SweepState
-from jobs.store.states import TrialState
-from jobs.store.trial import Trial
 from oplstm.errors import RequestError, WorkError
 from tracking.journal.mending import mend, torn_end
 
-WITH_MODEL: Final = (TrialState.COMPLETE, TrialState.PRUNED)
+STUDY_MEND = "resume makes it again from the journal, and so does --repair"
+CHECKPOINT_MEND = "resume goes on from an older one or the beginning"
 
 
 @dataclass(frozen=True)
@@ -47,29 +46,55 @@ def checked(name: str, look: Callable[[], str]) -> Check:
 
 
 def check_sweep(folder: SweepFolder) -> list[Check]:
-    """Whether a sweep's header, journal, study, models and checkpoints are whole; nothing is changed."""
+    """Whether a sweep's header, place, journal, study, models and checkpoints are as they should be.
+
+    Nothing is changed. What is wrong is a check of its own, one line each.
+    """
     header = checked("header", lambda: f"sweep {Header.read(folder).id}")
     if not header.ok:
         journal = checked("journal", lambda: f"{sum(1 for _ in read_events(folder.journal))} events")
         return [header, journal]
+    place = checked("place", lambda: str(require_original(folder) and folder.path))
     try:
-        state = SweepState.of(folder, Header.read(folder))
+        what = Header.read(folder)
+        state = SweepState.of(folder, what)
     except (RequestError, WorkError, OSError) as error:
-        return [header, Check("journal", ok=False, found=" ".join(str(error).split()))]
+        return [header, place, Check("journal", ok=False, found=" ".join(str(error).split()))]
+    trials, kept = with_models(state), checkpoints(folder, state)
+    models = (problem for trial in trials for problem in model_problems(folder.trial(trial.name), trial))
+    damaged = (f"{problem}; {CHECKPOINT_MEND}" for path in kept for problem in checkpoint_problems(path, state))
+    study = (f"{problem}; {STUDY_MEND}" for problem in study_problems(folder, what, state))
     return [
         header,
+        place,
         checked("journal", lambda: _journal(folder, state)),
-        checked("study", lambda: _study(folder, state)),
-        checked("models", lambda: _models(folder, state)),
-        checked("checkpoints", lambda: _checkpoints(folder, state)),
+        *_checks("study", study, f"as the journal has it, {len(state.trials)} trials"),
+        *_checks("models", models, f"{len(trials)}, all as they were written"),
+        *_checks(
+            "checkpoints", damaged, f"{len(kept)} of {len(state.unfinished_packs())} packs that resume goes on with"
+        ),
     ]
 
 
+def _checks(name: str, problems: Iterable[str], fine: str) -> list[Check]:
+    """A check for each problem, or the one that all is fine."""
+    return [Check(name, ok=False, found=problem) for problem in problems] or [Check(name, ok=True, found=fine)]
+
+
+def _journal(folder: SweepFolder, state: SweepState) -> str:
+    if folder.journal.exists() and (torn := torn_end(folder.journal)) is not None:
+        raise WorkError(f"{torn}; resume cuts it off, and so does --repair")
+    return f"{len(state.trials)} trials, {state.ended} of them ended"
+
+
 def repair(folder: SweepFolder) -> list[str]:
-    """Mend what can be mended: the journal, and Optuna's study from it; returns what was done, one line each.
+    """Mend what can be mended without MLflow: the journal, Optuna's study from it, and which checkpoints are read.
+
+    Returns:
+        What was done, one line each.
 
     Raises:
-        RequestError: The sweep runs, or its header is damaged.
+        RequestError: The sweep runs or is a copy, or its header is damaged.
     """
     with owned(folder):
         header = Header.read(folder)
@@ -78,8 +103,9 @@ def repair(folder: SweepFolder) -> list[str]:
             state = SweepState.of(folder, header)
         except WorkError:  # what is still wrong is said by the checks
             return done
-        if not checked("study", lambda: _study(folder, state)).ok:
+        if next(study_problems(folder, header, state), None) is not None:
             done.append(f"{folder.study}: {_study_made_again(folder, header, state)}")
+        done += [_set_aside(path) for path in checkpoints(folder, state) if any(checkpoint_problems(path, state))]
     return done
 
 
@@ -95,60 +121,11 @@ def _study_made_again(folder: SweepFolder, header: Header, state: SweepState) ->
     return "made again from the journal"
 
 
-def _journal(folder: SweepFolder, state: SweepState) -> str:
-    if folder.journal.exists() and (torn := torn_end(folder.journal)) is not None:
-        raise WorkError(f"{torn}; resume cuts it off, and so does --repair")
-    return f"{len(state.trials)} trials, {state.ended} of them ended"
+def _set_aside(path: Path) -> str:
+    from oplstm.training.checkpoint import set_aside  # imports torch
 
-
-def _study(folder: SweepFolder, state: SweepState) -> str:
-    """Optuna's own file has no checksums: it is seen that every line of it is one of Optuna's."""
-    mend = "resume makes it again from the journal, and so does --repair"
-    if not folder.study.exists():
-        if not state.trials:
-            return "not begun"
-        raise WorkError(f"{folder.study} is missing; {mend}")
-    number = 0
-    with folder.study.open("rb") as file:
-        for number, line in enumerate(file, start=1):
-            try:
-                whole = line.endswith(b"\n") and type(json.loads(line)["op_code"]) is int
-            except (ValueError, KeyError, TypeError, RecursionError):
-                whole = False
-            if not whole:
-                raise WorkError(f"{folder.study}, line {number}: it is none of Optuna's; {mend}")
-    return f"{number} lines"
-
-
-def _models(folder: SweepFolder, state: SweepState) -> str:
-    """Those of trials that were trained to their end or to where they were pruned."""
-    kept = [trial for trial in state.trials.values() if trial.pack is not None and trial.state in WITH_MODEL]
-    _require(path for trial in kept for path in _files_of_model(folder, trial))
-    return f"{len(kept)}, all there"
-
-
-def _files_of_model(folder: SweepFolder, trial: Trial) -> list[Path]:
-    tested = trial.state is TrialState.COMPLETE and trial.run["budget"].get("test_tasks") != 0
-    names = ["model", "validation", *(["test"] if tested else [])]
-    return [folder.trial(trial.name) / name for name in [*(f"{name}.safetensors" for name in names), "run.json"]]
-
-
-def _checkpoints(folder: SweepFolder, state: SweepState) -> str:
-    """Of packs that a resume goes on with; one that has none begins again, which is as it should be."""
-    packs = state.unfinished_packs()
-    places = {name: sorted(folder.pack(name).glob("update-*")) for name in packs}
-    _require(
-        place / name for found in places.values() for place in found for name in ("state.safetensors", "pack.json")
-    )
-    return f"of {sum(map(bool, places.values()))} of {len(packs)} packs that resume goes on with"
-
-
-def _require(files: Iterable[Path]) -> None:
-    problems = [problem for path in files if (problem := _problem_of(path)) is not None]
-    if problems:
-        raise WorkError("; ".join(problems[:3]) + (f"; {len(problems) - 3} more" if len(problems) > 3 else ""))
-
-
-def _problem_of(path: Path) -> str | None:
-    """What is wrong with a file of a model or a checkpoint: so far whether it is there is all that can be told."""
-    return None if path.is_file() else f"{path} is missing"
+    try:
+        set_aside(path)
+    except WorkError as error:
+        return str(error)
+    return f"{path}: renamed to damaged-{path.name}, so that it is not read"

@@ -1,60 +1,58 @@
 """Picking the best configuration of a sweep, by meta-validation alone.
 
-Nothing here can see a test score: a candidate is made of validation values and a model, and test scores lie in
+Nothing here can see a test score: a configuration is made of validation values and models, and test scores lie in
 files that this module does not open.
 """
 
-import math
+import hashlib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from jobs.store.events import LeaderScores, Promoted
+import numpy as np
+
+from jobs.promotion.decision import decide
+from jobs.promotion.seeds import SeedVariance
+from jobs.promotion.standing import Configuration, Standing, standings
 from jobs.store.home import SweepFolder
 from jobs.store.intervals import Interval, Values
+from jobs.store.names import trial_name
+from jobs.store.promoted import LeaderScores, Promoted, StatedSpread
 from jobs.store.state import SweepState
 from jobs.store.states import TrialState
+from jobs.store.trial import Trial
 from jobs.store.trial_files import readable
 from oplstm.episodes.measure import Measure
 from oplstm.episodes.split import Split
 from oplstm.errors import RequestError
 from oplstm.training.checkpoint import load_model, load_validation_values
+from oplstm.training.device import Device
 
 _AGAIN = "sweep its configuration again (under enqueue)"
-
-
-@dataclass(frozen=True)
-class Candidate:
-    """A trial that completed.
-
-    Attributes:
-        name: Of the trial.
-        number: Of the trial.
-        values: Validation value of its best weights, by the benchmark's measure, on every one of the sweep's common
-            validation tasks.
-    """
-
-    name: str
-    number: int
-    values: Values
+_COUNTED = (TrialState.COMPLETE, TrialState.DIVERGED)
+"""Ends of a replicate that count as a result of its configuration: one that diverged has its best weights."""
 
 
 @dataclass(frozen=True)
 class Leader:
-    """A candidate that was re-scored.
+    """A configuration that was re-scored.
 
     Attributes:
-        name: Of the trial.
-        validation: Its best validation.
-        behind: Paired difference to the best candidate on the common validation tasks.
-        tied: Whether that difference may be zero (95%).
-        score_a: On the fresh block A, which picks.
+        standing: How it stands in the sweep.
+        score_a: On the fresh block A, which picks: the mean over its runs, with the interval over tasks.
+        over_seeds: The same as a claim about the configuration, the luck of having been chosen taken off; None where
+            the variance over seeds is unknown.
+        seeds: The score of each of its runs there.
     """
 
-    name: str
-    validation: Interval
-    behind: Interval
-    tied: bool
+    standing: Standing
     score_a: Interval
+    over_seeds: Interval | None
+    seeds: tuple[float, ...]
+
+    @property
+    def name(self) -> str:
+        """Name of its trial."""
+        return self.standing.name
 
 
 @dataclass(frozen=True)
@@ -64,80 +62,200 @@ class Choice:
     Attributes:
         picked: Name of the trial.
         leaders: Those that were re-scored, best validation first.
-        score_b: The picked trial's score on block B, which picked nothing.
+        standings: All configurations, best validation first.
+        spread: The variance over seeds; None where it is unknown.
+        forecast: Of the final run's score; None where nothing can be said.
+        score_b: The picked configuration on block B, which picked nothing: the mean over its runs.
     """
 
     picked: str
     leaders: tuple[Leader, ...]
+    standings: tuple[Standing, ...]
+    spread: SeedVariance | None
+    forecast: Interval | None
     score_b: Interval
 
-    def event(self) -> Promoted:
-        """The choice as the sweep's journal holds it."""
+    @property
+    def tied(self) -> tuple[str, ...] | None:
+        """All configurations that may be as good as the picked one; None where that is unknown."""
+        if self.spread is None:
+            return None
+        return tuple(standing.name for standing in self.standings if standing.tied)
+
+    @property
+    def weights_tied(self) -> tuple[str, ...]:
+        """All trials whose weights may be as good as those of the first."""
+        return tuple(standing.name for standing in self.standings if standing.weights_tied)
+
+    def event(self, *, registered: str | None = None, final: str | None = None) -> Promoted:
+        """The choice as the sweep's journal holds it.
+
+        Args:
+            registered: The registered model and its version.
+            final: Name of the final run.
+        """
         leaders = tuple(
             LeaderScores(
                 trial=leader.name,
-                validation=leader.validation.stated(),
-                behind=leader.behind.stated(),
-                tied=leader.tied,
+                validation=leader.standing.score.stated(),
+                behind=leader.standing.behind.stated(),
+                tied=leader.standing.weights_tied,
                 score_a=leader.score_a.stated(),
+                seeds=tuple(score if np.isfinite(score) else None for score in leader.seeds),
             )
             for leader in self.leaders
         )
-        return Promoted(picked=self.picked, score_b=self.score_b.stated(), leaders=leaders)
+        spread = None
+        if self.spread is not None:
+            numbers = float(self.spread.variance), float(self.spread.degrees)
+            spread = StatedSpread(variance=numbers[0], degrees=numbers[1], source=self.spread.source)
+        return Promoted(
+            picked=self.picked,
+            score_b=self.score_b.stated(),
+            leaders=leaders,
+            tied=self.tied,
+            forecast=None if self.forecast is None else self.forecast.stated(),
+            seed_variance=spread,
+            registered=registered,
+            final=final,
+        )
 
 
-def candidates(folder: SweepFolder, state: SweepState, measure: Measure) -> list[Candidate]:
-    """The completed trials of a sweep, best validation first.
+def configurations(folder: SweepFolder, state: SweepState, measure: Measure) -> list[Configuration]:
+    """The completed trials of a sweep with their replicates, best validation of the trial first.
 
     Raises:
         RequestError: None has completed.
         WorkError: The scores of one cannot be read.
     """
-    found = []
-    for trial in state.trials.values():
-        if trial.state is TrialState.COMPLETE:
-            with readable(folder, trial.name, again=_AGAIN):
-                values = load_validation_values(folder.trial(trial.name)).numpy()
-            found.append(Candidate(trial.name, trial.number, values))
-    if not found:
+    complete = [trial for trial in state.trials.values() if trial.state is TrialState.COMPLETE]
+    if not complete:
         raise RequestError(f"{folder.name} has no completed trial to promote; see oplstm status {folder.name}")
-    return sorted(found, key=lambda candidate: (measure.cost(float(candidate.values.mean())), candidate.number))
+    found = []
+    for trial in complete:
+        runs = [trial, *_replicates(state, trial)]
+        names = tuple(run.name for run in runs)
+        values = np.stack([_validation(folder, name) for name in names])
+        found.append((measure.cost(float(values[0].mean())), trial.number, Configuration(names, values)))
+    return [configuration for _, _, configuration in sorted(found, key=lambda one: one[:2])]
+
+
+def _replicates(state: SweepState, trial: Trial) -> list[Trial]:
+    found, count = [], 1
+    while (replicate := state.replicates.get(trial_name(trial.number, count))) is not None:
+        if replicate.state in _COUNTED:
+            found.append(replicate)
+        count += 1
+    return found
+
+
+def _validation(folder: SweepFolder, name: str) -> Values:
+    with readable(folder, name, again=_AGAIN):
+        values: Values = load_validation_values(folder.trial(name)).numpy()
+    return values
 
 
 Rescore = Callable[[str, Split], Values]
-"""Values of a trial's best weights on a fresh block of validation tasks."""
+"""Values of a run's best weights on a fresh block of validation tasks."""
 
 
-def rescore_with(folder: SweepFolder, measure: Measure, *, seed: int, tasks: int) -> Rescore:
-    """Rescoring with the models in a sweep's folder."""
+def rescore_with(
+    folder: SweepFolder,
+    measure: Measure,
+    *,
+    seed: int,
+    tasks: int,
+    device: Device | None = None,
+    told: Callable[[str], None] | None = None,
+) -> Rescore:
+    """Rescoring with the models in a sweep's folder.
+
+    Args:
+        folder: Of the sweep.
+        measure: What the scores are.
+        seed: Of the blocks.
+        tasks: Of each block.
+        device: Where to compute; None for the CPU.
+        told: Hears what is being scored.
+    """
+    where = device or Device(data=folder.data)
 
     def rescore(name: str, split: Split) -> Values:
+        if told is not None:
+            told(f"scoring {name} on block {'A' if split is Split.PROMOTION_A else 'B'}")
         with readable(folder, name, again=_AGAIN):
-            model = load_model(folder.trial(name), folder.data)
+            model = load_model(folder.trial(name), where)
             values: Values = model.scores(split, seed=seed, count=tasks)[measure.name].numpy()
         return values
 
     return rescore
 
 
-def choose(found: Sequence[Candidate], rescore: Rescore, measure: Measure, *, leaders: int) -> Choice:
-    """Re-score the winner and what is statistically tied with it on block A, pick there, and report block B.
+def block_seed(sweep: str, found: Sequence[Configuration], promotions: int) -> int:
+    """The seed of blocks A and B: fresh in each sweep, for each set of runs and after each promotion.
 
     Args:
-        found: Candidates, best validation first.
+        sweep: Id of the sweep.
+        found: What is picked from.
+        promotions: How many there were before.
+    """
+    names = sorted(name for one in found for name in one.runs)
+    digest = hashlib.sha256("\n".join([sweep, str(promotions), *names]).encode()).digest()
+    return int.from_bytes(digest[:8], "big") >> 1
+
+
+def choose(
+    found: Sequence[Configuration],
+    rescore: Rescore,
+    measure: Measure,
+    *,
+    leaders: int,
+    earlier: SeedVariance | None = None,
+    final_seeds: int = 3,
+    final_tasks: int = 1000,
+) -> Choice:
+    """Re-score the leaders on block A, pick the best mean over seeds there, and report block B.
+
+    The leaders are the configurations that have replicates; in a sweep without, those whose weights are statistically
+    tied with the best.
+
+    Args:
+        found: Configurations, best validation first.
         rescore: Gives values on fresh tasks.
         measure: What the values are, and which are better.
-        leaders: At most this many are re-scored.
+        leaders: At most this many are re-scored where none has replicates.
+        earlier: The variance over seeds in earlier sweeps, for one whose own replicates do not tell it.
+        final_seeds: Of the final run of which a forecast is made.
+        final_tasks: Test tasks of each of its seeds.
     """
-    best = found[0]
-    rescored = []
-    for candidate in found[:leaders]:
-        behind = Interval.of(candidate.values - best.values, over="differences")
-        tied = candidate is best or not measure.cost(behind.mean) - behind.half_width > 0
-        if tied:
-            score = Interval.of(rescore(candidate.name, Split.PROMOTION_A), over="tasks")
-            validation = Interval.of(candidate.values, over="tasks")
-            rescored.append(Leader(candidate.name, validation, behind, tied, score))
-    picked = min(rescored, key=lambda leader: (math.isnan(leader.score_a.mean), measure.cost(leader.score_a.mean)))
-    score_b = Interval.of(rescore(picked.name, Split.PROMOTION_B), over="tasks")
-    return Choice(picked.name, tuple(rescored), score_b)
+    replicated = [one for one in found if len(one.runs) > 1]
+    before = standings(found, measure, best=0, spread=None)
+    tied = [one for one, standing in zip(found, before, strict=True) if standing.weights_tied]
+    scored = [_rescored(one, rescore, Split.PROMOTION_A) for one in (replicated or tied[:leaders])]
+    decision = decide(
+        found, scored, measure, earlier=earlier, final_seeds=final_seeds, final_tasks=final_tasks
+    )
+    by_name = {standing.name: standing for standing in decision.standings}
+    winner = next(one for one in found if one.name == decision.picked)
+    score_b = _rescored(winner, rescore, Split.PROMOTION_B).values.mean(0)
+    rescored = tuple(
+        Leader(
+            by_name[one.name],
+            score_a=Interval.of(one.values.mean(0), over="tasks"),
+            over_seeds=None if decision.spread is None else contender.score,
+            seeds=contender.seed_means,
+        )
+        for one, contender in zip(scored, decision.contenders, strict=True)
+    )
+    return Choice(
+        picked=decision.picked,
+        leaders=rescored,
+        standings=decision.standings,
+        spread=decision.spread,
+        forecast=decision.forecast,
+        score_b=Interval.of(score_b, over="tasks"),
+    )
+
+
+def _rescored(one: Configuration, rescore: Rescore, split: Split) -> Configuration:
+    return replace(one, values=np.stack([rescore(name, split) for name in one.runs]))

@@ -4,15 +4,15 @@ An event is a JSON object ``{"kind": "sweep", "event": <name>, ...}``; what MLfl
 (``tracking.outbox.records``). The version of the format is the journal's.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
 from pydantic import AfterValidator, Field, StrictBool, StrictFloat, StrictInt, StrictStr, TypeAdapter, ValidationError
 
-from jobs.store.intervals import StatedInterval
-from jobs.store.names import MOST_TRIALS, PackName, TrialName
+from jobs.store.names import MOST_REPLICATES, MOST_TRIALS, PackName, TrialName
+from jobs.store.promoted import Promoted
 from jobs.store.states import TrialState
 from oplstm.errors import WorkError
 from tracking.journal.journal import Journal
@@ -73,6 +73,22 @@ class Refused:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Replicated:
+    """A configuration is to be trained once more, with a seed of its own.
+
+    Attributes:
+        trial: Number of the trial whose configuration it is.
+        replicate: Which of its replicates, from 1.
+        run: The run that it means.
+    """
+
+    event: Literal["replicated"] = "replicated"
+    trial: Number
+    replicate: Annotated[StrictInt, Field(ge=1, le=MOST_REPLICATES)]
+    run: RunData
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Exhausted:
     """There is nothing more to ask for."""
 
@@ -115,6 +131,32 @@ class Expired:
     event: Literal["expired"] = "expired"
     pack: PackName
     update: Count
+    trials: TrialNames
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Split:
+    """A pack has run out of memory: some of its trials leave it for a new one, which goes on from its last checkpoint.
+
+    Attributes:
+        pack: The pack that they leave.
+        into: The new one.
+        trials: Those that leave.
+    """
+
+    event: Literal["split"] = "split"
+    pack: PackName
+    into: PackName
+    trials: TrialNames
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rerun:
+    """Trials of a pack that have failed or diverged are trained again, in a new one; for the rest see ``Split``."""
+
+    event: Literal["rerun"] = "rerun"
+    pack: PackName
+    into: PackName
     trials: TrialNames
 
 
@@ -184,35 +226,18 @@ class Finished:
     event: Literal["finished"] = "finished"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LeaderScores:
-    """A candidate of a promotion; see ``jobs.promotion.selection.Leader``."""
-
-    trial: TrialName
-    validation: StatedInterval
-    behind: StatedInterval
-    tied: StrictBool
-    score_a: StatedInterval
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Promoted:
-    """The best configuration was picked; see ``jobs.promotion.selection.Choice``."""
-
-    event: Literal["promoted"] = "promoted"
-    picked: TrialName
-    score_b: StatedInterval
-    leaders: tuple[LeaderScores, ...]
-
 
 Event = (
     Asked
     | Refused
+    | Replicated
     | Exhausted
     | Packed
     | Sized
     | Joined
     | Expired
+    | Split
+    | Rerun
     | Started
     | Validated
     | Ended
@@ -278,8 +303,12 @@ def decode(record: Mapping[str, Any]) -> Event:
         raise ValueError(f"{place}: {first['msg']}, got {str(first['input'])[:80]!r}") from error
 
 
-def read_events(path: Path) -> Iterator[Read]:
+def read_events(path: Path, at: Callable[[float], None] = lambda time: None) -> Iterator[Read]:
     """The events of a sweep's journal, oldest first; none where there is no journal yet.
+
+    Args:
+        path: The journal.
+        at: Called with the time of every record, of MLflow's too, in Unix seconds.
 
     Raises:
         RequestError: The file is no journal, or of another version.
@@ -289,6 +318,7 @@ def read_events(path: Path) -> Iterator[Read]:
         return
     for line in Journal.lines(path):
         for record in line.records:
+            at(_time(record))
             if "event" in record:
                 try:
                     event = decode(record)

@@ -1,10 +1,10 @@
-"""What a sweep is: ``sweep.json``, written once, when its folder is made."""
+"""What a sweep is: ``sweep.json``, written when its folder is made, and again where that comes to another place."""
 
 import hashlib
 import json
 import os
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Annotated, Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
@@ -13,14 +13,15 @@ from jobs.jobfile.schema import Job
 from jobs.jobfile.space_source import SpaceSource
 from jobs.store.home import SweepFolder
 from jobs.store.names import SWEEP_NAME
+from jobs.store.place import Place
 from jobs.store.states import SweepKind
-from oplstm.durable import new_folder
+from oplstm.durable import new_folder, write_file
 from oplstm.episodes.measure import MEASURES, Measure
 from oplstm.errors import RequestError
 
-VERSION: Final = 3
-READ: Final = (1, 2, 3)
-"""Versions that are read: 1 has no measure, and 1 and 2 have no digest."""
+VERSION: Final = 4
+READ: Final = (1, 2, 3, 4)
+"""Versions that are read: 1 has no measure, 1 and 2 have no digest, and those before 4 no place."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,6 +39,7 @@ class Header:
         provenance: Git commit, versions and so on, at its creation.
         of: For a final run, the id of the sweep whose winner it trains.
         space_source: Where the job's space came from, if it is the user's own.
+        place: Where its folder is, as far as it is known.
     """
 
     id: str
@@ -50,6 +52,7 @@ class Header:
     provenance: dict[str, str]
     of: str | None = None
     space_source: SpaceSource | None = None
+    place: Place | None = field(default=None, compare=False)
 
     def write(self, folder: SweepFolder) -> None:
         """Make the folder with its header, in one step: a folder without one could be neither resumed nor begun.
@@ -61,18 +64,31 @@ class Header:
         taken = RequestError(f"name {self.name!r} is taken ({folder.path}); use another --name")
         if os.path.lexists(folder.path):
             raise taken
-        data = {**self.__dict__, "job": self.job.model_dump(mode="json"), "measure": self.measure.name}
-        data["space_source"] = None if self.space_source is None else asdict(self.space_source)
-        content = {"version": VERSION, **data}
         try:
             with new_folder(folder.path, replace=False) as draft:
-                (draft / folder.header.name).write_text(
-                    json.dumps(content | {"digest": digest_of(content)}, indent=1), encoding="utf-8"
-                )
+                placed = Place.of(draft, becomes=folder.path)
+                (draft / folder.header.name).write_text(self._text(placed), encoding="utf-8")
         except OSError:
             if os.path.lexists(folder.path):  # another process was quicker
                 raise taken from None
             raise
+
+    def write_again(self, folder: SweepFolder) -> None:
+        """Write the header of a folder that is there, with the place where it is now.
+
+        Raises:
+            OSError: It cannot be written; the header is as it was.
+        """
+        before = folder.header.stat().st_mtime_ns if folder.header.exists() else None
+        write_file(folder.header, self._text(Place.of(folder.path)))
+        if before is not None:  # sweeps are shown in the order in which they were made
+            os.utime(folder.header, ns=(before, before))
+
+    def _text(self, place: Place) -> str:
+        data = {**self.__dict__, "job": self.job.model_dump(mode="json"), "measure": self.measure.name}
+        data["space_source"] = None if self.space_source is None else asdict(self.space_source)
+        content = {"version": VERSION, **data, "place": asdict(place)}
+        return json.dumps(content | {"digest": digest_of(content)}, indent=1)
 
     @staticmethod
     def read(folder: SweepFolder) -> "Header":
@@ -136,3 +152,4 @@ class _Stored(BaseModel):
     provenance: dict[str, str]
     of: str | None
     space_source: SpaceSource | None = None
+    place: Place | None = None

@@ -50,6 +50,11 @@ class SweepFolder:
         return self.path / "packs.log"
 
     @property
+    def promotion(self) -> Path:
+        """The report of its last promotion."""
+        return self.path / "promotion.json"
+
+    @property
     def stop_request(self) -> Path:
         """A file whose presence asks the sweep to stop."""
         return self.path / "stop"

@@ -3,7 +3,19 @@
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from jobs.store.events import Ended, Event, Joined, Packed, Resumed, Sized, Started, Validated, read_events
+from jobs.store.events import (
+    Ended,
+    Event,
+    Joined,
+    Packed,
+    Rerun,
+    Resumed,
+    Sized,
+    Split,
+    Started,
+    Validated,
+    read_events,
+)
 
 
 @dataclass
@@ -80,6 +92,8 @@ def _take_in(event: Event, time: float, sessions: list[_Session], packs: dict[st
     match event:
         case Packed() | Sized() | Joined():
             packs.update(dict.fromkeys(event.trials, event.pack))
+        case Split() | Rerun():
+            packs.update(dict.fromkeys(event.trials, event.into))
         case Started():
             sessions[-1].start(event.pack, time)
         case Validated() | Ended():

@@ -41,7 +41,7 @@ class Interval:
         array = np.asarray(values, dtype=np.float64)
         if array.size < 2:
             return cls(float(array.mean()), math.nan)
-        quantile = _NORMAL_QUANTILE if over == "tasks" else _student_quantile(array.size - 1)
+        quantile = _NORMAL_QUANTILE if over == "tasks" else float(student_quantile(np.array([array.size - 1.0]))[0])
         return cls(float(array.mean()), float(quantile * array.std(ddof=1) / math.sqrt(array.size)))
 
     def stated(self) -> StatedInterval:
@@ -49,7 +49,9 @@ class Interval:
         return StatedInterval(*(number if math.isfinite(number) else None for number in (self.mean, self.half_width)))
 
 
-def _student_quantile(degrees: int) -> float:
-    from scipy import stats  # takes a second to import, which a sweep's status is read without
+def student_quantile(degrees: Values) -> Values:
+    """Of 0.975, of Student's t with these degrees of freedom; any shape."""
+    from scipy import special  # takes a while to import, which a sweep's status is read without
 
-    return float(stats.t.ppf(0.975, degrees))
+    found: Values = np.asarray(special.stdtrit(degrees, 0.975))
+    return found

@@ -57,6 +57,8 @@ def digests(run: RunConfig, data: Path | None) -> dict[str, str]:
         for name, split, count in zip(("validation", "test"), splits, counts, strict=True)
     }
     sources = {f"digest.{name}": value for name, value in run.benchmark.open(data).digests().items()}
+    for domain, other in run.benchmark.cross().items():
+        sources |= {f"digest.{name}.{domain}": value for name, value in other.open(data).digests().items()}
     return {"digest.configuration": run.digest(), "digest.benchmark": run.benchmark.digest(), **sources, **tasks}
 
 

@@ -11,8 +11,9 @@ from jobs.store.home import SweepFolder
 from jobs.store.intervals import Interval, Values
 from jobs.store.state import SweepState
 from jobs.store.states import TrialState
+from jobs.store.trial import Trial
 from jobs.store.trial_files import readable
-from oplstm.training.checkpoint import load_test_scores
+from oplstm.training.checkpoint import has_test_scores, load_test_scores
 
 
 @dataclass(frozen=True)
@@ -48,12 +49,14 @@ class FinalResult:
         test: On the test tasks.
         cross: On those of other domains, by dataset (Section 5.3).
         dataset: The dataset to name beside the result, where parts of one are absent.
+        diverged: Names of the seeds that diverged, which were tested with the best weights from before.
     """
 
     measure: str
     test: Score
     cross: dict[str, Score]
     dataset: str | None = None
+    diverged: tuple[str, ...] = ()
 
     def metrics(self) -> dict[str, float]:
         """As tracked on the final run's parent."""
@@ -68,7 +71,8 @@ class FinalResult:
     def to_json(self) -> dict[str, Any]:
         """Plain data for JSON."""
         plain: dict[str, Any] = {**self.metrics(), "seed_means": list(self.test.seed_means)}
-        return plain if self.dataset is None else {**plain, "dataset": self.dataset}
+        plain |= {} if self.dataset is None else {"dataset": self.dataset}
+        return plain | ({"diverged": list(self.diverged)} if self.diverged else {})
 
 
 def final_result(folder: SweepFolder, state: SweepState) -> FinalResult | None:
@@ -78,7 +82,7 @@ def final_result(folder: SweepFolder, state: SweepState) -> FinalResult | None:
         WorkError: The scores of one are damaged.
     """
     trials = list(state.trials.values())
-    if not trials or any(trial.state is not TrialState.COMPLETE for trial in trials):
+    if not trials or not all(_is_tested(folder, trial) for trial in trials):
         return None
     benchmark = trials[0].config.benchmark
     measure = benchmark.measure.name
@@ -92,4 +96,12 @@ def final_result(folder: SweepFolder, state: SweepState) -> FinalResult | None:
         return Score.of([of_seed[name] for of_seed in scores])
 
     cross = {name: pooled(f"cross/{name}/{measure}") for name in benchmark.cross()}
-    return FinalResult(measure, pooled(measure), cross, benchmark.open(folder.data).partial_title())
+    diverged = tuple(trial.name for trial in trials if trial.state is TrialState.DIVERGED)
+    return FinalResult(measure, pooled(measure), cross, benchmark.open(folder.data).partial_title(), diverged)
+
+
+def _is_tested(folder: SweepFolder, trial: Trial) -> bool:
+    """Whether it has a test score: one that diverged has, but not in sweeps of older versions."""
+    if trial.state is TrialState.DIVERGED:
+        return has_test_scores(folder.trial(trial.name))
+    return trial.state is TrialState.COMPLETE

@@ -1,8 +1,7 @@
 """What has happened in a sweep, rebuilt event by event from its journal."""
 
-import heapq
-from collections import Counter
-from collections.abc import Hashable, Iterator, Mapping, Sequence
+from collections import Counter, deque
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import assert_never
 
@@ -15,10 +14,12 @@ from jobs.store.events import (
     Finished,
     Joined,
     Packed,
-    Promoted,
     Refused,
+    Replicated,
+    Rerun,
     Resumed,
     Sized,
+    Split,
     Started,
     Validated,
     damaged,
@@ -26,7 +27,9 @@ from jobs.store.events import (
 )
 from jobs.store.header import Header
 from jobs.store.home import SweepFolder
+from jobs.store.indices import Ranking, Waiting
 from jobs.store.names import pack_name, trial_name
+from jobs.store.promoted import Promoted
 from jobs.store.states import ENDED, OUT, TrialState
 from jobs.store.trial import PackState, Trial
 from oplstm.episodes.measure import Measure
@@ -41,32 +44,43 @@ class SweepState:
         measure: What trials are compared by.
 
     Attributes:
-        trials: By number.
-        by_name: The same by name.
+        trials: By number, one a configuration.
+        replicates: More seeds of some of them, by name.
+        by_name: Both by name.
+        waiting: Those that are in no pack yet.
         packs: By name, in the order in which they were made.
         exhausted: Whether there is nothing more to ask for.
         resumes: How often it went on after a stop or a kill.
+        ends: How many trials have ended, those that were trained again once more.
+        outgrown: A trial of each pack that has run out of memory, and how many runs it is thought to hold.
         finished: Whether the sweep has ended.
-        promoted: Name of the trial that ``promote`` picked last.
+        promotion: What ``promote`` picked last.
+        promotions: How often it did.
+        ends_at_promotion: ``ends`` when it did last.
+        told_at: The latest time at which anything was written, in Unix seconds.
     """
 
     def __init__(self, measure: Measure) -> None:
         self._measure = measure
         self.trials: dict[int, Trial] = {}
+        self.replicates: dict[str, Trial] = {}
         self.by_name: dict[str, Trial] = {}
+        self.waiting = Waiting()
         self.packs: dict[str, PackState] = {}
         self.exhausted = False
         self.resumes = 0
+        self.ends = 0
+        self.outgrown: list[tuple[Trial, int]] = []
         self.finished = False
-        self.promoted: str | None = None
+        self.promotion: Promoted | None = None
+        self.promotions = 0
+        self.ends_at_promotion = 0
+        self.told_at = 0.0
         self._counts: Counter[TrialState] = Counter()
-        self._waiting: dict[int, Trial] = {}
-        self._waiting_alike: dict[Hashable, dict[int, Trial]] = {}
-        self._ungrouped: list[Trial] = []
-        self._placed: dict[int, Trial] = {}
+        self._placed: dict[str, Trial] = {}
         self._resting: dict[str, PackState] = {}
         self._running: dict[str, PackState] = {}
-        self._ranking: list[tuple[float, int]] = []
+        self._ranking = Ranking()
 
     @classmethod
     def of(cls, folder: SweepFolder, header: Header) -> "SweepState":
@@ -77,8 +91,7 @@ class SweepState:
             WorkError: Its journal is damaged.
         """
         state = cls(header.measure)
-        for _ in state.replay(folder.journal):
-            pass
+        deque(state.replay(folder.journal), maxlen=0)
         return state
 
     def replay(self, journal: Path) -> Iterator[Event]:
@@ -88,7 +101,7 @@ class SweepState:
             RequestError: The journal is of another version.
             WorkError: The journal is damaged; the message names the line.
         """
-        for read in read_events(journal):
+        for read in read_events(journal, self._told_at):
             try:
                 self.apply(read.event)
             except KeyError as error:
@@ -96,6 +109,9 @@ class SweepState:
             except ValueError as error:
                 raise damaged(journal, read.line, str(error)) from error
             yield read.event
+
+    def _told_at(self, time: float) -> None:
+        self.told_at = max(self.told_at, time)
 
     def apply(self, event: Event) -> None:
         """Take in one event.
@@ -109,6 +125,8 @@ class SweepState:
                 self._ask(event)
             case Refused():
                 self._refuse(event)
+            case Replicated():
+                self._replicate(event)
             case Exhausted():
                 self.exhausted = True
             case Packed():
@@ -133,6 +151,10 @@ class SweepState:
                 pack = self.packs[event.pack]
                 pack.expired[event.update] = tuple(self.by_name[name].name for name in event.trials)
                 pack.reach(event.update)
+            case Split():
+                self._split(event)
+            case Rerun():
+                self._rerun(event)
             case Started():
                 pack = self.packs[event.pack]
                 pack.device = event.device
@@ -148,9 +170,41 @@ class SweepState:
             case Finished():
                 self.finished = True
             case Promoted():
-                self.promoted = self.by_name[event.picked].name
+                self.by_name[event.picked]
+                self.promotion, self.promotions = event, self.promotions + 1
+                self.ends_at_promotion = self.ends
             case _:
                 assert_never(event)
+
+    def _split(self, event: Split) -> None:
+        pack = self.packs[event.pack]
+        running = pack.unended()
+        leave = [trial for trial in running if trial.name in event.trials]
+        if len(leave) < len(event.trials) or len(leave) == len(running):
+            raise ValueError(f"it takes {', '.join(event.trials)} out of {event.pack}, which has {len(running)} runs")
+        self._part(pack, event.into, leave)
+        self.outgrown.append((leave[0], len(running) - len(running) // 2))
+
+    def _rerun(self, event: Rerun) -> None:
+        pack, trials = self.packs[event.pack], [self.by_name[name] for name in event.trials]
+        if pack.unended() or any(trial.pack != pack.name or trial.state not in OUT for trial in trials):
+            raise ValueError(f"it trains {', '.join(event.trials)} again, which have not failed")
+        self._part(pack, event.into, trials)
+        self.finished = False
+        for trial in trials:
+            self._set(trial, TrialState.STOPPED)
+            self._placed[trial.name] = trial
+            self._ranking.add(trial)
+
+    def _part(self, pack: PackState, name: str, trials: Sequence[Trial]) -> None:
+        """Trials leave a pack for a new one."""
+        if name != pack_name(len(self.packs)) or not trials:
+            raise ValueError(f"it makes {name} of {len(trials)} trials, after {len(self.packs)} packs")
+        new = self.packs[name] = pack.part(name)
+        for trial in trials:
+            pack.remove(trial)
+            new.add(trial)
+            trial.pack = name
 
     def _check_free(self, names: Sequence[str]) -> None:
         """See that trials can come into a pack: they wait, or are in one that no process has begun."""
@@ -175,9 +229,21 @@ class SweepState:
     def _ask(self, event: Asked) -> None:
         self._check_next(event.trial)
         trial = Trial(event.trial, event.params, event.run, self._measure)
-        self.trials[trial.number] = self.by_name[trial.name] = self._waiting[trial.number] = trial
-        self._ungrouped.append(trial)
+        self.trials[trial.number] = self.by_name[trial.name] = trial
+        self.waiting.add(trial)
         self._counts[trial.state] += 1
+
+    def _replicate(self, event: Replicated) -> None:
+        of = self.trials.get(event.trial)
+        if of is None or not of.state.ended or not of.run:
+            raise ValueError(f"it replicates {trial_name(event.trial)}, which has not been trained")
+        trial = Trial(of.number, of.params, event.run, self._measure, replicate=event.replicate)
+        before = sum(other.number == of.number for other in self.replicates.values())
+        if event.replicate != before + 1:
+            raise ValueError(f"it makes {trial.name} after {before} replicates")
+        self.replicates[trial.name] = self.by_name[trial.name] = trial
+        self.waiting.add(trial)
+        self.finished = False
 
     def _refuse(self, event: Refused) -> None:
         self._check_next(event.trial)
@@ -191,16 +257,16 @@ class SweepState:
             trial = self.by_name[name]
             if trial.pack is not None:
                 self.packs[trial.pack].remove(trial)
-            if self._waiting.pop(trial.number, None) is not None and self._waiting_alike:
-                self._waiting_alike.get(trial.signature, {}).pop(trial.number, None)
+            self.waiting.take(trial)
             pack.add(trial)
-            self._placed[trial.number] = trial
+            self._placed[trial.name] = trial
             trial.pack, trial.joined = pack.name, update
             self._set(trial, TrialState.RUNNING)
 
     def _set(self, trial: Trial, state: TrialState) -> None:
-        self._counts[trial.state] -= 1
-        self._counts[state] += 1
+        if not trial.replicate:
+            self._counts[trial.state] -= 1
+            self._counts[state] += 1
         trial.state = state
 
     def _begin(self, pack: PackState) -> None:
@@ -215,8 +281,7 @@ class SweepState:
         if event.prune:
             trial.pruned_at.add(event.update)
         self._reach(trial, event.update)
-        if trial.best is not None:
-            heapq.heappush(self._ranking, (trial.cost, trial.number))
+        self._ranking.add(trial)
 
     def _reach(self, trial: Trial, update: int) -> None:
         """A trial has made so many updates of its own."""
@@ -229,39 +294,37 @@ class SweepState:
         trial.note, trial.best_update = event.note, event.best_update
         self._reach(trial, event.update)
         if trial.state.ended and trial.pack is not None:
+            self.ends += 1
             pack = self.packs[trial.pack]
             pack.end(trial)
-            self._placed.pop(trial.number, None)
+            self._placed.pop(trial.name, None)
             if not pack.unended():
                 self._running.pop(pack.name, None)
                 self._resting.pop(pack.name, None)
 
     def counts(self) -> Counter[TrialState]:
-        """Trials by state."""
+        """Trials by state, without replicates."""
         return +self._counts
 
     @property
     def ended(self) -> int:
-        """How many trials have ended."""
+        """How many trials have ended, without replicates."""
         return sum(self._counts[state] for state in ENDED)
 
     @property
-    def fraction(self) -> float:
-        """The work that is done, in trials."""
-        return self.ended + sum(trial.fraction for trial in self._placed.values())
+    def promoted(self) -> str | None:
+        """Name of the trial that ``promote`` picked last."""
+        return None if self.promotion is None else self.promotion.picked
 
     @property
-    def waiting(self) -> Mapping[int, Trial]:
-        """Trials that are in no pack yet, in the order of their numbers."""
-        return self._waiting
+    def complete(self) -> bool:
+        """Whether nothing is left to do: all trials have ended, there will be no more, and so it is with replicates."""
+        return self.exhausted and all(trial.state.ended for trial in self.by_name.values())
 
-    def waiting_like(self, signature: Hashable) -> Mapping[int, Trial]:
-        """Those of one signature."""
-        for trial in self._ungrouped:
-            if trial.number in self._waiting:
-                self._waiting_alike.setdefault(trial.signature, {})[trial.number] = trial
-        self._ungrouped.clear()
-        return self._waiting_alike.get(signature, {})
+    @property
+    def fraction(self) -> float:
+        """The work that is done, in trials, without replicates."""
+        return self.ended + sum(trial.fraction for trial in self._placed.values() if not trial.replicate)
 
     @property
     def resting_packs(self) -> list[PackState]:
@@ -275,21 +338,7 @@ class SweepState:
 
     def leader(self) -> Trial | None:
         """The trial with the best validation so far."""
-        while self._ranking:
-            cost, number = self._ranking[0]
-            trial = self.trials[number]
-            if trial.cost == cost and trial.state not in OUT:
-                return trial
-            heapq.heappop(self._ranking)  # it is no longer so good, or out
-        return None
-
-    def leader_after(self, event: Ended) -> Trial | None:
-        """The leader once ``event`` has been applied, which may take it out of the running."""
-        leader = self.leader()
-        if leader is None or leader.name != event.trial or event.state not in OUT:
-            return leader
-        others = (trial for trial in self.trials.values() if trial is not leader and trial.state not in OUT)
-        return min((trial for trial in others if trial.best is not None), key=lambda trial: trial.cost, default=None)
+        return self._ranking.leader()
 
     def unfinished_packs(self) -> dict[str, PackState]:
         """Packs that were interrupted or stopped, with all their trials.

@@ -2,17 +2,23 @@
 
 import json
 import weakref
+import zlib
 from collections.abc import Container, Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from optuna.storages import JournalStorage
 from optuna.storages.journal import BaseJournalBackend
 from optuna.trial import FrozenTrial, TrialState
 
+_MEMBER: Final = b'"crc32"'
+_LENGTH: Final = len(b',"crc32":"00000000"}\n')
+
 
 class StudyFile(BaseJournalBackend):
     """Writes what Optuna's own ``JournalFileBackend`` reads, without its lock and its fsync.
+
+    A line has one member more, which Optuna passes over: its checksum, begun at that of the line before.
 
     The coordinator is the only writer, and the file is made anew from the sweep's journal; so nothing waits for the
     disk, and a kill leaves no lock behind.
@@ -23,7 +29,8 @@ class StudyFile(BaseJournalBackend):
 
     def __init__(self, path: Path) -> None:
         self._lines: list[str] = []
-        self._file = path.open("w", encoding="ascii")
+        self._checksum = 0
+        self._file = path.open("wb")
         weakref.finalize(self, self._file.close)
 
     def read_logs(self, log_number_from: int) -> Iterable[dict[str, Any]]:
@@ -34,8 +41,45 @@ class StudyFile(BaseJournalBackend):
         """Keep the entries and write them."""
         lines = [json.dumps(log, separators=(",", ":")) for log in logs]
         self._lines += lines
-        self._file.writelines(f"{line}\n" for line in lines)
+        for line in lines:
+            text = line.encode("ascii")[:-1]
+            self._checksum = zlib.crc32(text, self._checksum)
+            self._file.write(text + _stating(self._checksum))
         self._file.flush()
+
+
+def _stating(checksum: int) -> bytes:
+    return b',"crc32":"%08x"}\n' % checksum
+
+
+def damage_in(path: Path) -> str | None:
+    """What is wrong with a study's file, as one line: a line of it was changed, is missing or was cut off.
+
+    A file that an older version wrote has no checksums: of it, every line must be one of Optuna's.
+
+    Raises:
+        OSError: It cannot be read.
+    """
+    checksum, is_old = 0, False
+    with path.open("rb") as file:
+        for number, line in enumerate(file, start=1):
+            text = line[:-_LENGTH]
+            checksum = zlib.crc32(text, checksum)
+            is_old = is_old or (number == 1 and _MEMBER not in line)
+            if is_old and (_MEMBER in line or not _is_one_of_optunas(line)):
+                return f"{path}, line {number}: it is none of Optuna's"
+            if not is_old and line != text + _stating(checksum):
+                return (
+                    f"{path}, line {number}: its checksum is not {checksum:08x}: it, or a line before it, was changed"
+                )
+    return None
+
+
+def _is_one_of_optunas(line: bytes) -> bool:
+    try:
+        return line.endswith(b"\n") and type(json.loads(line)["op_code"]) is int
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return False
 
 
 class StudyStorage(JournalStorage):

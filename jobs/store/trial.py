@@ -1,7 +1,7 @@
 """Trials and packs of a sweep, as its events have left them."""
 
 import math
-from collections.abc import Hashable
+from collections.abc import Hashable, Iterable
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -24,6 +24,7 @@ class Trial:
         params: The point of the space.
         run: The run that it means; empty where the space made none of the point.
         measure: What trials are compared by.
+        replicate: 0, or that this is one more seed of the trial with this number, and which (from 1).
         state: Where it is.
         pack: Where it is trained.
         joined: The pack's update at which it came in; None for before the first.
@@ -39,6 +40,7 @@ class Trial:
     params: Params
     run: RunData
     measure: Measure
+    replicate: int = 0
     state: TrialState = TrialState.WAITING
     pack: str | None = None
     joined: int | None = None
@@ -52,7 +54,7 @@ class Trial:
     @property
     def name(self) -> str:
         """Name of the trial's run and folder."""
-        return trial_name(self.number)
+        return trial_name(self.number, self.replicate)
 
     @cached_property
     def config(self) -> "RunConfig":
@@ -63,13 +65,23 @@ class Trial:
 
     @cached_property
     def signature(self) -> Hashable:
-        """What it must have in common with others to share a pack."""
-        return self.config.signature
+        """What it must have in common with others to share a pack: replicates are trained among themselves."""
+        return self.replicate > 0, self.config.signature
 
     @property
     def best(self) -> float | None:
         """Best validation value so far."""
         return next((point["val/best"] for point in reversed(self.points) if "val/best" in point), None)
+
+    @property
+    def hours(self) -> float:
+        """Of training up to its last point, validation left out, by the clock of the pack that it shared."""
+        seconds, seen = 0.0, 0.0
+        for point in self.points:
+            if rate := point.get("train/tasks_per_second"):
+                seconds += (point.get("tasks_seen", seen) - seen) / rate
+            seen = point.get("tasks_seen", seen)
+        return seconds / 3600
 
     @property
     def cost(self) -> float:
@@ -102,6 +114,8 @@ class PackState:
         expired: Names of the trials whose hours were over, by the pack's update.
         reached: The pack's last update of which anything was told.
         device: What it trains on, as tags.
+        origin: Name of the pack from whose last checkpoint it goes on, if its trials come from another.
+        parted: Whether its trials come from another pack, or some have left it.
     """
 
     name: str
@@ -111,21 +125,34 @@ class PackState:
     expired: dict[int, tuple[str, ...]] = field(default_factory=dict)
     reached: int = 0
     device: dict[str, str] = field(default_factory=dict)
-    _unended: dict[int, Trial] = field(default_factory=dict, repr=False)
+    origin: str | None = None
+    parted: bool = False
+    _unended: dict[str, Trial] = field(default_factory=dict, repr=False)
 
     def add(self, trial: Trial) -> None:
         """A trial comes into it."""
         self.trials.append(trial)
-        self._unended[trial.number] = trial
+        self._unended[trial.name] = trial
 
     def remove(self, trial: Trial) -> None:
-        """A trial leaves it before it has begun."""
+        """A trial leaves it for another."""
         self.trials.remove(trial)
-        del self._unended[trial.number]
+        self._unended.pop(trial.name, None)
+
+    def part(self, name: str) -> "PackState":
+        """A new pack for some of its trials, which leave it.
+
+        Of both, those that are not in the last checkpoint begin when the others are through, and do not join again.
+        """
+        self.joins.clear()
+        self.parted = True
+        new = PackState(name, capacity=self.capacity, reached=self.reached, origin=self.name, parted=True)
+        new.expired.update(self.expired)
+        return new
 
     def end(self, trial: Trial) -> None:
         """One of its trials has ended."""
-        self._unended.pop(trial.number, None)
+        self._unended.pop(trial.name, None)
 
     def reach(self, update: int) -> None:
         """Something was told of this update of the pack."""
@@ -139,3 +166,8 @@ class PackState:
     def initial(self) -> list[Trial]:
         """The trials that are in it from the beginning."""
         return [trial for trial in self.trials if trial.joined is None]
+
+
+def names_of(trials: Iterable[Trial]) -> tuple[str, ...]:
+    """Their names."""
+    return tuple(trial.name for trial in trials)

@@ -1,4 +1,4 @@
-"""What to do where the files of a trial are damaged: no verb makes them again, but MLflow has a copy."""
+"""What to do where the files of a trial are damaged: MLflow has a copy."""
 
 import contextlib
 from collections.abc import Iterator
@@ -33,6 +33,6 @@ def readable(folder: SweepFolder, name: str, *, again: str) -> Iterator[None]:
 
 def _mend(folder: SweepFolder, name: str, again: str) -> str:
     return (
-        f"put back the files of {name} from the artifacts of the run {folder.name}/{name} in MLflow (folder model), "
-        f"or, if they are lost too, {again}"
+        f"oplstm doctor {folder.name} --repair puts the files of {name} back from their copy in MLflow; "
+        f"if that is lost too, {again}"
     )

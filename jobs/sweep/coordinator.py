@@ -5,15 +5,12 @@ coordinator is rebuilt from the journal; so a resumed sweep repeats its decision
 """
 
 import functools
-import math
-import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import closing, suppress
 
 from jobs.store.events import (
     Asked,
-    Ended,
     Event,
     Exhausted,
     Expired,
@@ -24,7 +21,6 @@ from jobs.store.events import (
     Resumed,
     Sized,
     Started,
-    Validated,
     encode,
 )
 from jobs.store.header import Header
@@ -34,13 +30,16 @@ from jobs.store.provenance import provenance
 from jobs.store.scores import final_result
 from jobs.store.state import SweepState
 from jobs.store.states import SweepKind, TrialState
-from jobs.store.trial import PackState, Trial
+from jobs.store.trial import PackState, Trial, names_of
 from jobs.sweep import tracked
-from jobs.sweep.failures import Failures
-from jobs.sweep.messages import Assignment, NamedRun, Progress, StartedPack, progress_of
+from jobs.sweep.clock import Clock
+from jobs.sweep.failures import ALONE, Failures
+from jobs.sweep.halving import Halving
+from jobs.sweep.messages import Assignment, NamedRun, Outgrown, Progress, StartedPack, progress_of
 from jobs.sweep.packing import PackPolicy
 from jobs.sweep.proposals import Impossible, Proposals
 from jobs.sweep.rebuilding import rebuild
+from jobs.sweep.reported import Reports
 from oplstm.durable import sync
 from oplstm.errors import RequestError, WorkError, one_line
 from oplstm.training.hours import Expiries
@@ -63,53 +62,61 @@ class Coordinator:
     Args:
         folder: The sweep's folder, with its header.
         tracking_uri: Of the MLflow server, or a function that returns it and may fail while the server starts.
+        replicates_only: Whether trials of the sweep itself are left as they are.
 
     Raises:
         RequestError: Another process runs this sweep, or its job or space is not one that it can go on with.
         WorkError: Its journal is damaged.
     """
 
-    def __init__(self, folder: SweepFolder, tracking_uri: str | Callable[[], str]) -> None:
+    def __init__(
+        self, folder: SweepFolder, tracking_uri: str | Callable[[], str], *, replicates_only: bool = False
+    ) -> None:
         self.folder, self.header = folder, Header.read(folder)
-        self.job = self.header.job
+        self.job, self._is_final = self.header.job, self.header.kind is SweepKind.FINAL
         self._provenance = provenance()
-        self._value = f"val/{self.header.measure.name}"
-        self._slots = 1
+        self._slots, self._clock = 1, Clock()
         self._failure: str | None = None
         self._refused_in_a_row = 0
-        self._failures = Failures(folder)
+        self._failures = Failures(folder, 1 + self.job.resources.retries)
         self.state = SweepState(self.header.measure)
-        self._packing = PackPolicy(self.job, self.state)
+        self._packing = PackPolicy(self.job, self.state, replicates_only=replicates_only)
+        self._halving = Halving(self.state, self._packing, self._failures)
         self._journal = Journal(folder.journal)
         try:
-            self._begin()
+            self._begin(replicates_only)
         except BaseException:
             self._journal.close()  # or it would stay locked for as long as this process lives
             raise
-        self._unfinished = deque(self.state.unfinished_packs())  # oldest first, as they were handed out before
+        self._unfinished = deque(self._packing.unfinished())  # oldest first, as they were handed out before
         self._outbox = Outbox(folder.journal, tracking_uri)
         self._outbox.start()
 
-    def _begin(self) -> None:
+    def _begin(self, replicates_only: bool) -> None:
         """Put the study and the state where the journal left them; raises what ``__init__`` does."""
+        self._proposals = None if replicates_only else self._new_study()  # replicates need neither study nor space
+        is_new = next(Journal.read(self.folder.journal), None) is None
+        if self._proposals is None:
+            deque(self.state.replay(self.folder.journal), maxlen=0)
+        elif not is_new:
+            self._refused_in_a_row = rebuild(self.folder, self.header, state=self.state, proposals=self._proposals)
+        self._clock = Clock(self.state.told_at)
+        self._reports = Reports(self.header, self.state, self._proposals, self._clock)
+        if is_new:
+            self._write(tracked=[tracked.sweep_run(self.header, self._clock.now())])
+        else:
+            self._reopen()
+
+    def _new_study(self) -> Proposals:
         try:
-            self._proposals = Proposals(self.job, self.folder.study, name=self.header.name, final=self._is_final)
+            return Proposals(self.job, self.folder.study, name=self.header.name, final=self._is_final)
         except (ValueError, KeyError, TypeError) as error:  # of what only an altered header can hold
             raise RequestError(f"{self.folder.header}: {one_line(error)}") from error
-        if next(Journal.read(self.folder.journal), None) is None:
-            self._write(tracked=[tracked.sweep_run(self.header, time.time())])
-            return
-        self._refused_in_a_row = rebuild(self.folder, self.header, state=self.state, proposals=self._proposals)
-        self._reopen()
-
-    @property
-    def _is_final(self) -> bool:
-        return self.header.kind is SweepKind.FINAL
 
     def _reopen(self) -> None:
         """The sweep goes on, and so do the runs of its unfinished packs; nothing does where all has ended."""
         if not self.state.finished:
-            unended = [trial for pack in self.state.unfinished_packs().values() for trial in pack.unended()]
+            unended = [trial for pack in self._packing.unfinished() for trial in pack.unended()]
             number = self.state.resumes + 1
             reopened = tracked.reopened(self.header, unended, number=number, provenance=self._provenance)
             self._write(Resumed(provenance=self._provenance), tracked=reopened)
@@ -119,7 +126,9 @@ class Coordinator:
         if self._failure is not None:
             raise WorkError(self._failure)
         try:
-            self._journal.append([*map(encode, events), *(record.encode() for record in tracked)])
+            now = self._clock.now()
+            records = [*map(encode, events), *(record.encode() for record in tracked)]
+            self._journal.append([record | {"time": now} for record in records])
         except WorkError as error:
             self.give_up(str(error))
             raise
@@ -136,32 +145,32 @@ class Coordinator:
         if self.stopping():
             return None
         while self._unfinished:
-            pack = self.state.packs[self._unfinished.popleft()]
-            if pack.unended():  # others may have taken them
+            pack = self._unfinished.popleft()
+            if pack.unended() and self._halving.is_free(pack):  # others may have taken them
                 return self._assignment(pack)
         self._ask_for(self._packing.size or 1)
         trials = self._packing.members_of_new_pack(slots)
         if not trials or self._failure is not None:
             return None
         name = pack_name(len(self.state.packs))
-        self._write(Packed(pack=name, trials=_names(trials)), tracked=self._new_runs(trials))
+        self._write(Packed(pack=name, trials=names_of(trials)), tracked=self._new_runs(trials))
         return self._assignment(self.state.packs[name])
 
     def _assignment(self, pack: PackState) -> Assignment:
-        return Assignment(pack.name, _names(pack.trials), self._packing.measurement(pack))
+        return Assignment(pack.name, names_of(pack.trials), self._packing.measurement(pack))
 
     def _new_runs(self, trials: Sequence[Trial]) -> list[Record]:
         """Records that create the runs of trials that come into a pack for the first time."""
         make = functools.partial(
-            tracked.trial_run, self.header, provenance=self._provenance, data=self.folder.data, now=time.time()
+            tracked.trial_run, self.header, provenance=self._provenance, data=self.folder.data, now=self._clock.now()
         )
         return [make(trial) for trial in trials if trial.pack is None]
 
     def _ask_for(self, count: int) -> None:
         """Ask until so many trials wait; for all, if packs hold several and the sampler learns nothing from results."""
         everything = self._packing.size != 1 and not is_adaptive(self.job.sampler.name)
-        while not self.state.exhausted and (everything or len(self.state.waiting) < count):
-            proposal = self._proposals.ask()
+        while self._packing.asks and (everything or len(self.state.waiting.trials) < count):
+            proposal = self._proposals.ask() if self._proposals is not None else None
             if proposal is None:
                 self._write(Exhausted())
                 return
@@ -179,7 +188,9 @@ class Coordinator:
         event = Refused(
             trial=point.number, params=point.params, draws=point.draws, state=point.state, reason=point.reason
         )
-        self._write(event, tracked=tracked.refused(self.header, event, provenance=self._provenance, now=time.time()))
+        self._write(
+            event, tracked=tracked.refused(self.header, event, provenance=self._provenance, now=self._clock.now())
+        )
         self._refused_in_a_row += 1
         if self._refused_in_a_row % REFUSED_IN_A_ROW == 0:  # and who resumes gets as many again
             self.give_up(f"{REFUSED_IN_A_ROW} points of {self.job.space} in a row gave no run; the last {point.reason}")
@@ -189,10 +200,11 @@ class Coordinator:
         pack = self.state.packs[name]
         if self._packing.capacity(pack) is not None or not pack.unended():
             return
+        capacity = self._packing.fitting(pack.trials[0].signature, capacity)
         share = self._packing.to_ask_for_new_pack(pack, capacity, self._slots)
         self._ask_for(share)
         trials = self._packing.fill(pack, capacity, slots=self._slots, share=share)
-        self._write(Sized(pack=name, capacity=capacity, trials=_names(trials)), tracked=self._new_runs(trials))
+        self._write(Sized(pack=name, capacity=capacity, trials=names_of(trials)), tracked=self._new_runs(trials))
 
     def joins(self, name: str, update: int, room: int) -> tuple[NamedRun, ...]:
         """Trials that come into a pack at one of its updates. A repeat is answered as before.
@@ -201,14 +213,15 @@ class Coordinator:
         """
         pack = self.state.packs[name]
         if update not in pack.joins:
+            room = max(0, min(room, (self._packing.capacity(pack) or room) - len(pack.unended())))
             share = self._packing.to_ask_for_running_pack(pack, room, self._slots)
             self._ask_for(share)
             trials = self._packing.join(pack, room, share=share)
             if trials or self._packing.candidates(pack) or not self.state.exhausted:
                 placed = tracked.placed(self.header, pack, [*pack.unended(), *trials]) if trials else []
-                event = Joined(pack=name, update=update, trials=_names(trials))
+                event = Joined(pack=name, update=update, trials=names_of(trials))
                 self._write(event, tracked=[*self._new_runs(trials), *placed])
-        return tuple(_named(self.state.by_name[joined]) for joined in pack.joins.get(update, ()))
+        return tuple(NamedRun.of(self.state.by_name[joined]) for joined in pack.joins.get(update, ()))
 
     def started(self, name: str, device: dict[str, str]) -> StartedPack | None:
         """A process has begun to train a pack on a device that these tags describe; None if nothing is left of it."""
@@ -217,8 +230,10 @@ class Coordinator:
             return None
         placed = tracked.placed(self.header, pack, pack.unended(), device=device)
         self._write(Started(pack=name, device=device), tracked=placed)
-        runs, expiries = tuple(_named(trial) for trial in pack.trials), Expiries(dict(pack.expired), pack.reached)
-        return StartedPack(runs, _names(pack.initial), self._packing.capacity(pack), expiries)
+        runs, expiries = tuple(NamedRun.of(trial) for trial in pack.trials), Expiries(dict(pack.expired), pack.reached)
+        parts = tuple(other.name for other in self.state.packs.values() if other.origin == name and other.unended())
+        initial = names_of(pack.unended() if pack.parted else pack.initial)
+        return StartedPack(runs, initial, self._packing.capacity(pack), expiries, pack.origin, parts)
 
     def expired(self, name: str, update: int, trials: Sequence[str]) -> None:
         """The hours of trials are over at an update of their pack, where they end. A repeat changes nothing."""
@@ -227,28 +242,10 @@ class Coordinator:
 
     def on_points(self, points: Sequence[Point]) -> list[str]:
         """Record validation points; returns the names of the runs to prune. Answers a repeat as it did before."""
-        events: list[Event] = []
-        records, prune, now = [], [], time.time()
-        for point in points:
-            trial = self.state.by_name[point.run]
-            known = point.update in trial.updates
-            if known or trial.state.ended:
-                wanted = not known or point.update in trial.pruned_at
-            else:
-                value = point.metrics[self._value]
-                wanted = self._proposals.decide(trial.number, value, point.milestone, total=trial.total)
-                metrics = {name: value for name, value in point.metrics.items() if math.isfinite(value)}
-                events.append(
-                    Validated(
-                        trial=trial.name, update=point.update, milestone=point.milestone, metrics=metrics, prune=wanted
-                    )
-                )  # fmt: skip
-                records.append(tracked.point(self.header, trial, update=point.update, metrics=metrics, now=now))
-            if wanted:
-                prune.append(point.run)
-        if events:
-            self._write(*events, tracked=records)
-        return prune
+        told = self._reports.points(points)
+        if told.events:
+            self._write(*told.events, tracked=told.records)
+        return list(told.prune)
 
     def on_ends(self, ends: Sequence[RunEnd]) -> None:
         """Record that runs have ended; a repeat changes nothing."""
@@ -258,20 +255,10 @@ class Coordinator:
                 self._end(trial, end, TrialState(end.state))
 
     def _end(self, trial: Trial, end: RunEnd, state: TrialState) -> None:
-        now = time.time()
-        if state.ended:
-            self._proposals.tell(trial.number, state, end.metrics.get("val/best", self.header.measure.worst))
-        event = Ended(
-            trial=trial.name, state=state, update=end.update, best_update=end.best_update, note=end.note,
-            metrics={name: value for name, value in end.metrics.items() if math.isfinite(value)},
-        )  # fmt: skip
         if state is TrialState.COMPLETE:
             self._failures.succeeded()
-        records = tracked.end(self.header, trial, event, now=now, budget_exhausted=end.budget_exhausted)
-        if state.ended:
-            leader, ended = self.state.leader_after(event), self.state.ended + 1
-            records += tracked.best_so_far(self.header, leader, ended=ended, now=now)
-        self._write(event, tracked=records)
+        told = self._reports.end(trial, end, state)
+        self._write(*told.events, tracked=told.records)
 
     def settle(self) -> None:
         """Return when all that was written so far is on the disk, before a checkpoint that follows from it is.
@@ -285,6 +272,29 @@ class Coordinator:
             self.give_up(str(error))
             raise
 
+    def wait_before(self, pack: str) -> float:
+        """A pack is tried, or tried again: in so many seconds."""
+        return self._failures.begin(pack)
+
+    def out_of_memory(self, name: str, *, alone: bool = True) -> Outgrown | None:
+        """The pack that is trained in the process of this one ran out of memory: it is halved, and goes on.
+
+        A run that was by itself has failed, if ``alone`` says that nobody else can have taken the memory.
+        """
+        pack = self._halving.in_turn(name)
+        split = None if pack is None or self._failure is not None else self._halving.split(pack)
+        if pack is not None and split is not None:
+            self._write(split)
+            return self._halving.outgrown(pack)
+        if pack is not None and alone:
+            self.pack_failed(pack.name, ALONE)
+        return None
+
+    def next_half(self, name: str) -> Assignment | None:
+        """Which pack comes next in the process of this one, which is through or was halved; None if none does."""
+        pack = None if self.stopping() else self._halving.in_turn(name)
+        return None if pack is None else Assignment(pack.name, names_of(pack.trials))
+
     def tried(self, pack: str, error: str) -> None:
         """A try to train a pack has raised an error, whose traceback this is; there may be others."""
         self._failures.tried(pack, error)
@@ -293,10 +303,11 @@ class Coordinator:
         """The process of a pack died more often than the job allows."""
         if self._failure is not None:
             return
-        trials = self.state.packs[pack].unended() if pack in self.state.packs else []
-        self._write(tracked=self._failures.kept(self.header, pack, trials))
-        for trial in trials:
-            self._end(trial, self._failures.end(pack, trial, reason), TrialState.FAILED)
+        for each in self._halving.family(self.state.packs[pack]) if pack in self.state.packs else ():
+            trials = each.unended()
+            self._write(tracked=self._failures.kept(self.header, each.name, trials))
+            for trial in trials:
+                self._end(trial, self._failures.end(each.name, trial, reason), TrialState.FAILED)
         if (alike := self._failures.given_up(pack)) is not None:
             self.give_up(alike)
 
@@ -311,7 +322,8 @@ class Coordinator:
     def progress(self) -> Progress:
         """How far the sweep is."""
         waiting, error = self._outbox.pending(), self._outbox.last_error
-        return progress_of(self.job, self.state, waiting=waiting, error=error, failure=self._failure)
+        lines, failure = self._failures.lines, self._failure
+        return progress_of(self.job, self.state, waiting=waiting, error=error, failure=failure, lines=lines)
 
     def close(self, *, flush_seconds: float | None = None) -> int:
         """End the sweep's own run if nothing is left to do, ship what waits, and let go of the files.
@@ -323,10 +335,10 @@ class Coordinator:
             WorkError: The disk is full, or a score of a final run is damaged.
         """
         with closing(self._journal), closing(self._outbox):
-            done = self.state.exhausted and self.state.ended == len(self.state.trials)
+            done = self.state.complete
             if not self.state.finished and self._failure is None:
                 result = final_result(self.folder, self.state) if self._is_final and done else None
-                records = tracked.sweep_end(self.header, self.state, result, done=done, now=time.time())
+                records = tracked.sweep_end(self.header, self.state, result, done=done, now=self._clock.now())
                 self._write(*([Finished()] if done else []), tracked=records)
             if self._failure is None:
                 self._journal.sync()
@@ -335,11 +347,3 @@ class Coordinator:
             if flush_seconds is None:
                 flush_seconds = FLUSH_SECONDS if self.header.tracking_uri else EMBEDDED_FLUSH_SECONDS
             return self._outbox.flush(flush_seconds if self._failure is None else 0.0)
-
-
-def _names(trials: Sequence[Trial]) -> tuple[str, ...]:
-    return tuple(trial.name for trial in trials)
-
-
-def _named(trial: Trial) -> NamedRun:
-    return NamedRun(trial.name, trial.config)

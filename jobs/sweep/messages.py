@@ -3,12 +3,13 @@
 These stand here and not beside the workers because the coordinator, on a lower floor, makes them.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from jobs.jobfile.schema import Job
 from jobs.store.state import SweepState
 from jobs.store.states import TrialState
+from jobs.store.trial import Trial
 from oplstm.training.hours import Expiries
 from oplstm.training.run import RunConfig
 
@@ -25,6 +26,11 @@ class NamedRun:
     name: str
     run: RunConfig
 
+    @classmethod
+    def of(cls, trial: Trial) -> "NamedRun":
+        """That of a trial."""
+        return cls(trial.name, trial.config)
+
 
 @dataclass(frozen=True)
 class Measurement:
@@ -37,6 +43,19 @@ class Measurement:
 
     like: tuple[RunConfig, ...]
     limit: int
+
+
+@dataclass(frozen=True)
+class Outgrown:
+    """The answer to a pack that ran out of memory: what is to be remembered of packs like it, on its device.
+
+    Attributes:
+        question: How many runs they can hold.
+        runs: So many, as far as is known.
+    """
+
+    question: Measurement
+    runs: int
 
 
 @dataclass(frozen=True)
@@ -63,12 +82,16 @@ class StartedPack:
         initial: Names of those with which it begins.
         capacity: Runs that it can hold.
         expiries: Whose hours were over, and up to which update that is settled.
+        origin: Name of the pack whose checkpoints it goes on from where it has none of its own.
+        parts: Names of packs that go on from this one's last checkpoint, and are to have it before this one goes on.
     """
 
     runs: tuple[NamedRun, ...]
     initial: tuple[str, ...]
     capacity: int | None
     expiries: Expiries
+    origin: str | None = None
+    parts: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -80,31 +103,39 @@ class Progress:
         limit: Trials at most; None for every cell of a grid.
         asked: Trials so far.
         exhausted: Whether there will be no more.
+        replicates: More seeds of some of the trials.
+        replicated: The work that is done for them, in trials.
         counts: Trials by state.
         best: The best validation value so far.
         leader: Name of the trial that has it.
         waiting_records: Records that MLflow does not have yet.
         tracking_error: What keeps them waiting.
         failure: Why the work cannot go on.
+        lines: What happened that a person should know, since the work began or went on.
     """
 
     fraction: float
     limit: int | None
     asked: int
     exhausted: bool
+    replicates: int
+    replicated: float
     counts: Mapping[TrialState, int]
     best: float | None
     leader: str | None
     waiting_records: int
     tracking_error: str | None
     failure: str | None
+    lines: tuple[str, ...] = ()
 
 
 OnProgress = Callable[[Progress], None]
 """Called about twice a second."""
 
 
-def progress_of(job: Job, state: SweepState, *, waiting: int, error: str | None, failure: str | None) -> Progress:
+def progress_of(
+    job: Job, state: SweepState, *, waiting: int, error: str | None, failure: str | None, lines: Sequence[str]
+) -> Progress:
     """How far a sweep is.
 
     Args:
@@ -113,6 +144,7 @@ def progress_of(job: Job, state: SweepState, *, waiting: int, error: str | None,
         waiting: Records that MLflow does not have yet.
         error: What keeps them waiting.
         failure: Why the work cannot go on.
+        lines: What happened that a person should know.
     """
     leader = state.leader()
     return Progress(
@@ -120,10 +152,13 @@ def progress_of(job: Job, state: SweepState, *, waiting: int, error: str | None,
         limit=job.trial_limit,
         asked=len(state.trials),
         exhausted=state.exhausted,
+        replicates=len(state.replicates),
+        replicated=sum(trial.fraction for trial in state.replicates.values()),
         counts=state.counts(),
         best=None if leader is None else leader.best,
         leader=None if leader is None else leader.name,
         waiting_records=waiting,
         tracking_error=error,
         failure=failure,
+        lines=tuple(lines),
     )

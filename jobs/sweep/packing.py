@@ -7,9 +7,10 @@ learns from results, trials are asked for as they are needed, and come in that o
 """
 
 import math
-from collections.abc import Iterable
+from collections.abc import Hashable, Iterable
 
 from jobs.jobfile.schema import Job
+from jobs.jobfile.sections import MOST_RUNS
 from jobs.store.state import SweepState
 from jobs.store.states import TrialState
 from jobs.store.trial import PackState, Trial
@@ -25,21 +26,41 @@ class PackPolicy:
     Args:
         job: Its job.
         state: Its state, which is read and not changed.
+        replicates_only: Whether trials of the sweep itself are left alone.
     """
 
-    def __init__(self, job: Job, state: SweepState) -> None:
-        self._job, self._state = job, state
+    def __init__(self, job: Job, state: SweepState, *, replicates_only: bool = False) -> None:
+        self._job, self._state, self._replicates_only = job, state, replicates_only
         self.size = pack_size(job)
         self._by_number = job.space is not None and is_adaptive(job.sampler.name)
-        self._costs: dict[int, float] = {}
+        self._costs: dict[str, float] = {}
+
+    @property
+    def asks(self) -> bool:
+        """Whether more trials may be asked for."""
+        return not (self._state.exhausted or self._replicates_only)
+
+    def unfinished(self) -> list[PackState]:
+        """Packs that were interrupted or stopped and are to be gone on with."""
+        packs = self._state.unfinished_packs().values()
+        return [pack for pack in packs if pack.trials[0].replicate or not self._replicates_only]
 
     def unasked(self) -> int:
         """How many more trials may be asked for."""
-        return 0 if self._state.exhausted else (self._job.trial_limit or 0) - len(self._state.trials)
+        return (self._job.trial_limit or 0) - len(self._state.trials) if self.asks else 0
 
     def capacity(self, pack: PackState) -> int | None:
         """Runs that a pack can hold; None where that is to be measured."""
-        return self.size or pack.capacity
+        size = (self._size(pack.trials[0]) if pack.trials else self.size) or pack.capacity
+        return None if size is None or not pack.trials else self.fitting(pack.trials[0].signature, size)
+
+    def _size(self, trial: Trial) -> int | None:
+        """Runs in a pack of it at most: more seeds of a few configurations share one whatever ``pack`` says."""
+        return MOST_RUNS if trial.replicate and self.size is not None else self.size
+
+    def fitting(self, signature: Hashable, size: int) -> int:
+        """``size``, or fewer where packs of this signature have run out of memory."""
+        return min([size, *(runs for trial, runs in self._state.outgrown if trial.signature == signature)])
 
     def members_of_new_pack(self, slots: int) -> list[Trial]:
         """The trials with which a new pack is made; none where none waits.
@@ -49,14 +70,18 @@ class PackPolicy:
         Args:
             slots: How many packs are trained at once.
         """
-        waiting = self._state.waiting.values()
+        waiting = list(self._state.waiting.trials.values())
+        if self._replicates_only:
+            waiting = [trial for trial in waiting if trial.replicate]
         if not waiting:
             return []
-        first = next(iter(waiting)) if self._by_number else min(waiting, key=self._order)
-        others = [trial for trial in self._ordered(self._state.waiting_like(first.signature).values())
+        first = waiting[0] if self._by_number else min(waiting, key=self._order)
+        others = [trial for trial in self._ordered(self._state.waiting.like(first.signature).values())
                   if trial is not first]  # fmt: skip
-        size, free = self.size or 1, slots - len(self._state.running_packs) - len(self._state.resting_packs)
-        packs = 1 + len(others) if self._job.space is None else math.ceil((1 + len(others)) / size)
+        size = self.fitting(first.signature, self._size(first) or 1)
+        free = slots - len(self._state.running_packs) - len(self._state.resting_packs)
+        alone = self._job.space is None or first.replicate > 0
+        packs = 1 + len(others) if alone else math.ceil((1 + len(others)) / size)
         new = [Hand(self._cost(first), size - 1), *[Hand(0.0, size)] * (min(free, packs) - 1)]
         return [first, *self._dealt(others, new)]
 
@@ -64,6 +89,10 @@ class PackPolicy:
         """What is to be measured before a pack begins."""
         if self.capacity(pack) is not None:
             return None
+        return self.question(pack)
+
+    def question(self, pack: PackState) -> Measurement:
+        """How many runs like those that are or may come into a pack can it hold?"""
         trials = [*pack.trials, *self.candidates(pack)]
         return Measurement(representatives([trial.config for trial in trials]), len(trials) + self.unasked())
 
@@ -107,7 +136,7 @@ class PackPolicy:
         signature = pack.trials[0].signature
         resting = [trial for other in reversed(self._state.resting_packs) if other is not pack
                    for trial in other.unended() if trial.signature == signature]  # fmt: skip
-        return [*self._state.waiting_like(signature).values(), *resting]
+        return [*self._state.waiting.like(signature).values(), *resting]
 
     def _possible(self, pack: PackState) -> int:
         """How many more trials could come into a pack; what is not asked for yet may be of its signature."""
@@ -115,7 +144,7 @@ class PackPolicy:
         if self._state.exhausted:
             return len(others)
         resting = [trial for trial in others if trial.state is not TrialState.WAITING]
-        return len(resting) + len(self._state.waiting) + self.unasked()
+        return len(resting) + len(self._state.waiting.trials) + self.unasked()
 
     def _free(self, pack: PackState, slots: int) -> int:
         """Slots for packs that no process has begun, this one among them."""
@@ -142,9 +171,9 @@ class PackPolicy:
         return [trials[place] for place in places]
 
     def _cost(self, trial: Trial) -> float:
-        if trial.number not in self._costs:
-            self._costs[trial.number] = cost(trial.config)
-        return self._costs[trial.number]
+        if trial.name not in self._costs:
+            self._costs[trial.name] = cost(trial.config)
+        return self._costs[trial.name]
 
     def _left(self, pack: PackState) -> float:
         """The predicted cost of what a pack has still to do."""

@@ -112,7 +112,7 @@ class Proposals:
         """
         try:
             suggested = suggest(self._job, trial)
-            if _told(trial.params) != trial.params:
+            if told(trial.params) != trial.params:
                 raise TypeError("choices must be text, numbers, lists, true, false or null")
             return build_trial_run(self._job, suggested)
         except NotFinite:
@@ -190,7 +190,7 @@ class Proposals:
         self._impossible.add(_key(trial.params))
         number = self._number(trial)
         self.tell(number, error.state, self._job.measure.worst)
-        return Impossible(number, _told(trial.params), draws, error.state, error.reason)
+        return Impossible(number, told(trial.params), draws, error.state, error.reason)
 
     def _number(self, trial: Trial) -> int:
         number = self._asked
@@ -209,7 +209,7 @@ class Proposals:
             try:
                 run = self._run(trial)
             except NoRun as error:
-                if _told(trial.params) == params:
+                if told(trial.params) == params:
                     return self._refuse(trial, error, draws)
             else:
                 if trial.params == params:
@@ -237,7 +237,7 @@ class Proposals:
             self._study.tell(self._trials[number], state=TrialState.PRUNED if pruned else TrialState.FAIL)
 
 
-def _told(params: Params) -> Params:
+def told(params: Params) -> Params:
     """A point as the journal holds it: values that it cannot hold, which no run is made of, as text."""
     return {name: value if _is_plain(value) else str(value) for name, value in params.items()}
 

@@ -1,8 +1,9 @@
 """Putting a sweep's study and state where its journal left them, so that a resume repeats its decisions."""
 
 import math
+from collections import Counter
 
-from jobs.store.events import Asked, Ended, Refused, Validated
+from jobs.store.events import Asked, Ended, Refused, Rerun, Validated, read_events
 from jobs.store.header import Header
 from jobs.store.home import SweepFolder
 from jobs.store.state import SweepState
@@ -35,7 +36,7 @@ def rebuild(
         RequestError: The space is not the one with which the sweep was made.
         WorkError: The journal is damaged.
     """
-    refused = 0
+    refused, reruns = 0, _reruns(folder)
     for event in state.replay(folder.journal):
         match event:
             case Asked():
@@ -46,14 +47,24 @@ def rebuild(
                     # the user has mended the space since: what was failed once remains it
                     proposals.tell(event.trial, event.state, header.measure.worst)
                 refused += 1
-            case Validated():
+            case Validated() if not state.by_name[event.trial].replicate:
                 value = event.metrics.get(f"val/{header.measure.name}", math.nan)
                 trial = state.by_name[event.trial]
                 proposals.decide(trial.number, value, event.milestone, total=trial.total)
-            case Ended(state=end) if end.ended:
+            case Ended(state=end, trial=name) if end.ended and not (reruns[name] or state.by_name[name].replicate):
                 best = event.metrics.get("val/best", header.measure.worst)
                 proposals.tell(state.by_name[event.trial].number, end, best)
+            case Rerun():
+                reruns.subtract(event.trials)
     return refused
+
+
+def _reruns(folder: SweepFolder) -> Counter[str]:
+    """How often each trial was trained again: to Optuna it ends once, with the last of its ends."""
+    if b'"event":"rerun"' not in folder.journal.read_bytes():  # the rule, and to read the events twice takes time
+        return Counter()
+    events = (read.event for read in read_events(folder.journal))
+    return Counter(name for event in events if isinstance(event, Rerun) for name in event.trials)
 
 
 def make_study(folder: SweepFolder, header: Header) -> None:

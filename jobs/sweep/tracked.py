@@ -78,6 +78,10 @@ def trial_run(header: Header, trial: Trial, *, provenance: Mapping[str, str], da
     run = trial.config
     tags = {**_shared_tags(header, provenance), **digests(run, data)}
     tags |= {"oplstm.kind": f"{header.kind}-trial", "oplstm.state": "running"}
+    if trial.replicate:
+        of = trial_name(trial.number)
+        tags |= {"oplstm.kind": f"{header.kind}-replicate", "oplstm.replicate_of": of}
+        tags["mlflow.note.content"] = f"One more seed of {of}, for its promotion."
     tags |= {"oplstm.shots": str(run.benchmark.shots), "oplstm.mode": getattr(run.hyperparameters, "support", "")}
     if (partial := run.benchmark.open(data).partial_title()) is not None:
         note = f"On {partial}: not comparable with results on the whole dataset."
@@ -149,14 +153,14 @@ def end(header: Header, trial: Trial, event: Ended, *, now: float, budget_exhaus
     """A trial has ended or stopped: its state, and at an end its scores, model and learning curve."""
     this, state = key(header, trial.name), event.state
     tags = {"oplstm.state": state, "oplstm.best_update": str(event.best_update)}
-    if event.note:
+    if event.note or trial.note:  # of an earlier end of a trial that was trained again
         tags["mlflow.note.content"] = event.note
     if budget_exhausted:
         tags["oplstm.budget_exhausted"] = "true"
     found: list[Record] = [records.Tags(this, tags)]
     if state.ended:
         scores = {name: value for name, value in event.metrics.items() if name != "val/best"}  # a point has logged it
-        scores["diverged"] = float(state is TrialState.DIVERGED)
+        scores |= {"diverged": float(state is TrialState.DIVERGED), "train/hours": trial.hours}
         found.append(records.Points(this, step=event.update, metrics=scores, timestamp=now))
         if state is not TrialState.FAILED:
             found.append(records.Artifact(this, path=f"trials/{trial.name}", folder="model"))
@@ -166,11 +170,11 @@ def end(header: Header, trial: Trial, event: Ended, *, now: float, budget_exhaus
     return [*found, records.EndRun(this, status=_STATUS[state], end_time=now)]
 
 
-def best_so_far(header: Header, leader: Trial | None, *, ended: int, now: float) -> list[Record]:
+def best_so_far(header: Header, leader: Trial | None, *, ends: int, now: float) -> list[Record]:
     """The sweep's own curve: the best validation against the number of trials that have ended."""
     if leader is None or leader.best is None or not math.isfinite(leader.best):
         return []
-    return [records.Points(key(header), step=ended, metrics={"val/best": leader.best}, timestamp=now)]
+    return [records.Points(key(header), step=ends, metrics={"val/best": leader.best}, timestamp=now)]
 
 
 def sweep_end(header: Header, state: SweepState, result: FinalResult | None, *, done: bool, now: float) -> list[Record]:

@@ -1,8 +1,6 @@
 """Tasks of an imported dataset: places of images, drawn on the CPU, and their pixels, gathered on the device."""
 
 import functools
-import hashlib
-import json
 import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -13,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from oplstm.episodes.benchmark import Arrays
-from oplstm.episodes.datasets.class_lists import SPLITS
+from oplstm.episodes.datasets.class_lists import SPLITS, split_digest
 from oplstm.episodes.datasets.store import ImageDataset, open_dataset
 from oplstm.episodes.episode import Episode
 from oplstm.episodes.split import Split
@@ -128,8 +126,7 @@ class ImageTasks:
         """Of the dataset, and of the classes of its splits."""
         names = self.dataset.class_names
         split = {part: [names[index] for index in self.dataset.splits[part]] for part in SPLITS}
-        split_digest = hashlib.sha256(json.dumps(split, sort_keys=True).encode()).hexdigest()
-        return {"dataset": self.dataset.digest, "split": split_digest}
+        return {"dataset": self.dataset.digest, "split": split_digest(split)}
 
 
 def _drawn(

@@ -5,6 +5,7 @@ from typing import Annotated
 
 import torch
 from torch import Tensor
+from torch.nn.functional import hardtanh
 
 from oplstm.shape import Shape
 from oplstm.tensors import PerRun, PerTask, TaskWeights
@@ -25,27 +26,32 @@ def gradient_step(
 ) -> dict[str, Annotated[Tensor, Shape("R B ...")]]:
     """The weights after a step down the gradient of the support loss.
 
-    Where gradients are disabled, the step is the same and nothing keeps a graph.
+    Where gradients are disabled, the step is the same and nothing keeps a graph. Without ``clip`` the loss is scaled by
+    -inner_lr before it is differentiated: adding its gradient to the weights is the step, and no kernel of the size of
+    the weights multiplies it.
 
     Args:
         support_loss: The loss of every task with the weights it is given.
         weights: Where the step starts.
-        inner_lr: Step size.
+        inner_lr: Step size, which gets no gradient in the first order.
         second_order: Keep the graph of the inner gradients; otherwise they count as constants.
         clip: Clamp every number of the inner gradients to [-clip, clip]; None does not.
     """
     meta_training = torch.is_grad_enabled()
+    unrolled = meta_training and second_order
+    descent = -(inner_lr if unrolled else inner_lr.detach())
     weights = {
         name: w if meta_training and w.requires_grad else w.detach().requires_grad_() for name, w in weights.items()
     }
     with torch.enable_grad():
+        losses = support_loss(weights)
+        scaled = descent.unsqueeze(1) * losses if clip is None else losses
         # tasks do not mix: the gradient of the sum is every task's own
-        gradients = torch.autograd.grad(
-            support_loss(weights).sum(), list(weights.values()), create_graph=meta_training and second_order
-        )
-    if clip is not None:
-        gradients = tuple(gradient.clamp(-clip, clip) for gradient in gradients)
+        changes = torch.autograd.grad(scaled.sum(), list(weights.values()), create_graph=unrolled)
+    if clip is None:
+        return {name: weight + change for (name, weight), change in zip(weights.items(), changes, strict=True)}
     return {
-        name: torch.addcmul(weight, inner_lr.view(-1, *(1,) * (weight.ndim - 1)), gradient, value=-1)
-        for (name, weight), gradient in zip(weights.items(), gradients, strict=True)
+        # hardtanh is clamp with a derivative that is one kernel, not four
+        name: weight.addcmul(descent.view(-1, *(1,) * (weight.ndim - 1)), hardtanh(change, -clip, clip))
+        for (name, weight), change in zip(weights.items(), changes, strict=True)
     }

@@ -63,8 +63,8 @@ class Learner(ABC, Generic[ConfigT, StateT, FastT]):
 
     @classmethod
     def family(cls, config: ConfigT) -> Hashable:
-        """What runs must have in common to share a pack: the static fields, where there is no ``side_by_side``."""
-        return signature(config)
+        """What runs must have in common to share a pack: nothing but the learner, with a backbone the static fields."""
+        return () if getattr(config, "backbone", "none") == "none" else signature(config)
 
     @classmethod
     def side_by_side(
@@ -76,7 +76,9 @@ class Learner(ABC, Generic[ConfigT, StateT, FastT]):
         params: Sequence[Weights],
         grads: Sequence[Weights],
     ) -> SideBySide | None:
-        """A program for runs of one family that differ in static fields or B; None where there is none.
+        """A program for runs of one family that differ in static fields or B.
+
+        None where there is none: then runs that differ in static fields are trained kind by kind.
 
         Args:
             configs: One a run, none with more passes than the one before.
@@ -94,6 +96,11 @@ class Learner(ABC, Generic[ConfigT, StateT, FastT]):
     def constants(self, config: ConfigT) -> Scalars:
         """Real-valued hyperparameters of one run that enter the forward pass and are not trained."""
         return {}
+
+    @property
+    def node_units(self) -> int:
+        """Units that an example passes through in one pass beyond those that have weights of their own."""
+        return 0
 
     @abstractmethod
     def begin(self, params: Params, support: Batch) -> StateT:

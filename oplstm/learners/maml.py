@@ -12,12 +12,13 @@ from torch import Tensor
 from oplstm.configuration import Problems, positive
 from oplstm.episodes.episode import Batch
 from oplstm.episodes.losses import task_losses
+from oplstm.learners.gradient_step import gradient_step, per_task
 from oplstm.learners.learner import Learner
 from oplstm.learners.signature import VARIES
 from oplstm.nets.backbone import Backbone, feature_count, features, init_backbone
 from oplstm.nets.fully_connected import Activation, fully_connected, init_fully_connected
 from oplstm.shape import Shape
-from oplstm.tensors import Inputs, Params, PerRun, Predictions, Queries, Scalars
+from oplstm.tensors import Inputs, Params, PerTask, Predictions, Queries, Scalars, TaskWeights
 
 Fast = dict[str, Annotated[Tensor, Shape("R B ...")]]
 """The adapted weights by name."""
@@ -78,26 +79,19 @@ class MAML(Learner[MAMLConfig, Fast, Fast]):
 
     def begin(self, params: Params, support: Batch) -> Fast:
         """The initial weights, for every task its own."""
-        return {name: _of_every_task(param, support.task_count) for name, param in params.items() if name != "inner_lr"}
+        tasks = support.task_count
+        return {name: per_task(param, tasks).contiguous() for name, param in params.items() if name != "inner_lr"}
 
     def one_pass(self, params: Params, support: Batch, state: Fast) -> Fast:
-        """The weights after a gradient step on the mean loss of the whole support set.
+        """The weights after a gradient step on the mean loss of the whole support set."""
 
-        The loss is scaled by -inner_lr before it is differentiated: adding its gradient to the weights is the step, and
-        no kernel of the size of the weights multiplies it. In the first order ``inner_lr`` gets no gradient.
-        """
-        config, training = self.config, torch.is_grad_enabled()
-        unrolled = training and config.second_order
-        inner_lr = params["inner_lr"] if unrolled else params["inner_lr"].detach()
-        fast = {name: w if training and w.requires_grad else w.detach().requires_grad_() for name, w in state.items()}
-        with torch.enable_grad():
-            losses = task_losses(self._forward(fast, support.support_x), support.support_y, self.shape.loss)
-            # tasks do not mix: the gradient of the sum is every task's own
-            descent = -(inner_lr.unsqueeze(1) * losses).sum()
-            changes = torch.autograd.grad(descent, list(fast.values()), create_graph=unrolled)
-        if config.clip is not None:
-            changes = tuple(_clamped(change, config.clip * inner_lr) for change in changes)
-        return {name: weight + change for (name, weight), change in zip(fast.items(), changes, strict=True)}
+        def support_loss(weights: TaskWeights) -> PerTask:
+            return task_losses(self._forward(weights, support.support_x), support.support_y, self.shape.loss)
+
+        config = self.config
+        return gradient_step(
+            support_loss, state, params["inner_lr"], second_order=config.second_order, clip=config.clip
+        )
 
     def fast(self, state: Fast) -> Fast:
         """All of it."""
@@ -107,23 +101,7 @@ class MAML(Learner[MAMLConfig, Fast, Fast]):
         """The network with its adapted weights."""
         return self._forward(fast, query_x)
 
-    def _forward(self, weights: Fast, x: Inputs) -> Annotated[Tensor, Shape("R B M d_y")]:
+    def _forward(self, weights: TaskWeights, x: Inputs) -> Annotated[Tensor, Shape("R B M d_y")]:
         config = self.config
         x = features(config.backbone, weights, x)
         return fully_connected(weights, x, layers=len(config.base_widths) + 1, activation=config.activation)
-
-
-def _of_every_task(param: Annotated[Tensor, Shape("R *rest")], tasks: int) -> Annotated[Tensor, Shape("R B *rest")]:
-    """What a run has, for each of its ``tasks``, matrices transposed in memory.
-
-    So are their gradients, because ``linear`` multiplies by the transposed weights, and adding tensors that lie alike
-    is several times faster.
-    """
-    expanded = param.unsqueeze(1).expand(-1, tasks, *param.shape[1:])
-    return expanded.mT.contiguous().mT if param.ndim == 3 else expanded
-
-
-def _clamped(changes: Annotated[Tensor, Shape("R *rest")], bound: PerRun) -> Annotated[Tensor, Shape("R *rest")]:
-    """``changes`` within [-bound, bound] of their run."""
-    bound = bound.view(-1, *(1,) * (changes.ndim - 1))
-    return changes.clamp(-bound, bound)

@@ -183,6 +183,11 @@ class OPLSTM(Learner[OPLSTMConfig, Adaptation, Layers]):
         """A fixed gamma."""
         return {} if config.gamma_learned else {"gamma": torch.tensor(config.gamma)}
 
+    @property
+    def node_units(self) -> int:
+        """Those of the LSTMs: all nodes of a part share the weights of one."""
+        return (sum(self.config.base_widths) + self.shape.d_y) * sum(self.config.cells)
+
     def begin(self, params: Params, support: Batch) -> Adaptation:
         """The initial base-learner, and no states yet."""
         layers = range(self._layers)

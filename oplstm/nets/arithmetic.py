@@ -31,9 +31,14 @@ def arithmetic(precision: Precision, device: torch.device) -> Iterator[None]:
         _BF16.reset(token)
 
 
+def rounds() -> bool:
+    """Whether the factors of products are rounded here."""
+    return _BF16.get()
+
+
 def rounded(*factors: Annotated[Tensor, Shape("...")]) -> tuple[Annotated[Tensor, Shape("...")], ...]:
     """The factors of a product as this precision has them."""
-    return tuple(factor.bfloat16() for factor in factors) if _BF16.get() else factors
+    return tuple(factor.bfloat16() for factor in factors) if rounds() else factors
 
 
 def matmul(

@@ -8,15 +8,18 @@ scores of every task, apart, so that code which selects can be shown the one and
 
 import shutil
 import warnings
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Container, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import torch
 from safetensors import SafetensorError
 from torch import Tensor
 
+from oplstm.durable import new_folder
 from oplstm.errors import WorkError, one_line
+from oplstm.training.device import Device
 from oplstm.training.model import Model, TaskValues
 from oplstm.training.pack import Pack
 from oplstm.training.run import RunConfig
@@ -103,35 +106,78 @@ class _Checkpoint:
         except (KeyError, TypeError, ValueError, AttributeError) as error:  # of version 1
             raise Damaged(path / _PACK, one_line(error)) from error
 
+    def of(self, names: Container[str]) -> "_Checkpoint | None":
+        """Without the runs that have left the pack since; None if nothing is left."""
+        rows = [row for row, name in enumerate(self.runs) if name in names]
+        if len(rows) == len(self.runs):
+            return self
+        runs = {name: run for name, run in self.runs.items() if name in names}
+        state, joined = self.state.of_rows(torch.tensor(rows, dtype=torch.int64)), [self.joined[row] for row in rows]
+        return replace(self, runs=runs, state=state, joined=joined) if rows else None
+
+
+def hand_over(folder: Path, into: Path, *, keep: bool) -> None:
+    """Let a pack go on from the checkpoints of another, unless it has some of its own.
+
+    Args:
+        folder: Those of the other.
+        into: Those of the pack.
+        keep: Whether the other goes on too, and keeps them.
+
+    Raises:
+        WorkError: The disk is full or not writable.
+    """
+    found = _checkpoints(folder)
+    if not found or _checkpoints(into):
+        return
+    try:
+        if not keep:
+            shutil.rmtree(into, ignore_errors=True)
+            folder.rename(into)
+            return
+        with new_folder(into) as draft:
+            for path in found:
+                shutil.copytree(path, draft / path.name)
+    except OSError as error:
+        mend = "free some space or mend the permissions, then resume"
+        raise WorkError(f"cannot write {into}: {error}; {mend}") from error
+
 
 def _newest(folder: Path, runs: Mapping[str, RunConfig]) -> _Checkpoint | None:
-    """The newest checkpoint in ``folder`` that is not damaged, if there is one, of runs that are among ``runs``.
+    """The newest checkpoint in ``folder`` that is not damaged, if there is one, as far as it is of ``runs``.
 
-    Those that are damaged are set aside, with a warning each.
+    Those that are damaged are set aside, with a warning each; those of other runs alone, which have left the pack, go.
     """
     damaged: dict[Path, Damaged] = {}
     found = None
     for path in _checkpoints(folder):
         try:
-            found = _Checkpoint.read(path)
-            break
+            found = _Checkpoint.read(path).of(runs)
         except Damaged as error:
             damaged[path] = error
+            continue
+        if found is not None:
+            break
+        shutil.rmtree(path)
     for path in damaged:
-        _set_aside(path)
+        set_aside(path)
     instead = "begins anew, for no other is left" if found is None else f"goes on from {found.path.name}"
     for problem in damaged.values():
         warnings.warn(f"{problem}; {folder.name} {instead}, which costs time and nothing else", stacklevel=3)
     if found is None:
         return None
     for name, run in found.runs.items():
-        if name not in runs or runs[name].digest() != run.digest():
+        if runs[name].digest() != run.digest():
             raise WorkError(f"{found.path} holds another configuration of {name}; remove it or use another name")
     return found
 
 
-def _set_aside(path: Path) -> None:
-    """Give a damaged checkpoint a name under which it is neither read nor counted; it goes with its pack."""
+def set_aside(path: Path) -> None:
+    """Give a damaged checkpoint a name under which it is neither read nor counted; it goes with its pack.
+
+    Raises:
+        WorkError: It cannot be renamed.
+    """
     aside = path.with_name(f"damaged-{path.name}")
     try:
         shutil.rmtree(aside, ignore_errors=True)
@@ -166,8 +212,9 @@ def load_pack(folder: Path, pack: Pack) -> dict[str, Any] | None:
     if newest is None:
         return None
     pack.keep([pack.names.index(name) for name in newest.runs])
+    state = newest.state.resized(pack.state.weights.shape[1])  # those that have left may have had the longest rows
     # copied, so that they lie in memory as PyTorch lays it out
-    placed = {name: tensor.to(pack.device.device, copy=True) for name, tensor in newest.state.tensors().items()}
+    placed = {name: tensor.to(pack.device.device, copy=True) for name, tensor in state.tensors().items()}
     pack.restore(RunState.from_tensors(placed), newest.update, newest.joined)
     return newest.counters
 
@@ -182,12 +229,13 @@ def save_model(folder: Path, pack: Pack, *, row: int, test: dict[str, TaskValues
     _write(folder, _RUN, data, files)
 
 
-def load_model(folder: Path, data: Path | None = None) -> Model:
+def load_model(folder: Path, device: Device | None = None) -> Model:
     """The best weights that ``save_model`` wrote to ``folder``.
 
     Args:
         folder: Of the run.
-        data: The folder of imported datasets; needed to score an image model on tasks, not to predict with it.
+        device: Where it computes, None for the CPU; with the folder of imported datasets, which an image model needs
+            to be scored on tasks, not to predict.
 
     Raises:
         Damaged: A file of it is not as it was written.
@@ -196,7 +244,7 @@ def load_model(folder: Path, data: Path | None = None) -> Model:
     if not (folder / _RUN).is_file():
         raise WorkError(f"{folder} holds no model ({_RUN} is missing)")
     sealed = read_sealed(folder / _RUN)
-    return Model(RunConfig.from_dict(sealed.data["run"]), sealed.tensors(_MODEL), data)
+    return Model(RunConfig.from_dict(sealed.data["run"]), sealed.tensors(_MODEL), device or Device())
 
 
 def load_validation_values(folder: Path) -> TaskValues:
@@ -215,3 +263,8 @@ def load_test_scores(folder: Path) -> dict[str, TaskValues]:
         Damaged: They are not as they were written, or their digest is not.
     """
     return read_sealed(folder / _RUN).tensors(_TEST)
+
+
+def has_test_scores(folder: Path) -> bool:
+    """Whether a run was tested: one that was pruned or failed was not."""
+    return (folder / _TEST).is_file()

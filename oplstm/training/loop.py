@@ -178,7 +178,7 @@ class Trainer:
             self._timed[pack.names[row]] = pack.update, self._train_seconds
         gone = [row for row, bad in zip(rows, diverged, strict=True) if bad]
         pruned = [row for row in rows if pack.names[row] in prune and row not in gone]
-        self._end(gone, "diverged", dict(zip(rows, losses.tolist(), strict=True)))
+        self._end(gone, "diverged", dict(zip(rows, losses.tolist(), strict=True)), test=self._tested(gone))
         self._end(pruned, "pruned")
         pack.keep([row for row in range(len(pack.runs)) if row not in gone and row not in pruned])
         if pack.runs:
@@ -200,8 +200,11 @@ class Trainer:
     def _finish(self, rows: Sequence[int]) -> None:
         """Test ``rows`` with their best weights, once."""
         if rows:
-            scores = self._pack.test_scores(rows) if self._pack.budget.test_tasks else {}
-            self._end(rows, "complete", test=scores)
+            self._end(rows, "complete", test=self._tested(rows))
+
+    def _tested(self, rows: Sequence[int]) -> Scores:
+        """The test scores of the best weights of ``rows``, those of a diverged run too, which are from before."""
+        return self._pack.test_scores(rows) if rows and self._pack.budget.test_tasks else {}
 
     def _end(
         self,

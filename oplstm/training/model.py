@@ -1,6 +1,5 @@
 """A trained run, ready to learn new tasks."""
 
-from pathlib import Path
 from typing import Annotated
 
 import torch
@@ -28,18 +27,18 @@ class Model:
         pack: A pack of this run alone.
     """
 
-    def __init__(self, run: RunConfig, weights: dict[str, Tensor], data: Path | None = None) -> None:
+    def __init__(self, run: RunConfig, weights: dict[str, Tensor], device: Device) -> None:
         self.run = run
-        self.pack = Pack([run], ["model"], Device(data=data))
-        self.pack.state.best_weights = self.pack.layout.flatten([weights])
+        self.pack = Pack([run], ["model"], device)
+        self.pack.state.best_weights = self.pack.layout.flatten([weights]).to(device.device)
 
     def scores(self, split: Split, *, seed: int, count: int) -> dict[str, TaskValues]:
         """Scores on the first ``count`` tasks of a split drawn from ``seed``."""
         pack = self.pack
-        episode = TaskStream(pack.tasks, seed, split).tasks(0, count)
+        episode = TaskStream(pack.tasks, seed, split).tasks(0, count).to(pack.device.device, pack.device.dtype)
         with arithmetic(self.run.precision, pack.device.device):
             found = evaluate(pack.learner, pack.params(pack.state.best_weights), episode, tasks=pack.tasks)
-        return {name: values[0] for name, values in found.items()}
+        return {name: values[0].cpu() for name, values in found.items()}
 
     @torch.no_grad()
     def predict(
@@ -70,9 +69,10 @@ class Model:
                 raise ValueError(f"{name} must have the shape (n, {text}) with n >= 1, got {tuple(value.shape)}")
         if len(support_x) != len(support_y):
             raise ValueError(f"support_x and support_y must be equally long, got {len(support_x)} and {len(support_y)}")
-        x, y, query = (value.float()[None, None] for value in (support_x, support_y, query_x))
+        device = self.pack.device.device
+        x, y, query = (value.float()[None, None].to(device) for value in (support_x, support_y, query_x))
         unknown = y.new_zeros(1, 1, query.shape[2], y.shape[3])
         params = self.pack.params(self.pack.state.best_weights)
         with arithmetic(self.run.precision, self.pack.device.device):
             fast = learner.adapt(params, Episode(x, y, query, unknown))
-            return learner.predict(params, fast, query)[0, 0]
+            return learner.predict(params, fast, query)[0, 0].cpu()

@@ -115,7 +115,7 @@ class Pack:
             updates=self.updates,
             state=self.state,
             kinds=[self.kind(row) for row in range(len(self.runs))],
-            constants=self._constants_of(range(len(self.runs))) if len(self._kinds) == 1 else {},
+            constants=self._constants_of,
             tasks=self.tasks,
             device=self.device,
         )

@@ -7,6 +7,7 @@ import pytest
 from jobs.execution.pack_worker import train_pack
 from jobs.store.home import SweepFolder
 from tests.jobs.formula_training import job, new_sweep, opened
+from tracking.outbox.outbox import Outbox
 
 REALLY_TRAINED = {
     "sampler": {"name": "grid"},
@@ -19,14 +20,17 @@ REALLY_TRAINED = {
 
 @pytest.fixture(scope="session")
 def trained_once(tmp_path_factory):
-    """A home with the sweep `small`: three runs, all complete, two of them in one pack."""
+    """A home with the sweep `small`: three runs, all complete, two of them in one pack.
+
+    It was moved since it was made, so that what tests copy of it counts as moved too, and not as a copy.
+    """
     sweeps = tmp_path_factory.mktemp("home") / "sweeps"
     folder = new_sweep(sweeps / "small", job("three_runs", **REALLY_TRAINED))
     coordinator = opened(folder)
     while (assignment := coordinator.next_pack()) is not None:
         train_pack(assignment, coordinator, folder, resources=coordinator.job.resources)
     coordinator.close(flush_seconds=0)
-    return folder
+    return SweepFolder(sweeps.rename(sweeps.with_name("kept")) / "small")
 
 
 @pytest.fixture
@@ -48,3 +52,9 @@ def coordinators():
     yield open_one
     for coordinator in made:
         coordinator.close(flush_seconds=0)
+
+
+@pytest.fixture
+def no_waiting_for_the_server(monkeypatch):
+    """What ends does not wait until its records are shipped."""
+    monkeypatch.setattr(Outbox, "flush", lambda self, timeout: self.pending())

@@ -30,12 +30,12 @@ def job(space: str | None = "rates", **keys: Any) -> Job:
     return Job.model_validate(data | keys)
 
 
-def new_sweep(path: Path, of: Job, *, kind: SweepKind = SweepKind.SWEEP) -> SweepFolder:
+def new_sweep(path: Path, job: Job, *, kind: SweepKind = SweepKind.SWEEP, of: str | None = None) -> SweepFolder:
     """The folder of a sweep that has not begun."""
     folder = SweepFolder(path)
     header = Header(
-        id=f"id-of-{path.name}", name=path.name, kind=kind, experiment="tests", job=of, measure=of.measure,
-        tracking_uri=None, provenance={"version.oplstm": "0"},
+        id=f"id-of-{path.name}", name=path.name, kind=kind, experiment="tests", job=job,
+        measure=job.measure, tracking_uri=None, provenance={"version.oplstm": "0"}, of=of,
     )  # fmt: skip
     header.write(folder)
     return folder

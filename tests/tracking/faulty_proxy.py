@@ -13,20 +13,24 @@ class FaultyProxy:
     """Forwards requests; faults are set from outside, at any time.
 
     Attributes:
+        upstream: Address of the server; another may take its place.
         fault: Asked with "METHOD /path" before a request is forwarded. None forwards it; (status, content type, body)
-            answers so without forwarding; "drop" closes the connection.
+            answers so without forwarding, with a Retry-After if a fourth names one; "drop" closes the connection;
+            "hang" leaves it open and never answers.
         credentials: "user:password" that every request must bring, in the header of HTTP's basic authentication.
         after: Called with "METHOD /path" when the server has carried a request out and its answer is not yet passed on.
         seen: Every request so far.
     """
 
     def __init__(self, upstream: str, port: int = 0) -> None:
-        self.fault: Callable[[str], tuple[int, str, bytes] | str | None] = lambda request: None
+        self.fault: Callable[[str], tuple[int, str, bytes] | tuple[int, str, bytes, str] | str | None]
+        self.fault = lambda request: None
         self.after: Callable[[str], None] = lambda request: None
         self.credentials: str | None = None
         self._is_closed = False
         self.seen: list[str] = []
-        host, upstream_port = urlsplit(upstream).hostname, urlsplit(upstream).port
+        self.upstream = upstream
+        self.released = threading.Event()
         proxy = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -44,10 +48,15 @@ class FaultyProxy:
                 if fault == "drop" or proxy._is_closed:  # clients keep their connections
                     self.close_connection = True
                     return
-                if isinstance(fault, tuple):
-                    self.reply(fault[0], fault[1], fault[2])
+                if fault == "hang":
+                    proxy.released.wait(60)
+                    self.close_connection = True
                     return
-                upstream_call = http.client.HTTPConnection(str(host), upstream_port, timeout=60)
+                if isinstance(fault, tuple):
+                    self.reply(*fault)
+                    return
+                at = urlsplit(proxy.upstream)
+                upstream_call = http.client.HTTPConnection(str(at.hostname), at.port, timeout=60)
                 headers = {name: value for name, value in self.headers.items() if name.lower() != "host"}
                 upstream_call.request(self.command, self.path, body, headers)
                 answer = upstream_call.getresponse()
@@ -58,11 +67,13 @@ class FaultyProxy:
 
             do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = forward  # noqa: N815
 
-            def reply(self, status: int, kind: str, content: bytes) -> None:
+            def reply(self, status: int, kind: str, content: bytes, retry_after: str | None = None) -> None:
                 try:
                     self.send_response(status)
                     self.send_header("Content-Type", kind)
                     self.send_header("Content-Length", str(len(content)))
+                    if retry_after is not None:
+                        self.send_header("Retry-After", retry_after)
                     self.end_headers()
                     self.wfile.write(content)
                 except OSError:
@@ -85,6 +96,7 @@ class FaultyProxy:
     def close(self) -> None:
         """Refuse connections from now on."""
         self._is_closed = True
+        self.released.set()
         self._server.shutdown()
         self._server.server_close()
 

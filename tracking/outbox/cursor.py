@@ -2,6 +2,7 @@
 
 import json
 import re
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,8 +13,9 @@ from tracking.outbox.decoding import decode
 from tracking.outbox.names import checked_key
 from tracking.outbox.records import Artifact, LearningCurve
 
-VERSION: Final = 2
-_READ: Final = (1, 2)  # version 1 had no "deleted"
+VERSION: Final = 3
+_READ: Final = (1, 2, 3)  # version 1 had no "deleted", and 1 and 2 no checksum
+_CHECKSUM: Final = ', "crc32": "'
 _RUN_ID: Final = re.compile(r"[A-Za-z0-9][\w-]{0,255}", re.ASCII)
 
 Upload = Artifact | LearningCurve
@@ -50,13 +52,20 @@ class Cursor:
             "deferred": [record.encode() for record in self.deferred],
             "deleted": self.deleted,
         }
-        write_file(path, json.dumps(state))  # json.dump takes ten times as long
+        text = json.dumps(state)[:-1]  # json.dump takes ten times as long
+        write_file(path, text + _stating(text))
 
     @classmethod
     def load(cls, path: Path) -> "Cursor":
         """The cursor at `path`, or a new one when none can be read: shipping anew changes nothing in MLflow."""
         try:
-            return cls._decode(json.loads(path.read_text(encoding="ascii")))
+            text = path.read_text(encoding="ascii")
+            state = json.loads(text)
+            if state["version"] >= 3 or "crc32" in state:
+                before = text.rpartition(_CHECKSUM)[0]
+                if text != before + _stating(before):
+                    return cls()
+            return cls._decode(state)
         except (OSError, ValueError, TypeError, KeyError, AttributeError):
             return cls()
 
@@ -72,6 +81,11 @@ class Cursor:
             deferred=[_upload(record) for record in state["deferred"]],
             deleted=[checked_key(key) for key in state.get("deleted", [])],
         )
+
+
+def _stating(text: str) -> str:
+    """The end of a cursor's file, with the checksum of what stands before."""
+    return f'{_CHECKSUM}{zlib.crc32(text.encode("ascii")):08x}"}}'
 
 
 def _count(value: int) -> int:

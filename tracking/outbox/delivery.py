@@ -9,8 +9,10 @@ from typing import Final
 from tracking.journal.tail import JournalTail
 from tracking.outbox.cursor import Cursor, Upload
 from tracking.outbox.keyed_runs import KeyedRuns, deleted_keys
+from tracking.outbox.patience import asked_delay, is_busy
 from tracking.outbox.refusals import Refusal, RefusedFile
 from tracking.outbox.shipping import Closed, RunVanished, Shipper
+from tracking.outbox.silence import Silence, SilenceFile
 from tracking.server.client import connect, is_missing, one_line
 
 _DEFER_SECONDS: Final = 20.0
@@ -38,9 +40,11 @@ class Delivery:
         self._closing = closing
         self.cursor_path = journal.with_name(journal.name + ".shipped")
         self._refused = RefusedFile(journal.with_name(journal.name + ".refused"))
+        self._silence = SilenceFile(journal.with_name(journal.name + ".silent"))
         self._mutex = threading.Lock()  # guards the cursor and the tail
         self._load()
         self._connection: tuple[Shipper, KeyedRuns] | None = None
+        self._address: str | None = None
         self._retry_uploads_at = 0.0
         self._look_for_twins_at = 0.0
         self.waiters = 0
@@ -79,6 +83,19 @@ class Delivery:
         """An attempt failed: the next asks for the server's address again."""
         self.last_error = reason
         self._connection = None
+        self.note_silence()
+
+    def note_silence(self) -> None:
+        """Keep on disk how the last attempt ended, for those who look from outside."""
+        self._silence.note(self.last_error)
+
+    def silence(self) -> Silence | None:
+        """Since when the server takes nothing; None while it does."""
+        return self._silence.read()
+
+    def asked_delay(self, error: Exception) -> float:
+        """Seconds that the server wants to be left alone, if an attempt failed for that."""
+        return asked_delay(self._address) if is_busy(error) and self._address is not None else 0.0
 
     def retry_uploads(self) -> None:
         """Try failed uploads again at once."""
@@ -98,11 +115,11 @@ class Delivery:
         if self._cursor.deferred and time.monotonic() >= self._retry_uploads_at:
             deferred = self._cursor.deferred
         try:
-            self._connection = self._connection or self._connect()
-            shipper, runs = self._connection
+            shipper, runs = connection = self._connection or self._connect()
             if self._cursor.doubtful and time.monotonic() >= self._look_for_twins_at:
                 runs.look_for_twins()
                 self._look_for_twins_at = time.monotonic() + _TWIN_SECONDS
+            self._connection = connection  # who waits until all is shipped waits for the first look too
             records, end, count = self._tail.read(self._cursor.offset)
             if end == self._cursor.offset and not deferred:
                 if not self._cursor.deferred:
@@ -137,6 +154,7 @@ class Delivery:
 
     def _connect(self) -> tuple[Shipper, KeyedRuns]:
         client = connect(self._uri if isinstance(self._uri, str) else self._uri())
+        self._address = client.tracking_uri
         try:
             deleted = deleted_keys(client, self._cursor.runs)
         except Exception as error:

@@ -11,9 +11,9 @@ from tracking.server.experiments import prepare_experiment
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
-    from mlflow.entities import RunInfo
+    from mlflow.entities import Run
 
-_KEY_TAG: Final = "oplstm.key"
+KEY_TAG: Final = "oplstm.key"
 _PARENT_TAG: Final = "oplstm.parent"
 _TWIN_SECONDS: Final = 120.0  # a server slower than this is taken to have dropped the call
 
@@ -49,7 +49,10 @@ class KeyedRuns:
         self._save()
 
     def look_for_twins(self) -> None:
-        """Remove the empty run that a slow server made when it carried out a creation that we had repeated."""
+        """Remove the empty run that a slow server made when it carried out a creation that was given up and repeated.
+
+        Who gave up may be a process that was killed, or had ended, while it waited for the answer.
+        """
         for key in list(self._doubtful):
             if run_id := self._ids.get(key):
                 self._drop_twins(run_id, key)
@@ -58,39 +61,61 @@ class KeyedRuns:
                 self._save()
 
     def _create(self, experiment_id: str, record: CreateRun) -> str:
-        tags = {_KEY_TAG: record.key}
+        tags = {KEY_TAG: record.key}
         if record.parent_key is not None:
             tags[_PARENT_TAG] = record.parent_key
             if parent := self._ids.get(record.parent_key):
                 tags["mlflow.parentRunId"] = parent
         start = round(record.start_time * 1000)
+        before = record.key in self._doubtful
+        self._doubt(record.key)  # should this process be killed now, the next knows that it has asked
         try:
             run_id = self._client.create_run(experiment_id, start, tags, record.name).info.run_id
             if not run_id:
                 raise ConnectionError("the server's answer to the creation of a run names no run")
         except Exception as error:
-            if not is_final(error):
-                self._doubtful[record.key] = time.time() + _TWIN_SECONDS
-                self._save()
+            if is_final(error) and not before:
+                del self._doubtful[record.key]
+            else:
+                self._doubt(record.key)
             raise
+        if not before:
+            del self._doubtful[record.key]
         return str(run_id)
 
-    def _look_up(self, experiment_id: str, key: str) -> str | None:
-        """The run that has this key, if there is one: an active one before a deleted one."""
-        runs = sorted(self._search(experiment_id, key), key=lambda run: (run.lifecycle_stage != "active", run.run_id))
-        return str(runs[0].run_id) if runs else None
+    def _doubt(self, key: str) -> None:
+        self._doubtful[key] = time.time() + _TWIN_SECONDS
+        self._save()
 
-    def _search(self, experiment_id: str, key: str) -> "list[RunInfo]":
+    def _look_up(self, experiment_id: str, key: str) -> str | None:
+        """The run that has this key, if there is one: active before deleted, and one that holds something first."""
+        runs = sorted(
+            self._search(experiment_id, key), key=lambda run: (not is_active(run), is_empty(run), run.info.run_id)
+        )
+        if sum(map(is_active, runs)) > 1:
+            self._doubt(key)
+        return str(runs[0].info.run_id) if runs else None
+
+    def _search(self, experiment_id: str, key: str) -> "list[Run]":
         from mlflow.entities import ViewType
 
-        wanted = f"tags.`{_KEY_TAG}` = '{key}'"
-        found = self._client.search_runs([experiment_id], wanted, run_view_type=ViewType.ALL, max_results=10)
-        return [run.info for run in found]
+        wanted = f"tags.`{KEY_TAG}` = '{key}'"
+        return list(self._client.search_runs([experiment_id], wanted, run_view_type=ViewType.ALL, max_results=10))
 
     def _drop_twins(self, run_id: str, key: str) -> None:
         for twin in self._search(self._client.get_run(run_id).info.experiment_id, key):
-            if twin.run_id != run_id and twin.lifecycle_stage == "active":
-                self._client.delete_run(twin.run_id)
+            if twin.info.run_id != run_id and is_active(twin) and is_empty(twin):
+                self._client.delete_run(twin.info.run_id)
+
+
+def is_active(run: "Run") -> bool:
+    """Whether it has not been deleted."""
+    return bool(run.info.lifecycle_stage == "active")
+
+
+def is_empty(run: "Run") -> bool:
+    """Whether it was created, and nothing came after."""
+    return not run.data.metrics and not run.data.params
 
 
 def deleted_keys(client: "MlflowClient", runs: dict[str, str]) -> list[str]:

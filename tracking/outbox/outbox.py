@@ -1,10 +1,10 @@
 """The outbox: a background thread that ships a journal's track records to MLflow, whatever happens to either.
 
 It reads the journal file, never its writer, so that nothing it does or suffers can hold up training. Its place
-is kept in `<journal>.shipped`; what the server refuses for good goes to `<journal>.refused`, with the reason.
+is kept in `<journal>.shipped`; what the server refuses for good goes to `<journal>.refused`, with the reason, and since
+when the server takes nothing to `<journal>.silent`.
 """
 
-import random
 import threading
 import time
 from collections.abc import Callable
@@ -14,18 +14,22 @@ from typing import Final
 
 from tracking.journal.file_lock import FileLock
 from tracking.outbox.delivery import Delivery
+from tracking.outbox.patience import Patience
 from tracking.outbox.refusals import Refusal
 from tracking.outbox.shipping import Closed
+from tracking.outbox.silence import Silence
 from tracking.server.client import one_line
 
 _SHORTEST_REST: Final = 1.0
 _LONGEST_REST: Final = 5.0
 _REST_A_WORK: Final = 200.0  # seconds of rest a processor second: training may wait for this thread's work
 _FLUSH_REST: Final = 0.05
-_FIRST_DELAY: Final = 0.5
-_MAX_DELAY: Final = 30.0
-_MAX_FLUSH_DELAY: Final = 2.0
 _CLOSING_SECONDS: Final = 3.0
+
+
+def idle_outbox(journal: Path) -> "Outbox":
+    """That of a journal, to be asked and not to ship: of no server."""
+    return Outbox(journal, "http://127.0.0.1:1")
 
 
 class Outbox:
@@ -86,6 +90,10 @@ class Outbox:
         finally:
             self._delivery.waiters -= 1
 
+    def silence(self) -> Silence | None:
+        """Since when the server takes nothing, as far as is known here; needs no server and no `start`."""
+        return self._delivery.silence()
+
     def run_id(self, key: str) -> str | None:
         """The MLflow run of `key`; None while it has none."""
         return self._delivery.run_id(key)
@@ -114,7 +122,7 @@ class Outbox:
                 self._lock.release()
 
     def _ship_until_closed(self) -> None:
-        delay, began = _FIRST_DELAY, time.thread_time()
+        patience, began = Patience(), time.thread_time()
         while True:
             self._wake.clear()
             if self._closing.is_set():
@@ -124,13 +132,20 @@ class Outbox:
             except Closed:
                 return
             except Exception as error:  # whatever it is, the journal still has the records: try again
+                asked = self._delivery.asked_delay(error)
                 self._delivery.fail(one_line(error))
-                longest = _MAX_FLUSH_DELAY if self._delivery.waiters else _MAX_DELAY
-                self._wake.wait(min(delay, longest) * random.uniform(0.8, 1.2))
-                delay = min(delay * 2, _MAX_DELAY)
+                self._rest(patience.next_delay(hurried=self._delivery.waiters > 0), asked=asked)
                 continue
-            delay = _FIRST_DELAY
+            patience.reset()
+            self._delivery.note_silence()
             if not busy:
                 rest = min(max(_SHORTEST_REST, _REST_A_WORK * (time.thread_time() - began)), _LONGEST_REST)
-                self._wake.wait(_FLUSH_REST if self._delivery.waiters else rest)
+                self._rest(_FLUSH_REST if self._delivery.waiters else rest)
                 began = time.thread_time()
+
+    def _rest(self, seconds: float, *, asked: float = 0.0) -> None:
+        """Wait, unless somebody is in a hurry; for what the server has ``asked``, however great the hurry."""
+        if asked:
+            self._closing.wait(asked)
+        else:
+            self._wake.wait(seconds)

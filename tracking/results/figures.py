@@ -1,27 +1,18 @@
 """Pictures of runs, drawn without a display and without global state."""
 
-import io
 import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
+from matplotlib.ticker import FuncFormatter, MaxNLocator
 
+from tracking.results.axes import BLUE, INK, ORANGE, VERMILLION, dress, make_logarithmic, new_figure, picture, thousands
 from tracking.results.metrics import METRICS
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from numpy.typing import NDArray
-
-# Okabe and Ito's palette: told apart by colour-blind readers and in print
-_VALIDATION: Final = "#0072B2"
-_TRAINING: Final = "#E69F00"
-_BEST: Final = "#D55E00"
-_GRID: Final = "#DDDDDD"
-_INK: Final = "#333333"
 
 _LABELS: Final = {
     "train/loss": "training loss",
@@ -46,36 +37,34 @@ def learning_curve(points: Sequence[Mapping[str, Any]], metric: str, title: str)
     updates = _column(points, "update")
     training, validation, width = (_column(points, name) for name in ("train/loss", metric, "val/ci95"))
     apart = not metric.endswith("loss")
-    figure = Figure(figsize=(7.2, 6.0 if apart else 4.6), dpi=150, layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = new_figure(7.2, 6.0 if apart else 4.6)
     panels = figure.subplots(2, 1, sharex=True, height_ratios=(3, 2)) if apart else [figure.subplots()] * 2
     upper: Axes = panels[0]
     lower: Axes = panels[1]
-    _draw_line(lower, updates, training, color=_TRAINING, name="train/loss", marker=None)
+    _draw_line(lower, updates, training, color=ORANGE, name="train/loss", marker=None)
     _draw_band(upper, updates, validation, width=width)
-    _draw_line(upper, updates, validation, color=_VALIDATION, name=metric, marker="o")
+    _draw_line(upper, updates, validation, color=BLUE, name=metric, marker="o")
     _mark_best(upper, updates, validation, metric=metric)
     for axes in {id(axes): axes for axes in panels}.values():
-        _dress(axes)
+        dress(axes)
     for axes, values in ((upper, validation), (lower, training)):
         if np.any(values > 0) and (axes is lower or not apart):
-            _make_logarithmic(axes)
-    upper.set_ylabel(_label(metric) if apart else "loss", color=_INK)
+            make_logarithmic(axes)
+    upper.set_ylabel(label(metric) if apart else "loss", color=INK)
     if apart:
-        lower.set_ylabel(_label("train/loss"), color=_INK)
-    lower.set_xlabel("meta-updates", color=_INK)
+        lower.set_ylabel(label("train/loss"), color=INK)
+    lower.set_xlabel("meta-updates", color=INK)
     _add_tasks_axis(upper, updates, _column(points, "tasks_seen"))
-    figure.suptitle(title, fontsize=12, color=_INK, fontweight="bold")
-    png = io.BytesIO()
-    figure.savefig(png, format="png")
-    return png.getvalue()
+    figure.suptitle(title, fontsize=12, color=INK, fontweight="bold")
+    return picture(figure)
 
 
 def _column(points: Sequence[Mapping[str, Any]], name: str) -> "NDArray[np.float64]":
     return np.array([float(point.get(name, math.nan)) for point in points], dtype=np.float64)
 
 
-def _label(metric: str) -> str:
+def label(metric: str) -> str:
+    """What a metric is called on an axis."""
     return _LABELS.get(metric, metric)
 
 
@@ -87,7 +76,7 @@ def _draw_line(
         marker = marker if there.sum() <= 60 or marker is None else None
         if there.sum() == 1:
             marker = "o"
-        axes.plot(x[there], y[there], color=color, label=_label(name), marker=marker, markersize=3.5, linewidth=1.6)
+        axes.plot(x[there], y[there], color=color, label=label(name), marker=marker, markersize=3.5, linewidth=1.6)
 
 
 def _draw_band(
@@ -98,7 +87,7 @@ def _draw_band(
         low = y - width
         low[(low <= 0) & (y > 0)] = np.nanmin(np.where(y > 0, y, np.nan)) / 2  # a log axis has no room for 0
         axes.fill_between(
-            x[there], low[there], (y + width)[there], color=_VALIDATION, alpha=0.18, linewidth=0, label="95% interval"
+            x[there], low[there], (y + width)[there], color=BLUE, alpha=0.18, linewidth=0, label="95% interval"
         )
 
 
@@ -110,35 +99,9 @@ def _mark_best(axes: "Axes", x: "NDArray[np.float64]", y: "NDArray[np.float64]",
     best = int(np.nanargmax(np.where(there, y, np.nan)) if higher else np.nanargmin(np.where(there, y, np.nan)))
     name = f"best {y[best]:.4g} at {int(x[best]):,}"
     axes.plot(
-        x[best], y[best], marker="*", markersize=14, color=_BEST, markeredgecolor="white", linestyle="none", label=name
-    )
-
-
-def _dress(axes: "Axes") -> None:
-    axes.grid(visible=True, which="major", color=_GRID, linewidth=0.8)
-    axes.set_axisbelow(True)
-    for side in ("top", "right"):
-        axes.spines[side].set_visible(False)
-    axes.tick_params(colors=_INK, labelsize=9)
-    left, right = axes.get_xlim()
-    axes.set_xlim(min(left, 0), max(right, 1))
-    axes.xaxis.set_major_formatter(FuncFormatter(_thousands))
-    axes.xaxis.set_major_locator(MaxNLocator(nbins=6, integer=True))
-    if axes.get_legend_handles_labels()[0]:
-        axes.legend(frameon=False, fontsize=9, labelcolor=_INK)
-    else:
-        axes.text(0.5, 0.5, "no points yet", transform=axes.transAxes, ha="center", color=_INK)
-
-
-def _make_logarithmic(axes: "Axes") -> None:
-    axes.set_yscale("log")
-    low, high = axes.get_ylim()
-    if high / low < 4:
-        axes.yaxis.set_major_locator(MaxNLocator(nbins=6))
-    else:
-        axes.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0) if high / low < 300 else (1.0,)))
-    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-    axes.yaxis.set_minor_formatter(NullFormatter())
+        x[best], y[best], marker="*", markersize=14, color=VERMILLION, markeredgecolor="white", linestyle="none",
+        label=name,
+    )  # fmt: skip
 
 
 def _add_tasks_axis(axes: "Axes", updates: "NDArray[np.float64]", tasks: "NDArray[np.float64]") -> None:
@@ -147,11 +110,7 @@ def _add_tasks_axis(axes: "Axes", updates: "NDArray[np.float64]", tasks: "NDArra
         return
     ratio = tasks[there][-1] / updates[there][-1]
     above = axes.secondary_xaxis("top", functions=(lambda x: x * ratio, lambda x: x / ratio))
-    above.set_xlabel("tasks seen", color=_INK)
-    above.tick_params(colors=_INK, labelsize=9)
-    above.xaxis.set_major_formatter(FuncFormatter(_thousands))
+    above.set_xlabel("tasks seen", color=INK)
+    above.tick_params(colors=INK, labelsize=9)
+    above.xaxis.set_major_formatter(FuncFormatter(thousands))
     above.xaxis.set_major_locator(MaxNLocator(nbins=6, integer=True))
-
-
-def _thousands(value: float, _: object) -> str:
-    return f"{value:,.0f}"

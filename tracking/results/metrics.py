@@ -70,6 +70,12 @@ _ENTRIES: Final = (
         better="higher",
         meaning="training tasks by seconds of training, validation left out",
     ),
+    _number(
+        "train/hours",
+        unit="hours",
+        better="lower",
+        meaning="hours of training up to the last point, validation left out, by the clock of the pack that it shared",
+    ),
     _number("tasks_seen", unit="tasks", meaning="training tasks so far: meta-updates times the meta-batch size"),
     _loss("val/loss", f"meta-validation: {_QUERY_LOSS}", _SECTION_5),
     _accuracy("val/accuracy", f"meta-validation: {_RIGHT}", _SECTION_5),
@@ -101,6 +107,8 @@ _ENTRIES: Final = (
     _score("promote/score_b", "promotion: the winner on validation tasks (block B) that nothing was picked on"),
     _interval("promote/ci95_a", "half-width of the 95% interval of promote/score_a over tasks", _OURS),
     _interval("promote/ci95_b", "half-width of the 95% interval of promote/score_b over tasks", _OURS),
+    _score("promote/forecast", "promotion: what the final run of the winner is expected to show, from its replicates"),
+    _interval("promote/ci95_forecast", "half-width of the 95% interval of promote/forecast", _OURS),
     _loss("final/test_loss", "final run: test loss, mean over the test tasks of all seeds pooled", "paper, Table 1"),
     _accuracy(
         "final/test_accuracy",

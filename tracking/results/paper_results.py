@@ -1,7 +1,7 @@
 """What the paper reports: the cells that our own results are put beside."""
 
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Literal
 
 _SOURCE: Final = (
     "digits from the outputs saved in the authors' notebooks (github.com/mikehuisman/lstm-fewshotlearning-oplstm)"
@@ -22,6 +22,12 @@ class PaperCell:
         params: Number of trained parameters.
         config: The configuration behind it.
         source: Where the digits are from.
+        budget: How long each run trained, in ``budget_unit``: what the authors ran, which for MAML, Warp-MAML and SAP
+            on Conv-4 is less than the 80,000 updates of the paper's text.
+        budget_unit: ``tasks`` or ``updates``.
+        test_tasks: Test tasks of each run.
+        train_shots: Examples a class in meta-training, where it differs.
+        seeds: How many runs.
         benchmark: What was trained on.
         across: The dataset that it was tested on instead, across domains.
     """
@@ -35,6 +41,11 @@ class PaperCell:
     params: int
     config: str
     source: str
+    budget: int
+    budget_unit: Literal["tasks", "updates"]
+    test_tasks: int
+    train_shots: int | None = None
+    seeds: int = 3
     benchmark: str = "sine"
     across: str | None = None
 
@@ -44,6 +55,12 @@ class PaperCell:
         where = [] if self.benchmark in ("sine", "omniglot") else [self.benchmark]
         where += [] if self.across is None else ["->", self.across]
         return " ".join([*where, f"{self.shots}-shot"])
+
+
+def _updates(table: int, learner: str, shots: int) -> int:
+    """Meta-updates on images."""
+    conv4 = {"maml": 60_000, "warp_maml": 60_000, "sap": {1: 15_000, 5: 10_000}.get(shots, 0)}
+    return 80_000 if table == 2 else conv4.get(learner, 80_000)
 
 
 _Cells = dict[tuple[str, str | None, int], tuple[float, float]]
@@ -63,6 +80,10 @@ def _row(table: int, method: str, learner: str, *, params: int, config: str, cel
             params=params,
             config=config,
             source=f"Table {table}; {_SOURCE}",
+            budget=70_000 if table == 1 else _updates(table, learner, shots),
+            budget_unit="tasks" if table == 1 else "updates",
+            test_tasks=2000 if table == 1 else 600,
+            train_shots=5 if learner == "warp_maml" else None,
             benchmark=benchmark,
             across=across,
         )

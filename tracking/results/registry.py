@@ -1,7 +1,9 @@
 """Puts a trained model into the MLflow Model Registry, without pickle."""
 
 import tempfile
+import warnings
 from collections.abc import Mapping
+from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -12,7 +14,11 @@ from tracking.server.inside import CannotUpload, checked_artifact
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
+    from mlflow.models import ModelSignature
+    from mlflow.types.schema import Array
 
+CHAMPION: Final = "champion"
+PREVIOUS: Final = "previous"
 _FOLDER: Final = "registered_model"
 _PACKAGES: Final = ("torch", "numpy", "safetensors")
 _LOADER: Final = "tracking.registered_model"
@@ -22,20 +28,36 @@ _NEEDS: Final = (
 )
 
 
-def register_model(
-    uri: str, *, run_id: str, model_dir: Path, name: str, tags: Mapping[str, str], alias: str = "champion"
-) -> str:
-    """Upload the model of a run, register it and give it an alias.
+@dataclass(frozen=True)
+class Registration:
+    """What becomes a version of a registered model.
 
-    A run is registered once: doing it again only sets the tags and the alias.
+    Attributes:
+        name: Of the registered model; made if need be.
+        run_id: The run that trained it.
+        model_dir: What `oplstm.training.checkpoint.load_model` reads.
+        description: What it is, for a person.
+        tags: Of the version.
+        replaces: The one of the tags whose value tells a new promotion from a further version of the same.
+    """
+
+    name: str
+    run_id: str
+    model_dir: Path
+    description: str
+    tags: Mapping[str, str]
+    replaces: str
+
+
+def register_model(uri: str, model: Registration) -> str:
+    """Upload the model of a run, register it and make it the champion.
+
+    `models:/<name>@champion` is this model from now on, and `@previous` what was the champion of another promotion. A
+    run is registered once: doing it again only sets the description, the tags and the aliases.
 
     Args:
         uri: Of the tracking server.
-        run_id: The run that trained it.
-        model_dir: What `oplstm.training.checkpoint.load_model` reads.
-        name: Of the registered model; made if need be.
-        tags: Of the version.
-        alias: `models:/<name>@<alias>` is the model from now on.
+        model: It.
 
     Returns:
         The version.
@@ -43,21 +65,33 @@ def register_model(
     Raises:
         WorkError: The server did not take it, or there is no model, or a link in it leads out of the folder it is in.
     """
-    if not model_dir.is_dir():
-        raise WorkError(f"there is no model at {model_dir}")
+    if not model.model_dir.is_dir():
+        raise WorkError(f"there is no model at {model.model_dir}")
     try:
-        checked_artifact(model_dir.parent, model_dir.name)
+        checked_artifact(model.model_dir.parent, model.model_dir.name)
     except CannotUpload as error:
-        raise WorkError(f"the model {name} is not registered: {error}") from error
+        raise WorkError(f"the model {model.name} is not registered: {error}") from error
     client = connect(uri)
     try:
-        number = _known_version(client, name, run_id) or _new_version(client, run_id, model_dir, name)
-        for tag, value in tags.items():
-            client.set_model_version_tag(name, number, tag, value)
-        client.set_registered_model_alias(name, alias, number)
+        number = _known_version(client, model.name, model.run_id) or _new_version(client, model)
+        client.update_model_version(model.name, number, f"{model.description}\n\n{_NEEDS}")
+        for tag, value in model.tags.items():
+            client.set_model_version_tag(model.name, number, tag, value)
+        _crown(client, model, number)
     except Exception as error:
-        raise WorkError(f"the MLflow server did not register the model {name}: {one_line(error)}") from error
+        raise WorkError(f"the MLflow server did not register the model {model.name}: {one_line(error)}") from error
     return number
+
+
+def _crown(client: "MlflowClient", model: Registration, number: str) -> None:
+    """Make a version the champion; a champion of another promotion becomes the previous one."""
+    aliases = client.get_registered_model(model.name).aliases
+    champion = aliases.get(CHAMPION)
+    if champion is not None and champion != number:
+        tags = client.get_model_version(model.name, champion).tags
+        if tags.get(model.replaces) != model.tags[model.replaces]:
+            client.set_registered_model_alias(model.name, PREVIOUS, champion)
+    client.set_registered_model_alias(model.name, CHAMPION, number)
 
 
 def _known_version(client: "MlflowClient", name: str, run_id: str) -> str | None:
@@ -66,28 +100,48 @@ def _known_version(client: "MlflowClient", name: str, run_id: str) -> str | None
     return str(max(numbers)) if numbers else None
 
 
-def _new_version(client: "MlflowClient", run_id: str, model_dir: Path, name: str) -> str:
+def _new_version(client: "MlflowClient", model: Registration) -> str:
     from mlflow import pyfunc
 
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
+        warnings.filterwarnings("ignore", ".*input example was not provided.*")
         path = Path(folder) / _FOLDER
         pyfunc.save_model(
             str(path),
             loader_module=_LOADER,
-            data_path=str(model_dir),
+            data_path=str(model.model_dir),
+            signature=_signature(model.model_dir),
             # else MLflow loads the model to find them, for a minute
             pip_requirements=[f"{package}=={_installed(package)}" for package in _PACKAGES],
             metadata={"oplstm": _installed("oplstm"), "needs": _NEEDS},
         )
-        client.log_artifacts(run_id, str(path), _FOLDER)
+        client.log_artifacts(model.run_id, str(path), _FOLDER)
     try:
-        client.create_registered_model(name, description="Few-shot learners promoted by oplstm")
+        client.create_registered_model(model.name, description="Few-shot learners promoted by oplstm")
     except Exception as error:
         if error_code(error) != "RESOURCE_ALREADY_EXISTS":
             raise
-    source = f"{client.get_run(run_id).info.artifact_uri}/{_FOLDER}"
-    made = client.create_model_version(name, source, run_id, description=_NEEDS, await_creation_for=0)
+    source = f"{client.get_run(model.run_id).info.artifact_uri}/{_FOLDER}"
+    made = client.create_model_version(model.name, source, model.run_id, await_creation_for=0)
     return str(made.version)
+
+
+def _signature(model_dir: Path) -> "ModelSignature":
+    """A row is a task: nested lists of its points, whose depth is that of an input."""
+    from mlflow.models import ModelSignature
+    from mlflow.types import ColSpec, DataType, Schema, TensorSpec
+    from mlflow.types.schema import Array
+
+    from oplstm.training.checkpoint import load_model  # imports torch
+
+    def points(dimensions: int) -> "Array":
+        of = DataType.double if dimensions == 1 else points(dimensions - 1)
+        return Array(of)
+
+    x = 1 + len(load_model(model_dir).pack.learner.shape.x)
+    dimensions = {"support_x": x, "support_y": 2, "query_x": x}
+    inputs: list[ColSpec | TensorSpec] = [ColSpec(points(count), name) for name, count in dimensions.items()]
+    return ModelSignature(Schema(inputs), Schema([ColSpec(points(2))]))
 
 
 def _installed(package: str) -> str:

@@ -1,19 +1,22 @@
-"""The paper's tables with our results beside its cells, made from the final runs that MLflow holds."""
+"""The paper's tables with our results beside its cells, made from the final runs that MLflow holds.
 
-from collections.abc import Iterator, Sequence
+A final run stands in a cell only where everything that defines the cell agrees (``conditions.differences``); all others
+are listed with what differs.
+"""
+
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Literal
 
+from tracking.results.conditions import budget_used, code_versions, differences, of_one, same_learner
+from tracking.results.final_runs import FinalRun, final_runs
 from tracking.results.paper_results import ACROSS_TABLE_4, OMNIGLOT_TABLE_2, SINE_TABLE_1, WITHIN_TABLE_3, PaperCell
-from tracking.server.client import all_runs
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
-    from mlflow.entities import Run
 
 _ACCURACY: Final = "Accuracy"
-_PAGE: Final = 1000
+Meet = Literal["yes", "over seeds", "no"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +28,10 @@ class Result:
         ci95_tasks: Half-width of the 95% interval over all test tasks pooled; None if not known.
         ci95_seeds: The same over seeds; None with a single seed.
         seeds: How many seeds.
+        budget: How long each seed trained, on average.
+        parameters: Trained parameters of one seed.
+        hours: Of training, a seed, on average; None if not known.
+        code: Version of oplstm, a commit where it is known.
         run_name: Of the final run.
         run_id: In MLflow.
         date: When it started, UTC.
@@ -34,6 +41,10 @@ class Result:
     ci95_tasks: float | None
     ci95_seeds: float | None
     seeds: int
+    budget: str | None
+    parameters: int | None
+    hours: float | None
+    code: str
     run_name: str
     run_id: str
     date: str
@@ -51,6 +62,53 @@ class Cell:
         """Such as "OP-LSTM 5-shot"."""
         return f"{self.paper.method} {self.paper.task}"
 
+    @property
+    def difference(self) -> float | None:
+        """Ours less the paper's."""
+        return None if self.ours is None else self.ours.value - self.paper.value
+
+    @property
+    def intervals_meet(self) -> Meet | None:
+        """Whether our interval meets the paper's: over tasks, which both have; else over seeds, which only ours has."""
+        if self.ours is None:
+            return None
+        apart = abs(self.ours.value - self.paper.value) - self.paper.ci95
+        if apart <= (self.ours.ci95_tasks or 0.0):
+            return "yes"
+        return "over seeds" if apart <= (self.ours.ci95_seeds or 0.0) else "no"
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data."""
+        return asdict(self) | {"difference": self.difference, "intervals_meet": self.intervals_meet}
+
+
+@dataclass(frozen=True, slots=True)
+class Other:
+    """A final run that stands in no cell of a table.
+
+    Attributes:
+        run_name: Of the final run.
+        run_id: In MLflow.
+        date: When it started, UTC.
+        what: Such as "lstm 5-shot on sine".
+        value: Its result.
+        seeds: How many seeds.
+        differs: In what it differs from the cell, or why another stands there.
+    """
+
+    run_name: str
+    run_id: str
+    date: str
+    what: str
+    value: float
+    seeds: int
+    differs: tuple[str, ...]
+
+    @property
+    def line(self) -> str:
+        """In words."""
+        return f"{self.run_name} ({self.what}, {self.value:.4f}): {'; '.join(self.differs)}"
+
 
 @dataclass(frozen=True, slots=True)
 class Table:
@@ -60,6 +118,7 @@ class Table:
     title: str
     metric: str
     cells: tuple[Cell, ...]
+    others: tuple[Other, ...] = ()
 
     @property
     def not_run(self) -> list[str]:
@@ -68,7 +127,9 @@ class Table:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data; a cell that was not run has `"ours": null` and is listed under "not_run"."""
-        return asdict(self) | {"not_run": self.not_run}
+        named = {"number": self.number, "title": self.title, "metric": self.metric}
+        others = [asdict(other) | {"differs": list(other.differs)} for other in self.others]
+        return named | {"cells": [cell.to_dict() for cell in self.cells], "others": others, "not_run": self.not_run}
 
 
 TABLES: Final[dict[int, tuple[str, str, tuple[PaperCell, ...]]]] = {
@@ -81,59 +142,87 @@ TABLES: Final[dict[int, tuple[str, str, tuple[PaperCell, ...]]]] = {
 
 
 def paper_table(client: "MlflowClient", number: int, experiment_ids: Sequence[str] | None = None) -> Table:
-    """A table of the paper; for each cell the newest final run that has a result.
+    """A table of the paper, with the final runs that a tracking server holds.
 
     Args:
         client: Of the tracking server.
         number: 1 to 4.
         experiment_ids: Where to look; everywhere by default.
     """
+    benchmarks = sorted({paper.benchmark for paper in TABLES[number][2]})
+    return table_of(number, final_runs(client, benchmarks, experiment_ids))
+
+
+def table_of(number: int, runs: Sequence[FinalRun]) -> Table:
+    """A table of the paper with these final runs, the newest first.
+
+    Of several that are exact for a cell the best documented stands in it: that with most seeds, of equals the newest.
+    """
     title, metric, papers = TABLES[number]
-    runs = [run for name in {paper.benchmark for paper in papers} for run in _final_runs(client, name, experiment_ids)]
-    return Table(number, title, metric, tuple(Cell(paper, _newest(paper, runs)) for paper in papers))
+    cells: list[Cell] = []
+    others: dict[tuple[int, str], Other] = {}
 
+    def list_below(run: FinalRun, paper: PaperCell, *why: str) -> None:
+        others[runs.index(run), paper.task] = _other(run, paper, why)
 
-def _newest(paper: PaperCell, runs: "Sequence[Run]") -> Result | None:
-    """The result of the newest of ``runs``, newest first, that is a final run of the cell."""
+    for paper in papers:
+        found = [run for run in runs if _is_of(run, paper) and _metric(paper) in run.parent.metrics]
+        differing = {run.parent.run_id: differences(run, paper) for run in found}
+        exact = sorted((run for run in found if not differing[run.parent.run_id]), key=lambda run: -run.seed_count)
+        cells.append(Cell(paper, _result(exact[0], paper) if exact else None))
+        for run in found:
+            if differing[run.parent.run_id]:
+                list_below(run, paper, *differing[run.parent.run_id])
+        for run in exact[1:]:
+            why = "fewer seeds" if run.seed_count < exact[0].seed_count else "older"
+            list_below(run, paper, f"exact, but {why} than {exact[0].parent.name}, which stands in the cell")
     for run in runs:
-        tags = run.data.tags
-        learner = tags.get("oplstm.learner", "").replace("-", "_")
-        mode = (tags.get("oplstm.mode") or "batched") if learner == "lstm" else ""
-        here = (tags.get("oplstm.benchmark"), learner, mode, tags.get("oplstm.shots"))
-        if here == (paper.benchmark, paper.learner, paper.mode, str(paper.shots)):
-            result = _result(run, paper)
-            if result is not None:
-                return result
-    return None
+        if not any(_is_of(run, paper) for paper in papers):
+            alike = {_metric(paper): paper for paper in papers if paper.benchmark == _benchmark(run)}
+            for metric_name, paper in alike.items():
+                if metric_name in run.parent.metrics:
+                    list_below(run, paper, f"the table has no cell of {run.label}")
+    return Table(number, title, metric, tuple(cells), tuple(others[key] for key in sorted(others)))
 
 
-def _final_runs(client: "MlflowClient", benchmark: str, experiment_ids: Sequence[str] | None) -> "Iterator[Run]":
-    """Final runs, newest first."""
-    if experiment_ids is None:
-        experiment_ids = [experiment.experiment_id for experiment in client.search_experiments(max_results=_PAGE)]
-    wanted = f"tags.`oplstm.kind` = 'final' AND tags.`oplstm.benchmark` = '{benchmark}'"
-    return all_runs(client, experiment_ids, wanted, order_by=["attributes.start_time DESC"])
+def _benchmark(run: FinalRun) -> str | None:
+    return run.parent.tags.get("oplstm.benchmark")
 
 
-def _result(run: "Run", paper: PaperCell) -> Result | None:
-    metrics = run.data.metrics
-    if paper.benchmark == "sine":
-        value, intervals = "final/test_loss", "final"
-    elif paper.across is None:
-        value, intervals = "final/test_accuracy", "final"
-    else:
-        intervals = f"final/cross/{paper.across}"
-        value = f"{intervals}/accuracy"
-    if value not in metrics:
-        return None
-    partial = run.data.tags.get("oplstm.partial_dataset")
-    name = run.info.run_name or run.info.run_id
+def _is_of(run: FinalRun, paper: PaperCell) -> bool:
+    return same_learner(run, paper) and run.parent.tags.get("oplstm.shots") == str(paper.shots)
+
+
+def _intervals(paper: PaperCell) -> str:
+    return "final" if paper.across is None else f"final/cross/{paper.across}"
+
+
+def _metric(paper: PaperCell) -> str:
+    if paper.across is not None:
+        return f"{_intervals(paper)}/accuracy"
+    return "final/test_loss" if paper.benchmark == "sine" else "final/test_accuracy"
+
+
+def _other(run: FinalRun, paper: PaperCell, differs: tuple[str, ...]) -> Other:
+    parent, across = run.parent, "" if paper.across is None else f" -> {paper.across}"
+    value = parent.metrics[_metric(paper)]
+    return Other(parent.name, parent.run_id, parent.date, f"{run.label}{across}", value, run.seed_count, differs)
+
+
+def _result(run: FinalRun, paper: PaperCell) -> Result:
+    metrics, parent, parameters = run.parent.metrics, run.parent, of_one(run.seeds, "parameters")
+    hours = [seed.metrics.get("train/hours") for seed in run.seeds]
+    known = [value for value in hours if value is not None]
     return Result(
-        value=metrics[value],
-        ci95_tasks=metrics.get(f"{intervals}/ci95_tasks"),
-        ci95_seeds=metrics.get(f"{intervals}/ci95_seeds"),
-        seeds=int(metrics.get("final/seeds", 1)),
-        run_name=name if partial is None else f"{name} (on {partial})",
-        run_id=run.info.run_id,
-        date=datetime.fromtimestamp(run.info.start_time / 1000, UTC).strftime("%Y-%m-%d %H:%M"),
+        value=metrics[_metric(paper)],
+        ci95_tasks=metrics.get(f"{_intervals(paper)}/ci95_tasks"),
+        ci95_seeds=metrics.get(f"{_intervals(paper)}/ci95_seeds"),
+        seeds=run.seed_count,
+        budget=budget_used(run),
+        parameters=int(parameters) if parameters is not None and parameters.isdecimal() else None,
+        hours=sum(known) / len(known) if known and len(known) == len(hours) else None,
+        code=", ".join(code_versions(run)),
+        run_name=parent.name,
+        run_id=parent.run_id,
+        date=parent.date,
     )

@@ -29,9 +29,20 @@ def progress_bar(title: str) -> Iterator[OnProgress]:
     with Bar(*columns, console=stderr) as bar:
         task = bar.add_task(cell(title), total=None, note="starting")
 
+        said = 0
+
         def show(progress: Progress) -> None:
+            nonlocal said
+            for line in progress.lines[said:]:
+                bar.console.print(cell(line))
+            said = len(progress.lines)
             total = progress.asked if progress.exhausted else progress.limit
-            bar.update(task, total=total, completed=progress.fraction, note=note_of(progress, total))
+            bar.update(
+                task,
+                total=None if total is None else total + progress.replicates,
+                completed=progress.fraction + progress.replicated,
+                note=note_of(progress, total),
+            )
 
         try:
             yield show
@@ -46,6 +57,8 @@ def note_of(progress: Progress, total: int | None) -> str:
     """Runs that have ended, the best so far, and what goes wrong."""
     counts = progress.counts
     parts = [f"{sum(counts.get(state, 0) for state in ENDED)}/{total or '?'} runs"]
+    if progress.replicates:
+        parts.append(f"{int(progress.replicated)}/{progress.replicates} replicates")
     if progress.best is not None:
         parts.append(f"best {progress.best:.4f}")
     parts += [f"{counts[state]} {state}" for state in OUT if counts.get(state)]

@@ -26,6 +26,7 @@ def ending_lines(status: Status, result: FinalResult | None) -> list[str]:
         lines += [f"{trial.name} was lost: {trial.note}" for trial in status.lost]
         left = "; what is left can be promoted" if status.kind is SweepKind.SWEEP and status.has_result else ""
         lines.append(f"why: {status.folder}/tune.log{left}")
+        lines.append(f"train what failed again with: oplstm rerun-failed {status.name}")
     elif status.kind is SweepKind.FINAL and result is None:
         lines.append(f"a seed did not complete, so there is no result; oplstm status {status.name} says why")
     elif not status.has_result:
@@ -42,6 +43,8 @@ def result_lines(name: str, result: FinalResult) -> list[str]:
     lines = _score_lines(f"{name}: test {what}{named}", result.test)
     for dataset, score in result.cross.items():
         lines += _score_lines(f"{name}: {what} on {dataset}, across domains", score)
+    if result.diverged:
+        lines.append(f"  diverged, and tested with the best weights from before: {', '.join(result.diverged)}")
     return lines
 
 

@@ -1,7 +1,7 @@
 """Tables on stdout."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from datetime import datetime
 
 from rich.console import Console
 from rich.markup import escape
@@ -9,9 +9,6 @@ from rich.table import Table
 
 from jobs.cli.output import printable
 from jobs.operations.status import Damaged, Status, TrialStatus
-
-if TYPE_CHECKING:  # promotion imports torch, which a sweep's status is shown without
-    from jobs.promotion.selection import Choice
 
 stdout = Console()
 
@@ -35,8 +32,23 @@ def show_statuses(found: Sequence[Status | Damaged]) -> None:
         table.add_row(cell(row.name), row.kind, row.state, runs, best, cell(row.leader or ""))
     stdout.print(table)
     for row in found:
-        if isinstance(row, Damaged):
-            stdout.print(printable(f"{row.name}: {row.problem}"), markup=False, highlight=False)
+        for line in [f"{row.name}: {row.problem}"] if isinstance(row, Damaged) else tracking_lines(row):
+            stdout.print(printable(line), markup=False, highlight=False)
+
+
+def tracking_lines(status: Status) -> list[str]:
+    """What MLflow does not have of a sweep; nothing of what is on its way."""
+    lines, tracking = [], status.tracking
+    waiting = f"{status.name}: {tracking.waiting} records wait for MLflow"
+    if tracking.silent_since is not None:
+        since = datetime.fromtimestamp(tracking.silent_since)
+        lines.append(f"{waiting}, which has taken nothing since {since:%Y-%m-%d %H:%M:%S}: {tracking.reason}")
+    elif tracking.waiting and status.state != "running":
+        lines.append(f"{waiting}: oplstm doctor {status.name} ships them")
+    if tracking.last_refusal is not None:
+        refused = f"{tracking.refused} records were refused by MLflow or deleted there"
+        lines.append(f"{status.name}: {refused}, the last {tracking.last_refusal}")
+    return lines
 
 
 def show_trials(trials: Sequence[TrialStatus]) -> None:
@@ -49,19 +61,4 @@ def show_trials(trials: Sequence[TrialStatus]) -> None:
                            for name, value in trial.params.items())  # fmt: skip
         best = "" if trial.best is None else f"{trial.best:.4f}"
         table.add_row(cell(trial.name), trial.state, f"{trial.fraction:.0%}", best, cell(params))
-    stdout.print(table)
-
-
-def show_choice(choice: "Choice") -> None:
-    """The leaders of a sweep and the one that was picked."""
-    from jobs.cli.display.results import interval
-
-    table = Table(title="Candidates: the best meta-validation and what is statistically tied with it")
-    for heading in ("trial", "meta-validation", "behind the best", "block A (picks)", ""):
-        table.add_column(heading)
-    for leader in choice.leaders:
-        mark = "picked" if leader.name == choice.picked else "tied"
-        values = (leader.validation, leader.behind, leader.score_a)
-        table.add_row(cell(leader.name), *map(interval, values), mark)
-    table.caption = f"{cell(choice.picked)} on block B, which picked nothing: {interval(choice.score_b)}"
     stdout.print(table)

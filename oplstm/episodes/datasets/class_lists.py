@@ -1,8 +1,9 @@
 """What a dataset must hold: its classes, their split and the name of every image. The lists ship as package data."""
 
 import base64
+import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache, cached_property
 from importlib.resources import files
@@ -78,6 +79,11 @@ class ClassList:
         """The names of the classes."""
         return frozenset(listed.name for listed in self.classes)
 
+    @cached_property
+    def split_digest(self) -> str:
+        """Of the whole dataset's split, as a dataset that was imported whole has it."""
+        return split_digest({part: [c.name for c in self.classes if c.split == part] for part in SPLITS})
+
     def title_of(self, present: tuple[ListedClass, ...]) -> str:
         """The name to show for a dataset with these classes; it says so when some are absent."""
         if len(present) == len(self.classes):
@@ -86,6 +92,11 @@ class ClassList:
         if self.numbered and set(first) == set(present):
             return f"{self.title.partition('-')[0]}, first {len(present)} classes"
         return f"{self.title.partition('-')[0]}, {len(present)} of {len(self.classes)} classes"
+
+
+def split_digest(names: Mapping[str, Sequence[str]]) -> str:
+    """SHA-256 of which classes are in ``train``, ``val`` and ``test``, in the order in which they are stored."""
+    return hashlib.sha256(json.dumps(names, sort_keys=True).encode()).hexdigest()
 
 
 def _in_order(classes: Iterator[ListedClass]) -> tuple[ListedClass, ...]:

@@ -2,11 +2,15 @@
 
 import contextlib
 import ctypes
+import errno
 import gc
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Final
 
 import torch
+
+_NO_MEMORY: Final = ("out of memory", "not enough memory", "can't allocate memory", "cannot allocate memory")
 
 
 class PeakMemory:
@@ -36,6 +40,15 @@ class PeakMemory:
         if self._device.type == "cuda":
             return float(torch.cuda.max_memory_reserved(self._device)) - self._before
         return _process_bytes("VmHWM") - self._before
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an error says that no memory was left, on a GPU or on the machine: there is no class for both."""
+    if isinstance(error, torch.OutOfMemoryError | MemoryError):
+        return True
+    if isinstance(error, OSError):
+        return error.errno == errno.ENOMEM
+    return isinstance(error, RuntimeError) and any(words in str(error).lower() for words in _NO_MEMORY)
 
 
 def give_back_freed(device: torch.device) -> None:

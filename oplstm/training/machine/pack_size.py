@@ -11,18 +11,18 @@ from typing import NamedTuple
 import torch
 
 from oplstm.training.device import Device
-from oplstm.training.machine.memory import PeakMemory, give_back_freed, predicted_memory
+from oplstm.training.machine.memory import PeakMemory, give_back_freed, is_out_of_memory, predicted_memory
 from oplstm.training.pack import Pack
 from oplstm.training.run import RunConfig
-from oplstm.training.update.captured import EAGER_CALLS
+from oplstm.training.update.captured import EAGER_CALLS, UNRECORDED_CALLS
 
 LARGEST = 256
 GAIN = 1.1
 """Twice the runs must train so many times the tasks a second; what does not is measured once more."""
 CUDA_SHARE, CPU_SHARE = 0.8, 0.5
 """Of the free memory, at most so much for a pack."""
-WARM_UPS, WARM_UP_SECONDS = EAGER_CALLS + 1, 2.0
-"""Updates before the clock starts, on a GPU with the capture; fewer if they take that long."""
+WARM_UPS, WARM_UP_SECONDS = {"cuda": EAGER_CALLS + 1, "cpu": UNRECORDED_CALLS + 1}, 2.0
+"""Updates before the clock starts, by device, with the capture or the recording; fewer if they take that long."""
 BURSTS, BURST_SECONDS, BURST_UPDATES = 3, 0.1, 20
 
 
@@ -31,7 +31,7 @@ class Measured(NamedTuple):
 
     Attributes:
         copies: Of the runs that stand for all, so many times each.
-        seconds: A meta-update of all of them.
+        seconds: To train them to their end, by some meta-updates of all and of those that are left later on.
         bytes: The most memory that it has taken; 0 where nobody tells.
     """
 
@@ -86,7 +86,8 @@ def probe(like: Sequence[RunConfig], device: Device, limit: int = LARGEST, *, gp
     """The number of runs like these to train side by side on a device; takes some tens of meta-updates.
 
     Packs of 1, 2, 4, ... copies of all of them are tried; where they differ, first each alone, which a pack of one
-    copy must outdo as twice the copies must later on.
+    copy must outdo as twice the copies must later on. Where their kinds differ one of two copies may, since some gain
+    only from others of their kind.
 
     Args:
         like: Runs of one signature that stand for those of the pack, the heaviest first.
@@ -100,40 +101,57 @@ def probe(like: Sequence[RunConfig], device: Device, limit: int = LARGEST, *, gp
     measured: list[Measured] = []
     room, most, copies = _room(device.device, gpu_share), math.ceil(min(limit, LARGEST) / len(like)), 1
     try:
-        if len(like) > 1 and not _pays(like, device, room):
+        if len(like) > 1 and not _pays(like, device, room, most):
             return 1
         while not (next_one := decide(measured, limit=most, room=room)).final:
             copies = next_one.copies
             measured.append(_measure([*like] * copies, device)._replace(copies=copies))
-    except torch.OutOfMemoryError:
+    except Exception as error:
+        if not is_out_of_memory(error):
+            raise
         return copies // 2 * len(like) or 1
     return min(next_one.copies * len(like), LARGEST)
 
 
-def _pays(like: Sequence[RunConfig], device: Device, room: float) -> bool:
+def _pays(like: Sequence[RunConfig], device: Device, room: float, most: int) -> bool:
     """Whether runs fit beside each other and are faster so than one by one."""
     alone = [_measure([run], device) for run in like]
-    if max(one.bytes for one in alone) * len(like) > room:
-        return False
+    bytes_of_a_copy = max(one.bytes for one in alone) * len(like)
     seconds = sum(one.seconds for one in alone)
-    return any(seconds >= GAIN * _measure(like, device).seconds for _ in range(2))
+    tries = [1, 1] if len({run.kind for run in like}) == 1 or most == 1 else [1, 1, 2]
+    return any(
+        copies * bytes_of_a_copy <= room and copies * seconds >= GAIN * _measure([*like] * copies, device).seconds
+        for copies in tries
+    )
 
 
 def _measure(runs: Sequence[RunConfig], device: Device) -> Measured:
     memory = PeakMemory(device.device)
     pack = Pack(runs, [f"probe-{row}" for row in range(len(runs))], device)
-    began = _now(device.device)
-    for _ in range(WARM_UPS):
-        pack.step()
-        if _now(device.device) - began > WARM_UP_SECONDS:
-            break
-    seconds = min(_burst(pack) for _ in range(BURSTS))
+    seconds, made, ends = 0.0, 0, sorted(set(map(_updates, runs)))
+    for updates in ends:
+        pack.keep([row for row, run in enumerate(pack.runs) if _updates(run) > made])
+        _warm_up(pack)
+        seconds += (updates - made) * min(_burst(pack, BURST_SECONDS / len(ends)) for _ in range(BURSTS))
+        made = updates
     return Measured(len(runs), seconds, max(0.0, memory.added() or 0.0))
 
 
-def _burst(pack: Pack) -> float:
-    """Seconds a meta-update, of as many as make a burst."""
-    began, updates, end = _now(pack.device.device), 0, time.perf_counter() + BURST_SECONDS
+def _updates(run: RunConfig) -> int:
+    return run.budget.update_count(run.meta_batch_size)
+
+
+def _warm_up(pack: Pack) -> None:
+    began = _now(pack.device.device)
+    for _ in range(WARM_UPS[pack.device.device.type]):
+        pack.step()
+        if _now(pack.device.device) - began > WARM_UP_SECONDS:
+            break
+
+
+def _burst(pack: Pack, least: float) -> float:
+    """Seconds a meta-update, of as many as take ``least`` seconds."""
+    began, updates, end = _now(pack.device.device), 0, time.perf_counter() + least
     while updates == 0 or (time.perf_counter() < end and updates < BURST_UPDATES):
         pack.step()
         updates += 1

@@ -1,7 +1,11 @@
-"""Losses and meta-gradients of a pack: of runs of one kind, whose tasks lie in groups, or of kinds side by side."""
+"""Losses and meta-gradients of a pack: of runs of one kind, whose tasks lie in groups, or of several kinds.
 
-from collections.abc import Mapping, Sequence
-from typing import Annotated, Protocol
+Runs of several kinds are trained side by side where their learner has a program for that, else kind by kind.
+"""
+
+import itertools
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from typing import Annotated, NamedTuple, Protocol
 
 import torch
 from torch import Tensor
@@ -18,6 +22,8 @@ from oplstm.training.update.blocks import blocks, saved_bytes, tasks_at_once
 from oplstm.training.update.task_groups import TaskGroups
 
 Weights = Annotated[Tensor, Shape("R P")]
+Constants = Callable[[Sequence[int]], Params]
+"""The untrained parameters of some runs of one kind, by their places."""
 
 
 class Gradients(Protocol):
@@ -111,22 +117,89 @@ class SideBySideGradients:
         return self._program.losses(part.mapped(lambda tensor: tensor[:, 0])), self._grad
 
 
-def gradients_of(
-    runs: Sequence[RunConfig], kinds: Sequence[Kind], weights: Weights, *, constants: Params, tasks: Tasks
-) -> Gradients:
-    """What finds the meta-gradients of these runs: in groups where they are alike, else side by side if they can be.
+class GradientsByKind:
+    """Of runs of several kinds: of one kind after the other, each as if it had the pack to itself.
 
-    One run alone is quicker by the program for runs side by side, several that are alike in groups.
+    Where updates are recorded, calls cost next to nothing, and it takes as long as a pack of each kind.
 
     Args:
         runs: Their configurations, in the order of ``weights``.
         kinds: Theirs.
         weights: Which change in place.
-        constants: Their untrained parameters, where all are of one kind.
+        constants: Their untrained parameters.
+        tasks: Of the benchmark.
+
+    Attributes:
+        groups: How tasks must lie: one by one. Every kind takes its own, in its own groups.
+    """
+
+    def __init__(
+        self, runs: Sequence[RunConfig], kinds: Sequence[Kind], weights: Weights, *, constants: Constants, tasks: Tasks
+    ) -> None:
+        self._weights, self._grad, self._losses = weights, torch.zeros_like(weights), weights.new_zeros(len(runs))
+        self.groups = TaskGroups([run.meta_batch_size for run in runs], size=1)
+        firsts = [*itertools.accumulate(self.groups.sizes, initial=0)]
+        by_kind: dict[Hashable, list[int]] = {}
+        for row, run in enumerate(runs):
+            by_kind.setdefault(run.kind, []).append(row)
+        self._parts = []
+        for rows in by_kind.values():
+            kind, own = kinds[rows[0]], weights.new_empty(len(rows), kinds[rows[0]].layout.size)
+            gradients = GroupedGradients([runs[row] for row in rows], kind, own, constants=constants(rows), tasks=tasks)
+            places = gradients.groups.places([firsts[row] for row in rows])
+            at = torch.tensor(rows, device=weights.device)
+            self._parts.append(_OfKind(gradients, own, at, places.to(weights.device)))
+
+    def of(self, batch: Annotated[Episode, Shape("G 1")]) -> tuple[PerRun, Weights]:
+        """The training losses and their meta-gradients, which the next call overwrites."""
+        for part in self._parts:
+            size = part.weights.shape[1]
+            part.weights.copy_(self._weights[:, :size].index_select(0, part.rows))
+            losses, grad = part.gradients.of(part.own_of(batch))
+            self._losses.index_copy_(0, part.rows, losses)
+            self._grad[:, :size].index_copy_(0, part.rows, grad)
+        return self._losses, self._grad
+
+
+class _OfKind(NamedTuple):
+    """What makes the gradients of the runs of one kind.
+
+    Attributes:
+        gradients: Theirs.
+        weights: A copy of their weights.
+        rows: Their places.
+        places: Those of their tasks, in groups.
+    """
+
+    gradients: GroupedGradients
+    weights: Weights
+    rows: Annotated[Tensor, Shape("R")]
+    places: Annotated[Tensor, Shape("G g")]
+
+    def own_of(self, batch: Annotated[Episode, Shape("tasks 1")]) -> Annotated[Episode, Shape("G g")]:
+        """Their tasks among those of all runs."""
+        places, shape = self.places.flatten(), self.places.shape
+        return batch.mapped(lambda part: part[:, 0].index_select(0, places).unflatten(0, shape))
+
+
+def gradients_of(
+    runs: Sequence[RunConfig], kinds: Sequence[Kind], weights: Weights, *, constants: Constants, tasks: Tasks
+) -> Gradients:
+    """What finds the meta-gradients of these runs: in groups where they are alike, else by a program of their learner.
+
+    One run alone is quicker by that program, several that are alike in groups. Where there is none, runs of several
+    kinds are trained kind by kind.
+
+    Args:
+        runs: Their configurations, in the order of ``weights``.
+        kinds: Theirs.
+        weights: Which change in place.
+        constants: Their untrained parameters.
         tasks: Of the benchmark.
     """
     sizes, learner = [run.meta_batch_size for run in runs], kinds[0].learner
-    are_alike = len(runs) > 1 and len(set(sizes)) == 1 and len({run.kind for run in runs}) == 1
+    of_one_kind = len({run.kind for run in runs}) == 1
+    are_alike = of_one_kind and len(runs) > 1 and len(set(sizes)) == 1
     if not are_alike and runs[0].precision != "bf16":
         grad = torch.zeros_like(weights)
         own, own_grads = (
@@ -136,4 +209,6 @@ def gradients_of(
         program = learner.side_by_side(configs, sizes, shape=learner.shape, params=own, grads=own_grads)
         if program is not None:
             return SideBySideGradients(program, grad, sizes=sizes, tasks=tasks)
-    return GroupedGradients(runs, kinds[0], weights, constants=constants, tasks=tasks)
+    if not of_one_kind:
+        return GradientsByKind(runs, kinds, weights, constants=constants, tasks=tasks)
+    return GroupedGradients(runs, kinds[0], weights, constants=constants(range(len(runs))), tasks=tasks)

@@ -10,14 +10,13 @@ from oplstm.episodes.benchmark import Tasks
 from oplstm.episodes.split import Split
 from oplstm.episodes.streams import TaskStream
 from oplstm.nets.arithmetic import arithmetic
-from oplstm.tensors import Params
 from oplstm.training.device import Device
 from oplstm.training.parameters import Kind
 from oplstm.training.run import RunConfig
 from oplstm.training.run_state import RunState
 from oplstm.training.update.adam import AdamMoments, adam_step
 from oplstm.training.update.captured import Captured
-from oplstm.training.update.gradients import gradients_of
+from oplstm.training.update.gradients import Constants, gradients_of
 from oplstm.training.update.task_feed import TaskFeed
 
 
@@ -29,7 +28,7 @@ class MetaUpdate:
         updates: Meta-updates that each has made.
         state: What changes.
         kinds: Theirs.
-        constants: Their untrained parameters, where all are of one kind.
+        constants: Their untrained parameters.
         tasks: Of the benchmark.
         device: Where to compute, and in which precision.
 
@@ -45,7 +44,7 @@ class MetaUpdate:
         updates: Sequence[int],
         state: RunState,
         kinds: Sequence[Kind],
-        constants: Params,
+        constants: Constants,
         tasks: Tasks,
         device: Device,
     ) -> None:

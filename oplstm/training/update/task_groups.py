@@ -54,6 +54,16 @@ class TaskGroups:
 
         return batches.mapped(grouped)
 
+    def places(self, firsts: Sequence[int]) -> Annotated[Tensor, Shape("G g")]:
+        """Which tasks stand in the groups, where those of all runs follow on each other.
+
+        Args:
+            firsts: The first task of each run.
+        """
+        runs = zip(firsts, self.sizes, self._groups, strict=True)
+        own = [first + torch.arange(count * self.size) % size for first, size, count in runs]
+        return torch.cat(own).view(-1, self.size)
+
     def repeat(self, values: Annotated[Tensor, Shape("R *rest")]) -> Annotated[Tensor, Shape("G *rest")]:
         """What belongs to runs, for each of their groups."""
         if not self._ragged:

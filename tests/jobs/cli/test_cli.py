@@ -25,8 +25,10 @@ VERBS = {
     "status",
     "stop",
     "resume",
+    "rerun-failed",
     "promote",
     "table",
+    "figure",
     "ui",
     "doctor",
     "data",
@@ -36,7 +38,7 @@ VERBS = {
 def test_the_verbs_are_there_and_each_takes_json():
     assert set(main.commands) == VERBS
     groups = {name for name, command in main.commands.items() if isinstance(command, click.Group)}
-    assert groups == {"data"}, "its verbs: tests/jobs/cli/test_data.py"
+    assert groups == {"data", "figure"}, "their verbs: tests/jobs/cli/test_data.py, test_figures.py"
     for name, command in main.commands.items():
         if name in groups:
             continue
@@ -80,8 +82,8 @@ def test_jobs_are_listed_without_being_checked(home, monkeypatch):
 def test_plan_in_words_and_as_data(home):
     arguments = ["plan", "sine-op-lstm", "--set", "base_widths=[2]", "--set", "cells=[1]", "--set", "passes=1"]
     plan = answer(*arguments)
-    assert (plan["trials"], plan["packs"], plan["signatures"]) == (30, None, 3)
-    assert answer(*arguments, "--set", "pack=4")["packs"] == 9
+    assert (plan["trials"], plan["packs"], plan["signatures"]) == (30, None, 1)
+    assert answer(*arguments, "--set", "pack=4")["packs"] == 8
     assert "measured at the start" in run(*arguments, "--set", "pack=auto").stdout
     assert run(*arguments).stdout.startswith("trials      30\n")
     assert files_in(home) == []

@@ -3,20 +3,26 @@
 import dataclasses
 import io
 import math
+from datetime import datetime
 
+import numpy as np
 import pytest
 from rich.console import Console
 
-from jobs.cli.display import progress, tables
+from jobs.cli.display import choice, progress, tables
 from jobs.cli.display.plan import plan_lines
 from jobs.cli.display.results import ending_lines, interval, result_lines
 from jobs.operations.plan import Plan
-from jobs.operations.status import Damaged, Status, TrialStatus
+from jobs.operations.status import Damaged, Status, Tracking, TrialStatus
+from jobs.promotion.seeds import SeedVariance
 from jobs.promotion.selection import Choice, Leader
-from jobs.store.intervals import Interval
+from jobs.promotion.standing import Standing
+from jobs.store.intervals import Interval, StatedInterval
+from jobs.store.promoted import Promoted
 from jobs.store.scores import FinalResult, Score
 from jobs.store.states import SweepKind, TrialState
 from jobs.sweep.messages import Progress
+from oplstm.episodes.measure import LOSS
 from oplstm.errors import RequestError, WorkError
 
 
@@ -25,7 +31,8 @@ def seen(monkeypatch):
     """What is written to stderr and in tables."""
     written = io.StringIO()
     monkeypatch.setattr(progress, "stderr", Console(file=written, width=160))
-    monkeypatch.setattr(tables, "stdout", Console(file=written, width=160))
+    for module in (tables, choice):
+        monkeypatch.setattr(module, "stdout", Console(file=written, width=160))
     return written
 
 
@@ -34,6 +41,8 @@ PROGRESS = Progress(
     limit=3,
     asked=2,
     exhausted=False,
+    replicates=0,
+    replicated=0.0,
     counts={TrialState.COMPLETE: 1, TrialState.DIVERGED: 1, TrialState.RUNNING: 1},
     best=0.12345,
     leader="trial-0000",
@@ -99,11 +108,37 @@ def test_a_result_says_which_claim_each_interval_makes():
 
 def test_a_choice_shows_what_was_picked_and_what_was_tied(seen):
     one = Interval(0.1, 0.01)
-    leaders = tuple(Leader(f"trial-{number:04d}", one, one, tied=True, score_a=one) for number in range(2))
-    tables.show_choice(Choice("trial-0001", leaders, Interval(0.2, 0.02)))
+    stand = tuple(
+        Standing(f"trial-{number:04d}", 3, score=one, behind=one, weights_tied=not number, tied=number < 2)
+        for number in range(3)
+    )
+    leaders = tuple(Leader(standing, score_a=one, over_seeds=one, seeds=(0.1, 0.2, 0.3)) for standing in stand)
+    spread = SeedVariance(np.asarray(0.0004), np.asarray(5.0), "replicates")
+    made = Choice("trial-0001", leaders, stand, spread=spread, forecast=one, score_b=Interval(0.2, 0.02))
+    choice.show_choice(made, LOSS)
     rows = [line for line in seen.getvalue().splitlines() if "trial-" in line]
-    assert ["tied" in rows[0], "picked" in rows[1]] == [True, True]
-    assert "trial-0001 on block B, which picked nothing: 0.2000 ± 0.0200" in " ".join(seen.getvalue().split())
+    assert ["tied" in rows[0], "picked" in rows[1], "tied" in rows[2]] == [True, True, False]
+    text = " ".join(seen.getvalue().split())
+    assert "trial-0001 on block B, which picked nothing: 0.2000 ± 0.0200" in text
+    assert choice.choice_lines(made, LOSS) == [
+        "1 of 3 trained weights are tied with the best (95%, over tasks)",
+        "standard deviation over seeds: 0.0200 (replicates of this sweep, 5 degrees of freedom)",
+        "2 of 3 configurations may be as good as the picked one (95%, over tasks and seeds): trial-0000, trial-0001",
+        "forecast of the final run's loss: 0.1000 ± 0.0100",
+    ]
+    unknown = dataclasses.replace(made, spread=None, forecast=None)
+    assert "is unknown" in choice.choice_lines(unknown, LOSS)[1]
+
+
+def test_a_forecast_stands_beside_what_was_found():
+    seen = StatedInterval(0.5, 0.1)
+    made = Promoted(picked="trial-0000", score_b=StatedInterval(0.2, 0.1), leaders=(), forecast=seen)
+    [line] = choice.forecast_lines(made, FinalResult("loss", Score(0.55, 0.1, 0.1, (0.55,)), {}))
+    assert line == "forecast 0.5000 ± 0.1000, found 0.5500: inside its interval (95%)"
+    [line] = choice.forecast_lines(made, FinalResult("loss", Score(0.65, 0.1, 0.1, (0.65,)), {}))
+    assert line.endswith("outside its interval (95%)")
+    unknown = dataclasses.replace(made, forecast=None)
+    assert choice.forecast_lines(unknown, FinalResult("loss", Score(1, 1, 1, ()), {})) == []
 
 
 TRIAL = TrialStatus(
@@ -125,6 +160,8 @@ SWEEP = Status(
     promoted=None,
     folder="/home/sweeps/s",
     trials=(TRIAL,),
+    replicates=(),
+    tracking=Tracking(waiting=0, silent_since=None, reason=None, refused=0, last_refusal=None),
 )
 
 
@@ -142,6 +179,30 @@ def test_a_damaged_sweep_stands_among_the_others_with_its_problem_below(seen):
         ["[b]", "", "damaged", "", "", ""],
     ]
     assert problem == "[b]: no header of [a] sweep"
+
+
+SINCE = datetime(2026, 11, 28, 0, 51, 2).timestamp()
+WAITS = [
+    ({"waiting": 7}, "running", []),
+    ({"waiting": 7}, "stopped", ["s: 7 records wait for MLflow: oplstm doctor s ships them"]),
+    (
+        {"waiting": 7, "silent_since": SINCE, "reason": "no answer"},
+        "running",
+        ["s: 7 records wait for MLflow, which has taken nothing since 2026-11-28 00:51:02: no answer"],
+    ),
+    (
+        {"refused": 3, "last_refusal": "id/trial-0000 metric: too long"},
+        "complete",
+        ["s: 3 records were refused by MLflow or deleted there, the last id/trial-0000 metric: too long"],
+    ),
+]
+
+
+@pytest.mark.parametrize(("changes", "state", "lines"), WAITS)
+def test_what_mlflow_does_not_have_stands_below_the_table(changes, state, lines, seen):
+    tracking = dataclasses.replace(SWEEP.tracking, **changes)
+    tables.show_statuses([dataclasses.replace(SWEEP, state=state, tracking=tracking)])
+    assert [line for line in seen.getvalue().splitlines() if line.startswith("s: ")] == lines
 
 
 LOST = dataclasses.replace(TRIAL, name="trial-0001", state=TrialState.FAILED, note="it died")
@@ -162,6 +223,7 @@ ENDINGS = {
         "s incomplete: 1 complete, best validation 0.5000 (trial-0000)",
         "trial-0001 was lost: it died",
         "why: /home/sweeps/s/tune.log; what is left can be promoted",
+        "train what failed again with: oplstm rerun-failed s",
     ),
     "nothing completed": (
         {"counts": {TrialState.DIVERGED: 2}, "best": None, "leader": None},

@@ -132,9 +132,9 @@ def final_run(home, trained_once, monkeypatch):
     (home / "sweeps" / "small-final").mkdir()  # an earlier one
 
     def prepare(result, *, ends=True):
-        def start_final(at, folder, choice, *, name, seeds, uri, progress):
-            assert (folder.name, seeds, uri) == ("small", 2, None)
-            of = new_sweep(at.sweeps / name, job(), kind=SweepKind.FINAL)
+        def start_here(at, new, *, progress):
+            assert (new.kind, new.job.seeds, new.of, new.tracking_uri) == ("final", 2, "id-of-small", None)
+            of = new_sweep(at.sweeps / new.name, new.job, kind=SweepKind.FINAL, of=new.of)
             if ends:
                 with Journal(of.journal) as journal:
                     journal.append([encode(Finished())])
@@ -143,8 +143,16 @@ def final_run(home, trained_once, monkeypatch):
                 assert of.stop_request.exists()
             return Outcome(of, None, waiting=0, result=result)
 
-        monkeypatch.setattr("jobs.operations.promote.start_final", start_final)
-        monkeypatch.setattr("jobs.promotion.registration.register", lambda folder, choice, uri: f"at-{uri}:1")
+        def register(folder, choice, uri, *, final):
+            made = choice.event(registered=f"at-{uri}:1", final=final)
+            with Journal(folder.journal) as journal:
+                journal.append([encode(made)])
+            return made
+
+        monkeypatch.setattr("jobs.operations.promote.start_here", start_here)
+        monkeypatch.setattr("jobs.operations.promote.final_result", lambda folder, state: result)
+        monkeypatch.setattr("jobs.promotion.registration.register", register)
+        monkeypatch.setattr("jobs.promotion.registration.register_final", lambda *_, of: "at-uri:2")
         monkeypatch.setattr(
             "jobs.operations.tracking_server.tracking_server", lambda *_, **__: contextlib.nullcontext("uri")
         )
@@ -157,13 +165,41 @@ def test_a_promotion_ends_with_its_final_result(final_run):
     done = run("promote", "small", "--seeds", 2, "--json")
     report = json.loads(done.stdout)
     assert (done.exit_code, report["registered"], report["final"]) == (0, "at-uri:1", "small-final-2")
-    assert report["result"] == RESULT.to_json()
+    assert (report["champion"], report["result"]) == ("at-uri:2", RESULT.to_json())
     assert report["picked"] in {leader["trial"] for leader in report["leaders"]}
-    words = run("promote", "small", "--seeds", 2)
+
+
+def test_promoting_again_says_the_same_and_trains_nothing(final_run, monkeypatch):
+    final_run(RESULT)
+    first = json.loads(run("promote", "small", "--seeds", 2, "--json").stdout)
+    monkeypatch.setattr("jobs.operations.promote.start_here", None)
+    assert json.loads(run("promote", "small", "--json").stdout) == first
+    words = run("promote", "small")
     assert words.exit_code == 0
-    registered, ended, *result = words.stdout.partition("registered")[2].splitlines()
-    assert (registered, ended) == (" at-uri:1 in the MLflow Model Registry", "small-final-3 complete: ")
-    assert result[0] == "small-final-3: test MSE 0.0400"
+    before, ended, *result = words.stdout.splitlines()
+    assert before == "small was promoted before, and nothing has ended since"
+    assert ended == "small-final-2 complete: "
+    assert result[0] == "small-final-2: test MSE 0.0400"
+    assert result[-1] == "champion in the MLflow Model Registry: at-uri:2"
+    more = run("promote", "small", "--seeds", 3)
+    assert more.exit_code == 2
+    assert "small-final-2, the final run of small, has 2 seeds, and 3 are asked for" in more.stderr
+
+
+def test_promoting_anew_picks_on_fresh_tasks_and_has_another_final_run(final_run):
+    final_run(RESULT)
+    first = json.loads(run("promote", "small", "--seeds", 2, "--json").stdout)
+    again = json.loads(run("promote", "small", "--seeds", 2, "--again", "--json").stdout)
+    assert again["final"] == "small-final-3"
+    assert again["score_b"] != first["score_b"]
+
+
+@pytest.mark.parametrize("given", ["5", "1x2", "5x0", "x", "5x2x1", "-1"])
+def test_replicates_are_said_as_leaders_and_seeds(final_run, given):
+    done = run("promote", "small", f"--replicates={given}")
+    assert done.exit_code == 2
+    expected = f"--replicates must be LEADERSxSEEDS, at least 2x1, such as 5x2, or 0, got {given!r}"
+    assert done.stderr.splitlines()[-1].endswith(expected)
 
 
 def test_a_promotion_whose_final_run_has_ended_without_a_result_fails_and_does_not_say_resume(final_run):

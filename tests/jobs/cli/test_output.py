@@ -60,7 +60,7 @@ def test_cells_of_tables_are_text_for_the_terminal_and_for_rich(monkeypatch):
 
 
 def test_what_a_server_calls_its_runs_is_text_too():
-    ours = Result(0.5, None, None, 1, f"[red]{NASTY}", "def", "2026-01-02 03:04")
+    ours = Result(0.5, None, None, 1, None, None, None, "code", f"[red]{NASTY}", "def", "2026-01-02 03:04")
     text = paper_table_text(Table(1, "sine", "MSE", (Cell(TABLES[1][2][0], ours),)))
     whole = "".join(text.split())
     assert "[red]" in whole and "\\x1b[31mred" in whole

@@ -6,13 +6,13 @@ import shutil
 import pytest
 
 from jobs.execution.in_process import run_in_process
-from jobs.operations.promote import select
 from jobs.operations.status import sweep_status
 from jobs.store.header import Header
 from jobs.store.home import SweepFolder
 from jobs.store.state import SweepState
 from tests.conftest import ROOT
 from tests.jobs.formula_training import no_server
+from tests.jobs.promoting import select
 
 pytestmark = pytest.mark.usefixtures("no_waiting_for_the_disk", "no_waiting_for_the_server")
 

@@ -11,6 +11,7 @@ from safetensors.torch import load_file
 from oplstm.episodes.datasets.importing import import_dataset
 from oplstm.episodes.split import Split
 from oplstm.training.checkpoint import load_model
+from oplstm.training.device import Device
 from tests.jobs.integration.command_line import Oplstm
 from tests.jobs.integration.tracked_runs import TrackedSweep
 from tests.oplstm.episodes.datasets.made_up import as_folder, files, imported, tiny
@@ -82,7 +83,7 @@ def test_the_winner_is_the_most_accurate_and_its_final_run_crosses_domains(swept
     report = swept.here("promote", "images", "--json").ok().json
     scores = {leader["trial"]: leader["score_a"]["mean"] for leader in report["leaders"]}
     assert scores[report["picked"]] == max(scores.values())
-    model = load_model(swept.sweep("images").trials / report["picked"], swept.home.data)
+    model = load_model(swept.sweep("images").trials / report["picked"], Device(data=swept.home.data))
     again = model.scores(Split.PROMOTION_A, seed=0, count=8)["accuracy"].mean().item()
     assert again == pytest.approx(scores[report["picked"]])
     result = report["result"]

@@ -91,11 +91,12 @@ def test_a_promotion_is_registered_and_its_final_run_tracked(
     assert result["final/test_loss"] == pytest.approx(sum(seeds) / 2)
 
     table = swept.here("table", "1", "--tracking-uri", server.uri, "--json").ok().json
-    [cell] = [c for c in table["cells"] if (c["paper"]["learner"], c["paper"]["shots"]) == ("lstm", 5)]
-    assert cell["paper"]["value"] == 0.0406
-    assert (cell["ours"]["run_name"], cell["ours"]["seeds"]) == (final, 2)
-    assert cell["ours"]["value"] == result["final/test_loss"]
-    assert "LSTM 5-shot" not in table["not_run"]
+    [listed] = [other for other in table["others"] if other["run_name"] == final]
+    assert (listed["value"], listed["seeds"]) == (result["final/test_loss"], 2)
+    [tests, budget, *more] = listed["differs"]  # all else that defines the cell was tracked, and agrees
+    assert tests.startswith("test tasks ") and budget.startswith("budget ")
+    assert more == ["queries 10, the cell's 50", "seeds 2, the cell's 3"]
+    assert final not in [cell["ours"] and cell["ours"]["run_name"] for cell in table["cells"]]
     assert "MAML 20-shot" in table["not_run"]
 
     import mlflow

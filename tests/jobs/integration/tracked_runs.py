@@ -41,7 +41,7 @@ class TrackedSweep:
         asked = self._oplstm.events(self._name, "asked")
         assert sorted(self.trials) == sorted(f"trial-{event['trial']:04d}" for event in asked)
         assert self.parent["info"]["status"] == "FINISHED"
-        ends = {event["trial"]: event for event in self._oplstm.events(self._name, "ended") if event["state"] in STATUS}
+        ends = {event["trial"]: event for event in self._ends()}
         for name, run in self.trials.items():
             tags = texts(run, "tags")
             assert tags["oplstm.state"] == ends[name]["state"]
@@ -63,7 +63,12 @@ class TrackedSweep:
         if end["state"] == "complete":
             for metric in ("test/loss", "test/ci95"):
                 assert self.rest.history(run, metric) == [(end["update"], end["metrics"][metric])]
-        assert self.rest.history(run, "diverged") == [(end["update"], float(end["state"] == "diverged"))]
+        ends = [event for event in self._ends() if event["trial"] == name]  # one, but for what was trained again
+        said = [(event["update"], float(event["state"] == "diverged")) for event in ends]
+        assert self.rest.history(run, "diverged") == said
+
+    def _ends(self) -> list[Run]:
+        return [event for event in self._oplstm.events(self._name, "ended") if event["state"] in STATUS]
 
     def download(self, name: str, folder: Path) -> Path:
         """The model of a trial, file by file."""

@@ -4,6 +4,7 @@ import contextlib
 import json
 
 import pytest
+import torch
 
 from jobs.operations import doctor
 from jobs.operations.doctor import examine, ship
@@ -11,6 +12,7 @@ from jobs.operations.tracking_server import embedded_server, tracking_server
 from jobs.operations.ui import landing_url
 from jobs.store.home import Home
 from oplstm.errors import RequestError
+from oplstm.training.sealed import write_sealed
 from tests.jobs.cli.verbs import run
 from tests.jobs.formula_training import finish, job, new_sweep
 from tracking.outbox.cursor import Cursor
@@ -29,11 +31,10 @@ def ended(oplstm_home):
 
 def with_models(folder, state):
     """The files of its trials' models, which no formula makes."""
-    for trial in state.trials:
-        place = folder.trial(f"trial-{trial:04d}")
-        place.mkdir(parents=True)
-        for name in ("model.safetensors", "validation.safetensors", "test.safetensors", "run.json"):
-            (place / name).write_text("")
+    files = {f"{name}.safetensors": {"values": torch.zeros(2)} for name in ("model", "validation", "test")}
+    for trial in state.trials.values():
+        data = {"run": trial.run, "best_update": trial.best_update}
+        write_sealed(folder.trial(trial.name), "run.json", data, files)
 
 
 def shipped(folder, *refusals, deleted=()):
@@ -75,6 +76,7 @@ def server(monkeypatch):
     monkeypatch.setattr(doctor, "tracking_server", lambda *_, **__: contextlib.nullcontext("http://127.0.0.1:1"))
     monkeypatch.setattr(Outbox, "flush", lambda *_: 0)
     monkeypatch.setattr("tracking.outbox.delivery.connect", lambda uri: pytest.fail("connected"))
+    monkeypatch.setattr(doctor, "tracked_differences", lambda *_: [])
 
 
 def test_what_was_refused_is_listed_with_its_reason_and_the_mend(ended, server):

@@ -1,6 +1,7 @@
 """`oplstm status`: what the journals say, of sweeps that run, have stopped, have ended or are damaged."""
 
 import json
+import time
 
 import pytest
 
@@ -12,6 +13,8 @@ from oplstm.training.reports import Point, RunEnd
 from tests.jobs.formula_training import finish, job, new_sweep, opened, train, training
 from tests.journal_lines import resealed
 from tracking.journal.journal import Journal
+from tracking.outbox.refusals import Refusal, RefusedFile
+from tracking.outbox.silence import SilenceFile
 
 pytestmark = pytest.mark.usefixtures("no_waiting_for_the_disk")
 
@@ -29,6 +32,8 @@ def test_a_sweep_that_has_not_begun(oplstm_home):
         "promoted": None,
         "folder": str(folder.path),
         "trials": (),
+        "replicates": (),
+        "tracking": {"waiting": 0, "silent_since": None, "reason": None, "refused": 0, "last_refusal": None},
     }
     assert "trials" not in status.to_json(trials=False)
 
@@ -100,6 +105,23 @@ def test_a_run_that_never_came_into_a_pack_was_not_lost(oplstm_home):
             journal.append([{"kind": "sweep", **event}])
     status = sweep_status(folder)
     assert (status.state, status.lost, status.has_result) == ("complete", (), False)
+
+
+def test_what_mlflow_does_not_have(oplstm_home):
+    """As the files of the outbox have it, while it runs and when it was killed."""
+    folder = new_sweep(oplstm_home / "sweeps" / "s", job("rates", trials=1))
+    coordinator = opened(folder)
+    train(coordinator, coordinator.next_pack())
+    SilenceFile(folder.path / "journal.jsonl.silent").note("no answer")
+    refused = RefusedFile(folder.path / "journal.jsonl.refused")
+    refused.add(Refusal("id-of-s/trial-0000", "metric", "too long", count=2, time=5.0))
+    refused.add(Refusal("id-of-s", "param", "changed", time=4.0))
+    refused.save()
+    told = sweep_status(folder).tracking
+    coordinator.close(flush_seconds=0)
+    assert (told.waiting > 5, told.reason, told.refused) == (True, "no answer", 3)
+    assert told.last_refusal == "id-of-s/trial-0000 metric: too long"
+    assert abs(told.silent_since - time.time()) < 60
 
 
 def test_all_sweeps_and_what_was_promoted(small_sweep):

@@ -9,9 +9,11 @@ import optuna
 import pytest
 
 from jobs.jobfile.space_source import SpaceSource
-from jobs.operations import doctor
+from jobs.operations import doctor, start
+from jobs.operations.control import Means, resume
 from jobs.operations.sweep_check import check_sweep
-from jobs.store.home import SweepFolder
+from jobs.store.home import Home, SweepFolder
+from oplstm.training.sealed import write_sealed
 from tests.jobs.cli.verbs import answer, run
 from tests.jobs.formula_training import decisions, finish, job, new_sweep, no_server, opened, training
 from tests.jobs.headers import rewrite
@@ -30,6 +32,7 @@ def stopped(oplstm_home, monkeypatch):
     monkeypatch.setattr(doctor, "tracking_server", lambda *_, **__: contextlib.nullcontext("http://127.0.0.1:1"))
     monkeypatch.setattr(Outbox, "flush", lambda *_: 0)
     monkeypatch.setattr("tracking.outbox.delivery.connect", lambda uri: no_server())
+    monkeypatch.setattr(doctor, "tracked_differences", lambda *_: [])
     folder = new_sweep(oplstm_home / "sweeps" / "s", job("rates", trials=3))
     source = asdict(SpaceSource.of("tests.jobs.user_spaces:rates"))
     rewrite(folder, json.loads(folder.header.read_text()) | {"space_source": source})
@@ -37,6 +40,9 @@ def stopped(oplstm_home, monkeypatch):
     next(training(coordinator, coordinator.next_pack()))
     coordinator.close(flush_seconds=0)
     return folder
+
+
+CHECKS = ["header", "place", "journal", "study", "models", "checkpoints"]
 
 
 def contents(folder):
@@ -51,11 +57,11 @@ def doctored(*options, code):
 
 def test_what_is_whole_is_left_alone(stopped):
     before = contents(stopped)
-    assert [check.check for check in check_sweep(stopped)] == ["header", "journal", "study", "models", "checkpoints"]
+    assert [check.check for check in check_sweep(stopped)] == CHECKS
     assert doctored(code=0) == doctored("--repair", code=0) == []
     assert contents(stopped) == before
     told = answer("doctor", "s")
-    assert (told["mended"], [check["ok"] for check in told["checks"]]) == ([], [True] * 5)
+    assert (told["mended"], [check["ok"] for check in told["checks"]]) == ([], [True] * 7)
 
 
 def test_repair_is_of_a_sweep(oplstm_home):
@@ -121,19 +127,45 @@ def test_models_and_checkpoints_that_are_missing_are_said(stopped):
     assert all(check.ok for check in check_sweep(stopped))
     for name in ("model.safetensors", "test.safetensors", "run.json"):
         path = stopped.trial("trial-0001") / name
+        whole = path.read_bytes()
         path.unlink()
-        [problem] = [check.found for check in check_sweep(stopped) if not check.ok]
-        assert problem == f"{path} is missing"
-        path.write_text("")
+        assert wrong(stopped) == [("models", f"{path} is damaged: it is missing")]
+        path.write_bytes(whole[:-1])
+        [(_, problem)] = wrong(stopped)
+        assert problem.startswith(f"{path} is damaged: it")
+        path.write_bytes(whole)
+    shutil.rmtree(stopped.trial("trial-0001"))
+    shutil.copytree(stopped.trial("trial-0000"), stopped.trial("trial-0001"))
+    own = {"run": state.trials[1].run, "best_update": 1 + state.trials[1].best_update}
+    files = {f"{name}.safetensors": {} for name in ("model", "validation", "test")}
+    of_another = f"{stopped.trial('trial-0001')}/run.json is of another run than trial-0001 in the journal"
+    assert wrong(stopped) == [("models", of_another)]
+    write_sealed(stopped.trial("trial-0001"), "run.json", own, files)
+    assert wrong(stopped) == [("models", of_another)]
 
 
-def test_half_a_checkpoint_is_said(stopped):
-    place = stopped.pack("pack-0000") / "update-5"
-    place.mkdir(parents=True)
-    (place / "pack.json").write_text("{}")
-    assert doctored(code=1) == [f"LOOK  checkpoints: {place / 'state.safetensors'} is missing"]
-    (place / "state.safetensors").write_text("")
-    assert check_sweep(stopped)[-1].found == "of 1 of 1 packs that resume goes on with"
+def wrong(folder):
+    return [(check.check, check.found) for check in check_sweep(folder) if not check.ok]
+
+
+def test_checkpoints_are_looked_at_and_those_that_are_damaged_set_aside(stopped):
+    place = stopped.pack("pack-0000")
+    for update, point in ((3, 0), (5, 0), (7, 99)):
+        counters = {"last_point": {"trial-0000": point}}
+        write_sealed(place / f"update-{update}", "pack.json", {"counters": counters}, {"state.safetensors": {}})
+    damaged, ahead = place / "update-5" / "state.safetensors", place / "update-7" / "pack.json"
+    damaged.write_bytes(damaged.read_bytes()[:-1])
+    mend = "resume goes on from an older one or the beginning"
+    assert wrong(stopped) == [
+        ("checkpoints", f"{damaged} is damaged: its SHA-256 is not the one in pack.json; {mend}"),
+        ("checkpoints", f"{ahead} knows a point of trial-0000 at 99 and the journal, whose end is missing, "
+                        f"does not; {mend}"),
+    ]  # fmt: skip
+    assert doctored("--repair", code=0) == [
+        f"repair: {place}/update-{update}: renamed to damaged-update-{update}, so that it is not read"
+        for update in (5, 7)
+    ]
+    assert {path.name for path in place.iterdir()} == {"damaged-update-5", "damaged-update-7", "update-3"}
 
 
 STUDIES = {
@@ -186,6 +218,22 @@ def test_a_damaged_study_holds_up_no_resume(stopped, damage, tmp_path):
     finish(whole)
     assert decisions(stopped) == decisions(whole)
     assert trials_of(stopped) == trials_of(whole)
+
+
+@pytest.mark.parametrize("damage", [None, "missing", "cut", "a line of zeros"])
+def test_a_resume_says_that_it_makes_a_damaged_study_again(damage, stopped, monkeypatch):
+    monkeypatch.setattr(start, "cluster_and_server", lambda *_, **__: contextlib.nullcontext("uri"))
+    monkeypatch.setattr(start, "run_on_cluster", lambda folder, uri, progress: uri)
+    changed = STUDIES[damage](stopped.study.read_bytes().splitlines(keepends=True)) if damage else None
+    if damage:
+        stopped.study.unlink()
+    if changed is not None:
+        stopped.study.write_bytes(changed)
+    said = []
+    resume(Home(), "s", progress=lambda progress: None, means=Means(), notice=said.append)
+    assert len(said) == (damage is not None)
+    for line in said:
+        assert line.startswith(f"{stopped.study}") and line.endswith("; it is made again from the journal")
 
 
 def trials_of(folder):

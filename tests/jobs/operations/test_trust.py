@@ -11,9 +11,8 @@ import pytest
 from jobs.jobfile.reading import load_job
 from jobs.jobfile.space_source import SpaceSource, check_working_directory
 from jobs.operations import start
-from jobs.operations.control import resume
+from jobs.operations.control import Means, resume
 from jobs.operations.doctor import examine, ship
-from jobs.operations.promote import select
 from jobs.operations.start import NewSweep
 from jobs.operations.status import all_status
 from jobs.operations.trust import check_space, server_of
@@ -25,6 +24,7 @@ from jobs.sweep.coordinator import Coordinator
 from oplstm.errors import RequestError
 from tests.jobs.formula_training import job, new_sweep, opened, state_of, train_everything
 from tests.jobs.headers import rewrite
+from tests.jobs.promoting import select
 
 pytestmark = pytest.mark.usefixtures("no_waiting_for_the_disk")
 
@@ -64,7 +64,7 @@ def changed(folder, **keys):
 
 
 def go_on(name, **options):
-    return resume(Home(), name, progress=lambda now: None, **options)
+    return resume(Home(), name, progress=lambda now: None, means=Means(**options))
 
 
 @pytest.fixture

@@ -10,10 +10,13 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from jobs.operations.promote import select
+from jobs.operations.promote import Promotion
 from jobs.promotion import selection
-from jobs.promotion.selection import Candidate, candidates, choose, rescore_with
+from jobs.promotion.seeds import SeedVariance
+from jobs.promotion.selection import block_seed, choose, configurations, rescore_with
+from jobs.promotion.standing import Configuration
 from jobs.store.events import Ended, encode
+from jobs.store.names import trial_name
 from jobs.store.state import SweepState
 from jobs.store.states import TrialState
 from oplstm.episodes.measure import LOSS
@@ -21,6 +24,7 @@ from oplstm.episodes.split import Split
 from oplstm.errors import RequestError, WorkError
 from tests.jobs.formula_training import events, state_of
 from tests.jobs.headers import rewrite
+from tests.jobs.promoting import select
 from tests.oplstm.training.damage import flip, reseal, truncate
 from tracking.journal.journal import Journal
 
@@ -30,13 +34,14 @@ A, B = Split.PROMOTION_A, Split.PROMOTION_B
 HARD = np.random.default_rng(0).gamma(2.0, 1.0, 200)  # what the tasks have in common
 
 
-def candidate(number, shift, noise=0.05):
+def candidate(number, shift, noise=0.05, replicates=0):
     rng = np.random.default_rng(100 + number)
-    return Candidate(f"trial-{number:04d}", number, HARD + shift + rng.normal(0, noise, HARD.size))
+    names = tuple(trial_name(number, one) for one in range(1 + replicates))
+    return Configuration(names, HARD + shift + rng.normal(0, noise, (len(names), HARD.size)))
 
 
 class Blocks:
-    """Gives each trial a mean on each block, and remembers what was asked."""
+    """Gives each run a mean on each block, and remembers what was asked."""
 
     def __init__(self, **means):
         self.means, self.asked = means, []
@@ -59,8 +64,8 @@ def test_block_a_picks_among_the_tied_and_block_b_is_reported():
     assert [leader.name for leader in choice.leaders] == ["trial-0000", "trial-0001", "trial-0002"]
     assert blocks.asked == [("trial-0000", A), ("trial-0001", A), ("trial-0002", A), ("trial-0001", B)]
     assert choice.score_b.mean == pytest.approx(7.0)
-    assert all(leader.tied for leader in choice.leaders)
-    assert choice.leaders[0].behind.mean == 0
+    assert all(leader.standing.weights_tied for leader in choice.leaders)
+    assert choice.leaders[1].standing.behind.mean == 0
 
 
 def test_what_is_clearly_behind_is_not_even_rescored():
@@ -91,7 +96,7 @@ def test_a_score_that_is_not_a_number_never_wins():
 
 
 def test_a_single_validation_task_ties_everything():
-    found = [Candidate("trial-0000", 0, np.array([0.1])), Candidate("trial-0001", 1, np.array([0.9]))]
+    found = [Configuration((trial_name(n),), np.array([[value]])) for n, value in enumerate((0.1, 0.9))]
     choice = choose(found, rescores(t0=0.5, t1=0.2), LOSS, leaders=5)
     assert choice.picked == "trial-0001"
     json.dumps(encode(choice.event()), allow_nan=False)
@@ -110,10 +115,57 @@ def test_the_choice_as_an_event():
     assert (event.picked, event.score_b) == ("trial-0001", choice.score_b.stated())
     assert [leader.trial for leader in event.leaders] == ["trial-0000", "trial-0001"]
     for told, leader in zip(event.leaders, choice.leaders, strict=True):
-        intervals = (leader.validation.stated(), leader.behind.stated(), leader.score_a.stated())
+        standing = leader.standing
+        intervals = (standing.score.stated(), standing.behind.stated(), leader.score_a.stated())
         assert (told.validation, told.behind, told.score_a) == intervals
-        assert told.tied is leader.tied
+        assert told.tied is standing.weights_tied
     assert event.leaders[1].score_a.mean == pytest.approx(0.3)
+    assert event.leaders[1].seeds == (event.leaders[1].score_a.mean,)
+    assert (event.tied, event.forecast, event.seed_variance) == (None, None, None), "one seed of each says nothing"
+    made = choice.event(registered="demo:3", final="demo-final")
+    assert (made.registered, made.final) == ("demo:3", "demo-final")
+
+
+def test_with_replicates_the_mean_over_seeds_picks_and_seeds_decide_what_is_tied():
+    found = [candidate(0, 0.0, replicates=2), candidate(1, 0.02, replicates=2), candidate(2, 0.01), candidate(3, 2.0)]
+    means = {"0": 0.30, "0-seed-1": 0.50, "0-seed-2": 0.52, "1": 0.40, "1-seed-1": 0.38, "1-seed-2": 0.42}
+    blocks = Blocks(**means)
+    choice = choose(found, blocks, LOSS, leaders=5)
+    assert choice.picked == "trial-0001", "the first is only the luckiest"
+    assert [leader.name for leader in choice.leaders] == ["trial-0000", "trial-0001"], "what was replicated"
+    assert [name for name, split in blocks.asked if split is B] == list(found[1].runs)
+    assert choice.leaders[0].seeds == pytest.approx([0.30, 0.50, 0.52])
+    assert choice.leaders[1].score_a.mean == pytest.approx(0.40)
+    assert choice.spread.source == "replicates"
+    assert choice.tied == ("trial-0000", "trial-0001", "trial-0002"), "those beyond the leaders too"
+    assert len(choice.standings) == 4
+    assert choice.forecast.mean == pytest.approx(0.45, abs=0.06)
+    event = choice.event()
+    assert event.tied == choice.tied
+    assert event.seed_variance.variance == float(choice.spread.variance)
+
+
+def test_without_replicates_the_seeds_of_earlier_sweeps_count():
+    found = [candidate(0, 0.0), candidate(1, 0.02), candidate(2, 2.0)]
+    earlier = SeedVariance(np.asarray(0.25), np.asarray(9.0), "earlier sweeps")
+    choice = choose(found, rescores(t0=0.5, t1=0.3), LOSS, leaders=5, earlier=earlier)
+    assert (choice.spread, choice.forecast) == (earlier, None)
+    assert choice.tied == ("trial-0000", "trial-0001")
+    assert choose(found, rescores(t0=0.5, t1=0.3), LOSS, leaders=5).tied is None
+
+
+def test_blocks_are_fresh_in_each_sweep_for_other_runs_and_after_a_promotion():
+    found = [candidate(0, 0.0), candidate(1, 0.0)]
+    seeds = {
+        block_seed("a", found, 0),
+        block_seed("b", found, 0),
+        block_seed("a", found, 1),
+        block_seed("a", found[:1], 0),
+        block_seed("a", [found[0], candidate(1, 0.0, replicates=1)], 0),
+    }
+    assert len(seeds) == 5
+    assert block_seed("a", found[::-1], 0) in seeds
+    assert all(0 <= seed < 2**63 for seed in seeds)
 
 
 def at_the_end(folder, metric):
@@ -123,19 +175,19 @@ def at_the_end(folder, metric):
 
 def test_candidates_are_the_completed_trials_best_validation_first(small_sweep):
     state = state_of(small_sweep)
-    found = candidates(small_sweep, state, LOSS)
+    found = configurations(small_sweep, state, LOSS)
     means = at_the_end(small_sweep, "val/best")
     assert [candidate.name for candidate in found] == sorted(means, key=means.get)
     for candidate_ in found:
-        assert candidate_.values.shape == (30,)
+        assert candidate_.values.shape == (1, 30)
         assert candidate_.values.mean() == pytest.approx(means[candidate_.name], rel=1e-12)
     state.by_name[found[0].name].state = TrialState.PRUNED
-    assert [candidate.name for candidate in candidates(small_sweep, state, LOSS)] == [c.name for c in found[1:]]
+    assert [candidate.name for candidate in configurations(small_sweep, state, LOSS)] == [c.name for c in found[1:]]
 
 
 def test_a_sweep_without_a_completed_trial_is_refused(small_sweep):
     with pytest.raises(RequestError, match="small has no completed trial to promote; see oplstm status small"):
-        candidates(small_sweep, SweepState(LOSS), LOSS)
+        configurations(small_sweep, SweepState(LOSS), LOSS)
 
 
 def test_rescoring_is_on_fresh_tasks_of_the_sweeps_seed(small_sweep):
@@ -197,20 +249,11 @@ def test_the_selecting_code_has_no_way_to_a_test_score():
         for name in node.names
         if str(node.module).startswith(("oplstm", "jobs"))
     }
-    assert imported == {
-        "jobs.store.events.LeaderScores",
-        "jobs.store.events.Promoted",
-        "jobs.store.home.SweepFolder",
-        "jobs.store.intervals.Interval",
-        "jobs.store.intervals.Values",
-        "jobs.store.state.SweepState",
-        "jobs.store.states.TrialState",
-        "jobs.store.trial_files.readable",
-        "oplstm.episodes.measure.Measure",
-        "oplstm.episodes.split.Split",
-        "oplstm.errors.RequestError",
+    assert not {name for name in imported if "scores" in name or "test" in name.rpartition(".")[2]}
+    assert {name for name in imported if name.startswith("oplstm.training")} == {
         "oplstm.training.checkpoint.load_model",
         "oplstm.training.checkpoint.load_validation_values",
+        "oplstm.training.device.Device",
     }
     used = {node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute)}
     assert not used & {"metrics", "TEST", "FINAL_TEST", "test_scores", "load_test_scores"}
@@ -227,7 +270,9 @@ def test_the_promotion_settings_of_the_job_are_used(small_sweep):
         rewrite(small_sweep, header)
         choice = select(small_sweep)
         assert len(choice.leaders) == leaders
-        scores = rescore_with(small_sweep, LOSS, seed=0, tasks=10 * leaders)(choice.picked, B)
+        promotion = Promotion.of(small_sweep)
+        seed = block_seed(promotion.header.id, configurations(small_sweep, promotion.state, LOSS), 0)
+        scores = rescore_with(small_sweep, LOSS, seed=seed, tasks=10 * leaders)(choice.picked, B)
         assert choice.score_b.mean == scores.mean()
 
 
@@ -271,8 +316,8 @@ def test_a_damaged_file_is_named_with_its_trial_and_the_mend(file, damage, small
         select(small_sweep)
     assert str(caught.value).startswith(f"{path} is damaged: ")
     assert str(caught.value).endswith(
-        f"; put back the files of {picked} from the artifacts of the run small/{picked} in MLflow (folder model), "
-        "or, if they are lost too, sweep its configuration again (under enqueue)"
+        f"; oplstm doctor small --repair puts the files of {picked} back from their copy in MLflow; "
+        "if that is lost too, sweep its configuration again (under enqueue)"
     )
     assert len(str(caught.value).splitlines()) == 1
 

@@ -14,12 +14,14 @@ from jobs.store.events import (
     Expired,
     Finished,
     Joined,
-    LeaderScores,
     Packed,
     Promoted,
     Refused,
+    Replicated,
+    Rerun,
     Resumed,
     Sized,
+    Split,
     Started,
     Validated,
     decode,
@@ -29,6 +31,7 @@ from jobs.store.events import (
 from jobs.store.header import Header
 from jobs.store.home import SweepFolder
 from jobs.store.intervals import StatedInterval
+from jobs.store.promoted import LeaderScores
 from jobs.store.state import SweepState
 from jobs.store.states import TrialState
 from oplstm.episodes.measure import LOSS
@@ -57,6 +60,10 @@ EVENTS = [
         '{"event": "refused", "trial": 4, "params": {"hidden": 0}, "draws": 2, "state": "pruned", '
         '"reason": "infeasible"}',
     ),
+    (
+        Replicated(trial=3, replicate=2, run=RUN),
+        '{"event": "replicated", "trial": 3, "replicate": 2, "run": ' + json.dumps(RUN) + "}",
+    ),
     (Exhausted(), '{"event": "exhausted"}'),
     (
         Packed(pack="pack-0001", trials=("trial-0003", "trial-0004")),
@@ -73,6 +80,14 @@ EVENTS = [
     (
         Expired(pack="pack-0001", update=7, trials=("trial-0003", "trial-0005")),
         '{"event": "expired", "pack": "pack-0001", "update": 7, "trials": ["trial-0003", "trial-0005"]}',
+    ),
+    (
+        Split(pack="pack-0001", into="pack-0002", trials=("trial-0005",)),
+        '{"event": "split", "pack": "pack-0001", "into": "pack-0002", "trials": ["trial-0005"]}',
+    ),
+    (
+        Rerun(pack="pack-0001", into="pack-0002", trials=("trial-0003",)),
+        '{"event": "rerun", "pack": "pack-0001", "into": "pack-0002", "trials": ["trial-0003"]}',
     ),
     (
         Started(pack="pack-0001", device={"oplstm.device": "cpu: x"}),
@@ -99,7 +114,8 @@ EVENTS = [
         Promoted(picked="trial-0003", score_b=SCORE, leaders=(LEADER,)),
         '{"event": "promoted", "picked": "trial-0003", "score_b": {"mean": 0.25, "half_width": null}, "leaders": '
         '[{"trial": "trial-0003", "validation": {"mean": 0.25, "half_width": null}, '
-        '"behind": {"mean": 0.25, "half_width": null}, "tied": true, "score_a": {"mean": 0.25, "half_width": null}}]}',
+        '"behind": {"mean": 0.25, "half_width": null}, "tied": true, "score_a": {"mean": 0.25, "half_width": null}, '
+        '"seeds": []}], "tied": null, "forecast": null, "seed_variance": null, "registered": null, "final": null}',
     ),
 ]
 RECORDS = {type(event): json.loads(text) for event, text in EVENTS}
@@ -171,12 +187,14 @@ def without(event, key):
     return {name: value for name, value in RECORDS[event].items() if name != key}
 
 
+OLDER = ("event", "draws", "note", "tied", "forecast", "seed_variance", "registered", "final")
+"""What an event may lack: its name is looked at first, and the rest older versions did not write."""
 DAMAGED = [
     ({"event": "exploded"}, "unknown event 'exploded'"),
     ({"event": None}, "unknown event "),
     ({"event": ["asked"]}, "unknown event "),
     *((without(event, key), f"{record['event']}.{key}: Field required")
-      for event, record in RECORDS.items() for key in record if key not in ("event", "draws", "note")),
+      for event, record in RECORDS.items() for key in record if key not in OLDER),
     (with_changed(Asked, trial="3"), "asked.trial: Input should be a valid integer, got '3'"),
     (with_changed(Asked, trial=True), "asked.trial: "),
     (with_changed(Asked, trial=-1), "asked.trial: "),
@@ -194,6 +212,9 @@ DAMAGED = [
     (with_changed(Ended, note=None), "ended.note: "),
     (with_changed(Promoted, score_b=0.5), "promoted.score_b: "),
     (with_changed(Promoted, leaders={}), "promoted.leaders: "),
+    (with_changed(Promoted, final="../up"), "promoted.final: "),
+    (with_changed(Promoted, tied=["../up"]), "promoted.tied.0: "),
+    (with_changed(Replicated, replicate=0), "replicated.replicate: "),
 ]  # fmt: skip
 
 
@@ -222,8 +243,10 @@ NAMES = ["../../victim", "/etc", "", ".", "{}-0001/..", "{}-0001/", "{}-0001\n",
 
 def naming(pack, trial):
     """One record for each place in which a name may stand."""
-    yield from (with_changed(event, pack=pack) for event in (Packed, Sized, Joined, Expired, Started))
-    yield from (with_changed(event, trials=["trial-0004", trial]) for event in (Packed, Sized, Joined, Expired))
+    yield from (with_changed(event, pack=pack) for event in (Packed, Sized, Joined, Expired, Split, Rerun, Started))
+    of_trials = (Packed, Sized, Joined, Expired, Split, Rerun)
+    yield from (with_changed(event, trials=["trial-0004", trial]) for event in of_trials)
+    yield from (with_changed(event, into=pack) for event in (Split, Rerun))
     yield from (with_changed(event, trial=trial) for event in (Validated, Ended))
     yield with_changed(Promoted, picked=trial)
     yield with_changed(Promoted, leaders=[RECORDS[Promoted]["leaders"][0] | {"trial": trial}])
@@ -251,6 +274,8 @@ UNASKED = [
     ("pack-0000", Sized(pack="pack-0000", capacity=2, trials=())),
     ("pack-0000", Joined(pack="pack-0000", update=1, trials=())),
     ("pack-0000", Expired(pack="pack-0000", update=1, trials=())),
+    ("pack-0000", Split(pack="pack-0000", into="pack-0001", trials=())),
+    ("pack-0000", Rerun(pack="pack-0000", into="pack-0001", trials=())),
     ("pack-0000", Started(pack="pack-0000", device={})),
     ("trial-0001", Validated(trial="trial-0001", update=0, milestone=0, metrics={}, prune=False)),
     ("trial-0001", Ended(trial="trial-0001", state=TrialState.PRUNED, update=0, best_update=0, metrics={})),

@@ -18,7 +18,6 @@ import pytest
 from jobs.jobfile.space_source import SpaceSource
 from jobs.operations.control import resume
 from jobs.operations.doctor import examine
-from jobs.operations.promote import select
 from jobs.operations.status import all_status, sweep_status
 from jobs.store.events import Asked, Ended, Exhausted, Packed, Refused, Resumed, Sized, Started, Validated
 from jobs.store.header import Header
@@ -30,6 +29,7 @@ from oplstm.training.reports import RunEnd
 from tests.conftest import ROOT
 from tests.jobs.formula_training import events, job, opened, train, training
 from tests.jobs.headers import redigested
+from tests.jobs.promoting import select
 from tests.jobs.sweep.test_coordinator_stories import MEDIAN
 from tests.journal_lines import resealed
 

@@ -116,11 +116,11 @@ def changed(folder, **keys):
 
 def test_a_header_of_a_later_version_is_refused(tmp_path):
     folder = new_sweep(tmp_path / "s", job())
-    changed(folder, version=4)
+    changed(folder, version=5)
     for look in (Header.read, opened):
         with pytest.raises(RequestError) as caught:
             look(folder)
-        assert str(caught.value) == f"{folder.header} has format version 4, this oplstm reads 1 to 3"
+        assert str(caught.value) == f"{folder.header} has format version 5, this oplstm reads 1 to 4"
 
 
 DAMAGED = [

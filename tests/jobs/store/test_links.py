@@ -8,13 +8,13 @@ import pytest
 
 from jobs.operations.control import resume
 from jobs.operations.doctor import ship
-from jobs.operations.promote import select
 from jobs.operations.status import Damaged, all_status
 from jobs.store.events import Packed, Started, encode
 from jobs.store.header import Header
 from jobs.store.home import Home
 from oplstm.errors import RequestError, WorkError
 from tests.jobs.formula_training import stopped_in_its_first_pack
+from tests.jobs.promoting import select
 from tracking.journal.file_lock import FileLock, is_locked
 from tracking.journal.journal import Journal
 

@@ -10,6 +10,7 @@ from jobs.store.provenance import digests, provenance
 from oplstm.episodes.split import Split
 from oplstm.episodes.streams import TaskStream
 from oplstm.training.run import RunConfig
+from tests.oplstm.episodes.datasets.made_up import imported, tiny
 
 pytestmark = pytest.mark.unit
 
@@ -51,6 +52,17 @@ def changed(**keys):
 )
 def test_a_digest_covers_what_it_names(keys, wanted):
     assert changed(**keys) == wanted
+
+
+def test_the_splits_of_other_domains_are_digested_too(tmp_path):
+    for name in ("miniimagenet", "cub"):
+        imported(name, tmp_path)
+    benchmark = {"name": "miniimagenet", "ways": 2, "shots": 1, "queries": 1, "cross_domain": ["cub"]}
+    conv4 = {"backbone": "conv4", "widths": [2], "passes": 1}
+    found = digests(RunConfig.from_dict(RUN | {"benchmark": benchmark, "hyperparameters": conv4}), tmp_path)
+    splits = {name: tiny(name).split_digest for name in ("miniimagenet", "cub")}
+    assert (found["digest.split"], found["digest.split.cub"]) == (splits["miniimagenet"], splits["cub"])
+    assert found["digest.dataset"] != found["digest.dataset.cub"]
 
 
 def test_a_tasks_digest_is_that_of_the_very_tasks():

@@ -54,12 +54,26 @@ def test_the_result_pools_the_tasks_of_all_seeds(seeds):
     assert result.to_json()["seed_means"] == list(test.seed_means)
 
 
-@pytest.mark.parametrize("state", [state for state in TrialState if state is not TrialState.COMPLETE])
+TESTED = (TrialState.COMPLETE, TrialState.DIVERGED)
+
+
+@pytest.mark.parametrize("state", [state for state in TrialState if state not in TESTED])
 def test_there_is_no_result_while_a_seed_is_missing(state, seeds):
     folder, states = seeds
     states.trials[1].state = state
     assert final_result(folder, states) is None
     assert final_result(folder, SweepState(LOSS)) is None
+
+
+def test_a_seed_that_diverged_counts_with_its_best_weights_and_is_named(seeds):
+    folder, states = seeds
+    whole = final_result(folder, states)
+    states.trials[1].state = TrialState.DIVERGED
+    result = final_result(folder, states)
+    assert (result.test, result.diverged) == (whole.test, ("trial-0001",))
+    assert result.to_json()["diverged"] == ["trial-0001"]
+    (folder.trial("trial-0001") / "test.safetensors").unlink()  # an older version tested none
+    assert final_result(folder, states) is None
 
 
 @pytest.mark.parametrize("file", ["run.json", "test.safetensors"])
@@ -71,8 +85,8 @@ def test_damaged_scores_are_named_with_their_trial_and_the_mend(seeds, file, dam
         final_result(*seeds)
     assert str(caught.value).startswith(f"{path} is damaged: it")
     assert str(caught.value).endswith(
-        "; put back the files of trial-0001 from the artifacts of the run final/trial-0001 in MLflow (folder model), "
-        "or, if they are lost too, promote its sweep again, which makes another final run"
+        "; oplstm doctor final --repair puts the files of trial-0001 back from their copy in MLflow; "
+        "if that is lost too, promote its sweep again, which makes another final run"
     )
 
 

@@ -6,9 +6,11 @@ import random
 import pytest
 
 from jobs.store.events import Asked, Ended, Packed, Started, Validated
+from jobs.store.indices import leader_after
 from jobs.store.names import pack_name, trial_name
 from jobs.store.state import SweepState
 from jobs.store.states import ENDED, OUT, TrialState
+from jobs.store.trial import Trial
 from oplstm.episodes.measure import ACCURACY, LOSS
 
 pytestmark = pytest.mark.unit
@@ -58,7 +60,7 @@ def test_at_every_event(seed):
         assert state.counts() == {s: n for s in {t.state for t in trials} if (n := sum(t.state == s for t in trials))}
         assert state.ended == sum(trial.state in ENDED for trial in trials)
         assert math.isclose(state.fraction, sum(trial.fraction for trial in trials))
-        assert list(state.waiting.values()) == [trial for trial in trials if trial.state is TrialState.WAITING]
+        assert list(state.waiting.trials.values()) == [trial for trial in trials if trial.state is TrialState.WAITING]
         for pack in state.packs.values():
             assert pack.unended() == [trial for trial in pack.trials if trial.state not in ENDED]
         unended = [pack for pack in state.packs.values() if pack.unended()]
@@ -75,9 +77,20 @@ def test_the_leader_after_an_end_is_known_before_it(measure):
             if not isinstance(event, Ended):
                 state.apply(event)
                 continue
-            before, foreseen = state.leader(), state.leader_after(event)
+            before, foreseen = state.leader(), leader_after(event, state.leader(), state.trials.values())
             assert state.leader() is before, "to foresee an end changes nothing"
             state.apply(event)
             assert state.leader() is foreseen
             fallen += before is not foreseen
     assert fallen > 10, "stories in which no leader falls show nothing"
+
+
+def test_hours_are_those_of_training_between_points():
+    trial = Trial(0, {}, RUN, LOSS)
+    assert trial.hours == 0
+    trial.points += [
+        {"update": 0, "tasks_seen": 0.0},
+        {"update": 9, "tasks_seen": 36.0, "train/tasks_per_second": 0.02},
+        {"update": 18, "tasks_seen": 72.0, "train/tasks_per_second": 0.01},
+    ]
+    assert trial.hours == pytest.approx(0.5 + 1.0)

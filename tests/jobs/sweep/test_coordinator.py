@@ -188,7 +188,8 @@ def test_a_value_that_is_not_finite_prunes_nothing_and_leaves_a_point(value, tmp
     assert trial.points == [{"update": 5, "tasks_seen": 20.0}]
     assert coordinator.state.leader().name == "trial-0000"
     tracked = [record for record in Journal.read(folder.journal) if record.get("key") == f"id-of-s/{name}"]
-    assert [record["metrics"]["diverged"] for record in tracked if "diverged" in record.get("metrics", {})] == [1.0]
+    ends = [record["metrics"] for record in tracked if "diverged" in record.get("metrics", {})]
+    assert [(metrics["diverged"], metrics["train/hours"]) for metrics in ends] == [(1.0, 0.0)]
     assert [record["status"] for record in tracked if record["op"] == "end_run"] == ["FAILED"]
 
 

@@ -25,6 +25,21 @@ def test_equals_torch_for_every_run_and_task(tasks, with_bias):
             torch.testing.assert_close(got[run, task], wanted, rtol=1e-13, atol=1e-14)
 
 
+def test_derivatives_of_derivatives_where_each_task_has_its_own_weights():
+    x, weight = randn(2, 3, 4, 5).requires_grad_(), randn(2, 3, 6, 5, seed=1).requires_grad_()
+    assert torch.autograd.gradcheck(linear, (x, weight))
+    assert torch.autograd.gradgradcheck(linear, (x, weight))
+
+
+def test_what_is_found_of_weights_lies_as_they_do():
+    """Or adding it up would be several times slower."""
+    x, weight = randn(2, 3, 4, 5).requires_grad_(), randn(2, 3, 6, 5, seed=1).requires_grad_()
+    loss = linear(linear(x, weight).sin(), randn(2, 3, 1, 6, seed=2)).square().sum()
+    (first,) = torch.autograd.grad(loss, weight, create_graph=True)
+    (second,) = torch.autograd.grad(first.square().sum(), weight)
+    assert first.is_contiguous() and second.is_contiguous()
+
+
 def test_initial_weights_are_those_of_torch():
     weight, bias = init_linear(16, 200, torch.Generator().manual_seed(0))
     assert (weight.shape, bias.shape) == ((200, 16), (200,))

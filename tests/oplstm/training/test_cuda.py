@@ -8,6 +8,7 @@ from oplstm.training.loop import Trainer
 from oplstm.training.pack import Pack
 from oplstm.training.update import captured
 from tests.oplstm.training.runs import LEARNERS, Recorder, run
+from tests.oplstm.training.test_mixed_packs import SHAPES, mixed, named
 
 pytestmark = [
     pytest.mark.integration,
@@ -22,15 +23,10 @@ def pack_of(learner, *, dtype=torch.float32, device="cuda", capture=True, **chan
     return Pack(runs, ["a", "b", "c"], Device(torch.device(device), dtype, capture=capture))
 
 
-def mixed_pack(*, dtype=torch.float32, device="cuda", capture=True):
+def mixed_pack(learner, *, dtype=torch.float32, device="cuda", capture=True):
     """Runs of different shapes, T and meta-batch sizes."""
-    shapes = [
-        {"widths": [8, 3], "passes": 3, "meta_batch_size": 1, "loss_on": "every"},
-        {"widths": [5], "passes": 2, "meta_batch_size": 3, "pool_cell": False},
-        {"widths": [4, 4, 4], "passes": 2, "query_cell": "zero", "encoding": "previous_target_error"},
-    ]
-    runs = [run("lstm", seed=seed, **shape) for seed, shape in enumerate(shapes)]
-    return Pack(runs, ["a", "b", "c"], Device(torch.device(device), dtype, capture=capture))
+    runs = mixed(learner)
+    return Pack(runs, named(runs), Device(torch.device(device), dtype, capture=capture))
 
 
 def trained(pack, updates=UPDATES):
@@ -59,11 +55,12 @@ def test_a_gpu_computes_what_a_cpu_computes(learner):
     assert ((ours - theirs).norm(dim=1) / theirs.norm(dim=1)).max() <= 1e-9
 
 
-def test_runs_of_different_shapes_are_captured_and_compute_what_a_cpu_computes():
-    replayed, eager = trained(mixed_pack()), trained(mixed_pack(capture=False))
+@pytest.mark.parametrize("learner", SHAPES)
+def test_runs_of_different_shapes_are_captured_and_compute_what_a_cpu_computes(learner):
+    replayed, eager = trained(mixed_pack(learner)), trained(mixed_pack(learner, capture=False))
     assert replayed.meta_update._captured._graph is not None
     assert_equal(replayed, eager)
-    gpu, cpu = (trained(mixed_pack(dtype=torch.float64, device=device)) for device in ("cuda", "cpu"))
+    gpu, cpu = (trained(mixed_pack(learner, dtype=torch.float64, device=device)) for device in ("cuda", "cpu"))
     ours, theirs = gpu.state.weights.cpu(), cpu.state.weights
     assert ((ours - theirs).norm(dim=1) / theirs.norm(dim=1)).max() <= 1e-9
 

@@ -150,7 +150,10 @@ def test_a_diverging_run_ends_as_diverged_and_the_pack_goes_on(tmp_path):
     listener = train(tmp_path, [run(seed=1), run(seed=2, lr=1e6)], names=["calm", "wild"])
     assert listener.ends["wild"].state == "diverged"
     assert "validation loss" in listener.ends["wild"].note
-    assert "test/loss" not in listener.ends["wild"].metrics
+    weights = load_model(tmp_path / "runs" / "wild")
+    expected = weights.scores(Split.TEST, seed=weights.run.evaluation_seed, count=weights.run.budget.test_tasks)
+    torch.testing.assert_close(load_test_scores(tmp_path / "runs" / "wild")["loss"], expected["loss"])
+    assert math.isfinite(listener.ends["wild"].metrics["test/loss"]), "with its best weights, from before"
     assert listener.ends["calm"].state == "complete"
     assert {p.run for p in listener.points if p.update > 10} == {"calm"}
 

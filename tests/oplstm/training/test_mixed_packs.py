@@ -4,25 +4,43 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from oplstm.training.checkpoint import load_model
+from oplstm.training.checkpoint import load_model, runs_of_checkpoint
 from oplstm.training.device import Device
 from oplstm.training.loop import Trainer
 from oplstm.training.pack import Pack
-from oplstm.training.update.gradients import GroupedGradients, SideBySideGradients
+from oplstm.training.update.gradients import GradientsByKind, GroupedGradients, SideBySideGradients
 from tests.oplstm.training.runs import Recorder, next_tasks, run
 
 DOUBLE = Device(dtype=torch.float64)
-SHAPES = [
-    {"widths": [8, 3, 5], "passes": 4, "meta_batch_size": 1, "loss_on": "every"},
-    {"widths": [3], "passes": 2, "meta_batch_size": 3, "pool_cell": False},
-    {"widths": [40, 40], "passes": 3, "meta_batch_size": 2, "query_cell": "zero"},
-    {"widths": [1, 1, 1, 1], "passes": 6, "meta_batch_size": 4, "encoding": "previous_target_prediction"},
-    {"widths": [20], "passes": 3, "meta_batch_size": 2, "loss_on": "last_and_support"},
-]
+SHAPES = {
+    "lstm": [
+        {"widths": [8, 3, 5], "passes": 4, "meta_batch_size": 1, "loss_on": "every"},
+        {"widths": [3], "passes": 2, "meta_batch_size": 3, "pool_cell": False},
+        {"widths": [40, 40], "passes": 3, "meta_batch_size": 2, "query_cell": "zero"},
+        {"widths": [1, 1, 1, 1], "passes": 6, "meta_batch_size": 4, "encoding": "previous_target_prediction"},
+        {"widths": [20], "passes": 3, "meta_batch_size": 2, "loss_on": "last_and_support"},
+    ],
+    "op_lstm": [
+        {"cells": [2, 2, 1], "passes": 2, "meta_batch_size": 1, "gamma": 0.02, "gamma_learned": True},
+        {"cells": [6, 1], "passes": 1, "meta_batch_size": 3, "normalisation": "all", "pool_states": False},
+        {"cells": [3, 3, 1], "base_widths": [30, 7], "passes": 2, "meta_batch_size": 2, "convention": "authors"},
+        {"cells": [2, 2, 1], "passes": 3, "meta_batch_size": 4, "gamma": 0.03, "gamma_learned": True},
+        {"cells": [2, 2, 2, 1], "base_widths": [], "passes": 2, "meta_batch_size": 2, "gamma": 0.3},
+    ],
+    "maml": [
+        {"base_widths": [12, 5], "passes": 3, "meta_batch_size": 1, "inner_lr": 0.01},
+        {"base_widths": [6, 6, 6, 6], "passes": 1, "meta_batch_size": 3, "activation": "tanh"},
+        {"base_widths": [40, 9], "passes": 2, "meta_batch_size": 2, "clip": 0.1},
+        {"base_widths": [12, 5], "passes": 5, "meta_batch_size": 4, "inner_lr": 0.02},
+        {"base_widths": [6], "passes": 2, "meta_batch_size": 2, "loss_on": "every", "batch_norm": True},
+    ],
+}
+"""By learner. The third has most parameters; of those without a program of their own the fourth is like the first."""
 
 
-def mixed(**changes):
-    return [run("lstm", seed=i, lr=0.002 * (i + 1), **{**shape, **changes}) for i, shape in enumerate(SHAPES)]
+def mixed(learner="lstm", **changes):
+    shapes = SHAPES[learner]
+    return [run(learner, seed=i, lr=0.002 * (i + 1), **{**shape, **changes}) for i, shape in enumerate(shapes)]
 
 
 def named(runs):
@@ -49,9 +67,10 @@ def assert_equal_to_single_runs(pack, tolerance):
 
 
 @pytest.mark.unit
-def test_it_equals_its_single_runs_after_one_update_and_scores_them_alike():
-    pack = trained(mixed(), 1)
-    assert isinstance(pack.meta_update.gradients, SideBySideGradients)
+@pytest.mark.parametrize("learner", SHAPES)
+def test_it_equals_its_single_runs_after_one_update_and_scores_them_alike(learner):
+    pack = trained(mixed(learner), 1)
+    assert isinstance(pack.meta_update.gradients, SideBySideGradients if learner == "lstm" else GradientsByKind)
     assert_equal_to_single_runs(pack, 1e-12)
     scores, tested = pack.validation_scores()["loss"], pack.test_scores([3, 1])["loss"]
     for row, one in enumerate(pack.runs):
@@ -63,16 +82,32 @@ def test_it_equals_its_single_runs_after_one_update_and_scores_them_alike():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("support", ["batched", "sequential"])
-def test_it_equals_its_single_runs_after_200_updates(support):
-    losses = {} if support == "batched" else {"loss_on": "every"}
-    pack = trained(mixed(support=support, **losses), 200)
+@pytest.mark.parametrize(
+    ("learner", "changes"),
+    [("lstm", {}), ("lstm", {"support": "sequential", "loss_on": "every"}), ("op_lstm", {}), ("maml", {})],
+)
+def test_it_equals_its_single_runs_after_200_updates(learner, changes):
+    pack = trained(mixed(learner, **changes), 200)
     assert_equal_to_single_runs(pack, 1e-10)
 
 
 @pytest.mark.unit
-def test_it_begins_with_the_weights_and_draws_the_tasks_of_its_single_runs_to_the_bit():
-    pack = Pack(mixed(), named(mixed()))
+@pytest.mark.parametrize("learner", ["op_lstm", "maml"])
+def test_kind_by_kind_the_runs_of_a_kind_are_a_pack_of_their_own_to_the_bit(learner):
+    runs, updates = mixed(learner), 3  # beyond the recording
+    pack = trained(runs, updates, Device())
+    for rows in ([0, 3], [1], [2], [4]):
+        of_kind = trained([runs[row] for row in rows], updates, Device())
+        assert isinstance(of_kind.meta_update.gradients, GroupedGradients)
+        for row, name in enumerate(of_kind.names):
+            size = of_kind.state.weights.shape[1]
+            assert torch.equal(pack.state.weights[pack.names.index(name), :size], of_kind.state.weights[row])
+
+
+@pytest.mark.unit
+@pytest.mark.parametrize("learner", SHAPES)
+def test_it_begins_with_the_weights_and_draws_the_tasks_of_its_single_runs_to_the_bit(learner):
+    pack = Pack(mixed(learner), named(mixed(learner)))
     tasks, first = next_tasks(pack), 0
     for row, one in enumerate(pack.runs):
         single = Pack([one], ["alone"])
@@ -84,44 +119,49 @@ def test_it_begins_with_the_weights_and_draws_the_tasks_of_its_single_runs_to_th
 
 
 @pytest.mark.unit
-def test_narrowed_and_joined_it_still_equals_its_single_runs():
-    runs = mixed()
+@pytest.mark.parametrize("learner", SHAPES)
+def test_narrowed_and_joined_it_still_equals_its_single_runs(learner):
+    runs = mixed(learner)
     pack = Pack(runs[:3], named(runs[:3]), DOUBLE)
     wide = pack.state.weights.shape[1]
-    for _ in range(5):  # beyond the calls before a recording
+    for _ in range(3):  # beyond the recording
         pack.step()
     pack.keep([row for row, name in enumerate(pack.names) if name != "run-2"])
     assert pack.state.weights.shape[1] < wide, "the pack is as wide as the run that left"
-    for _ in range(5):
+    for _ in range(3):
         pack.step()
     pack.add(runs[3:], named(runs[3:]))
-    for _ in range(5):
+    for _ in range(3):
         pack.step()
     assert sorted(zip(pack.names, pack.updates, strict=True)) == [
-        ("run-0", 15), ("run-1", 15), ("run-3", 5), ("run-4", 5)
+        ("run-0", 9), ("run-1", 9), ("run-3", 3), ("run-4", 3)
     ]  # fmt: skip
     assert_equal_to_single_runs(pack, 1e-11)
 
 
 @pytest.mark.unit
 @pytest.mark.parametrize(
-    ("changes", "how"),
+    ("learner", "changes", "how"),
     [
-        ([{}], SideBySideGradients),
-        ([{}, {"seed": 1}], GroupedGradients),
-        ([{}, {"seed": 1, "passes": 4}], GroupedGradients),
-        ([{}, {"seed": 1, "meta_batch_size": 3}], SideBySideGradients),
-        ([{"precision": "bf16"}, {"precision": "bf16", "meta_batch_size": 3}], GroupedGradients),
+        ("lstm", [{}], SideBySideGradients),
+        ("lstm", [{}, {"seed": 1}], GroupedGradients),
+        ("lstm", [{}, {"seed": 1, "passes": 4}], GroupedGradients),
+        ("lstm", [{}, {"seed": 1, "meta_batch_size": 3}], SideBySideGradients),
+        ("lstm", [{"precision": "bf16"}, {"precision": "bf16", "meta_batch_size": 3}], GroupedGradients),
+        ("maml", [{}, {"seed": 1, "meta_batch_size": 3, "passes": 4, "inner_lr": 0.1}], GroupedGradients),
     ],
 )
-def test_runs_that_are_alike_are_trained_in_groups(changes, how):
-    runs = [run("lstm", **one) for one in changes]
+def test_runs_that_are_alike_are_trained_in_groups(learner, changes, how):
+    runs = [run(learner, **one) for one in changes]
     assert isinstance(Pack(runs, [str(i) for i in range(len(runs))]).meta_update.gradients, how)
 
 
-@pytest.mark.unit
-def test_stopped_and_resumed_is_never_stopped_and_models_have_the_shapes_of_their_runs(tmp_path):
-    runs = mixed()
+@pytest.mark.parametrize(
+    "learner",
+    [pytest.param(each, marks=pytest.mark.unit if each == "lstm" else pytest.mark.integration) for each in SHAPES],
+)
+def test_stopped_and_resumed_is_never_stopped_and_models_have_the_shapes_of_their_runs(learner, tmp_path):
+    runs = mixed(learner)
 
     def train(folder, stop_at=None):
         listener = Recorder(prune={5: {"run-3"}}, stop_at=stop_at)
@@ -131,8 +171,6 @@ def test_stopped_and_resumed_is_never_stopped_and_models_have_the_shapes_of_thei
     whole = train(tmp_path / "whole")
     train(tmp_path / "parts", stop_at=17)
     listener = Recorder(prune={5: {"run-3"}})
-    from oplstm.training.checkpoint import runs_of_checkpoint
-
     left = runs_of_checkpoint(tmp_path / "parts" / "pack", dict(zip(named(runs), runs, strict=True)))
     assert left is not None and 0 < len(left) < len(runs), "some had ended and some had not"
     Trainer(Pack([*left.values()], [*left]), listener, tmp_path / "parts" / "pack", tmp_path / "parts" / "runs").train()

@@ -3,10 +3,12 @@
 import hashlib
 import json
 import math
+from dataclasses import replace
 
 import pytest
 
 from oplstm.configuration import Problems, build
+from oplstm.learners.registry import LEARNERS
 from oplstm.training.budget import Budget
 from oplstm.training.run import RunConfig, build_run
 
@@ -232,9 +234,38 @@ def test_nearest_names_are_told():
     ],
     ids=str,
 )
-def test_runs_that_differ_in_rates_passes_or_meta_batch_size_share_a_pack(changes):
-    assert ok(changes).signature == ok().signature
+def test_runs_that_differ_in_rates_passes_or_meta_batch_size_are_of_one_kind(changes):
+    assert (ok(changes).signature, ok(changes).kind) == (ok().signature, ok().kind)
     assert hash(ok(changes).signature) == hash(ok().signature)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"base_widths": [4, 5]},
+        {"cells": [3, 1]},
+        {"gamma_learned": True},
+        {"pool_states": False},
+        {"normalisation": "all"},
+        {"message": "current"},
+        {"update_bias": True},
+        {"second_order": False},
+        {"loss_on": "every"},
+    ],
+    ids=str,
+)
+def test_different_shapes_and_options_are_kinds_that_share_a_pack_without_a_backbone(changes):
+    changes = {f"hyperparameters.{name}": value for name, value in changes.items()}
+    assert ok(changes).signature == ok().signature
+    assert ok(changes).kind != ok().kind
+
+
+@pytest.mark.parametrize("learner", ["maml", "op_lstm", "protonet"])
+def test_with_a_backbone_they_do_not(learner):
+    family, configuration = LEARNERS[learner].family, LEARNERS[learner].config_class
+    plain, deep = (configuration(backbone=backbone) for backbone in ("none", "conv4"))
+    others = [replace(one, base_widths=(3,)) for one in (plain, deep)]
+    assert family(plain) == family(others[0]) != family(deep) != family(others[1])
 
 
 @pytest.mark.parametrize(
@@ -248,20 +279,11 @@ def test_runs_that_differ_in_rates_passes_or_meta_batch_size_share_a_pack(change
         {"budget.validate_every": 31},
         {"budget.validation_tasks": 10},
         {"budget.test_tasks": 10},
-        {"hyperparameters.base_widths": [4, 5]},
-        {"hyperparameters.cells": [3, 1]},
-        {"hyperparameters.gamma_learned": True},
-        {"hyperparameters.pool_states": False},
-        {"hyperparameters.normalisation": "all"},
-        {"hyperparameters.message": "current"},
-        {"hyperparameters.update_bias": True},
-        {"hyperparameters.second_order": False},
-        {"hyperparameters.loss_on": "every"},
         {"precision": "bf16"},
     ],
     ids=str,
 )
-def test_different_shapes_and_options_do_not(changes):
+def test_other_learners_tasks_budgets_or_precisions_have_a_pack_of_their_own(changes):
     assert ok(changes).signature != ok().signature
 
 

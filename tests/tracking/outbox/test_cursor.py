@@ -40,7 +40,18 @@ def test_it_comes_back(path: Path) -> None:
     cursor = Cursor(7, 3, {"a": "f" * 32}, {"b": 1.5}, [Artifact("a", path="x", folder="")], ["a"])
     cursor.save(path)
     assert Cursor.load(path) == cursor
-    assert json.loads(path.read_text())["version"] == 2
+    assert json.loads(path.read_text())["version"] == 3
+
+
+def test_every_bit_that_flips_means_to_ship_anew(path: Path) -> None:
+    """A place that was another would have records passed over, or counted as waiting for ever."""
+    Cursor(7, 3, {"a": "f" * 32}, {"b": 1.5}, [Artifact("a", path="x", folder="")], ["a"]).save(path)
+    whole = path.read_bytes()
+    for bit in range(8 * len(whole)):
+        flipped = bytearray(whole)
+        flipped[bit // 8] ^= 1 << bit % 8
+        path.write_bytes(flipped)
+        assert Cursor.load(path) == Cursor(), bit
 
 
 def test_version_1_is_read(path: Path) -> None:
@@ -72,7 +83,9 @@ def test_of_a_journal_that_was_here_before_it_is_not_believed(journal_path: Path
 @pytest.mark.parametrize(
     "change",
     [
+        {"version": 4},
         {"version": 3},
+        {"crc32": "00000000"},
         {"offset": -1},
         {"offset": "7"},
         {"records": None},

@@ -1,8 +1,11 @@
 """The outbox when things break: dead, slow and lying servers, and kill -9 at every point of shipping."""
 
+import contextlib
 import os
 import random
 import signal
+import sqlite3
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,7 +17,8 @@ from tests.tracking.faulty_proxy import FaultyProxy, answer_json, wait_until
 from tests.tracking.sweep_records import START, check_sweep, groups, run, write, write_sweep
 from tracking.journal.journal import Journal
 from tracking.outbox import records
-from tracking.outbox.outbox import Outbox
+from tracking.outbox.outbox import Outbox, idle_outbox
+from tracking.server.embedded import ensure_server
 
 
 @pytest.fixture
@@ -69,6 +73,72 @@ def test_no_temporary_fault_loses_or_doubles_anything(
     assert not refused(journal_path)
 
 
+def forget(home: Path, run_id: str) -> None:
+    """Take a run out of a server's database for good, as if it had been restored from before that run."""
+    with contextlib.closing(sqlite3.connect(home / "mlflow" / "mlflow.db", timeout=30)) as database:
+        for table in ("latest_metrics", "metrics", "params", "tags", "runs"):
+            database.execute(f"delete from {table} where run_uuid = ?", (run_id,))  # noqa: S608
+        database.commit()
+
+
+@pytest.mark.slow
+def test_after_one_outage_of_each_kind_everything_is_there_once_and_in_order(
+    rest: Rest, proxy: FaultyProxy, journal_path: Path, unique: str, tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    """The journal grows through all of them. In the end the server is another, empty one, and then loses a run."""
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "3")
+    monkeypatch.setattr("tracking.outbox.patience.LONGEST_DELAY", 0.5)
+    full = b'{"error_code": "INTERNAL_ERROR", "message": "(sqlite3.OperationalError) database or disk is full"}'
+    outages: list[tuple[int, str, bytes] | tuple[int, str, bytes, str] | str] = [
+        "drop",
+        (429, "text/html", b"<html>slow down</html>", "1"),
+        answer_json(500, "INTERNAL_ERROR"),
+        (500, "application/json", full),
+        (503, "text/html", b"<html>starting</html>", "soon"),
+        "hang",
+    ]
+    (journal_path.parent / "best.txt").write_text("weights")
+    to_come = list(groups(unique, trials=3, steps=40))
+    empty = ensure_server(tmp_path / "empty")
+    try:
+        with Journal(journal_path) as journal, Outbox(journal_path, proxy.uri) as outbox:
+
+            def some(parts: int) -> None:
+                for _ in range(len(to_come) // parts):
+                    write(journal, *to_come.pop(0))
+
+            some(9)
+            assert outbox.flush(60) == 0, outbox.last_error
+            for left, fault in zip(range(8, 0, -1), outages, strict=False):
+                proxy.fault = lambda request, fault=fault: fault  # type: ignore[misc]
+                some(left)
+                wait_until(lambda: outbox.last_error, 30)
+                known = idle_outbox(journal_path)
+                assert known.pending() > 0
+                wait_until(lambda known=known: known.silence() is not None)  # type: ignore[misc]
+                proxy.fault = lambda request: None
+                assert outbox.flush(60) == 0, outbox.last_error
+                wait_until(lambda known=known: known.silence() is None)  # type: ignore[misc]
+            proxy.fault = lambda request: time.sleep(0.2)  # slow, and right
+            some(2)
+            proxy.upstream = empty.uri
+            some(2)
+            assert outbox.flush(60) == 0, outbox.last_error
+            proxy.fault = lambda request: None
+            run_id = outbox.run_id(f"{unique}/trial-0001")
+            assert run_id is not None
+            forget(tmp_path / "empty", run_id)
+            some(1)
+            assert not to_come
+            assert outbox.flush(60) == 0, outbox.last_error
+            assert outbox.run_id(f"{unique}/trial-0001") != run_id
+        check_sweep(Rest(empty.uri), unique)
+        assert not refused(journal_path)
+    finally:
+        empty.stop()
+
+
 @pytest.mark.integration
 def test_a_dead_server_delays_no_append_and_everything_arrives_when_it_is_back(
     rest: Rest, journal_path: Path, unique: str
@@ -113,6 +183,28 @@ def test_creations_that_a_slow_server_carries_out_twice_leave_one_run(
         assert creations > 2
         wait_until(lambda: sum(map(len, rest.runs(unique, "ALL").values())) == creations, 30)  # the late ones too
         wait_until(lambda: sum(map(len, rest.runs(unique).values())) == 2, 60)
+    check_sweep(rest, unique, trials=1, steps=3)
+
+
+@pytest.mark.slow
+def test_a_creation_that_is_carried_out_after_its_process_was_killed_leaves_one_run(
+    rest: Rest, proxy: FaultyProxy, journal_path: Path, unique: str
+) -> None:
+    import mlflow  # noqa: F401
+
+    write_sweep(journal_path, unique, trials=1, steps=3)
+    held, created = threading.Event(), "runs/create"
+    proxy.fault = lambda request: held.wait(60) and None if request.endswith(created) else None
+    pid = start_shipping(journal_path, proxy.uri)
+    wait_until(lambda: any(request.endswith(created) for request in proxy.seen))
+    kill(pid)
+    proxy.fault = lambda request: None
+    with Outbox(journal_path, proxy.uri) as outbox:
+        assert outbox.flush(30) == 0, outbox.last_error
+        held.set()
+        wait_until(lambda: sum(map(len, rest.runs(unique, "ALL").values())) == 3)  # the late one too
+    with Outbox(journal_path, proxy.uri) as outbox:  # as `doctor` does
+        outbox.flush(30)
     check_sweep(rest, unique, trials=1, steps=3)
 
 

@@ -12,7 +12,7 @@ import pytest
 from oplstm.errors import WorkError
 from tests.tracking.conftest import Rest
 from tracking.registered_model import RegisteredModel
-from tracking.results.registry import register_model
+from tracking.results.registry import Registration, register_model
 from tracking.server.client import connect
 
 TASK = {"support_x": [[1.0], [2.0]], "support_y": [[3.0], [5.0]], "query_x": [[10.0], [20.0], [30.0]]}
@@ -20,6 +20,8 @@ TASK = {"support_x": [[1.0], [2.0]], "support_y": [[3.0], [5.0]], "query_x": [[1
 
 class MeanModel:
     """Predicts the query's x plus the mean of the support's y."""
+
+    pack = SimpleNamespace(learner=SimpleNamespace(shape=SimpleNamespace(x=(1,))))
 
     def predict(self, support_x: Any, support_y: Any, query_x: Any) -> Any:
         assert support_x.shape == support_y.shape == (2, 1)
@@ -30,8 +32,8 @@ class MeanModel:
 def test_predict_takes_lists_arrays_and_frames() -> None:
     model = RegisteredModel(MeanModel())  # type: ignore[arg-type]
     expected = [[14.0], [24.0], [34.0]]
-    assert model.predict(TASK) == expected
-    assert model.predict({name: np.array(value) for name, value in TASK.items()}) == expected
+    assert model.predict(TASK) == [expected]
+    assert model.predict({name: np.array(value) for name, value in TASK.items()}) == [expected]
     assert model.predict(pd.DataFrame([TASK, TASK])) == [expected, expected]
 
 
@@ -40,6 +42,17 @@ def test_bad_input_is_named() -> None:
     model = RegisteredModel(MeanModel())  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="lacks query_x"):
         model.predict({name: TASK[name] for name in ("support_x", "support_y")})
+
+
+def registration(name: str, run_id: str, model_dir: Path, promotion: str = "a", **tags: str) -> Registration:
+    return Registration(
+        name=name,
+        run_id=run_id,
+        model_dir=model_dir,
+        description="A learner.",
+        tags={"promotion": promotion, **tags},
+        replaces="promotion",
+    )
 
 
 @pytest.fixture
@@ -51,23 +64,47 @@ def model_dir(tmp_path: Path) -> Path:
     return folder
 
 
+@pytest.fixture
+def loads_mean_models(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
+    """A model is a `MeanModel`; the folders that were asked for."""
+    asked: list[Path] = []
+    stand_in = SimpleNamespace(load_model=lambda folder: (asked.append(folder), MeanModel())[1])
+    monkeypatch.setitem(sys.modules, "oplstm.training.checkpoint", stand_in)  # type: ignore[arg-type]
+    return asked
+
+
 @pytest.mark.integration
 def test_a_run_is_registered_once_and_can_be_loaded(
-    rest: Rest, unique: str, model_dir: Path, monkeypatch: pytest.MonkeyPatch
+    rest: Rest,
+    unique: str,
+    model_dir: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    loads_mean_models: list[Path],
 ) -> None:
     client = connect(rest.uri)
     experiment_id = client.create_experiment(unique)
-    first, second = (client.create_run(experiment_id).info.run_id for _ in range(2))
-    given = {"model_dir": model_dir, "name": unique}
-    assert register_model(rest.uri, run_id=first, tags={"oplstm.trial": "trial-0007"}, **given) == "1"  # type: ignore[arg-type]
-    assert register_model(rest.uri, run_id=first, tags={"again": "yes"}, **given) == "1"  # type: ignore[arg-type]
-    assert register_model(rest.uri, run_id=second, tags={}, **given) == "2"  # type: ignore[arg-type]
+    first, second, third = (client.create_run(experiment_id).info.run_id for _ in range(3))
 
-    registered = rest.get("registered-models/get", name=unique)["registered_model"]
-    assert registered["aliases"] == [{"alias": "champion", "version": "2"}]
+    def register(run_id: str, promotion: str, **tags: str) -> str:
+        return register_model(rest.uri, registration(unique, run_id, model_dir, promotion, **tags))
+
+    def aliases() -> dict[str, str]:
+        found = rest.get("registered-models/get", name=unique)["registered_model"]["aliases"]
+        return {one["alias"]: one["version"] for one in found}
+
+    assert register(first, "a", trial="trial-0007") == "1"
+    assert register(first, "a", again="yes") == "1"
+    assert register(second, "a") == "2"
+    assert aliases() == {"champion": "2"}, "a further version of the same promotion"
+    assert register(third, "b") == "3"
+    assert aliases() == {"champion": "3", "previous": "2"}
+    assert register(second, "a") == "2"
+    assert aliases() == {"champion": "2", "previous": "3"}
     version = rest.get("model-versions/get", name=unique, version="1")["model_version"]
     assert (version["run_id"], version["status"]) == (first, "READY")
-    assert {tag["key"]: tag["value"] for tag in version["tags"]} == {"oplstm.trial": "trial-0007", "again": "yes"}
+    assert {tag["key"]: tag["value"] for tag in version["tags"]} == {
+        "promotion": "a", "trial": "trial-0007", "again": "yes",
+    }  # fmt: skip
 
     from mlflow import artifacts, pyfunc
 
@@ -82,13 +119,13 @@ def test_a_run_is_registered_once_and_can_be_loaded(
     assert "oplstm" not in required and "oplstm==" not in (local / "conda.yaml").read_text()
     assert all(f"{package}==" in required for package in ("torch", "numpy", "safetensors"))
     assert "PYTHONPATH" in (local / "MLmodel").read_text() and "PYTHONPATH" in version["description"]
+    assert version["description"].startswith("A learner.")
 
-    asked: list[Path] = []
-    stand_in = SimpleNamespace(load_model=lambda folder: (asked.append(folder), MeanModel())[1])
-    monkeypatch.setitem(sys.modules, "oplstm.training.checkpoint", stand_in)  # type: ignore[arg-type]
     loaded = pyfunc.load_model(f"models:/{unique}@champion")
-    assert loaded.predict(TASK) == [[14.0], [24.0], [34.0]]
-    assert (asked[0] / "run.json").read_text() == "{}"
+    assert loaded.predict(TASK) == [[[14.0], [24.0], [34.0]]]
+    assert loaded.predict({name: np.array(value) for name, value in TASK.items()}) == [[[14.0], [24.0], [34.0]]]
+    assert [spec.name for spec in loaded.metadata.signature.inputs] == ["support_x", "support_y", "query_x"]
+    assert (loads_mean_models[-1] / "run.json").read_text() == "{}"
 
 
 @pytest.mark.unit
@@ -97,14 +134,14 @@ def test_nothing_outside_the_trials_is_registered(tmp_path: Path, model_dir: Pat
     secret.write_text("hunter2")
     (model_dir / "more.json").symlink_to(secret)
     with pytest.raises(WorkError, match=r"more\.json leads out of"):
-        register_model("http://127.0.0.1:1", run_id="f" * 32, model_dir=model_dir, name="n", tags={})
+        register_model("http://127.0.0.1:1", registration("n", "f" * 32, model_dir))
 
 
 @pytest.mark.integration
+@pytest.mark.usefixtures("loads_mean_models")
 def test_failures_are_one_line(rest: Rest, unique: str, model_dir: Path) -> None:
-    given = {"run_id": "f" * 32, "name": unique, "tags": {}}
     with pytest.raises(WorkError, match="there is no model at"):
-        register_model(rest.uri, model_dir=model_dir / "nowhere", **given)  # type: ignore[arg-type]
+        register_model(rest.uri, registration(unique, "f" * 32, model_dir / "nowhere"))
     with pytest.raises(WorkError, match="did not register") as caught:
-        register_model(rest.uri, model_dir=model_dir, **given)  # type: ignore[arg-type]
+        register_model(rest.uri, registration(unique, "f" * 32, model_dir))
     assert "\n" not in str(caught.value)

@@ -1,34 +1,25 @@
-"""Table 1: the paper's cells, and ours beside them, read from MLflow."""
+"""The paper's tables: a final run stands in a cell where all agrees that defines it, and is listed below with what does
+not."""
 
+import csv
+import io
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.tracking.conftest import Rest
+from tests.tracking.results.final_runs import ACCURACIES, CODE, OMNIGLOT, SCORES, final_run
 from tests.tracking.sweep_records import START, write
 from tracking.journal.journal import Journal
 from tracking.outbox import records
 from tracking.outbox.outbox import Outbox
+from tracking.results.final_runs import FinalRun
 from tracking.results.paper_results import ACROSS_TABLE_4, OMNIGLOT_TABLE_2, SINE_TABLE_1, WITHIN_TABLE_3
-from tracking.results.tables import Cell, Result, Table, paper_table
+from tracking.results.table_formats import COLUMNS, FORMATS
+from tracking.results.tables import Table, paper_table, table_of
 from tracking.server.client import connect
-
-
-def final(key: str, experiment: str, *, metrics: dict[str, float], start: float = START, **tags: str) -> list[Any]:
-    labels = {"kind": "final", "benchmark": "sine", "shots": "5", "learner": "lstm", "mode": "batched"} | tags
-    return [
-        records.CreateRun(
-            key,
-            name=key.rpartition("/")[2],
-            parent_key=None,
-            experiment=experiment,
-            tags={f"oplstm.{name}": value for name, value in labels.items()},
-            params={},
-            start_time=start,
-        ),
-        records.Points(key, step=1, metrics=metrics, timestamp=START),
-    ]
 
 
 @pytest.mark.unit
@@ -53,70 +44,242 @@ def test_the_paper_s_accuracies() -> None:
 
 
 @pytest.mark.unit
+def test_the_budgets_behind_the_cells() -> None:
+    cells = (*SINE_TABLE_1, *OMNIGLOT_TABLE_2, *WITHIN_TABLE_3, *ACROSS_TABLE_4)
+    budgets = {(c.learner, c.benchmark, c.shots): (c.budget, c.budget_unit, c.test_tasks, c.train_shots) for c in cells}
+    assert budgets["maml", "sine", 20] == (70_000, "tasks", 2000, None)
+    assert budgets["maml", "omniglot", 5] == (80_000, "updates", 600, None)
+    assert budgets["maml", "cub", 5] == (60_000, "updates", 600, None)
+    assert budgets["warp_maml", "miniimagenet", 1] == (60_000, "updates", 600, 5)
+    assert [budgets["sap", "cub", shots][0] for shots in (1, 5)] == [15_000, 10_000]
+    assert budgets["lstm", "miniimagenet", 1] == (80_000, "updates", 600, None)
+
+
+def in_cells(table: Table) -> dict[str, str]:
+    return {cell.name: cell.ours.run_name for cell in table.cells if cell.ours is not None}
+
+
+def below(table: Table) -> dict[str, tuple[str, ...]]:
+    return {other.run_name: other.differs for other in table.others}
+
+
+@pytest.mark.unit
+def test_a_toy_run_does_not_replace_a_full_one() -> None:
+    toy = final_run("toy", seeds=1, start=9, params={"budget.test_tasks": "300", "budget.tasks": "2000"})
+    table = table_of(1, [toy, final_run("full")])
+    assert in_cells(table) == {"LSTM 5-shot": "full"}
+    less = ("test tasks 300, the cell's 2,000", "budget 2,000 tasks, the cell's 70,000 tasks", "seeds 1, the cell's 3")
+    assert below(table) == {"toy": less}
+    assert in_cells(table_of(1, [toy])) == {}
+
+
+@pytest.mark.unit
+@pytest.mark.parametrize(
+    ("change", "differs"),
+    [
+        ({"params": {"benchmark.queries": "10"}}, "queries 10, the cell's 50"),
+        ({"params": {"budget.tasks": "None", "budget.updates": "17500"}}, None),
+        ({"params": {"budget.tasks": "90000"}}, "budget 90,000 tasks, the cell's 70,000 tasks"),
+        ({"params": {"budget.tasks": "None", "budget.updates": "1"}}, "budget 4 tasks, the cell's 70,000 tasks"),
+        ({"seeds": 2}, "seeds 2, the cell's 3"),
+        ({"seeds": 0}, "the runs of its seeds are not on the server"),
+        ({"seeds": 5}, None),
+        ({"params": {"budget.test_tasks": None}}, "made by an older version: test tasks not recorded"),
+        (
+            {"tags": {key: None for key in CODE}, "params": {"benchmark.queries": None}},
+            "made by an older version: code version, queries not recorded",
+        ),
+        ({"of_seed": {1: {"mlflow.source.git.commit": "b" * 40}}}, f"code of 2 versions: {'a' * 12}, {'b' * 12}"),
+        (
+            {"of_seed": {2: {"resume.1.version.oplstm": "0.2.0", "resume.1.mlflow.source.git.commit": "unknown"}}},
+            f"code of 2 versions: {'a' * 12}, oplstm 0.2.0",
+        ),
+        ({"of_seed": {1: {"budget.test_tasks": "100"}}}, "seeds differ in test tasks: 100, 2,000"),
+        (
+            {"of_seed": {0: {"oplstm.budget_exhausted": "true"}}, "tasks_seen": 60_000.0},
+            "budget not used up: 1 of 3 seeds ran out of hours after 60,000 tasks",
+        ),
+    ],
+)
+def test_whatever_defines_a_cell_of_table_1(change: dict[str, Any], differs: str | None) -> None:
+    table = table_of(1, [final_run("ours", **change)])
+    assert below(table) == ({} if differs is None else {"ours": (differs,)})
+    assert in_cells(table) == ({"LSTM 5-shot": "ours"} if differs is None else {})
+
+
+OP_LSTM = {"learner": "op_lstm", "mode": "", "shots": "1"}
+
+
+def on_images(name: str = "ours", *, benchmark: str = "omniglot", **change: Any) -> FinalRun:
+    own = {"benchmark.rotations": "False", "benchmark.inversion": "False"} if benchmark == "omniglot" else {}
+    change["params"] = own | change.pop("params", {})
+    change["tags"] = {"digest.split": OMNIGLOT} | change.pop("tags", {})
+    change["labels"] = OP_LSTM | {"benchmark": benchmark} | change.pop("labels", {})
+    return final_run(name, **change)
+
+
+@pytest.mark.unit
+@pytest.mark.parametrize(
+    ("change", "differs"),
+    [
+        ({}, None),
+        ({"params": {"benchmark.test_queries": "queries"}}, None),
+        ({"params": {"benchmark.queries": "5"}}, "queries 5, the cell's 15"),
+        (
+            {"params": {"benchmark.queries": "5", "benchmark.test_queries": "queries"}},
+            ("queries 5, the cell's 15", "test queries 5, the cell's 15 or 1"),
+        ),
+        (
+            {"params": {"benchmark.ways": "20"}},
+            ("ways 20, the cell's 5", "train ways 20, the cell's 5"),
+        ),
+        ({"params": {"benchmark.train_ways": "60"}}, "train ways 60, the cell's 5"),
+        ({"params": {"benchmark.train_shots": "5"}}, "train shots 5, the cell's 1"),
+        ({"params": {"benchmark.rotations": "True"}}, "rotations True, the cell's False"),
+        ({"params": {"benchmark.inversion": "True"}}, "inversion True, the cell's False"),
+        ({"tags": {"digest.split": "f" * 64}}, f"split {'f' * 12}..., the cell's the published one"),
+        (
+            {"tags": {"oplstm.partial_dataset": "Omniglot, 5 of 1623 classes"}},
+            "data Omniglot, 5 of 1623 classes, the cell's whole",
+        ),
+        ({"params": {"budget.updates": "22000"}}, "budget 22,000 updates, the cell's 80,000 updates"),
+        ({"params": {"budget.updates": "None", "budget.tasks": "320000"}}, None),
+    ],
+)
+def test_whatever_defines_a_cell_of_images(change: dict[str, Any], differs: str | tuple[str, ...] | None) -> None:
+    table = table_of(2, [on_images(**change)])
+    wanted = () if differs is None else (differs,) if isinstance(differs, str) else differs
+    assert below(table) == ({"ours": wanted} if wanted else {})
+    assert in_cells(table) == ({} if wanted else {"OP-LSTM 1-shot": "ours"})
+
+
+@pytest.mark.unit
+def test_across_domains_both_splits_must_be_the_published_ones() -> None:
+    from oplstm.episodes.datasets.class_lists import class_list
+
+    splits = {name: class_list(name).split_digest for name in ("miniimagenet", "cub")}
+    crossed = ACCURACIES | {"final/cross/cub/accuracy": 0.4, "final/cross/cub/ci95_tasks": 0.02}
+    tags = {"digest.split": splits["miniimagenet"], "digest.split.cub": splits["cub"]}
+    exact = on_images(benchmark="miniimagenet", scores=crossed, tags=tags)
+    old = on_images("old", benchmark="miniimagenet", scores=crossed, tags={"digest.split": splits["miniimagenet"]})
+    within, across = table_of(3, [exact, old]), table_of(4, [exact, old])
+    assert in_cells(within) == {"OP-LSTM miniimagenet 1-shot": "ours"}
+    assert below(within) == {"old": ("exact, but older than ours, which stands in the cell",)}
+    [cell] = [cell for cell in across.cells if cell.ours is not None]
+    assert (cell.name, cell.ours.value, cell.ours.ci95_tasks) == ("OP-LSTM miniimagenet -> cub 1-shot", 0.4, 0.02)
+    assert below(across) == {"old": ("made by an older version: split of cub not recorded",)}
+
+
+@pytest.mark.unit
+def test_the_best_documented_of_several_stands_in_the_cell() -> None:
+    runs = [
+        final_run("newest", start=3),
+        final_run("five", seeds=5, start=2),
+        final_run("unfinished", start=9, scores={"val/best": 0.1}),
+        final_run("sequential", start=4, labels={"mode": "sequential"}),
+        final_run("by-default", labels={"mode": ""}),
+        final_run("thirty", labels={"shots": "30"}),
+    ]
+    table = table_of(1, sorted(runs, key=lambda run: -run.parent.start_ms))
+    assert in_cells(table) == {"LSTM 5-shot": "five"}
+    why = ("exact, but fewer seeds than five, which stands in the cell",)
+    assert below(table) == {
+        "newest": why,
+        "by-default": why,
+        "sequential": ("the table has no cell of sequential lstm 5-shot on sine",),
+        "thirty": ("the table has no cell of lstm 30-shot on sine",),
+    }
+    assert in_cells(table_of(1, [final_run("newer", start=1), final_run("older")])) == {"LSTM 5-shot": "newer"}
+
+
+@pytest.mark.unit
+def test_a_cell_says_what_it_took_and_whether_intervals_meet() -> None:
+    def answer(value: float) -> str | None:
+        return table_of(1, [final_run("ours", scores=SCORES | {"final/test_loss": value})]).cells[0].intervals_meet
+
+    ours = table_of(1, [final_run("ours")]).cells[0].ours
+    assert ours is not None
+    assert (ours.budget, ours.parameters, ours.code) == ("70,000 tasks", 20_201, "a" * 12)
+    assert ours.hours == pytest.approx(0.2)
+    assert (ours.value, ours.ci95_tasks, ours.ci95_seeds, ours.seeds) == (0.0391, 0.0019, 0.0123, 3)
+    assert [answer(value) for value in (0.0406, 0.0447, 0.0449, 0.056)] == ["yes", "yes", "over seeds", "no"]
+    assert table_of(1, []).cells[0].intervals_meet is None
+    alone = table_of(1, [final_run("ours", seeds=3, scores={"final/test_loss": 0.05})]).cells[0]
+    assert alone.intervals_meet == "no" and alone.difference == pytest.approx(0.0094)
+
+
+@pytest.mark.unit
 def test_data_names_what_is_missing() -> None:
-    ours = Result(0.0391, 0.0019, 0.0123, 3, "sine-lstm-final", "abc", "2026-01-02 03:04")
-    have = {("LSTM", 5): ours}
-    table = Table(1, "sine", "MSE", tuple(Cell(cell, have.get((cell.method, cell.shots))) for cell in SINE_TABLE_1))
-    data = table.to_dict()
-    missing = [f"{cell.method} {cell.shots}-shot" for cell in SINE_TABLE_1 if (cell.method, cell.shots) not in have]
-    assert data["not_run"] == missing
+    data = table_of(1, [final_run("ours"), final_run("toy", seeds=1)]).to_dict()
+    assert data["not_run"] == [f"{cell.method} {cell.shots}-shot" for cell in SINE_TABLE_1][1:]
     assert data["cells"][0]["ours"]["ci95_seeds"] == 0.0123 and data["cells"][1]["ours"] is None
+    assert data["cells"][0]["difference"] == pytest.approx(0.0391 - 0.0406)
     assert data["cells"][0]["paper"]["value"] == 0.0406
+    assert [other["differs"] for other in data["others"]] == [["seeds 1, the cell's 3"]]
     assert {cell.task for cell in ACROSS_TABLE_4 if cell.shots == 1} == {
         "miniimagenet -> cub 1-shot",
         "cub -> miniimagenet 1-shot",
     }
 
 
+@pytest.mark.unit
+def test_formats_hold_the_same_figures_and_escape_what_others_wrote() -> None:
+    table = table_of(1, [final_run("a_b|50% & <c>"), final_run("to\ny", seeds=1)])
+    made = {name: form(table) for name, form in FORMATS.items()}
+    assert made == {name: form(table_of(1, [final_run("a_b|50% & <c>"), final_run("to\ny", seeds=1)]))
+                    for name, form in FORMATS.items()}  # fmt: skip
+    rows = list(csv.DictReader(io.StringIO(made["csv"])))
+    assert len(rows) == 10
+    assert (rows[0]["ours"], rows[0]["± seeds"], rows[0]["difference"]) == ("0.0391", "0.0123", "-0.0015")
+    assert (rows[0]["final run"], rows[0]["hours a seed"]) == ("a_b|50% & <c>", "0.2")
+    assert (rows[9]["final run"], rows[9]["differs"]) == ("to\ny", "seeds 1, the cell's 3")
+    [row] = [line for line in made["markdown"].splitlines() if "0.0391" in line and line.startswith("|")]
+    assert r"a\_b\|50% & \<c\>" in row and row.replace(r"\|", "").count("|") == len(COLUMNS) + 1
+    assert "- to y (lstm 5-shot on sine, 0.0391): seeds 1, the cell's 3" in made["markdown"]
+    body = made["latex"].split(r"\midrule")[1].split(r"\bottomrule")[0]
+    assert body.count(r"\\") == 9 and {line.count("&") for line in body.splitlines() if line} == {len(COLUMNS) - 4}
+    assert all(line.startswith("%") for line in made["latex"].split(r"\end{tabular}")[1].splitlines() if line)
+    assert r"miniimagenet $\to$ cub 1-shot" in FORMATS["latex"](table_of(4, []))
+
+
+def tracked(run: FinalRun, experiment: str) -> list[list[Any]]:
+    """The records that make such a final run on a server."""
+
+    def record(of: Any, parent: str | None, start: float) -> records.CreateRun:
+        kind = {"oplstm.kind": "final" if parent is None else "final-trial"}
+        return records.CreateRun(
+            f"{experiment}/{of.run_id}", name=of.name, parent_key=parent, experiment=experiment,
+            tags={**of.tags, **kind}, params=dict(of.params), start_time=start,
+        )  # fmt: skip
+
+    parent = f"{experiment}/{run.parent.run_id}"
+    groups: list[list[Any]] = []
+    for of in (run.parent, *run.seeds):
+        start = run.parent.start_ms / 1000 if of is run.parent else START
+        points = records.Points(f"{experiment}/{of.run_id}", step=1, metrics=dict(of.metrics), timestamp=START)
+        groups.append([record(of, None if of is run.parent else parent, start), points])
+    return groups
+
+
 @pytest.mark.integration
-def test_ours_are_the_newest_finals_with_a_result(rest: Rest, journal_path: Path, unique: str) -> None:
-    full = {"final/test_loss": 0.04, "final/ci95_tasks": 0.002, "final/ci95_seeds": 0.01, "final/seeds": 3.0}
-    new = {"start": START + 100}
+def test_tables_are_made_of_what_the_server_holds(rest: Rest, journal_path: Path, unique: str) -> None:
+    runs = [
+        final_run("full", start=1),
+        final_run("toy", seeds=1, start=2, params={"budget.test_tasks": "300"}),
+        final_run("other-shots", labels={"shots": "10"}, params={"benchmark.shots": "10"}),
+        on_images("images"),
+    ]
     with Journal(journal_path) as journal:
-        for group in (
-            final(f"{unique}/old", unique, metrics=full | {"final/test_loss": 0.9}),
-            final(f"{unique}/new", unique, metrics=full, **new),
-            final(f"{unique}/unfinished", unique, metrics={"val/best": 0.1}, start=START + 200),
-            final(f"{unique}/sequential", unique, metrics=full, mode="sequential", start=START + 300),
-            final(f"{unique}/other-benchmark", unique, metrics=full, benchmark="omniglot", start=START + 300),
-            final(f"{unique}/a-sweep", unique, metrics=full, kind="sweep", start=START + 300),
-            final(f"{unique}/op", unique, metrics={"final/test_loss": 0.2}, learner="op_lstm", mode="", shots="10"),
-            final(f"{unique}/by-default", unique, metrics=full, mode="", shots="20"),
-        ):
+        for group in (group for run in runs for group in tracked(run, unique)):
             write(journal, *group)
+        create, points = tracked(final_run("a-sweep", start=9), unique)[0]
+        write(journal, replace(create, tags={**create.tags, "oplstm.kind": "sweep"}), points)
     with Outbox(journal_path, rest.uri) as outbox:
         assert outbox.flush(60) == 0, outbox.last_error
     client = connect(rest.uri)
     for experiments in ([rest.experiment_id(unique)], None):
-        ours = {(cell.paper.method, cell.paper.shots): cell.ours for cell in paper_table(client, 1, experiments).cells}
-        found = {where: result.run_name for where, result in ours.items() if result is not None}
-        assert found == {("LSTM", 5): "new", ("OP-LSTM", 10): "op", ("LSTM", 20): "by-default"}
-    result = ours["LSTM", 5]
-    assert result is not None
-    assert (result.value, result.ci95_tasks, result.ci95_seeds, result.seeds) == (0.04, 0.002, 0.01, 3)
-    op = ours["OP-LSTM", 10]
-    assert op is not None and (op.ci95_tasks, op.ci95_seeds, op.seeds) == (None, None, 1)
+        table = paper_table(client, 1, experiments)
+        assert in_cells(table) == {"LSTM 5-shot": "full", "LSTM 10-shot": "other-shots"}
+        assert below(table) == {"toy": ("test tasks 300, the cell's 2,000", "seeds 1, the cell's 3")}
+    assert in_cells(paper_table(client, 2, [rest.experiment_id(unique)])) == {"OP-LSTM 1-shot": "images"}
 
-
-@pytest.mark.integration
-def test_accuracies_within_and_across_domains_and_on_parts(rest: Rest, journal_path: Path, unique: str) -> None:
-    full = {"final/test_accuracy": 0.5, "final/ci95_tasks": 0.01, "final/seeds": 3.0}
-    crossed = {"final/cross/cub/accuracy": 0.4, "final/cross/cub/ci95_tasks": 0.02}
-    of = {"learner": "op_lstm", "mode": "", "shots": "1"}
-    with Journal(journal_path) as journal:
-        write(journal, *final(f"{unique}/mini", unique, metrics=full | crossed, benchmark="miniimagenet", **of))
-        part = {"partial_dataset": "CUB, first 50 classes"}
-        write(journal, *final(f"{unique}/part", unique, metrics=full, benchmark="cub", **of, **part))
-    with Outbox(journal_path, rest.uri) as outbox:
-        assert outbox.flush(60) == 0, outbox.last_error
-    found = {}
-    for number in (2, 3, 4):
-        table = paper_table(connect(rest.uri), number, [rest.experiment_id(unique)])
-        found |= {(number, c.paper.benchmark, c.paper.across): c.ours for c in table.cells if c.ours is not None}
-    assert {where: result.value for where, result in found.items()} == {
-        (3, "miniimagenet", None): 0.5,
-        (3, "cub", None): 0.5,
-        (4, "miniimagenet", "cub"): 0.4,
-    }
-    assert found[4, "miniimagenet", "cub"].ci95_tasks == 0.02
-    assert found[3, "cub", None].run_name == "part (on CUB, first 50 classes)"

@@ -81,20 +81,20 @@ def test_the_answer_is_a_size_that_could_have_been_measured():
 
 @pytest.mark.slow
 def test_a_single_run_is_not_compared_with_anything(monkeypatch):
-    monkeypatch.setattr(pack_size, "_burst", lambda pack: 1 / len(pack.runs))
+    monkeypatch.setattr(pack_size, "_burst", lambda pack, least: 1 / len(pack.runs))
     assert probe([run("lstm")], Device(), 1) == 1
     assert probe([run("lstm")], Device(), 2) == 2
 
 
 def test_no_room_means_one_run(monkeypatch):
-    monkeypatch.setattr(pack_size, "_burst", lambda pack: 1.0)
+    monkeypatch.setattr(pack_size, "_burst", lambda pack, least: 1.0)
     monkeypatch.setattr(pack_size, "_room", lambda device, share: 0.0)
     assert probe([run("lstm", widths=[400], passes=1)], Device(), 8) == 1
 
 
 @pytest.mark.slow
 def test_what_does_not_fit_at_all_is_too_large(monkeypatch):
-    def burst(pack):
+    def burst(pack, least):
         if len(pack.runs) > 4:
             raise torch.OutOfMemoryError
         return 1.0
@@ -131,7 +131,7 @@ MIX = [run("lstm", passes=3), run("lstm", passes=1)]
 def seconds_of_passes(monkeypatch, gain):
     """A pack takes as long as the passes of its runs together, but for `gain` where they are several."""
 
-    def burst(pack):
+    def burst(pack, least):
         passes = sum(one.passes(training=True) for one in pack.runs)
         return float(passes) if len(pack.runs) == 1 else passes / gain(len(pack.runs))
 
@@ -154,6 +154,17 @@ def test_a_mix_is_tried_in_copies_and_the_answer_counts_runs(monkeypatch):
 def test_a_mix_that_gains_nothing_from_sharing_a_pack_stays_alone(monkeypatch):
     tried = seconds_of_passes(monkeypatch, lambda runs: 1.05)
     assert probe(MIX, Device(), 64) == 1
+    assert tried == [1, 1, 1, 2, 2]
+
+
+@pytest.mark.integration
+def test_runs_that_gain_only_from_others_of_their_kind_are_tried_in_pairs(monkeypatch):
+    kinds = [run("maml", base_widths=[5], passes=3), run("maml", base_widths=[4], passes=1)]
+    tried = seconds_of_passes(monkeypatch, lambda runs: runs / 2)
+    assert probe(kinds, Device(), 8) == 8
+    assert tried == [1, 1, 1, 2, 2, 4, 2, 4, 8]
+    tried.clear()
+    assert probe(kinds, Device(), 2) == 1, "there are no others"
     assert tried == [1, 1, 1, 2, 2]
 
 
@@ -189,3 +200,12 @@ def test_memory_that_is_over_in_the_first_pack_of_a_mix_means_one_run(monkeypatc
     monkeypatch.setattr(pack_size, "_measure", measure)
     assert probe(MIX, Device(), 64) == 2
     assert probe([*MIX, run("lstm", passes=2)], Device(), 64) == 1
+
+
+@pytest.mark.integration
+def test_what_a_pack_takes_is_counted_to_the_end_of_each_of_its_runs(monkeypatch):
+    """60 tasks are 60 updates of one task and 20 of three: of the pack's 60 updates both runs make 20."""
+    monkeypatch.setattr(pack_size, "_burst", lambda pack, least: 0.1 * len(pack.runs) ** 0.5)
+    runs = [run("maml", meta_batch_size=1), run("maml", meta_batch_size=3)]
+    assert [pack_size._measure([one], Device()).seconds for one in runs] == pytest.approx([6, 2])
+    assert pack_size._measure(runs, Device()).seconds == pytest.approx(20 * 0.1 * 2**0.5 + 40 * 0.1)

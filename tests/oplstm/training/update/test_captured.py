@@ -9,6 +9,7 @@ from oplstm.training.device import Device
 from oplstm.training.pack import Pack
 from oplstm.training.update.captured import Captured
 from tests.oplstm.training.runs import LEARNERS, run
+from tests.oplstm.training.test_mixed_packs import SHAPES, mixed, named
 
 pytestmark = pytest.mark.unit
 
@@ -32,10 +33,9 @@ def test_an_update_reads_nothing_back_from_the_device(learner):
     assert pack.state.weights.is_meta
 
 
-def test_an_update_of_runs_of_different_shapes_reads_nothing_back_either():
-    shapes = [{"widths": [8, 3], "loss_on": "every", "pool_cell": False}, {"widths": [5], "meta_batch_size": 1}]
-    runs = [run("lstm", passes=3, **shape) for shape in shapes]
-    pack = Pack(runs, ["a", "b"], Device(torch.device("meta")))
+@pytest.mark.parametrize("learner", SHAPES)
+def test_an_update_of_runs_of_different_shapes_reads_nothing_back_either(learner):
+    pack = Pack(mixed(learner), named(mixed(learner)), Device(torch.device("meta")))
     for _ in range(2):
         pack.step()
     assert pack.state.weights.is_meta

@@ -16,6 +16,7 @@ from oplstm.training.update.memory_plan import ALIGNED, memory_plan
 from oplstm.training.update.recorded import Recording, tensors_in
 from oplstm.training.update.repeated import Repeated
 from tests.oplstm.training.runs import LEARNERS, run
+from tests.oplstm.training.test_mixed_packs import SHAPES, mixed, named
 
 CPU = torch.device("cpu")
 SETS = {
@@ -49,6 +50,19 @@ def test_a_few_repeated_updates_are_those_made_anew(learner):
         anew.step()
     assert repeated.meta_update._captured._repeated is not None
     assert torch.equal(repeated.state.weights, anew.state.weights)
+
+
+@pytest.mark.integration
+@pytest.mark.parametrize("learner", SHAPES)
+def test_repeated_updates_of_runs_of_different_shapes_are_those_made_anew_to_the_bit(learner):
+    runs = [replace(one, grad_clip=0.1, meta_gradient="sum") for one in mixed(learner)]
+    repeated, anew = (Pack(runs, named(runs), Device(capture=capture)) for capture in (True, False))
+    for _ in range(UNRECORDED_CALLS + 30):
+        repeated.step()
+        anew.step()
+    assert repeated.meta_update._captured._repeated is not None
+    for name, tensor in anew.state.tensors().items():
+        assert torch.equal(repeated.state.tensors()[name], tensor), name
 
 
 def called(work, calls):

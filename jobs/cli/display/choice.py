@@ -1,0 +1,77 @@
+"""What promote picked, and what its ranking hides."""
+
+import math
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from rich.table import Table
+
+from jobs.cli.display.progress import stderr
+from jobs.cli.display.results import interval
+from jobs.cli.display.tables import cell, stdout
+from jobs.cli.output import say
+from oplstm.episodes.measure import Measure
+
+if TYPE_CHECKING:  # they import torch
+    from jobs.promotion.selection import Choice
+    from jobs.store.promoted import Promoted
+    from jobs.store.scores import FinalResult
+
+MOST_NAMES = 12
+
+
+@contextmanager
+def working() -> Iterator[Callable[[str], None]]:
+    """A line on stderr that says what is being done, on a terminal; yields what sets it."""
+    with stderr.status("", spinner="dots") as line:
+        yield lambda text: line.update(cell(text))
+
+
+def show_choice(choice: "Choice", measure: Measure) -> None:
+    """The leaders of a sweep, the one that was picked, and how sure that is."""
+    table = Table(title="The leaders, by meta-validation")
+    over_seeds = () if choice.spread is None else ("over seeds",)
+    for heading in ("trial", "runs", "meta-validation", "behind the picked", "block A (picks)", *over_seeds, ""):
+        table.add_column(heading)
+    for leader in choice.leaders:
+        standing = leader.standing
+        tied = standing.weights_tied if standing.tied is None else standing.tied
+        mark = "picked" if leader.name == choice.picked else "tied" if tied else ""
+        values = [standing.score, standing.behind, leader.score_a]
+        values += [] if leader.over_seeds is None else [leader.over_seeds]
+        table.add_row(cell(leader.name), str(standing.seeds), *map(interval, values), mark)
+    table.caption = f"{cell(choice.picked)} on block B, which picked nothing: {interval(choice.score_b)}"
+    stdout.print(table)
+    say(*choice_lines(choice, measure))
+
+
+def choice_lines(choice: "Choice", measure: Measure) -> list[str]:
+    """How sure the choice is."""
+    count = len(choice.standings)
+    lines = [f"{len(choice.weights_tied)} of {count} trained weights are tied with the best (95%, over tasks)"]
+    if choice.spread is None or choice.tied is None:
+        lines.append(
+            "how much seeds matter is unknown, so that of configurations nothing can be said; --replicates 5x2 tells"
+        )
+        return lines
+    sd, names = math.sqrt(float(choice.spread.variance)), choice.tied
+    shown = ", ".join(names[:MOST_NAMES]) + (f" and {len(names) - MOST_NAMES} more" if len(names) > MOST_NAMES else "")
+    source = "replicates of this sweep" if choice.spread.source == "replicates" else choice.spread.source
+    lines += [
+        f"standard deviation over seeds: {sd:.4f} ({source}, {float(choice.spread.degrees):.0f} degrees of freedom)",
+        f"{len(names)} of {count} configurations may be as good as the picked one (95%, over tasks and seeds): {shown}",
+    ]
+    if choice.forecast is not None:
+        lines.append(f"forecast of the final run's {measure.name}: {interval(choice.forecast)}")
+    return lines
+
+
+def forecast_lines(made: "Promoted", result: "FinalResult") -> list[str]:
+    """Forecast and truth."""
+    seen = made.forecast
+    if seen is None or seen.mean is None or seen.half_width is None:
+        return []
+    found = result.test.mean
+    held = "inside" if abs(found - seen.mean) <= seen.half_width else "outside"
+    return [f"forecast {seen.mean:.4f} ± {seen.half_width:.4f}, found {found:.4f}: {held} its interval (95%)"]

@@ -1,0 +1,58 @@
+"""``oplstm figure``: pictures of sweeps, as files."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from jobs.cli.output import as_json, report, say
+
+if TYPE_CHECKING:
+    from jobs.operations.tuning import Effort
+
+_output = click.option(
+    "--output", type=click.Path(dir_okay=False, path_type=Path), help="A .png or .svg; NAME-<figure>.png by default."
+)
+
+
+@click.group()
+def figure() -> None:
+    """Draw sweeps: PNG or SVG, the same bytes for the same sweep."""
+
+
+@figure.command()
+@click.argument("names", nargs=-1, required=True, metavar="NAME...")
+@click.option(
+    "--effort",
+    type=click.Choice(["trials", "hours"]),
+    default="trials",
+    show_default=True,
+    help="Along the axis: hours are those of training, shared by the runs of a pack.",
+)
+@_output
+@as_json
+def tuning(names: tuple[str, ...], effort: "Effort", output: Path | None, json_: bool) -> None:
+    """Draw the best validation against tuning effort, and say which sweep is better at equal effort."""
+    from jobs.operations.figures import draw_tuning
+    from jobs.store.home import Home
+
+    home = Home()
+    path = output or Path(f"{names[0]}-tuning.png")
+    made = draw_tuning([home.sweep(name) for name in dict.fromkeys(names)], path, effort=effort)
+    lines = [f"wrote {path}", *made.comparisons, *(f"note: {note}" for note in made.notes)]
+    report({"file": str(path), **made.to_json()}, lambda: say(*lines), as_json=json_)
+
+
+@figure.command()
+@click.argument("name")
+@click.option("--leaders", type=click.IntRange(1, 24), default=5, show_default=True, help="Trials that are drawn.")
+@_output
+@as_json
+def curves(name: str, leaders: int, output: Path | None, json_: bool) -> None:
+    """Draw the learning curves of the leaders of sweep NAME."""
+    from jobs.operations.figures import draw_curves
+    from jobs.store.home import Home
+
+    path = output or Path(f"{name}-curves.png")
+    drawn = draw_curves(Home().sweep(name), path, leaders=leaders)
+    report({"file": str(path), "trials": drawn}, lambda: say(f"wrote {path}"), as_json=json_)

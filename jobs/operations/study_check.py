@@ -1,0 +1,140 @@
+"""Optuna's study in its file against the journal: every trial's state, point, values and validation points."""
+
+import json
+import math
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from jobs.store.events import Asked, Ended, Params, Refused, Validated, read_events
+from jobs.store.header import Header
+from jobs.store.home import SweepFolder
+from jobs.store.names import trial_name
+from jobs.store.state import SweepState
+from jobs.store.states import TrialState
+from jobs.store.study_file import damage_in
+from oplstm.errors import one_line
+
+if TYPE_CHECKING:
+    from optuna.trial import FrozenTrial
+
+_OPTUNAS = {TrialState.COMPLETE: "COMPLETE", TrialState.PRUNED: "PRUNED", TrialState.DIVERGED: "PRUNED"}
+"""Names of Optuna's states; a trial that has ended in no other way is one of its FAIL."""
+
+
+@dataclass
+class _Wanted:
+    """What the study should hold of a trial.
+
+    Attributes:
+        params: The point.
+        state: Name of Optuna's state.
+        value: Of a trial that is complete.
+        reported: Its validation values by milestone.
+    """
+
+    params: Params
+    state: str = "RUNNING"
+    value: float | None = None
+    reported: dict[int, float] = field(default_factory=dict)
+
+
+def study_damage(folder: SweepFolder, state: SweepState) -> str | None:
+    """What is wrong with the file of a sweep's study, as one line, whatever the journal says."""
+    if not folder.study.exists():
+        return f"{folder.study} is missing" if state.trials else None
+    return damage_in(folder.study)
+
+
+def study_problems(folder: SweepFolder, header: Header, state: SweepState) -> Iterator[str]:
+    """What is wrong with a sweep's study, one line each.
+
+    Raises:
+        RequestError: The journal is of another version.
+        WorkError: The journal is damaged.
+    """
+    if (damage := study_damage(folder, state)) is not None:
+        yield damage
+    if damage is not None or not folder.study.exists():
+        return
+    try:
+        found = _read(folder)
+    except Exception as error:  # whatever Optuna finds impossible in its own file
+        yield f"{folder.study}: Optuna cannot read it: {one_line(error)}"
+        return
+    yield from (f"{folder.study}: {problem}" for problem in _compared(_wanted(folder, header), found))
+
+
+def _wanted(folder: SweepFolder, header: Header) -> list[_Wanted]:
+    """The trials of a journal, as the coordinator has told them to Optuna."""
+    trials: dict[str, _Wanted] = {}
+    nobody_learns = header.job.space is None and header.job.pruner.name is None
+    for read in read_events(folder.journal):
+        match read.event:
+            case Asked() as event:
+                trials[trial_name(event.trial)] = _Wanted(event.params)
+            case Refused() as event:
+                trials[trial_name(event.trial)] = _Wanted(event.params, _OPTUNAS.get(event.state, "FAIL"))
+            case Validated() as event:
+                value = event.metrics.get(f"val/{header.measure.name}", math.nan)
+                if math.isfinite(value) and event.milestone and not nobody_learns:
+                    trials[event.trial].reported.setdefault(event.milestone, value)
+            case Ended(state=end) as event if end.ended:
+                trials[event.trial].state = _OPTUNAS.get(end, "FAIL")
+                if end is TrialState.COMPLETE:
+                    trials[event.trial].value = event.metrics.get("val/best", header.measure.worst)
+            case _:
+                pass
+    return list(trials.values())
+
+
+def _read(folder: SweepFolder) -> "list[FrozenTrial]":
+    import optuna
+    from optuna.storages import JournalStorage
+    from optuna.storages.journal import BaseJournalBackend
+
+    class Reader(BaseJournalBackend):
+        """Optuna's own makes a file where there is none, and a lock."""
+
+        def read_logs(self, log_number_from: int) -> Iterable[dict[str, Any]]:
+            lines = folder.study.read_bytes().splitlines()
+            return [json.loads(line) for line in lines[log_number_from:]]
+
+        def append_logs(self, logs: list[dict[str, Any]]) -> None:
+            raise OSError("the study is only read")
+
+    return optuna.load_study(study_name=folder.name, storage=JournalStorage(Reader())).trials
+
+
+def _compared(wanted: list[_Wanted], found: "list[FrozenTrial]") -> Iterator[str]:
+    """Trials stand in the same order; what the sampler drew in vain, before one that was new, is Optuna's alone."""
+    rest = iter(found)
+    for number, one in enumerate(wanted):
+        drawn = next(rest, None)
+        while drawn is not None and _is_in_vain(drawn) and _text(drawn.params) != _text(one.params):
+            drawn = next(rest, None)
+        if drawn is None:
+            yield f"{trial_name(number)} and what follows are missing"
+            return
+        here = f"{trial_name(number)}, which is number {drawn.number} there,"
+        if _text(drawn.params) != _text(one.params):
+            yield f"{here} is {str(drawn.params)[:200]} and not {str(one.params)[:200]}"
+        if drawn.state.name != one.state:
+            yield f"{here} is {drawn.state.name} and not {one.state}"
+        if drawn.intermediate_values != one.reported:
+            yield f"{here} has other points than the journal: {len(drawn.intermediate_values)} for {len(one.reported)}"
+        if one.state == "COMPLETE" and drawn.values != [one.value]:
+            yield f"{here} has the value {drawn.values} and not {one.value}"
+    if any(not _is_in_vain(left) for left in rest):
+        yield f"it holds more trials than the {len(wanted)} of the journal"
+
+
+def _is_in_vain(trial: "FrozenTrial") -> bool:
+    return trial.state.name == "FAIL" and not trial.intermediate_values
+
+
+def _text(params: Params) -> str:
+    """A point, whose values need not be what a journal can hold."""
+    from jobs.sweep.proposals import told  # imports torch
+
+    return json.dumps(told(params), sort_keys=True)

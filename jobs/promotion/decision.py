@@ -1,0 +1,90 @@
+"""What a promotion decides, from validation scores alone: one pure function."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from jobs.promotion.forecast import forecast
+from jobs.promotion.seeds import Block, SeedVariance, picked, seed_intervals, seed_variance
+from jobs.promotion.standing import Configuration, Standing, costs_of, standings
+from jobs.store.intervals import Interval
+from oplstm.episodes.measure import Measure
+
+
+@dataclass(frozen=True)
+class Contender:
+    """A configuration that was scored on block A.
+
+    Attributes:
+        name: Of the trial that the sweep ranked.
+        seed_means: Score of each seed's weights, the trial's own first.
+        score: The configuration's, the luck of the trial's own seed taken off, with its interval over seeds and tasks;
+            nan for the interval where the variance over seeds is unknown.
+    """
+
+    name: str
+    seed_means: tuple[float, ...]
+    score: Interval
+
+
+@dataclass(frozen=True)
+class Decision:
+    """What a promotion decides.
+
+    Attributes:
+        picked: Name of the trial whose configuration has the best mean over its seeds on block A.
+        contenders: All that were scored on block A.
+        standings: All configurations of the sweep, as ``standings`` has them.
+        spread: Variance over seeds; None where it is unknown.
+        forecast: Of the final run's score; None where the picked configuration has no replicate.
+    """
+
+    picked: str
+    contenders: tuple[Contender, ...]
+    standings: tuple[Standing, ...]
+    spread: SeedVariance | None
+    forecast: Interval | None
+
+
+def decide(
+    found: Sequence[Configuration],
+    on_block_a: Sequence[Configuration],
+    measure: Measure,
+    *,
+    earlier: SeedVariance | None,
+    final_seeds: int,
+    final_tasks: int,
+) -> Decision:
+    """Pick a configuration, and say how sure that is.
+
+    Args:
+        found: All configurations on the sweep's common validation tasks, the trial with the best score first.
+        on_block_a: The leaders on block A, in the same order.
+        measure: What the values are, and which are better.
+        earlier: Variance over seeds in earlier sweeps of the same learner and benchmark, for where this sweep's
+            replicates are too few; None where there are none.
+        final_seeds: Of the final run.
+        final_tasks: Test tasks of each of its seeds.
+    """
+    sign, block = measure.cost(1.0), Block.of(costs_of(on_block_a, measure))
+    best, own = picked(block), seed_variance(block)
+    winner = on_block_a[int(best)].name
+    spread = own if own.known else earlier
+    known = spread if spread is not None else SeedVariance(np.asarray(np.nan), np.asarray(0.0), "replicates")
+    means, halves = seed_intervals(block, known)
+    foreseen = forecast(block, known, best=best, seeds=final_seeds, tasks=final_tasks)
+    return Decision(
+        winner,
+        tuple(
+            Contender(
+                one.name,
+                tuple(float(value) for value in one.values.mean(-1)),
+                Interval(sign * float(means[row]), float(halves[row])),
+            )
+            for row, one in enumerate(on_block_a)
+        ),
+        tuple(standings(found, measure, best=[one.name for one in found].index(winner), spread=spread)),
+        spread,
+        None if np.isnan(foreseen.mean) else Interval(sign * float(foreseen.mean), float(foreseen.half_width)),
+    )

@@ -1,0 +1,56 @@
+"""What a promotion leaves in a sweep's journal: one of its events (``jobs.store.events``)."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from pydantic import StrictBool, StrictFloat, StrictStr
+
+from jobs.store.intervals import StatedInterval
+from jobs.store.names import SweepName, TrialName
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LeaderScores:
+    """A candidate of a promotion; see ``jobs.promotion.selection.Leader``. ``seeds`` has the score of each run."""
+
+    trial: TrialName
+    validation: StatedInterval
+    behind: StatedInterval
+    tied: StrictBool
+    score_a: StatedInterval
+    seeds: tuple[StrictFloat | None, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StatedSpread:
+    """A variance over seeds; see ``jobs.promotion.seeds.SeedVariance``."""
+
+    variance: StrictFloat
+    degrees: StrictFloat
+    source: Literal["replicates", "earlier sweeps"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Promoted:
+    """The best configuration was picked and registered; see ``jobs.promotion.selection.Choice``.
+
+    Attributes:
+        picked: Name of the trial.
+        score_b: On block B.
+        leaders: Those that were re-scored.
+        tied: Names of all configurations that may be as good; None where that is unknown.
+        forecast: Of the final run's score.
+        seed_variance: Over seeds, and its degrees of freedom; None where it is unknown.
+        registered: The registered model and its version.
+        final: Name of the final run.
+    """
+
+    event: Literal["promoted"] = "promoted"
+    picked: TrialName
+    score_b: StatedInterval
+    leaders: tuple[LeaderScores, ...]
+    tied: tuple[TrialName, ...] | None = None
+    forecast: StatedInterval | None = None
+    seed_variance: StatedSpread | None = None
+    registered: StrictStr | None = None
+    final: SweepName | None = None

@@ -1,0 +1,79 @@
+"""Ray's processes: a part that dies or falls silent is named, and what is left of a cluster of one's own is ended."""
+
+import os
+import shutil
+import socket
+import subprocess
+import sys
+
+import psutil
+import pytest
+
+from jobs.execution.ray_processes import PATIENCE_SECONDS, OwnProcesses, RayLost, VitalProcesses
+
+
+@pytest.fixture
+def children(tmp_path):
+    """Starts children by the name of a program that only waits; ends those that are left."""
+    started = []
+
+    def start(name):
+        shutil.copy(shutil.which("sleep"), tmp_path / name)
+        started.append(subprocess.Popen([tmp_path / name, "60"]))
+        return started[-1]
+
+    yield start
+    for process in started:
+        process.kill()
+        process.wait()
+
+
+@pytest.mark.parametrize(
+    ("name", "words"), [("gcs_server", "head service of Ray"), ("raylet", "Ray's service of this node")]
+)
+def test_a_part_that_this_process_started_and_that_dies_is_named_at_once(name, words, children):
+    others = [children(other) for other in ("gcs_server", "raylet", "log_monitor") if other != name]
+    victim = children(name)
+    vital = VitalProcesses("127.0.0.1:1", "oplstm resume s")
+    vital.check()
+    others[-1].kill()  # a part that can be done without
+    others[-1].wait()
+    vital.check()
+    victim.kill()
+    os.waitid(os.P_PID, victim.pid, os.WEXITED | os.WNOWAIT)  # it has died, and nobody has asked how
+    with pytest.raises(RayLost, match=rf"^.*{words}.* process {victim.pid}, has died; oplstm resume s$"):
+        vital.check()
+
+
+def test_a_head_elsewhere_may_be_silent_for_a_moment_and_not_for_long():
+    now = [0.0]
+    with socket.create_server(("127.0.0.1", 0)) as head:
+        port = head.getsockname()[1]
+        vital = VitalProcesses(f"127.0.0.1:{port}", "oplstm resume s", lambda: now[0])
+        now[0] += 1000
+        vital.check()
+    now[0] += PATIENCE_SECONDS - 1
+    vital.check()
+    with socket.create_server(("127.0.0.1", port)):
+        vital.check()
+    now[0] += PATIENCE_SECONDS - 1
+    vital.check()
+    now[0] += 1
+    with pytest.raises(RayLost, match=rf"at 127\.0\.0\.1:{port} has not answered for 15 s; oplstm resume s"):
+        vital.check()
+
+
+FAMILY = "import subprocess, sys; subprocess.Popen(['sleep', '60']); print(flush=True); sys.stdin.read()"
+
+
+def test_what_is_left_of_a_cluster_of_one_s_own_is_ended_and_nothing_else(children):
+    stranger = children("sleep")
+    own = OwnProcesses()
+    with subprocess.Popen([sys.executable, "-c", FAMILY], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as parent:
+        parent.stdout.readline()
+        own.find()
+        later = children("later")
+        [child] = psutil.Process(parent.pid).children()
+        own.kill()
+    assert not child.is_running() or child.status() == psutil.STATUS_ZOMBIE
+    assert stranger.poll() is None and later.poll() is None
