@@ -102,8 +102,8 @@ class Round:
 
     def _phase(self, phase: Phase, injuries: deque[Injury], total: int) -> None:
         world, fruitless = self._world, 0
-        self.suffered.verbs[phase] = 0
-        while not world.finished(phase) and fruitless < FRUITLESS:
+        self.suffered.verbs[phase], complete = 0, False
+        while not complete and fruitless < FRUITLESS:
             self._server.revive()
             self._server.wait()
             world.wait_idle()
@@ -115,6 +115,7 @@ class Round:
                 Processes(verb.pid).end()
             done = verb.wait(5)
             self._see_them_end(Processes(verb.pid))
+            complete = done.code == 0 or world.has_ended(phase)
             last = (done.err.strip() or done.out.strip()).splitlines()[-1:] or [""]
             self._note(f"the verb ended with {done.code}", world.done(phase), last[0][:300])
             if "Traceback (most recent call last)" in done.err:
@@ -122,7 +123,7 @@ class Round:
             is_idle = world.done(phase) <= before and len(self.suffered.injuries) == hurt
             fruitless = fruitless + 1 if is_idle else 0
         self.suffered.missed += injuries
-        if not world.finished(phase):
+        if not complete:
             self.suffered.faults.append(f"the {phase} is not complete after {FRUITLESS} verbs: {last[0]}")
 
     def _see_them_end(self, processes: Processes) -> None:
