@@ -2,6 +2,7 @@
 
 import json
 import secrets
+import signal
 import tempfile
 from pathlib import Path
 
@@ -27,6 +28,8 @@ def main(
     json_to: Path | None, markdown: Path | None,
 ) -> None:  # fmt: skip
     """Hurt real sweeps at random, and see that they end as if nothing had happened."""
+    for number in (signal.SIGINT, signal.SIGTERM):  # behind nohup too: what was started is to be ended
+        signal.signal(number, signal.default_int_handler)
     seed = secrets.randbelow(10**6) if seed is None else seed
     click.echo(f"SEED={seed}")
     chosen = tuple(one for one in WORKLOADS if workload in (None, one.name))

@@ -5,6 +5,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from jobs.store.names import trial_name
 from tests.jobs.integration.command_line import Oplstm
 from tests.tracking.conftest import Rest, texts
 
@@ -77,8 +78,8 @@ def found_trials(oplstm: Oplstm, sweep: str) -> dict[tuple[str, str], FoundTrial
     found: dict[tuple[str, str], FoundTrial] = {}
     mates = _mates(oplstm, sweep)
     points, ends = oplstm.events(sweep, "point"), oplstm.events(sweep, "ended")
-    for asked in oplstm.events(sweep, "asked"):
-        name = f"trial-{asked['trial']:04d}"
+    for asked in oplstm.events(sweep, "asked", "replicated"):
+        name = trial_name(asked["trial"], asked.get("replicate", 0))
         folder = oplstm.sweep(sweep).trials / name
         files = (
             {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in folder.iterdir()}
@@ -86,7 +87,7 @@ def found_trials(oplstm: Oplstm, sweep: str) -> dict[tuple[str, str], FoundTrial
             else {}
         )
         found[sweep, name] = FoundTrial(
-            params={"params": asked["params"], "run": asked["run"]},
+            params={"params": asked.get("params"), "run": asked["run"]},
             points=tuple(
                 (point["update"], _steady(point["metrics"]), point["prune"])
                 for point in points
@@ -147,7 +148,14 @@ def found_promotion(oplstm: Oplstm, sweep: str, rest: Rest, experiment: str) -> 
     version = rest.get("registered-models/alias", name=experiment, alias="champion")["model_version"]
     tags = {tag["key"]: tag["value"] for tag in version["tags"]}
     champion = {"version": version["version"], "trial": tags["oplstm.trial"], "sweep": tags["oplstm.sweep"]}
-    return {"champion": champion, **{name: event[name] for name in ("picked", "score_b", "leaders")}}
+    own = ("kind", "time", "registered")
+    return {"champion": champion, **{name: value for name, value in event.items() if name not in own}}
+
+
+def is_replicate(trial: str) -> bool:
+    """Whether this is the name of one more seed of a trial."""
+    number = trial.removeprefix("trial-")
+    return number != trial and not number.isdecimal()
 
 
 def count_points(findings: Findings) -> Counter[Any]:

@@ -1,6 +1,5 @@
 """Takes a world through a round: starts verbs, hurts whom the history names, and goes on until all is complete."""
 
-import contextlib
 import os
 import random
 import signal
@@ -103,8 +102,8 @@ class Round:
 
     def _phase(self, phase: Phase, injuries: deque[Injury], total: int) -> None:
         world, fruitless = self._world, 0
-        self.suffered.verbs[phase] = 0
-        while not world.finished(phase) and fruitless < FRUITLESS:
+        self.suffered.verbs[phase], complete = 0, False
+        while not complete and fruitless < FRUITLESS:
             self._server.revive()
             self._server.wait()
             world.wait_idle()
@@ -116,6 +115,7 @@ class Round:
                 Processes(verb.pid).end()
             done = verb.wait(5)
             self._see_them_end(Processes(verb.pid))
+            complete = done.code == 0 or world.has_ended(phase)
             last = (done.err.strip() or done.out.strip()).splitlines()[-1:] or [""]
             self._note(f"the verb ended with {done.code}", world.done(phase), last[0][:300])
             if "Traceback (most recent call last)" in done.err:
@@ -123,7 +123,7 @@ class Round:
             is_idle = world.done(phase) <= before and len(self.suffered.injuries) == hurt
             fruitless = fruitless + 1 if is_idle else 0
         self.suffered.missed += injuries
-        if not world.finished(phase):
+        if not complete:
             self.suffered.faults.append(f"the {phase} is not complete after {FRUITLESS} verbs: {last[0]}")
 
     def _see_them_end(self, processes: Processes) -> None:
@@ -146,8 +146,8 @@ class Round:
             if self._server.is_out and done >= self._back_at:
                 self._note("the server comes back", done)
                 self._server.revive()
-            if injuries and self._is_time(injuries[0], processes, done, total):
-                injury = injuries.popleft()
+            if injury := self._due(injuries, processes, done, total):
+                injuries.remove(injury)
                 self._hurt(injury, processes, done, total)
                 moved = time.monotonic()
                 if injury.kind in (Kind.KILL, Kind.POWER) and injury.victim in (Victim.DRIVER, Victim.MACHINE):
@@ -157,6 +157,11 @@ class Round:
                 self.suffered.faults.append(f"no progress for {STALLED_SECONDS:.0f} s at {done}/{total} of {phase}")
                 return
             time.sleep(LOOK_SECONDS)
+
+    def _due(self, injuries: deque[Injury], processes: Processes, done: int, total: int) -> Injury | None:
+        """The first whose time has come: of those that come at once only the next one, or they would come together."""
+        first = [one for place, one in enumerate(injuries) if one.share is not None or not place]
+        return next((one for one in first if self._is_time(one, processes, done, total)), None)
 
     def _is_time(self, injury: Injury, processes: Processes, done: int, total: int) -> bool:
         if injury.share is not None and done < injury.share * total:
@@ -176,18 +181,11 @@ class Round:
             if injury.kind is Kind.POWER:
                 detail = str(self._world.disk.cut(injury.dice))
         else:
-            victims = processes.of(injury.victim)
-            if not victims:
+            try:
+                _signal(dice.choice(processes.of(injury.victim)), injury, dice.uniform(*PAUSE_SECONDS))
+            except (psutil.Error, ProcessLookupError, IndexError):  # it ended in this instant
+                self.suffered.missed.append(injury)
                 return
-            victim = victims[dice.randrange(len(victims))]
-            with contextlib.suppress(psutil.Error, ProcessLookupError):
-                if injury.victim is Victim.DRIVER and injury.kind is Kind.INT:
-                    os.killpg(victim.pid, signal.SIGINT)  # as a terminal does
-                else:
-                    victim.send_signal(SIGNALS[injury.kind])
-                if injury.kind is Kind.STOP:
-                    time.sleep(dice.uniform(*PAUSE_SECONDS))
-                    victim.resume()
         self.suffered.injuries.append(injury)
         self._note(str(injury), done, detail)
 
@@ -195,3 +193,13 @@ class Round:
         event = Event(round(time.monotonic() - self._began, 1), what, done, detail)
         self.suffered.events.append(event)
         self._say(f"{event.at:7.1f} s  {what}, {done} done{f': {detail}' if detail else ''}")
+
+
+def _signal(victim: psutil.Process, injury: Injury, pause: float) -> None:
+    if injury.victim is Victim.DRIVER and injury.kind is Kind.INT:
+        os.killpg(victim.pid, signal.SIGINT)  # as a terminal does
+        return
+    victim.send_signal(SIGNALS[injury.kind])
+    if injury.kind is Kind.STOP:
+        time.sleep(pause)
+        victim.resume()

@@ -12,6 +12,7 @@ from typing import Any, Final
 SEEDS: Final = 2
 BUDGET: Final = {"tasks": 9000, "validate_every": 450, "validation_tasks": 20, "test_tasks": 20}
 PRUNER: Final = {"name": "ThresholdPruner", "options": {"upper": 3.6, "n_warmup_steps": 4500}, "patience": None}
+PROMOTION: Final = {"replicates": {"leaders": 2, "seeds": 1}}
 MOST_RETRIES: Final = 100
 """So that no trial is given up, however often its process is killed."""
 
@@ -32,7 +33,7 @@ class Workload:
 
 
 def _job(**changes: Any) -> dict[str, Any]:
-    return {"budget": BUDGET, "pruner": PRUNER, "final": {"seeds": SEEDS, "cpus": 1}, **changes}
+    return {"budget": BUDGET, "pruner": PRUNER, "promotion": PROMOTION, "final": {"seeds": SEEDS, "cpus": 1}, **changes}
 
 
 RANDOM: Final = Workload(

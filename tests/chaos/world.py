@@ -1,12 +1,13 @@
 """One home and the verbs that work in it, until a sweep is complete and promoted."""
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from jobs.operations.running import is_running
 from jobs.store.home import SweepFolder
-from tests.chaos.findings import Findings, found_promotion, found_runs, found_trials
+from tests.chaos.findings import Findings, found_promotion, found_runs, found_trials, is_replicate
 from tests.chaos.injuries import Phase
 from tests.chaos.power_cut import Disk
 from tests.chaos.workload import SEEDS, Workload
@@ -15,7 +16,7 @@ from tests.jobs.integration.command_line import Oplstm, Verb, wait_until
 from tests.tracking.conftest import Rest
 
 RECORDER = ROOT / "tests" / "chaos" / "recorder"
-WORK = ("asked", "refused", "point", "ended", "finished", "promoted")
+WORK = ("asked", "replicated", "refused", "point", "ended", "finished", "promoted")
 
 
 class World:
@@ -39,41 +40,42 @@ class World:
     def sweep(self) -> SweepFolder:
         return self.oplstm.sweep(self.workload.name)
 
-    def sweeps(self, phase: Phase) -> list[str]:
-        """The names of those that belong to a phase, in order of their making."""
-        names = [folder.name for folder in self.oplstm.home.all_sweeps()]
-        return [name for name in names if (name == self.workload.name) == (phase is Phase.SWEEP)]
-
     def done(self, phase: Phase) -> int:
         """How much of a phase is done: things that happen once, whatever breaks, counted once."""
         found: set[Any] = set()
         for folder in self.oplstm.home.all_sweeps():
-            for event in self.oplstm.events(folder.name, *WORK):
-                is_promotion = folder.name != self.workload.name or event["event"] == "promoted"
-                is_stop = event.get("state") == "stopped"
-                if is_promotion == (phase is Phase.PROMOTE) and not is_stop:
-                    found.add((folder.name, event["event"], event.get("trial"), event.get("update")))
+            for event in self._work(folder.name, phase):
+                found.add(
+                    (folder.name, event["event"], event.get("trial"), event.get("replicate"), event.get("update"))
+                )
         return len(found)
 
     def first_point(self, phase: Phase) -> float:
         """When a phase had its first point, in Unix seconds."""
-        return min(event["time"] for name in self.sweeps(phase) for event in self.oplstm.events(name, "point"))
+        folders = self.oplstm.home.all_sweeps()
+        return min(
+            event["time"] for folder in folders for event in self._work(folder.name, phase) if event["event"] == "point"
+        )
 
-    def finished(self, phase: Phase) -> bool:
-        """Whether nothing is left to do: the sweep has ended, or the final run of its promotion."""
-        ended = {name for name in self.sweeps(phase) if self.oplstm.events(name, "finished")}
-        if phase is Phase.SWEEP:
-            return bool(ended)
-        return any(self.oplstm.events(name, "finished") and _is_final(self.oplstm, name) for name in ended)
+    def _work(self, name: str, phase: Phase) -> Iterator[dict[str, Any]]:
+        """The events of a sweep that belong to a phase; replicates belong to a promotion."""
+        for event in self.oplstm.events(name, *WORK):
+            of_replicate = event["event"] == "replicated" or is_replicate(str(event.get("trial")))
+            promotes = name != self.workload.name or event["event"] == "promoted" or of_replicate
+            if promotes == (phase is Phase.PROMOTE) and event.get("state") != "stopped":
+                yield event
+
+    def has_ended(self, phase: Phase) -> bool:
+        """Whether a sweep has ended, though its verb may not have come to say so; a promotion is asked again."""
+        return phase is Phase.SWEEP and bool(self.oplstm.events(self.workload.name, "finished"))
 
     def start(self, phase: Phase) -> Verb:
         """The verb by which a user would go on."""
-        left = [name for name in self.sweeps(phase) if not self.oplstm.events(name, "finished")]
-        if left:
-            return self._verb("resume", left[-1])
-        if phase is Phase.SWEEP:
-            return self._verb("sweep", self._job, "--name", self.workload.name, "--tracking-uri", self.uri)
-        return self._verb("promote", self.workload.name, "--seeds", str(SEEDS))
+        if phase is Phase.PROMOTE:
+            return self._verb("promote", self.workload.name, "--seeds", str(SEEDS))
+        if self.sweep.header.is_file():
+            return self._verb("resume", self.workload.name)
+        return self._verb("sweep", self._job, "--name", self.workload.name, "--tracking-uri", self.uri)
 
     def _verb(self, *arguments: str) -> Verb:
         path = os.pathsep.join([str(RECORDER), str(ROOT)])
@@ -113,9 +115,3 @@ class World:
 
     def end(self) -> None:
         self.oplstm.end()
-
-
-def _is_final(oplstm: Oplstm, name: str) -> bool:
-    from jobs.store.header import Header
-
-    return Header.read(oplstm.sweep(name)).kind == "final"

@@ -1,6 +1,7 @@
 """The coordinator: journal first, answers repeated, and a rebuilt one goes on as if it had never stopped."""
 
 import math
+import os
 from collections import Counter
 
 import pytest
@@ -318,6 +319,15 @@ def test_a_sweep_ends_as_finished_with_its_best_trial(tmp_path):
     curve = own_curve(last)
     assert [step for step, _ in curve] == [1, 2, 3]
     assert curve[-1][1] == loss(best.config, 40)
+
+
+def test_the_study_of_a_sweep_that_has_ended_is_on_the_disk(tmp_path, monkeypatch):
+    """Nothing would make it again but `doctor --repair`."""
+    synced, fsync = [], os.fsync
+    monkeypatch.setattr("os.fsync", lambda fd: (synced.append(os.readlink(f"/proc/self/fd/{fd}")), fsync(fd)))
+    folder = new_sweep(tmp_path / "s", job("rates", trials=1))
+    finish(folder)
+    assert str(folder.study) in synced
 
 
 def test_progress_adds_up(tmp_path, coordinators):
