@@ -8,18 +8,26 @@ from pathlib import Path
 import torch
 
 from jobs.jobfile.schema import Job
+from jobs.jobfile.sections import Sampler
 from jobs.jobfile.space_source import SpaceSource
 from jobs.store.home import Home
 from jobs.sweep.proposals import Proposal, proposed
 from oplstm.configuration import Problems, build
 from oplstm.episodes.registry import BENCHMARKS
 from oplstm.errors import RequestError
-from oplstm.training.parameters import parameter_count
-from oplstm.training.run_size import counted_parameters
+from oplstm.training.checkpoint import KEPT
+from oplstm.training.machine.cost import parameters_of
+from oplstm.training.run import RunConfig
+from search_spaces.samplers import is_adaptive
 
 BYTES_A_NUMBER = 4
-COPIES = 2 * 4 + 1
-"""Of the weights on disk: two checkpoints of weights, two moments and best weights, and the model."""
+COPIES = (KEPT + 1) * 4 + 1
+"""Of the weights on disk: those that are kept and the next of checkpoints, with moments and best weights; a model."""
+BYTES_A_SCORE = 8
+SCORES = 2
+"""Of a test task: its loss, and its accuracy where it has classes."""
+BYTES_A_TRIAL, BYTES_A_POINT = 32 << 10, 3 << 10
+"""Of journal, study and the text of checkpoints and models: beside all points, and for each."""
 UNBOUNDED_GRID = 100
 """Trials that are assumed where a job does not say how many."""
 POINTS_TRIED = 100
@@ -79,14 +87,20 @@ def check_machine(job: Job) -> None:
 
 
 def disk_bytes(job: Job) -> int:
-    """Estimated disk use of a job: checkpoints of what runs at once, and a model for every trial."""
-    tried = itertools.islice(proposed(job), POINTS_TRIED)
-    run = next((proposal.run for proposal in tried if isinstance(proposal, Proposal)), None)
-    if run is None:
-        return 0
-    counted = counted_parameters(run.learner, run.hyperparameters, run.benchmark)
-    numbers = (parameter_count(run) if counted is None else counted) + run.budget.validation_tasks
-    return numbers * BYTES_A_NUMBER * COPIES * (job.trial_limit or UNBOUNDED_GRID)
+    """What a job takes on the disk at most, as if all its trials ran at once and were as large as those looked at."""
+    learns = job.space is not None and is_adaptive(job.sampler.name)  # such take their time, and have no results yet
+    of = job.model_copy(update={"sampler": Sampler()}) if learns else job
+    tried = itertools.islice(proposed(of), POINTS_TRIED)
+    largest = max((_trial_bytes(each.run) for each in tried if isinstance(each, Proposal)), default=0)
+    return largest * (job.trial_limit or UNBOUNDED_GRID)
+
+
+def _trial_bytes(run: RunConfig) -> int:
+    budget, domains = run.budget, 1 + len(run.benchmark.cross())
+    numbers = (parameters_of(run) + budget.validation_tasks) * BYTES_A_NUMBER * COPIES
+    scores = budget.test_tasks * domains * SCORES * BYTES_A_SCORE
+    points = 2 + len(budget.milestones(run.meta_batch_size))
+    return numbers + scores + BYTES_A_TRIAL + points * BYTES_A_POINT
 
 
 def check_data(job: Job, data: Path) -> None:

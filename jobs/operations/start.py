@@ -11,6 +11,7 @@ from jobs.jobfile.schema import Job
 from jobs.jobfile.sections import Resources
 from jobs.jobfile.space_source import SpaceSource, check_working_directory
 from jobs.operations.requirements import check_data, disk_bytes
+from jobs.operations.room import full_disk_named
 from jobs.operations.running import Outcome, owned
 from jobs.operations.tracking_server import tracking_server
 from jobs.store.header import Header
@@ -115,8 +116,9 @@ def run_on_cluster(folder: SweepFolder, tracking_uri: str, progress: OnProgress)
     """Run a sweep on the connected cluster until it has ended or stopped."""
     from jobs.execution.on_ray import run_on_ray
 
-    resources = Header.read(folder).job.resources
-    last, waiting = run_on_ray(folder, resources, tracking_uri=tracking_uri, on_progress=progress)
+    job = Header.read(folder).job
+    with full_disk_named(folder, job):
+        last, waiting = run_on_ray(folder, job.resources, tracking_uri=tracking_uri, on_progress=progress)
     return Outcome(folder, last, waiting)
 
 
@@ -138,6 +140,7 @@ def start_here(home: Home, new: NewSweep, *, progress: OnProgress) -> Outcome:
 def run_here(folder: SweepFolder, tracking_uri: str, progress: OnProgress) -> Outcome:
     """Run a training or final run on this machine until it has ended or stopped."""
     header = Header.read(folder)
-    last, waiting = run_in_process(folder, tracking_uri, progress, slots=slots_here(header.job.resources))
+    with full_disk_named(folder, header.job):
+        last, waiting = run_in_process(folder, tracking_uri, progress, slots=slots_here(header.job.resources))
     final = header.kind is SweepKind.FINAL
     return Outcome(folder, last, waiting, final_result(folder, SweepState.of(folder, header)) if final else None)

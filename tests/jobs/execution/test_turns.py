@@ -3,6 +3,7 @@
 import errno
 import json
 import os
+import shutil
 import subprocess
 import sys
 
@@ -13,6 +14,7 @@ from safetensors.torch import load_file
 from jobs.execution import pack_worker, turns
 from jobs.execution.turns import pause, train_in_turns
 from jobs.jobfile.sections import Resources
+from jobs.operations.requirements import disk_bytes
 from jobs.store.events import Ended, Split, Started
 from jobs.store.names import trial_name
 from jobs.store.pack_sizes import PackSizes
@@ -21,6 +23,7 @@ from oplstm.training.machine.memory import is_out_of_memory
 from oplstm.training.pack import Pack
 from tests.conftest import ROOT
 from tests.jobs.formula_training import decisions, events, job, new_sweep, opened, same_state, state_of
+from tracking.journal.journal import Journal
 
 pytestmark = pytest.mark.usefixtures("no_waiting_for_the_disk")
 
@@ -31,6 +34,16 @@ JOB = job(
     trials=None,
     budget={"tasks": 16, "validate_every": 4, "validation_tasks": 8, "test_tasks": 8},
     resources={"pack": 6},
+)
+
+
+MANY_POINTS = job("rates", trials=3, budget={"updates": 200, "validate_every": 4, "validation_tasks": 8})
+WIDE = job(
+    "rates",
+    trials=6,
+    fixed={"widths": [200]},
+    budget={"updates": 6, "validate_every": 3, "validation_tasks": 20, "test_tasks": 200},
+    resources={"pack": 3},
 )
 
 
@@ -141,6 +154,25 @@ def test_a_pack_is_halved_until_it_fits_and_the_results_are_those_of_the_whole(
         assert begun_at in (patience - 1, patience)
     ends = [event.trial for event in decisions(folder) if isinstance(event, Ended)]
     assert sorted(ends) == sorted(unsplit)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("of", [MANY_POINTS, WIDE])
+def test_a_sweep_takes_no_more_of_the_disk_than_its_plan_says(of, tmp_path, monkeypatch):
+    """At any time, also while a pack is halved and before a checkpoint that is not kept goes."""
+    folder, most = new_sweep(tmp_path / "s", of), [0]
+
+    def looking(real):
+        def looked(*arguments, **keywords):
+            most.append(sum(file.stat().st_size for file in folder.path.rglob("*") if file.is_file()))
+            return real(*arguments, **keywords)
+
+        return looked
+
+    for owner, name in [(shutil, "rmtree"), (loop, "save_model"), (pack_worker, "hand_over"), (Journal, "append")]:
+        monkeypatch.setattr(owner, name, looking(getattr(owner, name)))
+    run(folder, Memory(max(1, of.resources.pack - 1), patience=3))
+    assert disk_bytes(of) / 10 < max(most) < disk_bytes(of)
 
 
 @pytest.mark.slow

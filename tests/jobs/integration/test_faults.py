@@ -273,7 +273,8 @@ def test_a_full_disk(
     assert done.code == 1
     complaint = [line for line in done.err.splitlines() if line.startswith("oplstm:")]
     assert len(complaint) == 1
-    assert "space" in complaint[0].lower()
+    assert f"no space left for {small_disk}/sweeps/full, which has 0 MiB and needs up to 64 MiB more" in complaint[0]
+    assert complaint[0].endswith("free some, then oplstm resume full")
     assert "Traceback" not in done.err + done.out
 
     assert oplstm.here("status", "full", "--json").ok().json["state"] == "stopped"

@@ -99,10 +99,10 @@ def test_disk_use_is_estimated_without_the_weights(learner, monkeypatch):
     text = ALONE.replace("learner: lstm", f"learner: {learner}").replace("{name: sine}", "{name: miniimagenet}")
     of = job("seeds: 3", text)
     run = next(proposed(of)).run
-    wanted = (parameter_count(run) + run.budget.validation_tasks) * 4 * requirements.COPIES * 3
+    least = (parameter_count(run) + run.budget.validation_tasks) * 4 * requirements.COPIES * 3
     if learner not in ("warp_maml", "sap"):  # theirs are few, whatever a job says
         monkeypatch.setattr(torch, "empty", without_memory(torch.empty))
-    assert disk_bytes(of) == wanted
+    assert least < disk_bytes(of) < least + 3 * (40 * requirements.BYTES_A_POINT + 16 * run.budget.test_tasks + 40_000)
 
 
 def without_memory(make):
