@@ -12,7 +12,6 @@ from typing import Any
 from jobs.operations.running import is_running, require_original
 from jobs.operations.sweep_check import Check, checked
 from jobs.operations.tracked_check import (
-    SHIPPED_AGAIN,
     NamedServers,
     damaged_models,
     delete_twins,
@@ -27,6 +26,7 @@ from jobs.store.pack_sizes import PackSizes
 from jobs.store.state import SweepState
 from jobs.sweep.tracked import key
 from oplstm.errors import RequestError, WorkError
+from tracking.outbox.comparison import SHIPPED_AGAIN
 from tracking.outbox.cursor import Cursor
 from tracking.outbox.outbox import Outbox
 from tracking.outbox.refusals import Refusal
