@@ -12,7 +12,6 @@ from typing import Any
 from jobs.operations.running import is_running, require_original
 from jobs.operations.sweep_check import Check, checked
 from jobs.operations.tracked_check import (
-    SHIPPED_AGAIN,
     NamedServers,
     damaged_models,
     delete_twins,
@@ -23,9 +22,12 @@ from jobs.operations.tracked_check import (
 from jobs.operations.tracking_server import tracking_server
 from jobs.store.header import Header
 from jobs.store.home import Home, SweepFolder
+from jobs.store.pack_sizes import PackSizes
 from jobs.store.state import SweepState
 from jobs.sweep.tracked import key
 from oplstm.errors import RequestError, WorkError
+from tracking.outbox.comparison import SHIPPED_AGAIN
+from tracking.outbox.cursor import Cursor
 from tracking.outbox.outbox import Outbox, idle_outbox
 from tracking.outbox.refusals import Refusal
 from tracking.server.ending import end_unused_server
@@ -56,6 +58,8 @@ def _gpus() -> str:
 
 def _writable(home: Home) -> str:
     home.check_writable()
+    if (problem := PackSizes(home.pack_sizes).later_version()) is not None:
+        raise RequestError(f"{problem}, and measures anew: use the oplstm that wrote it, or remove it")
     return f"{home.path}, {shutil.disk_usage(home.path).free >> 30} GiB free"
 
 
@@ -73,7 +77,10 @@ def _of_sweep(folder: SweepFolder, servers: NamedServers) -> Check:
         found.append(f"{waiting} records wait for MLflow{hint}")
     if refused:
         found.append(refusal_line(folder.name, refused))
-    ok = not refused and (running or not waiting)
+    doubtful = {} if running else Cursor.load(Path(f"{folder.journal}.shipped")).doubtful
+    if doubtful:
+        found.append(f"{len(doubtful)} of its runs may have been created twice; oplstm doctor {folder.name} looks")
+    ok = not refused and not doubtful and (running or not waiting)
     if not running:
         try:
             twins = servers.twins(folder, header)

@@ -23,8 +23,6 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 REACH_SECONDS: Final = 5.0
-SHIPPED_AGAIN: Final = (Fault.MISSING, Fault.STATUS, Fault.LOST)
-"""What is right once the journal was shipped again."""
 _MEND: Final = {
     Fault.TWIN: "oplstm doctor {name} --repair deletes it",
     Fault.MISSING: "oplstm doctor {name} --repair ships it again",

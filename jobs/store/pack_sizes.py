@@ -13,7 +13,7 @@ LOCK_SECONDS = 5.0
 
 
 class PackSizes:
-    """The file. One that is broken or of another version counts as empty and is written anew.
+    """The file. One that is broken counts as empty and is written anew; one of a later version is left alone.
 
     Args:
         path: It need not exist.
@@ -36,11 +36,23 @@ class PackSizes:
         except (RequestError, WorkError):
             return
         try:
+            if self.later_version() is not None:
+                return
             sizes = self._read() | {key: {"size": size, "limit": limit}}
             with contextlib.suppress(OSError):
                 write_file(self._path, json.dumps({"version": VERSION, "sizes": sizes}, indent=1) + "\n")
         finally:
             lock.release()
+
+    def later_version(self) -> str | None:
+        """What there is to say of a file that a later oplstm wrote."""
+        try:
+            version = json.loads(self._path.read_text())["version"]
+        except (OSError, ValueError, KeyError, TypeError, RecursionError):
+            return None
+        if type(version) is not int or version <= VERSION:
+            return None
+        return f"{self._path} has format version {version}, this oplstm reads {VERSION}"
 
     def _read(self) -> dict[str, dict[str, int]]:
         try:

@@ -7,15 +7,19 @@ from pathlib import Path
 from typing import Final
 
 from oplstm.durable import write_file
+from oplstm.errors import RequestError
 
 VERSION: Final = 1
 
 
 class KnownServers:
-    """The file ``servers.json`` in the user's configuration; one that cannot be read counts as empty.
+    """The file ``servers.json`` in the user's configuration; one that is broken counts as empty.
 
     It is in no home: a home may come from somebody else, as a whole. Where the user has no folder for configuration
     that can be written, nothing is remembered, and a server is named each time.
+
+    Raises:
+        RequestError: At each use, where a later version wrote the file.
     """
 
     def __init__(self) -> None:
@@ -39,7 +43,12 @@ class KnownServers:
             return []
         try:
             data = json.loads(self._path.read_text(encoding="utf-8"))
-            found = data["servers"] if data["version"] == VERSION else []
-        except (OSError, ValueError, KeyError, TypeError):
+            version, found = data["version"], data["servers"]
+        except (OSError, ValueError, KeyError, TypeError, RecursionError):
             return []
+        if type(version) is int and version > VERSION:
+            raise RequestError(
+                f"{self._path} has format version {version}, this oplstm reads {VERSION}: use the oplstm that wrote "
+                "it, or remove it and name your servers again"
+            )
         return [uri for uri in found if isinstance(uri, str)] if isinstance(found, list) else []

@@ -5,7 +5,7 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from tracking.journal.reading import Scan, group_in
 from tracking.outbox.cursor import Cursor
@@ -34,6 +34,10 @@ class Fault(StrEnum):
     LOST = "lost"
     DOUBLED = "doubled"
     AHEAD = "ahead"
+
+
+SHIPPED_AGAIN: Final = (Fault.MISSING, Fault.STATUS, Fault.LOST)
+"""What is right once the journal was shipped again, unless MLflow has refused it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +112,7 @@ def differences(
         run_id = there[name][0].info.run_id
         line = f"run {run_id} of {name} is in MLflow, and nothing here knows of it"
         found.append(Difference(name, Fault.AHEAD, line, run_id))
-    return [one for one in found if not (one.fault is Fault.LOST and one.key in refused)]
+    return [one for one in found if not (one.fault in SHIPPED_AGAIN and one.key in refused)]
 
 
 def empty_running(client: "MlflowClient", journal: Path, *, experiment: str, key: str) -> list[Difference]:

@@ -13,7 +13,7 @@ from jobs.store.place import Place
 from oplstm.errors import RequestError, WorkError
 from tests.jobs.cli.verbs import answer, run, the_complaint
 from tests.jobs.formula_training import decisions, finish, job, new_sweep, state_of, stopped_in_its_first_pack
-from tests.jobs.store.test_header import VERSION_1, VERSION_2
+from tests.jobs.store.test_header import VERSION_1, VERSION_2, VERSION_3
 from tests.journal_lines import groups_in
 from tracking.journal.journal import Journal
 
@@ -134,7 +134,7 @@ def test_a_damaged_journal_is_not_adopted(copy):
     assert contents(copy) == before
 
 
-@pytest.mark.parametrize("old", [VERSION_1, VERSION_2])
+@pytest.mark.parametrize("old", [VERSION_1, VERSION_2, VERSION_3])
 def test_a_folder_of_an_older_version_takes_its_place_when_it_is_first_gone_on_with(old, oplstm_home):
     folder = SweepFolder(shutil.copytree(old.path, oplstm_home / "sweeps" / "old"))
     before, state = Header.read(folder), state_of(folder).trials

@@ -37,11 +37,11 @@ def with_models(folder, state):
         write_sealed(folder.trial(trial.name), "run.json", data, files)
 
 
-def shipped(folder, *refusals, deleted=()):
+def shipped(folder, *refusals, deleted=(), doubtful=()):
     """As if an outbox had shipped all of it, and MLflow had refused these."""
     size = folder.journal.stat().st_size
     waiting = Outbox(folder.journal, "http://127.0.0.1:1").pending()
-    cursor = Cursor(offset=size, records=waiting, deleted=list(deleted))
+    cursor = Cursor(offset=size, records=waiting, deleted=list(deleted), doubtful=dict.fromkeys(doubtful, 1.0))
     cursor.save(folder.path / "journal.jsonl.shipped")
     file = RefusedFile(folder.path / "journal.jsonl.refused")
     for refusal in refusals:
@@ -59,6 +59,11 @@ def test_what_waits_and_what_has_arrived(ended):
     assert (ok, found.partition(" ")[2]) == (False, "records wait for MLflow; oplstm doctor s ships them")
     shipped(ended)
     assert of_sweep() == (True, "everything is in MLflow")
+
+
+def test_runs_whose_creation_was_not_answered_are_to_be_looked_for(ended):
+    shipped(ended, doubtful=["s", "s/trial-0000"])
+    assert of_sweep() == (False, "2 of its runs may have been created twice; oplstm doctor s looks")
 
 
 def test_what_was_refused_is_not_said_to_be_in_mlflow(ended):

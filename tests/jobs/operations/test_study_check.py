@@ -47,9 +47,18 @@ def test_nothing_is_wrong_with_what_a_coordinator_wrote(name, tmp_path):
     assert problems(folder) == []
 
 
-@pytest.mark.parametrize("name", ["ended", "stopped-sweep", "stopped-train"])
-def test_of_an_older_version_too(name, tmp_path):
-    folder = SweepFolder(shutil.copytree(ROOT / "tests" / "jobs" / "version_1" / "sweeps" / name, tmp_path / name))
+@pytest.mark.parametrize(
+    "place",
+    [
+        "version_1/sweeps/ended",
+        "version_1/sweeps/stopped-sweep",
+        "version_1/sweeps/stopped-train",
+        "store/version_3/old",
+    ],
+)
+def test_of_an_older_version_too(place, tmp_path):
+    old = ROOT / "tests" / "jobs" / place
+    folder = SweepFolder(shutil.copytree(old, tmp_path / old.name))
     assert problems(folder) == []
     lines = folder.study.read_bytes().splitlines(keepends=True)
     folder.study.write_bytes(b"".join([*lines[:2], b"{}\n", *lines[2:]]))

@@ -1,6 +1,7 @@
 """What a sweep's journal may hold: each event as version 1 wrote it, and an error that names the line for all else."""
 
 import json
+import shutil
 from pathlib import Path
 from typing import get_args
 
@@ -36,12 +37,14 @@ from jobs.store.state import SweepState
 from jobs.store.states import TrialState
 from oplstm.episodes.measure import LOSS
 from oplstm.errors import WorkError
+from tests.jobs.formula_training import decisions, finish, state_of
 from tracking.journal.journal import Journal
 
 pytestmark = pytest.mark.unit
 
 VERSION_1 = SweepFolder(Path(__file__).parent / "version_1" / "old")
 VERSION_2 = SweepFolder(Path(__file__).parent / "version_2" / "old")
+VERSION_3 = SweepFolder(Path(__file__).parent / "version_3" / "old")
 """A whole sweep as the oplstm before these events wrote it, which was stopped once and promoted.
 
 Its losses are those of formula_training.py, so that it can be told anew from anywhere.
@@ -156,6 +159,14 @@ def test_a_whole_journal_of_version_2_is_read():
     assert not state.finished
     assert state.counts() == {"complete": 2, "diverged": 1, "waiting": 1, "running": 2}
     assert state.leader().name == "trial-0005"
+
+
+def test_a_sweep_of_version_3_goes_on(tmp_path):
+    folder = SweepFolder(shutil.copytree(VERSION_3.path, tmp_path / "old"))
+    assert state_of(folder).counts() == {"complete": 2, "pruned": 2, "diverged": 1, "waiting": 1}
+    before = decisions(folder)
+    assert finish(folder).finished
+    assert decisions(folder)[: len(before)] == before
 
 
 def replay(path, take):

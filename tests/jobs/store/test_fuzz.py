@@ -39,7 +39,7 @@ LONGEST_SECONDS = 5.0
 MOST_BYTES = 400 << 20
 
 WRITTEN = [
-    *(ROOT / "tests" / "jobs" / "store" / f"version_{version}" / "old" for version in (1, 2)),
+    *(ROOT / "tests" / "jobs" / "store" / f"version_{version}" / "old" for version in (1, 2, 3)),
     *(ROOT / "tests" / "jobs" / "version_1" / "sweeps" / name for name in ("ended", "stopped-sweep", "stopped-train")),
 ]
 VALUES = [

@@ -15,6 +15,7 @@ from tests.jobs.headers import rewrite
 
 VERSION_1 = SweepFolder(Path(__file__).parent / "version_1" / "old")
 VERSION_2 = SweepFolder(Path(__file__).parent / "version_2" / "old")
+VERSION_3 = SweepFolder(Path(__file__).parent / "version_3" / "old")
 """As test_events.py reads it."""
 
 AWAY = "away"
@@ -72,6 +73,13 @@ def test_a_header_of_version_2_has_no_digest():
     data = json.loads(VERSION_2.header.read_text())
     assert (data["version"], "digest" in data) == (2, False)
     assert Header.read(VERSION_2) == Header.read(VERSION_1)
+
+
+def test_a_header_of_version_3_has_no_place():
+    data = json.loads(VERSION_3.header.read_text())
+    assert (data["version"], "digest" in data, "place" in data) == (3, True, False)
+    assert Header.read(VERSION_3) == Header.read(VERSION_2)
+    assert Header.read(VERSION_3).place is None
 
 
 @pytest.mark.parametrize("step", [pytest.param(1, marks=pytest.mark.slow), 61])

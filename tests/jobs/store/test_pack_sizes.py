@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from jobs.operations.doctor import examine
+from jobs.store.home import Home
 from jobs.store.pack_sizes import PackSizes
 
 pytestmark = pytest.mark.unit
@@ -20,7 +22,7 @@ def test_a_file_of_version_1_is_read(tmp_path):
     assert PackSizes(path).find("another", 256) is None
 
 
-BROKEN = ["", "{", "[]", '{"sizes": {}}', '{"version": 2, "sizes": {}}', '{"version": 1, "sizes": []}',
+BROKEN = ["", "{", "[]", '{"sizes": {}}', '{"version": 0, "sizes": {}}', '{"version": 1, "sizes": []}',
           '{"version": 1, "sizes": {"a": 3}}', '{"version": 1, "sizes": {"a": {"size": 0, "limit": 3}}}',
           '{"version": 1, "sizes": {"a": {"size": 1}}}', "\udcff"]  # fmt: skip
 
@@ -34,6 +36,17 @@ def test_a_broken_or_foreign_file_counts_as_empty_and_is_written_anew(text, tmp_
     sizes.remember("a", 8, 256)
     assert sizes.find("a", 256) == 8
     assert json.loads(path.read_text()) == {"version": 1, "sizes": {"a": {"size": 8, "limit": 256}}}
+
+
+def test_a_file_of_a_later_version_is_left_alone_and_named_by_doctor(oplstm_home):
+    path, text = oplstm_home / "pack-sizes.json", '{"version": 2, "sizes": {"a": {"size": 32, "limit": 256}}}'
+    path.write_text(text)
+    PackSizes(path).remember("a", 8, 256)
+    assert PackSizes(path).find("a", 256) is None
+    assert path.read_text() == text
+    [home] = [check for check in examine(Home()) if check.check == "home"]
+    assert not home.ok
+    assert home.found.startswith(f"{path} has format version 2, this oplstm reads 1, and measures anew: ")
 
 
 def test_a_size_that_stopped_at_the_number_of_runs_says_nothing_about_more(tmp_path):

@@ -105,7 +105,9 @@ def test_points_that_are_not_there(
     cursor = outbox._delivery._cursor
     cursor.offset, cursor.records = shipped.stat().st_size, cursor.records + 1
     cursor.save(shipped.with_name("journal.jsonl.shipped"))
-    assert found() == {"trial-0000": Counter({Fault.LOST: 2})}
+    [run] = rest.runs(unique)[key]
+    rest.post("runs/update", run_id=run["info"]["run_id"], status="RUNNING")
+    assert found() == {"trial-0000": Counter({Fault.LOST: 2, Fault.STATUS: 1})}
     file = RefusedFile(shipped.with_name("journal.jsonl.refused"))
     file.add(Refusal(key, "values", "no"))
     file.save()

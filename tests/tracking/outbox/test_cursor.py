@@ -64,6 +64,12 @@ def test_version_1_is_read(path: Path) -> None:
     assert isinstance(curve, LearningCurve) and str(curve.points[0]["a"]) == "nan"
 
 
+def test_version_2_is_read(path: Path) -> None:
+    path.write_text(json.dumps(OLD | {"version": 2, "deleted": ["s1/trial-0002"]}))
+    cursor = Cursor.load(path)
+    assert (cursor.offset, cursor.runs, cursor.deleted) == (1234, OLD["runs"], ["s1/trial-0002"])
+
+
 def test_of_a_journal_that_was_here_before_it_is_not_believed(journal_path: Path) -> None:
     """As of a copy that was restored and went on: its lines end elsewhere."""
     with Journal(journal_path) as journal:
