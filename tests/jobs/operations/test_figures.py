@@ -14,7 +14,7 @@ from jobs.store.states import SweepKind, TrialState
 from jobs.store.trial import PackState, Trial
 from oplstm.episodes.measure import ACCURACY, LOSS
 from oplstm.errors import RequestError
-from tests.jobs.formula_training import finish, job, new_sweep
+from tests.jobs.formula_training import finish, job, new_sweep, state_of
 from tests.journal_lines import groups_in, resealed
 from tracking.results.similarity_figure import METRICS, OverSeeds, similarity_figure
 from tracking.results.sweep_figures import Learned, Tuned, curves_figure, tuning_figure
@@ -49,7 +49,8 @@ def test_a_tuning_figure_is_the_same_twice(sweep, tmp_path):
 def test_learning_curves_are_those_of_the_leaders(sweep, tmp_path):
     first, second = tmp_path / "first.svg", tmp_path / "second.svg"
     drawn = draw_curves(sweep, first, leaders=3)
-    assert draw_curves(sweep, second, leaders=3) == drawn and len(drawn) == 3
+    assert draw_curves(sweep, second, leaders=3) == drawn
+    assert drawn == [t.name for t in sorted(state_of(sweep).trials.values(), key=lambda trial: trial.cost)[:3]]
     assert first.read_bytes() == second.read_bytes()
     assert draw_curves(sweep, first, leaders=2) == drawn[:2]
     assert first.read_bytes() != second.read_bytes()
@@ -74,6 +75,9 @@ def test_sweeps_without_what_it_takes_are_refused(sweep, tmp_path):
     empty = new_sweep(tmp_path / "empty", job())
     with pytest.raises(RequestError, match="empty has no trial that has ended with a score"):
         draw_tuning([empty], tmp_path / "a.png", effort="trials")
+    final = new_sweep(tmp_path / "final", job(None), kind=SweepKind.FINAL)
+    with pytest.raises(RequestError, match="final is a final run, which tunes nothing; give sweeps"):
+        draw_tuning([final], tmp_path / "a.png", effort="trials")
     with pytest.raises(RequestError, match="empty has no trial with a validation point yet"):
         draw_curves(empty, tmp_path / "a.png", leaders=3)
     with pytest.raises(RequestError, match="swept has no training times"):
