@@ -84,6 +84,7 @@ def test_a_toy_run_does_not_replace_a_full_one() -> None:
         ({"seeds": 2}, "seeds 2, the cell's 3"),
         ({"seeds": 0}, "the runs of its seeds are not on the server"),
         ({"seeds": 5}, None),
+        ({"params": {"meta_batch_size": "0"}}, "made by an older version: budget not recorded"),
         ({"params": {"budget.test_tasks": None}}, "made by an older version: test tasks not recorded"),
         (
             {"tags": {key: None for key in CODE}, "params": {"benchmark.queries": None}},
