@@ -56,3 +56,20 @@ def curves(name: str, leaders: int, output: Path | None, json_: bool) -> None:
     path = output or Path(f"{name}-curves.png")
     drawn = draw_curves(Home().sweep(name), path, leaders=leaders)
     report({"file": str(path), "trials": drawn}, lambda: say(f"wrote {path}"), as_json=json_)
+
+
+@figure.command("6")
+@click.argument("name")
+@_output
+@as_json
+def similarity(name: str, output: Path | None, json_: bool) -> None:
+    """Draw the paper's Figure 6 for the seeds of NAME: how OP-LSTM's updates resemble others.
+
+    Its job needs op_lstm and budget.analyses [update_similarity].
+    """
+    from jobs.operations.figures import draw_similarity
+    from jobs.store.home import Home
+
+    path = output or Path(f"{name}-6.png")
+    drawn = draw_similarity(Home().sweep(name), path)
+    report({"file": str(path), "trials": drawn}, lambda: say(f"wrote {path}"), as_json=json_)

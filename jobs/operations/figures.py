@@ -1,4 +1,4 @@
-"""``oplstm figure``: tuning curves of sweeps, beside each other, and learning curves of one sweep's leaders."""
+"""``oplstm figure``: tuning curves of sweeps beside each other, learning curves of a sweep's leaders, Figure 6."""
 
 import itertools
 import math
@@ -12,8 +12,9 @@ import numpy as np
 from jobs.operations.tuning import Effort, compared, notes, tried
 from jobs.store.header import Header
 from jobs.store.home import SweepFolder
+from jobs.store.intervals import Interval
 from jobs.store.state import SweepState
-from jobs.store.states import OUT
+from jobs.store.states import OUT, SweepKind
 from jobs.store.trial import Trial
 from oplstm.durable import write_file
 from oplstm.errors import RequestError
@@ -123,3 +124,34 @@ def draw_curves(folder: SweepFolder, path: Path, *, leaders: int) -> list[str]:
     title = f"{folder.name}: meta-validation of the leaders"
     write_file(path, curves_figure([learned(trial) for trial in ranked], measure, title=title, form=form))
     return [trial.name for trial in ranked]
+
+
+def draw_similarity(folder: SweepFolder, path: Path) -> list[str]:
+    """Write Figure 6 of a run's seeds, or of a sweep's leader, and name the trials that it is made of.
+
+    Raises:
+        RequestError: None of them measured how similar its updates are.
+    """
+    from tracking.results.similarity_figure import METRICS, OverSeeds, similarity_figure
+
+    form, header = form_of(path), Header.read(folder)
+    state = SweepState.of(folder, header)
+    leader = state.leader()
+    seeds = [trial for trial in state.trials.values() if trial.state not in OUT]
+    if header.kind is SweepKind.SWEEP:  # of one configuration, not of all that were tried
+        seeds = [leader] if leader is not None else []
+    found = {}
+    for metric in METRICS:
+        of_seeds = [{point["update"]: point[metric] for point in trial.points if metric in point} for trial in seeds]
+        if common := sorted(set.intersection(*map(set, of_seeds))) if of_seeds else []:
+            at = [Interval.of([values[update] for values in of_seeds], over="seeds") for update in common]
+            means, halves = (np.array([getattr(one, name) for one in at]) for name in ("mean", "half_width"))
+            found[metric] = OverSeeds(np.array(common), means, halves)
+    if not found:
+        raise RequestError(
+            f"{folder.name} has not measured how similar updates are: give its job, one of op_lstm, "
+            "budget.analyses [update_similarity]"
+        )
+    title = f"{folder.name}: updates of OP-LSTM, {len(seeds)} {'seed' if len(seeds) == 1 else 'seeds'}"
+    write_file(path, similarity_figure(found, title=title, form=form))
+    return [trial.name for trial in seeds]

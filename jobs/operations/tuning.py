@@ -13,7 +13,7 @@ from jobs.store.header import Header
 from jobs.store.home import SweepFolder
 from jobs.store.intervals import Values
 from jobs.store.state import SweepState
-from jobs.store.states import OUT, TrialState
+from jobs.store.states import OUT, SweepKind, TrialState
 from jobs.store.trial import PackState
 from oplstm.errors import RequestError
 from search_spaces.samplers import is_adaptive
@@ -57,9 +57,11 @@ def tried(folder: SweepFolder, effort: Effort) -> Tried:
     """The trials of a sweep that have ended.
 
     Raises:
-        RequestError: None has a score or, where effort is counted in hours, a time.
+        RequestError: It is no sweep, none has a score or, where effort is counted in hours, a time.
     """
     header = Header.read(folder)
+    if header.kind is not SweepKind.SWEEP:
+        raise RequestError(f"{folder.name} is a {header.kind} run, which tunes nothing; give sweeps")
     state = SweepState.of(folder, header)
     ended = [trial for trial in state.trials.values() if trial.state.ended and trial.state is not TrialState.FAILED]
     costs = [math.inf if trial.state in OUT else trial.cost for trial in ended]

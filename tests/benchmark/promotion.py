@@ -145,8 +145,7 @@ def _promoted(of: Sweeps, count: int, rng: np.random.Generator) -> Found:
     intervals = [Interval.of(of_seeds, over="seeds") for of_seeds in tested]
     found["final seeds"] = np.array([abs(i.mean - c) <= i.half_width for i, c in zip(intervals, chosen, strict=True)])
     found["forecast interval"] = abs(foreseen.mean - tested.mean(-1)) <= foreseen.half_width
-    found["race"], found["race runs"] = _raced(of, rng, true, weights=weights, means=means)
-    return found
+    return found | _raced(of, rng, true, weights=weights, means=means)
 
 
 def _with_replicates(of: Sweeps, rng: np.random.Generator, true: Values, chosen: Values) -> Values:
@@ -155,10 +154,8 @@ def _with_replicates(of: Sweeps, rng: np.random.Generator, true: Values, chosen:
     return np.concatenate([chosen[..., None], fresh], -1)
 
 
-def _raced(
-    of: Sweeps, rng: np.random.Generator, true: Values, *, weights: Values, means: Values
-) -> tuple[Values, Values]:
-    """Regret of the winner of a race, and how many runs it took; made of means on block A, which are all it sees."""
+def _raced(of: Sweeps, rng: np.random.Generator, true: Values, *, weights: Values, means: Values) -> Found:
+    """Regret of a race's winner, how many runs it took, and the forecast after it; made of means on block A alone."""
     leading = means.argsort(-1)[:, : of.raced]
     shape = (*leading.shape, of.race_runs + 1)
     noise = of.own_sd / np.sqrt(of.block_tasks)
@@ -171,8 +168,11 @@ def _raced(
         block = Block(shown, np.full(len(true), noise**2), np.full(shape, of.task_sd**2), of.block_tasks)
         more = next_seeds(block, left=left)
         if not more.any():
-            winner = _at(leading, picked(block))
-            return _at(true, winner) - true.min(-1), counts.sum(-1) - float(of.raced)
+            best = picked(block)
+            winner = _at(true, _at(leading, best))
+            foreseen = forecast(block, seed_variance(block), best=best, seeds=of.final_seeds, tasks=of.tasks)
+            found = {"race": winner - true.min(-1), "race runs": counts.sum(-1) - float(of.raced)}
+            return found | {"after a race": foreseen.mean - winner}
         counts, left = counts + more, left - more.sum(-1)
 
 
@@ -203,7 +203,9 @@ def row(of: Sweeps, found: Found) -> dict[str, float | str]:
         "seed sd": round(float(np.sqrt(found["seed variance"].mean())), 3),
         "forecast bias": round(float(-found["forecast"].mean()), 3),
         "forecast error": round(error["forecast"], 3),
+        "... after a race": round(float(-np.nanmean(found["after a race"])), 3),
         "block B bias": round(float(-found["block B, mean over seeds"].mean()), 3),
+        "error after a race": round(float(np.sqrt(np.nanmean(found["after a race"] ** 2))), 3),
         "block B error": round(error["block B, mean over seeds"], 3),
         "one seed's": round(error["block B, its weights"], 3),
         "final seeds cover": _share(found["final seeds"]),

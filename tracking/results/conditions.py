@@ -1,6 +1,7 @@
 """What a cell of the paper's tables stands for, and in what a final run differs from it."""
 
-from collections.abc import Callable, Mapping, Sequence
+import re
+from collections.abc import Callable, Mapping
 from typing import Final
 
 from oplstm.episodes.datasets.class_lists import class_list
@@ -59,7 +60,7 @@ def _conditions(paper: PaperCell) -> Mapping[str, tuple[Wanted, _Read]]:
     shots, budget = str(paper.shots), _budget_in(paper.budget_unit)
     found: dict[str, tuple[Wanted, _Read]] = {
         "shots": ((shots,), _of_benchmark("shots")),
-        "test tasks": ((f"{paper.test_tasks:,}",), lambda run: _number(run.params.get("budget.test_tasks"))),
+        "test tasks": ((f"{paper.test_tasks:,}",), _test_tasks),
         "budget": ((_amount(paper.budget, paper.budget_unit),), budget),
         "code version": (("known",), lambda run: "known" if _codes(run) else None),
     }
@@ -97,6 +98,11 @@ def _of_training(key: str) -> _Read:
     return read
 
 
+def _test_tasks(run: TrackedRun) -> str | None:
+    count = _whole(run.params.get("budget.test_tasks"))
+    return None if count is None else f"{count:,}"
+
+
 def _test_queries(run: TrackedRun) -> str | None:
     which = run.params.get("benchmark.test_queries")
     return None if which is None else run.params.get(f"benchmark.{which}")
@@ -116,15 +122,12 @@ def _budget_in(unit: str) -> _Read:
     """The budget of a run in the unit of the cell."""
 
     def read(run: TrackedRun) -> str | None:
-        found = {name: run.params.get(f"budget.{name}") for name in ("tasks", "updates")}
-        given = {name: int(value) for name, value in found.items() if value is not None and value.isdecimal()}
-        batch = run.params.get("meta_batch_size", "")
-        if not given or not batch.isdecimal():
-            return None
-        [(name, amount)] = list(given.items())[:1]
-        if name != unit:
-            amount = amount * int(batch) if unit == "tasks" else -(-amount // int(batch))
-        return _amount(amount, unit)
+        batch = _whole(run.params.get("meta_batch_size"))
+        for name in ("tasks", "updates"):
+            if batch and (amount := _whole(run.params.get(f"budget.{name}"))) is not None:
+                in_unit = {"tasks": amount * batch, "updates": -(-amount // batch)} | {name: amount}
+                return _amount(in_unit[unit], unit)
+        return None
 
     return read
 
@@ -134,10 +137,10 @@ def budget_used(run: FinalRun) -> str | None:
     used = []
     for seed in run.seeds:
         unit = "updates" if seed.params.get("budget.tasks") == "None" else "tasks"
-        batch, seen = seed.params.get("meta_batch_size", ""), seed.metrics.get("tasks_seen")
-        if seen is None or not batch.isdecimal():
+        batch, seen = _whole(seed.params.get("meta_batch_size")), seed.metrics.get("tasks_seen")
+        if seen is None or not batch:
             return None
-        used.append(seen if unit == "tasks" else seen / int(batch))
+        used.append(seen if unit == "tasks" else seen / batch)
     return _amount(round(sum(used) / len(used)), unit) if used else None
 
 
@@ -167,14 +170,15 @@ def same_learner(run: FinalRun, paper: PaperCell) -> bool:
     return (tags.get("oplstm.benchmark"), learner, mode) == (paper.benchmark, paper.learner, paper.mode)
 
 
-def of_one(runs: Sequence[TrackedRun], param: str) -> str | None:
-    """A parameter that all have alike."""
-    values = {run.params.get(param) for run in runs}
-    return values.pop() if len(values) == 1 else None
+def parameters(run: FinalRun) -> int | None:
+    """Trained parameters of each seed; None where that is not recorded."""
+    counts = {_whole(seed.params.get("parameters")) for seed in run.seeds}
+    return counts.pop() if len(counts) == 1 else None
 
 
-def _number(text: str | None) -> str | None:
-    return f"{int(text):,}" if text is not None and text.isdecimal() else None
+def _whole(text: str | None) -> int | None:
+    """A number that a server holds as text; None for whatever is none."""
+    return int(text) if text is not None and re.fullmatch("[0-9]{1,18}", text) else None
 
 
 def _amount(amount: int, unit: str) -> str:

@@ -88,7 +88,8 @@ def comma_separated(table: Table) -> str:
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow([*COLUMNS, "differs"])
     for cell in table.cells:
-        writer.writerow([*columns_of(cell), ""])
+        found = dict(zip(COLUMNS, columns_of(cell), strict=True))
+        writer.writerow([*(found | {"parameters": found["parameters"].replace(",", "")}).values(), ""])
     for other in table.others:
         empty = dict.fromkeys(COLUMNS, "")
         found = empty | {"task": other.what, "ours": number(other.value), "seeds": str(other.seeds)}

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Final, Literal
 
-from tracking.results.conditions import budget_used, code_versions, differences, of_one, same_learner
+from tracking.results.conditions import budget_used, code_versions, differences, parameters, same_learner
 from tracking.results.final_runs import FinalRun, final_runs
 from tracking.results.paper_results import ACROSS_TABLE_4, OMNIGLOT_TABLE_2, SINE_TABLE_1, WITHIN_TABLE_3, PaperCell
 
@@ -210,7 +210,7 @@ def _other(run: FinalRun, paper: PaperCell, differs: tuple[str, ...]) -> Other:
 
 
 def _result(run: FinalRun, paper: PaperCell) -> Result:
-    metrics, parent, parameters = run.parent.metrics, run.parent, of_one(run.seeds, "parameters")
+    metrics, parent = run.parent.metrics, run.parent
     hours = [seed.metrics.get("train/hours") for seed in run.seeds]
     known = [value for value in hours if value is not None]
     return Result(
@@ -219,7 +219,7 @@ def _result(run: FinalRun, paper: PaperCell) -> Result:
         ci95_seeds=metrics.get(f"{_intervals(paper)}/ci95_seeds"),
         seeds=run.seed_count,
         budget=budget_used(run),
-        parameters=int(parameters) if parameters is not None and parameters.isdecimal() else None,
+        parameters=parameters(run),
         hours=sum(known) / len(known) if known and len(known) == len(hours) else None,
         code=", ".join(code_versions(run)),
         run_name=parent.name,

@@ -1,5 +1,6 @@
 """Figures of sweeps: what they are made of, and what is said beside them."""
 
+import json
 import math
 from collections import Counter
 from types import SimpleNamespace
@@ -7,13 +8,15 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from jobs.operations.figures import draw_curves, draw_tuning
+from jobs.operations.figures import draw_curves, draw_similarity, draw_tuning
 from jobs.operations.tuning import Tried, compared, notes, shared_hours
-from jobs.store.states import TrialState
+from jobs.store.states import SweepKind, TrialState
 from jobs.store.trial import PackState, Trial
 from oplstm.episodes.measure import ACCURACY, LOSS
 from oplstm.errors import RequestError
-from tests.jobs.formula_training import finish, job, new_sweep
+from tests.jobs.formula_training import finish, job, new_sweep, state_of
+from tests.journal_lines import groups_in, resealed
+from tracking.results.similarity_figure import METRICS, OverSeeds, similarity_figure
 from tracking.results.sweep_figures import Learned, Tuned, curves_figure, tuning_figure
 from tracking.results.tuning import tuning_curve
 
@@ -46,7 +49,8 @@ def test_a_tuning_figure_is_the_same_twice(sweep, tmp_path):
 def test_learning_curves_are_those_of_the_leaders(sweep, tmp_path):
     first, second = tmp_path / "first.svg", tmp_path / "second.svg"
     drawn = draw_curves(sweep, first, leaders=3)
-    assert draw_curves(sweep, second, leaders=3) == drawn and len(drawn) == 3
+    assert draw_curves(sweep, second, leaders=3) == drawn
+    assert drawn == [t.name for t in sorted(state_of(sweep).trials.values(), key=lambda trial: trial.cost)[:3]]
     assert first.read_bytes() == second.read_bytes()
     assert draw_curves(sweep, first, leaders=2) == drawn[:2]
     assert first.read_bytes() != second.read_bytes()
@@ -71,6 +75,9 @@ def test_sweeps_without_what_it_takes_are_refused(sweep, tmp_path):
     empty = new_sweep(tmp_path / "empty", job())
     with pytest.raises(RequestError, match="empty has no trial that has ended with a score"):
         draw_tuning([empty], tmp_path / "a.png", effort="trials")
+    final = new_sweep(tmp_path / "final", job(None), kind=SweepKind.FINAL)
+    with pytest.raises(RequestError, match="final is a final run, which tunes nothing; give sweeps"):
+        draw_tuning([final], tmp_path / "a.png", effort="trials")
     with pytest.raises(RequestError, match="empty has no trial with a validation point yet"):
         draw_curves(empty, tmp_path / "a.png", leaders=3)
     with pytest.raises(RequestError, match="swept has no training times"):
@@ -128,6 +135,42 @@ def test_notes_say_where_trials_are_no_plain_draws():
     assert "TPESampler learns from trials" in told and "1 enqueued points" in told
     assert "2 diverged trials count as worse than all others" in told
     assert "2 pruned trials count with the best" in told and "2 failed trials are left out" in told
+
+
+def measured(folder, values):
+    """Let the trials of a sweep have measured one metric at their two first points."""
+    journal = folder.journal.read_bytes()
+    groups, told = groups_in(journal), Counter()
+    for record in (record for group in groups for record in group):
+        if record.get("event") == "point" and told[record["trial"]] < 2:
+            place = int(record["trial"].removeprefix("trial-"))
+            record["metrics"]["similarity/gd_cosine"] = values[place][told[record["trial"]]]
+            told[record["trial"]] += 1
+    lines = [journal.splitlines(keepends=True)[0], *(json.dumps(group).encode() for group in groups)]
+    folder.journal.write_bytes(resealed(lines))
+
+
+def test_figure_6_is_the_mean_over_seeds_with_its_interval(tmp_path, no_waiting_for_the_disk, monkeypatch):
+    fixed = {"widths": [4], "lr": 0.02, "meta_batch_size": 2, "passes": 1}
+    run = new_sweep(tmp_path / "run", job(None, fixed=fixed, seeds=3), kind=SweepKind.TRAIN)
+    finish(run)
+    with pytest.raises(RequestError, match=r"run has not measured .* budget\.analyses \[update_similarity\]"):
+        draw_similarity(run, tmp_path / "a.svg")
+    measured(run, [(0.1, 0.5), (0.2, 0.5), (0.3, 0.8)])
+    drawn = []
+    monkeypatch.setattr(
+        "tracking.results.similarity_figure.similarity_figure", lambda found, **_: (drawn.append(found), b"")[1]
+    )
+    assert draw_similarity(run, tmp_path / "a.svg") == ["trial-0000", "trial-0001", "trial-0002"]
+    [(metric, shown)] = drawn[0].items()
+    assert metric == "similarity/gd_cosine" and shown.means.tolist() == pytest.approx([0.2, 0.6])
+    assert shown.half_widths[0] == pytest.approx(4.302653 * 0.1 / math.sqrt(3), rel=1e-6)
+
+
+def test_figure_6_is_the_same_twice():
+    line = OverSeeds(np.array([0.0, 5.0]), np.array([0.1, 0.2]), np.array([0.01, math.nan]))
+    pictures = {similarity_figure({METRICS[0]: line}, title="t", form="svg") for _ in range(2)}
+    assert len(pictures) == 1
 
 
 @pytest.mark.integration

@@ -84,6 +84,7 @@ def test_a_toy_run_does_not_replace_a_full_one() -> None:
         ({"seeds": 2}, "seeds 2, the cell's 3"),
         ({"seeds": 0}, "the runs of its seeds are not on the server"),
         ({"seeds": 5}, None),
+        ({"params": {"meta_batch_size": "0"}}, "made by an older version: budget not recorded"),
         ({"params": {"budget.test_tasks": None}}, "made by an older version: test tasks not recorded"),
         (
             {"tags": {key: None for key in CODE}, "params": {"benchmark.queries": None}},
@@ -231,7 +232,8 @@ def test_formats_hold_the_same_figures_and_escape_what_others_wrote() -> None:
     rows = list(csv.DictReader(io.StringIO(made["csv"])))
     assert len(rows) == 10
     assert (rows[0]["ours"], rows[0]["± seeds"], rows[0]["difference"]) == ("0.0391", "0.0123", "-0.0015")
-    assert (rows[0]["final run"], rows[0]["hours a seed"]) == ("a_b|50% & <c>", "0.2")
+    told = (rows[0]["final run"], rows[0]["hours a seed"], rows[0]["parameters"], rows[0]["budget"])
+    assert told == ("a_b|50% & <c>", "0.2", "20201", "70,000 tasks")
     assert (rows[9]["final run"], rows[9]["differs"]) == ("to\ny", "seeds 1, the cell's 3")
     [row] = [line for line in made["markdown"].splitlines() if "0.0391" in line and line.startswith("|")]
     assert r"a\_b\|50% & \<c\>" in row and row.replace(r"\|", "").count("|") == len(COLUMNS) + 1
