@@ -1,6 +1,7 @@
 """The cursor: what it holds comes back, and what it cannot have held is not believed."""
 
 import json
+import os
 import threading
 from pathlib import Path
 from typing import Any
@@ -47,11 +48,12 @@ def test_every_bit_that_flips_means_to_ship_anew(path: Path) -> None:
     """A place that was another would have records passed over, or counted as waiting for ever."""
     Cursor(7, 3, {"a": "f" * 32}, {"b": 1.5}, [Artifact("a", path="x", folder="")], ["a"]).save(path)
     whole = path.read_bytes()
-    for bit in range(8 * len(whole)):
-        flipped = bytearray(whole)
-        flipped[bit // 8] ^= 1 << bit % 8
-        path.write_bytes(flipped)
-        assert Cursor.load(path) == Cursor(), bit
+    with path.open("r+b", buffering=0) as file:
+        for place, byte in enumerate(whole):
+            for bit in range(8):
+                os.pwrite(file.fileno(), bytes([byte ^ 1 << bit]), place)
+                assert Cursor.load(path) == Cursor(), (place, bit)
+            os.pwrite(file.fileno(), bytes([byte]), place)
 
 
 def test_version_1_is_read(path: Path) -> None:
