@@ -75,6 +75,8 @@ def _wanted(folder: SweepFolder, header: Header) -> list[_Wanted]:
                 trials[trial_name(event.trial)] = _Wanted(event.params)
             case Refused() as event:
                 trials[trial_name(event.trial)] = _Wanted(event.params, _OPTUNAS.get(event.state, "FAIL"))
+            case Validated(trial=name) | Ended(trial=name) if name not in trials:
+                pass  # a replicate, of which the study is not told
             case Validated() as event:
                 value = event.metrics.get(f"val/{header.measure.name}", math.nan)
                 if math.isfinite(value) and event.milestone and not nobody_learns:

@@ -7,6 +7,7 @@ from jobs.jobfile.sections import Replicates
 from jobs.operations.promote import Promotion
 from jobs.operations.replicate import plan_replicates, replicates_of, train_replicates
 from jobs.operations.status import sweep_status
+from jobs.operations.study_check import study_problems
 from jobs.store.events import Ended
 from jobs.store.header import Header
 from jobs.store.home import Home
@@ -62,6 +63,11 @@ def test_the_leaders_are_trained_again_with_seeds_of_their_own(small_sweep):
     assert len(set(ends(small_sweep).values())) == 7
     assert (after.trials.keys(), after.counts(), after.complete) == (before.trials.keys(), before.counts(), True)
     assert (sweep_status(small_sweep).leader, sweep_status(small_sweep).state) == (status.leader, "complete")
+
+
+def test_a_check_of_the_study_expects_none_of_them(small_sweep):
+    train(small_sweep)
+    assert list(study_problems(small_sweep, Header.read(small_sweep), state_of(small_sweep))) == []
 
 
 def test_what_was_trained_is_not_trained_again(small_sweep):
