@@ -115,7 +115,7 @@ class PackState:
         reached: The pack's last update of which anything was told.
         device: What it trains on, as tags.
         origin: Name of the pack from whose last checkpoint it goes on, if its trials come from another.
-        parted: Whether its trials come from another pack, or some have left it.
+        parts: Packs that some of its trials have left it for.
     """
 
     name: str
@@ -126,7 +126,7 @@ class PackState:
     reached: int = 0
     device: dict[str, str] = field(default_factory=dict)
     origin: str | None = None
-    parted: bool = False
+    parts: list["PackState"] = field(default_factory=list)
     _unended: dict[str, Trial] = field(default_factory=dict, repr=False)
 
     def add(self, trial: Trial) -> None:
@@ -145,9 +145,9 @@ class PackState:
         Of both, those that are not in the last checkpoint begin when the others are through, and do not join again.
         """
         self.joins.clear()
-        self.parted = True
-        new = PackState(name, capacity=self.capacity, reached=self.reached, origin=self.name, parted=True)
+        new = PackState(name, capacity=self.capacity, reached=self.reached, origin=self.name)
         new.expired.update(self.expired)
+        self.parts.append(new)
         return new
 
     def end(self, trial: Trial) -> None:

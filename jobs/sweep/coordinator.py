@@ -231,8 +231,8 @@ class Coordinator:
         placed = tracked.placed(self.header, pack, pack.unended(), device=device)
         self._write(Started(pack=name, device=device), tracked=placed)
         runs, expiries = tuple(NamedRun.of(trial) for trial in pack.trials), Expiries(dict(pack.expired), pack.reached)
-        parts = tuple(other.name for other in self.state.packs.values() if other.origin == name and other.unended())
-        initial = names_of(pack.unended() if pack.parted else pack.initial)
+        parts = tuple(part.name for part in pack.parts if part.unended())
+        initial = names_of(pack.unended() if pack.parts or pack.origin else pack.initial)
         return StartedPack(runs, initial, self._packing.capacity(pack), expiries, pack.origin, parts)
 
     def expired(self, name: str, update: int, trials: Sequence[str]) -> None:

@@ -26,11 +26,8 @@ class Halving:
     def family(self, pack: PackState) -> Iterator[PackState]:
         """A pack, and those that have come out of it while it was trained, in the order in which they are."""
         yield pack
-        names = {pack.name}
-        for other in self._state.packs.values():
-            if other.origin in names:
-                names.add(other.name)
-                yield other
+        for part in pack.parts:
+            yield from self.family(part)
 
     def in_turn(self, name: str) -> PackState | None:
         """Who of the family of a pack is trained now or next; None when all are through."""

@@ -6,7 +6,7 @@ import socket
 
 import pytest
 
-from jobs.operations.control import resume
+from jobs.operations.control import Means, resume
 from jobs.operations.doctor import ship
 from jobs.operations.status import Damaged, all_status
 from jobs.store.events import Packed, Started, encode
@@ -41,7 +41,7 @@ def victim(tmp_path):
 def refused(*, match, kinds=(RequestError, WorkError)):
     """What goes on with ``s`` in whatever way refuses it, before anything is written."""
     verbs = {
-        "resume": lambda: resume(Home(), "s", progress=lambda now: None),
+        "resume": lambda: resume(Home(), "s", progress=lambda now: None, means=Means()),
         "doctor": lambda: ship(Home(), "s"),
         "promote": lambda: select(Home().sweep("s")),
     }
@@ -61,7 +61,7 @@ def test_a_pack_by_the_name_of_a_victim_is_not_deleted(event, absolute, stopped,
     with Journal(stopped.journal) as journal:
         journal.append([packed | {"pack": name} if event == "packed" else started | {"pack": name}])
     with pytest.raises(RequestError, match=f"{event}.pack: String should match pattern"):
-        resume(Home(), "s", progress=lambda now: None)
+        resume(Home(), "s", progress=lambda now: None, means=Means())
     [row] = all_status(Home())
     assert isinstance(row, Damaged)
 
