@@ -33,25 +33,24 @@ def gradient_step(
     Args:
         support_loss: The loss of every task with the weights it is given.
         weights: Where the step starts.
-        inner_lr: Step size, which gets no gradient in the first order.
+        inner_lr: Step size.
         second_order: Keep the graph of the inner gradients; otherwise they count as constants.
         clip: Clamp every number of the inner gradients to [-clip, clip]; None does not.
     """
     meta_training = torch.is_grad_enabled()
-    unrolled = meta_training and second_order
-    descent = -(inner_lr if unrolled else inner_lr.detach())
     weights = {
         name: w if meta_training and w.requires_grad else w.detach().requires_grad_() for name, w in weights.items()
     }
     with torch.enable_grad():
         losses = support_loss(weights)
-        scaled = descent.unsqueeze(1) * losses if clip is None else losses
+        scaled = losses if clip is not None else -inner_lr.unsqueeze(1) * losses
         # tasks do not mix: the gradient of the sum is every task's own
+        unrolled = meta_training and second_order
         changes = torch.autograd.grad(scaled.sum(), list(weights.values()), create_graph=unrolled)
     if clip is None:
         return {name: weight + change for (name, weight), change in zip(weights.items(), changes, strict=True)}
     return {
         # hardtanh is clamp with a derivative that is one kernel, not four
-        name: weight.addcmul(descent.view(-1, *(1,) * (weight.ndim - 1)), hardtanh(change, -clip, clip))
+        name: weight.addcmul(-inner_lr.view(-1, *(1,) * (weight.ndim - 1)), hardtanh(change, -clip, clip))
         for (name, weight), change in zip(weights.items(), changes, strict=True)
     }

@@ -33,11 +33,11 @@ def test_derivatives_of_derivatives_where_each_task_has_its_own_weights():
 
 def test_what_is_found_of_weights_lies_as_they_do():
     """Or adding it up would be several times slower."""
-    x, weight = randn(2, 3, 4, 5).requires_grad_(), randn(2, 3, 6, 5, seed=1).requires_grad_()
-    loss = linear(linear(x, weight).sin(), randn(2, 3, 1, 6, seed=2)).square().sum()
-    (first,) = torch.autograd.grad(loss, weight, create_graph=True)
-    (second,) = torch.autograd.grad(first.square().sum(), weight)
-    assert first.is_contiguous() and second.is_contiguous()
+    weights = [randn(2, 3, 6, 5, seed=1).requires_grad_(), randn(2, 3, 2, 6, seed=2).requires_grad_()]
+    loss = linear(linear(randn(2, 3, 4, 5), weights[0]).sin(), weights[1]).square().sum()
+    first = torch.autograd.grad(loss, weights, create_graph=True)
+    second = torch.autograd.grad(sum(each.square().sum() for each in first), weights)
+    assert all(each.is_contiguous() for each in (*first, *second))
 
 
 def test_initial_weights_are_those_of_torch():
