@@ -37,5 +37,5 @@ def test_a_full_disk_names_the_folder_the_room_and_what_to_do(said, tmp_path, mo
 
 def test_other_failures_are_left_as_they_are(tmp_path):
     of = job("rates")
-    with pytest.raises(WorkError, match="^3 packs in a row"), full_disk_named(new_sweep(tmp_path / "s", of), of):
+    with pytest.raises(WorkError, match=r"^3 packs in a row"), full_disk_named(new_sweep(tmp_path / "s", of), of):
         raise WorkError("3 packs in a row failed alike")

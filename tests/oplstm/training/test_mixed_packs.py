@@ -91,7 +91,7 @@ def test_it_equals_its_single_runs_after_200_updates(learner, changes):
     assert_equal_to_single_runs(pack, 1e-10)
 
 
-@pytest.mark.unit
+@pytest.mark.integration
 @pytest.mark.parametrize("learner", ["op_lstm", "maml"])
 def test_kind_by_kind_the_runs_of_a_kind_are_a_pack_of_their_own_to_the_bit(learner):
     runs, updates = mixed(learner), 3  # beyond the recording
@@ -118,7 +118,7 @@ def test_it_begins_with_the_weights_and_draws_the_tasks_of_its_single_runs_to_th
         first += len(own)
 
 
-@pytest.mark.unit
+@pytest.mark.integration
 @pytest.mark.parametrize("learner", SHAPES)
 def test_narrowed_and_joined_it_still_equals_its_single_runs(learner):
     runs = mixed(learner)
@@ -156,6 +156,7 @@ def test_runs_that_are_alike_are_trained_in_groups(learner, changes, how):
     assert isinstance(Pack(runs, [str(i) for i in range(len(runs))]).meta_update.gradients, how)
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize(
     "learner",
     [pytest.param(each, marks=pytest.mark.unit if each == "lstm" else pytest.mark.integration) for each in SHAPES],

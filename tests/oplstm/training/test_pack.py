@@ -111,6 +111,7 @@ def test_a_pack_of_different_meta_batches_and_passes_equals_its_single_runs(lear
             torch.testing.assert_close(tested["loss"][0], single.test_scores()["loss"][0], rtol=1e-10, atol=1e-12)
 
 
+@pytest.mark.integration
 def test_runs_that_join_equal_runs_that_begin():
     runs = [run("op_lstm", seed=i, passes=passes, meta_batch_size=size) for i, (size, passes) in enumerate(RAGGED)]
     pack = Pack(runs[:3], ["0", "1", "2"], DOUBLE)
@@ -138,6 +139,7 @@ def test_a_run_of_another_signature_cannot_join():
     assert pack.names == ["a"]
 
 
+@pytest.mark.integration
 def test_dropping_runs_changes_nothing_for_the_others():
     runs = eight("op_lstm")
     pack = Pack(runs, [str(i) for i in range(8)], DOUBLE)
