@@ -6,6 +6,7 @@ from typing import Any
 import click
 
 from jobs.cli.data import data
+from jobs.cli.evaluating import evaluate
 from jobs.cli.figures import figure
 from jobs.cli.job_files import init, jobs, plan
 from jobs.cli.looking import doctor, status, table, ui
@@ -44,7 +45,8 @@ def main() -> None:
 
 
 VERBS = (
-    init, jobs, plan, train, sweep, resume, rerun_failed, stop, status, promote, table, figure, ui, doctor, data,
+    init, jobs, plan, train, sweep, resume, rerun_failed, stop, status, promote, evaluate, table, figure, ui, doctor,
+    data,
 )  # fmt: skip
 for verb in VERBS:
     main.add_command(verb)

@@ -241,10 +241,16 @@ def load_model(folder: Path, device: Device | None = None) -> Model:
         Damaged: A file of it is not as it was written.
         WorkError: There is no model, or it is of a later format version.
     """
+    run, weights = read_model(folder)
+    return Model(run, weights, device or Device())
+
+
+def read_model(folder: Path) -> tuple[RunConfig, dict[str, Tensor]]:
+    """The run and the best weights of a model, by name; raises what ``load_model`` does."""
     if not (folder / _RUN).is_file():
         raise WorkError(f"{folder} holds no model ({_RUN} is missing)")
     sealed = read_sealed(folder / _RUN)
-    return Model(RunConfig.from_dict(sealed.data["run"]), sealed.tensors(_MODEL), device or Device())
+    return RunConfig.from_dict(sealed.data["run"]), sealed.tensors(_MODEL)
 
 
 def load_validation_values(folder: Path) -> TaskValues:

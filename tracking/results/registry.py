@@ -8,7 +8,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from oplstm.errors import WorkError
+from oplstm.errors import RequestError, WorkError
 from tracking.server.client import connect, error_code, one_line
 from tracking.server.inside import CannotUpload, checked_artifact
 
@@ -92,6 +92,37 @@ def _crown(client: "MlflowClient", model: Registration, number: str) -> None:
         if tags.get(model.replaces) != model.tags[model.replaces]:
             client.set_registered_model_alias(model.name, PREVIOUS, champion)
     client.set_registered_model_alias(model.name, CHAMPION, number)
+
+
+def download_model(uri: str, reference: str, into: Path) -> Path:
+    """Fetch a registered model.
+
+    Args:
+        uri: Of the tracking server.
+        reference: ``NAME`` (its champion), ``NAME@ALIAS`` or ``NAME:VERSION``.
+        into: An empty folder.
+
+    Returns:
+        The folder that `oplstm.training.checkpoint.load_model` reads.
+
+    Raises:
+        RequestError: There is no such model on the server, or it is none of oplstm's.
+    """
+    name, colon, number = reference.partition(":")
+    name, at, alias = (name, "", "") if colon else reference.partition("@")
+    client = connect(uri)
+    try:
+        version = number if colon else client.get_model_version_by_alias(name, alias if at else CHAMPION).version
+        source = client.get_model_version_download_uri(name, str(version))
+        from mlflow.artifacts import download_artifacts
+
+        local = Path(download_artifacts(artifact_uri=source, dst_path=str(into), tracking_uri=uri))
+    except Exception as error:
+        raise RequestError(f"no registered model {reference!r} on {uri}: {one_line(error)}") from error
+    found = sorted(path.parent for path in local.glob("data/*/run.json"))
+    if len(found) != 1:
+        raise RequestError(f"the registered model {reference!r} was not registered by oplstm")
+    return found[0]
 
 
 def _known_version(client: "MlflowClient", name: str, run_id: str) -> str | None:

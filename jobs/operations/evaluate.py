@@ -1,0 +1,133 @@
+"""``oplstm evaluate``: a trained model on tasks of one's own choice, of the classes that no training has seen."""
+
+import contextlib
+import tempfile
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from jobs.operations.tracking_server import tracking_server
+from jobs.store.home import Home
+from jobs.store.intervals import Interval
+from jobs.store.trial_files import readable
+from oplstm.configuration import Problems
+from oplstm.episodes.split import Split
+from oplstm.errors import RequestError
+from oplstm.training.checkpoint import read_model
+from oplstm.training.device import Device
+from oplstm.training.model import Model
+from oplstm.training.run import RunConfig, build_run
+
+
+@dataclass(frozen=True)
+class Tasks:
+    """The tasks to evaluate on; None for what the model was trained with.
+
+    Attributes:
+        dataset: Name of the benchmark.
+        shots: k.
+        ways: N.
+        queries: Of a task; of a class where there are classes.
+        count: How many tasks.
+        seed: They are drawn from it.
+    """
+
+    dataset: str | None = None
+    shots: int | None = None
+    ways: int | None = None
+    queries: int | None = None
+    count: int = 2000
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What was found.
+
+    Attributes:
+        model: As it was asked for.
+        benchmark: The tasks, as a job file has them.
+        measure: ``loss`` or ``accuracy``.
+        score: Mean over the tasks, with its 95% interval: a claim about these weights.
+        tasks: How many.
+    """
+
+    model: str
+    benchmark: dict[str, Any]
+    measure: str
+    score: Interval
+    tasks: int
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain data for JSON."""
+        return asdict(self)
+
+
+def evaluate(home: Home, model: str, tasks: Tasks, *, uri: str | None) -> Evaluation:
+    """Score a model on test tasks.
+
+    Args:
+        home: Where sweeps and datasets are.
+        model: ``SWEEP/TRIAL``, or a registered model: ``NAME`` (its champion), ``NAME@ALIAS``, ``NAME:VERSION``.
+        tasks: On which.
+        uri: Of the MLflow server; None for the embedded one.
+
+    Raises:
+        RequestError: There is no such model, it is not made for such tasks, or the data are not there.
+        WorkError: A file of the model is damaged.
+    """
+    with _found(home, model, uri) as folder:
+        run, weights = read_model(folder)
+    wanted = _run_on(run, tasks, model=model)
+    there = Model(wanted, weights, Device(data=home.data))
+    if there.pack.layout.shapes != {name: tuple(weight.shape) for name, weight in weights.items()}:
+        raise RequestError(_misfit(run, wanted, model))
+    measure = wanted.benchmark.measure
+    values = there.scores(Split.FINAL_TEST, seed=tasks.seed, count=tasks.count)[measure.name].numpy()
+    benchmark = wanted.to_dict()["benchmark"]
+    return Evaluation(model, benchmark, measure.name, Interval.of(values, over="tasks"), tasks.count)
+
+
+@contextlib.contextmanager
+def _found(home: Home, model: str, uri: str | None) -> Iterator[Path]:
+    """The folder of a model while in here."""
+    sweep, slash, trial = model.partition("/")
+    if slash:
+        folder = home.sweep(sweep)
+        folder.check_links()
+        if not (folder.trials / Path(trial).name / "run.json").is_file() or Path(trial).name != trial:
+            raise RequestError(f"sweep {sweep} has no trained trial {trial!r}; oplstm status {sweep} shows its trials")
+        with readable(folder, trial, again="sweep its configuration again (under enqueue)"):
+            yield folder.trial(trial)
+        return
+    from tracking.results.registry import download_model  # imports MLflow, which takes seconds
+
+    with tempfile.TemporaryDirectory() as drawer, tracking_server(home, uri, wait=True) as server:
+        yield download_model(server, model, Path(drawer))
+
+
+def _run_on(run: RunConfig, tasks: Tasks, *, model: str) -> RunConfig:
+    """The run on other tasks than those it was trained with."""
+    data = run.to_dict()
+    before = data["benchmark"]
+    given = {"shots": tasks.shots, "ways": tasks.ways, "queries": tasks.queries}
+    changed = {name: value for name, value in given.items() if value is not None}
+    if tasks.dataset is not None and tasks.dataset != before["name"]:
+        shared = {name: before[name] for name in ("ways", "shots", "queries") if name in before}
+        data["benchmark"] = {"name": tasks.dataset, **shared, **changed}
+    else:
+        data["benchmark"] = {**before, **changed}
+    problems = Problems()
+    found = build_run(data, problems)
+    if found is None:
+        raise RequestError(f"{model} cannot be evaluated on these tasks: {'; '.join(problems.lines())}")
+    return found
+
+
+def _misfit(run: RunConfig, wanted: RunConfig, model: str) -> str:
+    if run.benchmark.shape.x != wanted.benchmark.shape.x:
+        trained, asked = run.benchmark.name, wanted.benchmark.name
+        return f"{model} was trained on {trained}, whose inputs have another shape than those of {asked}"
+    ways = [getattr(one.benchmark, "ways", None) for one in (run, wanted)]
+    return f"{model} has one output a class: it was trained for {ways[0]} ways, not {ways[1]}"
