@@ -118,8 +118,10 @@ def test_it_begins_with_the_weights_and_draws_the_tasks_of_its_single_runs_to_th
         first += len(own)
 
 
-@pytest.mark.unit
-@pytest.mark.parametrize("learner", SHAPES)
+@pytest.mark.parametrize(
+    "learner",
+    [pytest.param(each, marks=pytest.mark.integration if each == "op_lstm" else pytest.mark.unit) for each in SHAPES],
+)
 def test_narrowed_and_joined_it_still_equals_its_single_runs(learner):
     runs = mixed(learner)
     pack = Pack(runs[:3], named(runs[:3]), DOUBLE)
