@@ -80,8 +80,7 @@ def _differences(found: Findings, expected: Findings, others: Set[tuple[str, str
             )
     if not _same(found.promotion, expected.promotion, rounded=bool(others)):
         yield f"promotion: {_short(found.promotion)} and should be {_short(expected.promotion)}"
-    if found.table != expected.table:
-        yield f"table: {_first_other_line(found.table, expected.table)}"
+    yield from _of_tables(found.table, expected.table, rounded=bool(others))
 
 
 def _of_names(
@@ -133,7 +132,11 @@ def _short(value: Any) -> str:
     return text if len(text) <= 200 else f"{text[:200]}..."
 
 
-def _first_other_line(found: str, expected: str) -> str:
-    lines = zip(found.splitlines(), expected.splitlines(), strict=False)
-    here, wanted = next(((a, b) for a, b in lines if a != b), (f"{len(found)} characters", f"{len(expected)}"))
-    return f"{here!r} and should be {wanted!r}"
+def _of_tables(here: Any, wanted: Any, *, rounded: bool) -> Iterator[str]:
+    if here is None or wanted is None:
+        if here != wanted:
+            yield "table: there is none"
+        return
+    for one, other in zip(here["cells"], wanted["cells"], strict=True):
+        if not _same(one, other, rounded=rounded):
+            yield f"table: {_short(one['ours'])} and should be {_short(other['ours'])}"

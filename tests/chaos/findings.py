@@ -9,7 +9,7 @@ from jobs.store.names import trial_name
 from tests.jobs.integration.command_line import Oplstm
 from tests.tracking.conftest import Rest, texts
 
-OF_THE_CLOCK: Final = ("train/tasks_per_second",)
+OF_THE_CLOCK: Final = ("train/tasks_per_second", "train/hours")
 """Metrics that have other values each time."""
 OF_THE_ORDER: Final = "val/best"
 """Metric of a sweep's own run: its rows hang on the order in which trials end."""
@@ -64,13 +64,13 @@ class Findings:
         trials: By sweep and trial.
         runs: Of MLflow, by sweep and trial, the sweep's own under ""; several where there should be one.
         promotion: What was picked and why, and the champion of the registry.
-        table: The text of the paper's table 1.
+        table: The cells of the paper's table 1, without ids and hours.
     """
 
     trials: dict[tuple[str, str], FoundTrial]
     runs: dict[tuple[str, str], list[FoundRun]] = field(default_factory=dict)
     promotion: Any = None
-    table: str = ""
+    table: Any = None
 
 
 def found_trials(oplstm: Oplstm, sweep: str) -> dict[tuple[str, str], FoundTrial]:
@@ -115,7 +115,7 @@ def _mates(oplstm: Oplstm, sweep: str) -> dict[str, tuple[tuple[str, int], ...]]
 
 
 def _steady(metrics: dict[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in metrics.items() if not name.startswith(OF_THE_CLOCK)}
+    return {name: value for name, value in metrics.items() if name not in OF_THE_CLOCK}
 
 
 def found_runs(rest: Rest, experiment: str) -> dict[tuple[str, str], list[FoundRun]]:
@@ -150,6 +150,15 @@ def found_promotion(oplstm: Oplstm, sweep: str, rest: Rest, experiment: str) -> 
     champion = {"version": version["version"], "trial": tags["oplstm.trial"], "sweep": tags["oplstm.sweep"]}
     own = ("kind", "time", "registered")
     return {"champion": champion, **{name: value for name, value in event.items() if name not in own}}
+
+
+def found_table(oplstm: Oplstm, uri: str) -> Any:
+    """What the newest final run is to each cell of the paper's table."""
+    made = oplstm.here("table", "1", "--tracking-uri", uri, "--json").ok().json
+    own = ("run_id", "date", "hours")
+    for cell in made["cells"]:
+        cell["ours"] = cell["ours"] and {name: value for name, value in cell["ours"].items() if name not in own}
+    return made
 
 
 def is_replicate(trial: str) -> bool:

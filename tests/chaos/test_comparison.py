@@ -26,7 +26,7 @@ SOUND = Findings(
         WHOLE: [FoundRun("FINISHED", "complete", {}, {}, ())],
     },
     promotion={"picked": "trial-0000"},
-    table="LSTM 5-shot 0.0406",
+    table={"cells": [{"paper": {"shots": 5}, "ours": {"value": 0.0406}}]},
 )
 
 
@@ -81,7 +81,7 @@ def test_the_same_end_is_no_difference():
         (replace(SOUND, trials={**SOUND.trials, WHOLE: SOUND.trials[TRIAL]}), 0, 0, "trial random/ should not be"),
         (replace(SOUND, runs={TRIAL: SOUND.runs[TRIAL]}), 0, 0, "run random/ is missing"),
         (replace(SOUND, promotion={"picked": "trial-0001"}), 0, 0, "promotion: {'picked': 'trial-0001'}"),
-        (replace(SOUND, table="LSTM 5-shot 0.0407"), 0, 0, "table: 'LSTM 5-shot 0.0407'"),
+        (replace(SOUND, table={"cells": [{"paper": {"shots": 5}, "ours": None}]}), 0, 0, "table: None and should be"),
     ],
 )
 def test_what_was_changed_is_named(doctored: Findings, doubled: int, lost: int, named: str):

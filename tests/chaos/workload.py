@@ -1,4 +1,5 @@
-"""What is hurt: two small sweeps of which each trial takes a second or two, and the promotion of their winner.
+"""What is hurt: two small sweeps of which each trial takes a second or two, and the promotion of their
+winner with replicates and a final run.
 
 What becomes of a trial must not depend on when things happen, or an unbroken run would be no measure. So the random
 search has one trial a pack, and its slots may run as they like; the packs of the grid, whose trials share their

@@ -7,7 +7,7 @@ from typing import Any
 
 from jobs.operations.running import is_running
 from jobs.store.home import SweepFolder
-from tests.chaos.findings import Findings, found_promotion, found_runs, found_trials, is_replicate
+from tests.chaos.findings import Findings, found_promotion, found_runs, found_table, found_trials, is_replicate
 from tests.chaos.injuries import Phase
 from tests.chaos.power_cut import Disk
 from tests.chaos.workload import SEEDS, Workload
@@ -110,7 +110,7 @@ class World:
             trials=trials,
             runs=found_runs(rest, self.experiment),
             promotion=found_promotion(self.oplstm, self.workload.name, rest, self.experiment),
-            table=self.oplstm.here("table", "1", "--tracking-uri", self.uri).ok().out,
+            table=found_table(self.oplstm, self.uri),
         )
 
     def end(self) -> None:

@@ -1,14 +1,18 @@
-"""Writes down what Python code has synced below a folder, so that a power cut can be simulated afterwards.
+"""What the harness needs inside of the processes: a record of what is synced, and sweeps with the same ids.
 
 Python imports a module of this name when it starts; it does nothing unless $OPLSTM_CHAOS_DISK names a folder. There it
 writes `synced.jsonl`: of each file that was synced the size that is safe, of each folder the names that are. A file
 that is replaced is kept by a second name in `kept/`, for the old one comes back when the new name is lost.
+
+The tasks on which a promotion picks hang on the id of its sweep, which is otherwise another each time.
 """
 
 import json
 import os
 import shutil
 import stat
+import sys
+import uuid
 from pathlib import Path
 from typing import Any
 
@@ -72,6 +76,20 @@ def names_in(folder: Any) -> dict[str, int]:
         return {entry.name: entry.inode() for entry in entries}
 
 
+def number_sweeps(sweeps: Path) -> None:
+    """Give new sweeps ids that are the same in every home: by how many there are."""
+    random_id = uuid.uuid4
+
+    def uuid4() -> uuid.UUID:
+        if sys._getframe(1).f_globals.get("__name__") != "jobs.operations.start":
+            return random_id()
+        count = sum(not path.name.startswith(".") for path in sweeps.glob("*")) if sweeps.is_dir() else 0
+        return uuid.uuid5(uuid.NAMESPACE_OID, f"chaos/{count}")
+
+    uuid.uuid4 = uuid4
+
+
 if "OPLSTM_CHAOS_DISK" in os.environ:
     shutil.rmtree  # noqa: B018  # it looks at import time which functions it can use
     record(Path(os.environ["OPLSTM_CHAOS_DISK"]), os.environ["OPLSTM_CHAOS_ROOT"])
+    number_sweeps(Path(os.environ["OPLSTM_CHAOS_ROOT"], "sweeps"))
