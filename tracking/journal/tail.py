@@ -90,6 +90,10 @@ class JournalTail:
             if (checksum := stated(file.read(LENGTH))) is not None:
                 return Chain(checksum, begun=True)
             file.seek(0)
+            first = file.readline()
+            if file.tell() >= offset:  # read when there was nothing else yet
+                return Chain.after_header(first)
+            file.seek(0)
             scan = Scan(file, self._path)  # among lines without checksums
             for _ in scan.groups():
                 if scan.end >= offset:

@@ -14,13 +14,13 @@ from jobs.operations.running import Outcome
 from jobs.operations.status import sweep_status
 from jobs.store.events import Ended, Finished, Rerun, Validated
 from jobs.store.home import Home
-from jobs.store.states import TrialState
+from jobs.store.states import SweepKind, TrialState
 from oplstm.errors import RequestError
 from oplstm.training.pack import Pack
 from tests.jobs.cli.verbs import run as verb
 from tests.jobs.cli.verbs import the_complaint
 from tests.jobs.execution.test_turns import JOB, assert_alike, results
-from tests.jobs.formula_training import decisions, events, job, new_sweep, opened, state_of, train, training
+from tests.jobs.formula_training import decisions, events, job, new_sweep, no_server, opened, state_of, train, training
 from tracking.journal.journal import Journal
 
 pytestmark = [
@@ -173,6 +173,21 @@ def test_diverged_runs_are_trained_again_from_their_beginning_where_they_are_ask
     later = decisions(folder)[told:]
     assert [event.trials for event in later if isinstance(event, Rerun)] == [("trial-0002",)]
     assert [(event.trial, event.state) for event in later if isinstance(event, Ended)] == [("trial-0002", "diverged")]
+
+
+def test_a_final_run_whose_seed_failed_has_its_result_when_it_was_trained_again(oplstm_home, monkeypatch):
+    fixed = {"widths": [2], "passes": 1, "meta_batch_size": 2, "lr": 0.01}
+    of = job(None, fixed=fixed, seeds=2, trials=None, budget=JOB.budget)
+    folder = new_sweep(oplstm_home / "sweeps" / "s", of, kind=SweepKind.FINAL)
+    coordinator = opened(folder)
+    coordinator.pack_failed(coordinator.next_pack().pack, "failed: it died")
+    coordinator.next_pack()
+    coordinator.close(flush_seconds=0)
+    monkeypatch.setattr("jobs.operations.control.tracking_server", lambda *_: contextlib.nullcontext(no_server))
+    monkeypatch.setattr("jobs.sweep.coordinator.EMBEDDED_FLUSH_SECONDS", 0.0)
+    outcome = rerun_failed(Home(), "s", diverged=False, progress=lambda now: None, means=Means())
+    assert outcome.progress.counts == {"complete": 2}
+    assert len(outcome.result.test.seed_means) == 2
 
 
 def test_what_is_trained_again_may_lead_with_what_it_has(tmp_path, coordinators):

@@ -30,6 +30,18 @@ def test_what_is_counted_is_what_is_read(journal_path: Path, tags: dict[str, str
     assert end == journal_path.stat().st_size
 
 
+def test_a_journal_that_was_read_when_it_had_a_header_alone_is_read_on(journal_path: Path) -> None:
+    with Journal(journal_path) as journal:
+        tail = JournalTail(journal_path, 0, 0)
+        header = journal_path.stat().st_size
+        assert tail.read(0) == ([], header, 0)
+        write(journal, records.Tags("run", {"note": "first"}))
+        write(journal, records.Tags("run", {"note": "second"}))
+        found, end, _ = tail.read(header)
+        assert [record["tags"] for record in found] == [{"note": "first"}, {"note": "second"}]
+        assert end == journal_path.stat().st_size
+
+
 def test_much_that_is_left_does_not_wait(journal_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with Journal(journal_path) as journal:
         write(journal, records.Tags("run", {"note": "x" * 4000}))
