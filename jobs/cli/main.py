@@ -6,7 +6,7 @@ from typing import Any
 import click
 
 from jobs.cli.data import data
-from jobs.cli.figures import figure
+from jobs.cli.figures import figure, page
 from jobs.cli.job_files import init, jobs, plan
 from jobs.cli.looking import doctor, status, table, ui
 from jobs.cli.output import say
@@ -44,7 +44,7 @@ def main() -> None:
 
 
 VERBS = (
-    init, jobs, plan, train, sweep, resume, rerun_failed, stop, status, promote, table, figure, ui, doctor, data,
+    init, jobs, plan, train, sweep, resume, rerun_failed, stop, status, promote, table, figure, page, ui, doctor, data,
 )  # fmt: skip
 for verb in VERBS:
     main.add_command(verb)
