@@ -1,4 +1,4 @@
-"""``oplstm figure``: pictures of sweeps, as files."""
+"""``oplstm figure`` and ``oplstm report``: sweeps as pictures and as a page, in files."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -73,3 +73,19 @@ def similarity(name: str, output: Path | None, json_: bool) -> None:
     path = output or Path(f"{name}-6.png")
     drawn = draw_similarity(Home().sweep(name), path)
     report({"file": str(path), "trials": drawn}, lambda: say(f"wrote {path}"), as_json=json_)
+
+
+@click.command("report")
+@click.argument("name")
+@click.option(
+    "--output", type=click.Path(dir_okay=False, path_type=Path), help="The page; NAME-report.html by default."
+)
+@as_json
+def page(name: str, output: Path | None, json_: bool) -> None:
+    """Write the report of sweep NAME: one page that opens without a network."""
+    from jobs.operations.reporting.tracked import write_report
+    from jobs.store.home import Home
+
+    path = output or Path(f"{name}-report.html")
+    write_report(Home().sweep(name), path)
+    report({"file": str(path)}, lambda: say(f"wrote {path}"), as_json=json_)

@@ -119,6 +119,7 @@ def _picked(
     from jobs.cli.display.progress import progress_bar
     from jobs.operations.promote import Promotion
     from jobs.operations.replicate import train_replicates
+    from jobs.operations.reporting.tracked import track_report
     from jobs.promotion.registration import register
 
     folder = promotion.folder
@@ -142,7 +143,10 @@ def _picked(
         show_choice(choice, promotion.header.measure)
     with working:
         working.tell("registering the model")
-        return register(folder, choice, uri, final=home.free_name(f"{folder.name}-final"))
+        made = register(folder, choice, uri, final=home.free_name(f"{folder.name}-final"))
+        working.tell("writing the report")
+        track_report(folder, uri)
+    return made
 
 
 def _final(
@@ -161,6 +165,7 @@ def _final(
     from jobs.cli.display.progress import progress_bar
     from jobs.cli.display.results import ending_lines
     from jobs.operations.promote import final_run
+    from jobs.operations.reporting.tracked import track_report
     from jobs.operations.status import sweep_status
     from jobs.promotion.registration import register_final
 
@@ -174,6 +179,7 @@ def _final(
     if result is not None:
         data["champion"] = register_final(outcome.folder, result, uri, of=made)
         lines += [*forecast_lines(made, result), f"champion in the MLflow Model Registry: {data['champion']}"]
+        track_report(promotion.folder, uri)
     report(data, lambda: say(*lines), as_json=as_json)
     if not is_done(status, outcome):
         sys.exit(1)

@@ -17,11 +17,12 @@ from jobs.store.state import SweepState
 from jobs.store.states import OUT, SweepKind
 from jobs.store.trial import Trial
 from oplstm.durable import write_file
+from oplstm.episodes.measure import Measure
 from oplstm.errors import RequestError
 
 if TYPE_CHECKING:  # they need scipy and matplotlib
     from tracking.results.axes import Format
-    from tracking.results.sweep_figures import Tuned
+    from tracking.results.sweep_figures import Learned, Tuned
 
 CONFIDENCE = 0.95
 """That all bands of a figure hold, everywhere."""
@@ -71,7 +72,8 @@ def draw_tuning(folders: Sequence[SweepFolder], path: Path, *, effort: Effort) -
     from tracking.results.sweep_figures import Tuned, tuning_figure
 
     form = form_of(path)
-    sweeps = [tried(folder, effort) for folder in folders]
+    headers = [(folder, Header.read(folder)) for folder in folders]
+    sweeps = [tried(header, SweepState.of(folder, header), effort) for folder, header in headers]
     measures = {sweep.header.measure.name: sweep.name for sweep in sweeps}
     if len(measures) > 1:
         told = ", ".join(f"{name} by {measure}" for measure, name in measures.items())
@@ -105,7 +107,7 @@ def draw_curves(folder: SweepFolder, path: Path, *, leaders: int) -> list[str]:
     Raises:
         RequestError: No trial has a validation point.
     """
-    from tracking.results.sweep_figures import Learned, curves_figure
+    from tracking.results.sweep_figures import curves_figure
 
     form, header = form_of(path), Header.read(folder)
     measure = header.measure
@@ -114,15 +116,8 @@ def draw_curves(folder: SweepFolder, path: Path, *, leaders: int) -> list[str]:
         raise RequestError(f"{folder.name} has no trial with a validation point yet")
     ranked = sorted((t for t in trials), key=lambda trial: (trial.state in OUT, trial.cost, trial.number))[:leaders]
 
-    def learned(trial: Trial) -> Learned:
-        column = {
-            name: np.array([point.get(name, math.nan) for point in trial.points])
-            for name in ("update", f"val/{measure.name}", "val/ci95")
-        }
-        return Learned(trial.name, *column.values())
-
     title = f"{folder.name}: meta-validation of the leaders"
-    write_file(path, curves_figure([learned(trial) for trial in ranked], measure, title=title, form=form))
+    write_file(path, curves_figure([learned(trial, measure) for trial in ranked], measure, title=title, form=form))
     return [trial.name for trial in ranked]
 
 
@@ -155,3 +150,14 @@ def draw_similarity(folder: SweepFolder, path: Path) -> list[str]:
     title = f"{folder.name}: updates of OP-LSTM, {len(seeds)} {'seed' if len(seeds) == 1 else 'seeds'}"
     write_file(path, similarity_figure(found, title=title, form=form))
     return [trial.name for trial in seeds]
+
+
+def learned(trial: Trial, measure: Measure) -> "Learned":
+    """The learning curve of a trial."""
+    from tracking.results.sweep_figures import Learned
+
+    column = {
+        name: np.array([point.get(name, math.nan) for point in trial.points])
+        for name in ("update", f"val/{measure.name}", "val/ci95")
+    }
+    return Learned(trial.name, *column.values())

@@ -20,7 +20,7 @@ from jobs.promotion.selection import Choice, Rescore, block_seed, choose, config
 from jobs.promotion.standing import Configuration
 from jobs.store.header import Header
 from jobs.store.home import Home, SweepFolder
-from jobs.store.promoted import Promoted, StatedSpread
+from jobs.store.promoted import Promoted
 from jobs.store.scores import final_result
 from jobs.store.state import SweepState
 from jobs.store.states import SweepKind, TrialState
@@ -155,13 +155,7 @@ def earlier_spread(home: Home, header: Header) -> SeedVariance | None:
             continue
         if promotion is not None and promotion.seed_variance is not None:
             found.append(promotion.seed_variance)
-    return pooled([_spread(one) for one in found if one.source == "replicates"])
-
-
-def _spread(stated: StatedSpread) -> SeedVariance:
-    import numpy as np
-
-    return SeedVariance(np.asarray(stated.variance), np.asarray(stated.degrees), stated.source)
+    return pooled([SeedVariance.of(one) for one in found if one.source == "replicates"])
 
 
 def final_run(

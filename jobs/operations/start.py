@@ -115,11 +115,12 @@ def start_on_ray(home: Home, new: NewSweep, *, ray_address: str | None, progress
 def run_on_cluster(folder: SweepFolder, tracking_uri: str, progress: OnProgress) -> Outcome:
     """Run a sweep on the connected cluster until it has ended or stopped."""
     from jobs.execution.on_ray import run_on_ray
+    from jobs.operations.reporting.tracked import track_report  # imports what draws
 
     job = Header.read(folder).job
     with full_disk_named(folder, job):
         last, waiting = run_on_ray(folder, job.resources, tracking_uri=tracking_uri, on_progress=progress)
-    return Outcome(folder, last, waiting)
+    return Outcome(folder, last, waiting + track_report(folder, tracking_uri, wait=not waiting))
 
 
 def start_here(home: Home, new: NewSweep, *, progress: OnProgress) -> Outcome:

@@ -10,7 +10,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from jobs.store.header import Header
-from jobs.store.home import SweepFolder
 from jobs.store.intervals import Values
 from jobs.store.state import SweepState
 from jobs.store.states import OUT, SweepKind, TrialState
@@ -53,24 +52,22 @@ class Tried:
         return tuning_curve(self.costs, effort / (self.hours or 1.0), confidence=confidence)
 
 
-def tried(folder: SweepFolder, effort: Effort) -> Tried:
+def tried(header: Header, state: SweepState, effort: Effort) -> Tried:
     """The trials of a sweep that have ended.
 
     Raises:
         RequestError: It is no sweep, none has a score or, where effort is counted in hours, a time.
     """
-    header = Header.read(folder)
     if header.kind is not SweepKind.SWEEP:
-        raise RequestError(f"{folder.name} is a {header.kind} run, which tunes nothing; give sweeps")
-    state = SweepState.of(folder, header)
+        raise RequestError(f"{header.name} is a {header.kind} run, which tunes nothing; give sweeps")
     ended = [trial for trial in state.trials.values() if trial.state.ended and trial.state is not TrialState.FAILED]
     costs = [math.inf if trial.state in OUT else trial.cost for trial in ended]
     if not any(math.isfinite(cost) for cost in costs):
-        raise RequestError(f"{folder.name} has no trial that has ended with a score; see oplstm status {folder.name}")
+        raise RequestError(f"{header.name} has no trial that has ended with a score; see oplstm status {header.name}")
     names = {trial.name for trial in ended}
     hours = sum(spent for pack in state.packs.values() for name, spent in shared_hours(pack) if name in names)
     if effort == "hours" and not hours:
-        raise RequestError(f"{folder.name} has no training times (train/tasks_per_second); draw it against trials")
+        raise RequestError(f"{header.name} has no training times (train/tasks_per_second); draw it against trials")
     return Tried(header, state, costs, hours / len(costs) if effort == "hours" else None)
 
 

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from jobs.store.intervals import Values, student_quantile
+from jobs.store.promoted import StatedSpread
 
 Flags = NDArray[np.bool_]
 
@@ -30,6 +31,11 @@ class SeedVariance:
     variance: Values
     degrees: Values
     source: Literal["replicates", "earlier sweeps"]
+
+    @classmethod
+    def of(cls, stated: StatedSpread) -> "SeedVariance":
+        """As a promotion has left it."""
+        return cls(np.asarray(stated.variance), np.asarray(stated.degrees), stated.source)
 
     @property
     def known(self) -> bool:

@@ -55,6 +55,11 @@ class SweepFolder:
         return self.path / "promotion.json"
 
     @property
+    def report(self) -> Path:
+        """The page that shows it, with the trial table and the job."""
+        return self.path / "report"
+
+    @property
     def stop_request(self) -> Path:
         """A file whose presence asks the sweep to stop."""
         return self.path / "stop"

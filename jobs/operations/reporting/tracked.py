@@ -1,0 +1,147 @@
+"""The report of a sweep in its folder and on its own MLflow run, with links to the final run and back."""
+
+import hashlib
+import sys
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Final
+
+from jobs.operations.reporting.contents import Contents, FinalRun
+from jobs.operations.reporting.files import job_name, job_yaml, trials_csv
+from jobs.operations.reporting.page import page
+from jobs.store.header import Header
+from jobs.store.home import Home, SweepFolder
+from jobs.sweep.tracked import key
+from oplstm.durable import new_folder, write_file
+from oplstm.errors import RequestError, one_line
+from tracking.journal.format import Json
+from tracking.journal.journal import Journal
+from tracking.outbox import records
+from tracking.outbox.outbox import Outbox
+
+PAGE: Final = "report.html"
+TABLE: Final = "trials.csv"
+SHIP_SECONDS: Final = 30.0
+
+
+def write_report(folder: SweepFolder, path: Path) -> None:
+    """Write the page of a sweep into a file.
+
+    Raises:
+        RequestError: It is no sweep, or the file's folder does not exist.
+        WorkError: Its journal is damaged.
+    """
+    if not path.parent.is_dir():
+        raise RequestError(f"{path}: there is no folder {path.parent}")
+    write_file(path, page(Contents.of(folder)))
+
+
+def track_report(folder: SweepFolder, tracking_uri: str, *, wait: bool = True) -> int:
+    """Make the report of a sweep that has ended or was promoted, and log it on the sweep's own run if it has changed.
+
+    Whatever goes wrong is a line in the sweep's log and on stderr: a report is not worth a sweep.
+
+    Args:
+        folder: Of the sweep, which does not run.
+        tracking_uri: Of the MLflow server.
+        wait: Whether to wait until it has arrived; else it is shipped when what waits already is.
+
+    Returns:
+        How many records wait for the MLflow server.
+    """
+    patience = SHIP_SECONDS if wait else 0.0
+    try:
+        contents = Contents.of(folder)
+        if not contents.state.finished and contents.state.promotion is None:
+            return 0
+        if (final := contents.final) is not None and final.state.finished and final.run_id is not None:
+            there = Home(folder.home).sweep_folder(final.header.name)
+            _track(there, [_of_final(contents, final)], tracking_uri, patience=patience)
+        return _track(folder, _written(folder, contents), tracking_uri, patience=patience)
+    except Exception as error:
+        _complain(folder, f"the report of {folder.name} was not made: {one_line(error)}")
+        return 0
+
+
+def _complain(folder: SweepFolder, line: str) -> None:
+    print(f"oplstm: {line}", file=sys.stderr)
+    with suppress(OSError), folder.pack_log.open("a", encoding="utf-8") as log:  # a full disk may be what went wrong
+        log.write(line + "\n")
+
+
+def _track(folder: SweepFolder, told: Sequence[records.Record], tracking_uri: str, *, patience: float) -> int:
+    """Journal what MLflow is to be told, unless its tags are the last that it was told, and ship it."""
+    tags = told[0].encode()
+    if _last_tags(folder, tags) != tags["tags"]:
+        with Journal(folder.journal) as journal:
+            journal.append([record.encode() for record in told])
+            journal.sync()
+    with Outbox(folder.journal, tracking_uri) as outbox:
+        return outbox.flush(patience)
+
+
+def _last_tags(folder: SweepFolder, like: dict[str, Json]) -> Json:
+    """The tags of the last record in the journal that sets the same ones on the same run."""
+    last = None
+    for record in Journal.read(folder.journal):
+        found = record.get("tags")
+        if (record.get("op"), record.get("key")) == (like["op"], like["key"]) and _names(found) == _names(like["tags"]):
+            last = found
+    return last
+
+
+def _names(tags: Json) -> set[str]:
+    return set(tags) if isinstance(tags, dict) else set()
+
+
+def _written(folder: SweepFolder, contents: Contents) -> list[records.Record]:
+    """Write the report, and give what MLflow is to be told of it; the tags name what is in the files."""
+    header = contents.header
+    files = {PAGE: page(contents), TABLE: trials_csv(contents), job_name(header): job_yaml(header)}
+    with new_folder(folder.report) as draft:
+        for name, text in files.items():
+            (draft / name).write_text(text, encoding="utf-8")
+    digest = hashlib.sha256("\0".join(files.values()).encode()).hexdigest()
+    tags = {"oplstm.report": digest, **_of_sweep(contents)}
+    return [
+        records.Tags(key(header), tags),
+        records.Artifact(key(header), path=folder.report.name, folder=folder.report.name),
+    ]
+
+
+def _of_sweep(contents: Contents) -> dict[str, str]:
+    """Tags of the sweep's own run that lead to what was picked in it."""
+    made, final = contents.state.promotion, contents.final
+    if made is None:
+        return {}
+    tags = {"oplstm.picked": made.picked}
+    lines = [f"Picked: {_linked(made.picked, contents.run_ids.get(made.picked))}."]
+    if made.registered is not None:
+        tags["oplstm.registered"] = made.registered
+        lines.append(f"Registered: {made.registered}.")
+    if made.final is not None:
+        run_id = None if final is None else final.run_id
+        tags |= {"oplstm.final": made.final, "oplstm.final_run": run_id or ""}
+        lines.append(f"Final run: {_linked(made.final, run_id)}.")
+    return tags | {"mlflow.note.content": _note(contents.header, lines)}
+
+
+def _of_final(contents: Contents, final: FinalRun) -> records.Record:
+    """Tags of the final run's own run that lead back to the sweep."""
+    name, made, run_ids = contents.header.name, contents.state.promotion, contents.run_ids
+    picked = "" if made is None else made.picked
+    sweep, trial = _linked(name, run_ids.get("")), _linked(picked, run_ids.get(picked))
+    note = _note(final.header, [f"Final run of sweep {sweep}, with the configuration of {trial}."])
+    tags = {"oplstm.of_sweep": name, "oplstm.of_run": run_ids.get("", ""), "oplstm.of_trial": picked}
+    return records.Tags(key(final.header), tags | {"mlflow.note.content": note})
+
+
+def _linked(text: str, run_id: str | None) -> str:
+    """A name in Markdown, as a link within the MLflow UI."""
+    return text if run_id is None else f"[{text}](#/runs/{run_id})"
+
+
+def _note(header: Header, lines: Sequence[str]) -> str:
+    description = [header.job.description] if header.job.description else []
+    return "\n\n".join([*description, *lines])
