@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 SEEDS: Final = 2
-BUDGET: Final = {"tasks": 9000, "validate_every": 450, "validation_tasks": 20, "test_tasks": 20}
-PRUNER: Final = {"name": "ThresholdPruner", "options": {"upper": 3.6, "n_warmup_steps": 4500}, "patience": None}
+BUDGET: Final = {"tasks": 6000, "validate_every": 300, "validation_tasks": 20, "test_tasks": 20}
+PRUNER: Final = {"name": "ThresholdPruner", "options": {"upper": 3.6, "n_warmup_steps": 3000}, "patience": None}
 PROMOTION: Final = {"replicates": {"leaders": 2, "seeds": 1}}
 MOST_RETRIES: Final = 100
 """So that no trial is given up, however often its process is killed."""
