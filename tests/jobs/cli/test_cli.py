@@ -31,6 +31,8 @@ VERBS = {
     "figure",
     "ui",
     "doctor",
+    "evaluate",
+    "report",
     "data",
 }
 

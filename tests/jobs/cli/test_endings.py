@@ -153,6 +153,7 @@ def final_run(home, trained_once, monkeypatch):
         monkeypatch.setattr("jobs.operations.promote.final_result", lambda folder, state: result)
         monkeypatch.setattr("jobs.promotion.registration.register", register)
         monkeypatch.setattr("jobs.promotion.registration.register_final", lambda *_, of: "at-uri:2")
+        monkeypatch.setattr("jobs.operations.reporting.tracked.track_report", lambda *_, **__: 0)
         monkeypatch.setattr(
             "jobs.operations.tracking_server.tracking_server", lambda *_, **__: contextlib.nullcontext("uri")
         )
