@@ -41,7 +41,6 @@ def study_of(trials: "Sequence[Trial]", measure: Measure) -> "Study":
         trials: All of the sweep, in the order of their numbers.
         measure: What they are compared by.
     """
-    optuna.logging.set_verbosity(optuna.logging.ERROR)
     columns = _columns(trials)
     study = optuna.create_study(direction=measure.direction)
     for place, trial in enumerate(trials):
