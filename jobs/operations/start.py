@@ -118,7 +118,7 @@ def run_on_cluster(folder: SweepFolder, tracking_uri: str, progress: OnProgress)
 
     resources = Header.read(folder).job.resources
     last, waiting = run_on_ray(folder, resources, tracking_uri=tracking_uri, on_progress=progress)
-    return Outcome(folder, last, waiting + track_report(folder, tracking_uri, wait=not waiting))
+    return Outcome(folder, last, max(waiting, track_report(folder, tracking_uri, wait=not waiting)))
 
 
 def start_here(home: Home, new: NewSweep, *, progress: OnProgress) -> Outcome:
