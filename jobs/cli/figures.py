@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from jobs.cli.output import as_json, report, say
+from jobs.cli.output import as_json, quiet_libraries, report, say
 
 if TYPE_CHECKING:
     from jobs.operations.tuning import Effort
@@ -86,6 +86,7 @@ def page(name: str, output: Path | None, json_: bool) -> None:
     from jobs.operations.reporting.tracked import write_report
     from jobs.store.home import Home
 
+    quiet_libraries()
     path = output or Path(f"{name}-report.html")
     write_report(Home().sweep(name), path)
     report({"file": str(path)}, lambda: say(f"wrote {path}"), as_json=json_)

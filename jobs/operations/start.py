@@ -120,7 +120,7 @@ def run_on_cluster(folder: SweepFolder, tracking_uri: str, progress: OnProgress)
     job = Header.read(folder).job
     with full_disk_named(folder, job):
         last, waiting = run_on_ray(folder, job.resources, tracking_uri=tracking_uri, on_progress=progress)
-    return Outcome(folder, last, waiting + track_report(folder, tracking_uri, wait=not waiting))
+    return Outcome(folder, last, max(waiting, track_report(folder, tracking_uri, wait=not waiting)))
 
 
 def start_here(home: Home, new: NewSweep, *, progress: OnProgress) -> Outcome:

@@ -148,3 +148,12 @@ def raises_everywhere(trial: Trial) -> dict[str, Any]:
 
 def raises_before_it_asks(trial: Trial) -> dict[str, Any]:
     raise ArithmeticError("never")
+
+
+def hostile(trial: Trial) -> dict[str, Any]:
+    """Names, choices and reasons that would run in a page that took them for HTML."""
+    kind = trial.suggest_categorical("<img src=x onerror=alert(1)>", ["</script><script>alert(2)</script>", "<b>x</b>"])
+    rate = trial.suggest_float("<a href='javascript:alert(3)'>lr</a>", 1e-3, 1e-1, log=True)
+    if kind == "<b>x</b>" and rate > 0.05:
+        raise TrialPruned("<script>alert(4)</script>")
+    return TINY | {"lr": rate}

@@ -24,7 +24,7 @@ MOST_POINTS: Final = 200
 MOST_PARAMETERS: Final = 12
 """Drawn beside each other; the most important ones."""
 _MOST_CELLS: Final = 120  # values on each side of a contour plot
-_WIDTH_OF_SLICE: Final = 240  # pixels
+_WIDTH_OF_SLICE: Final = 200  # pixels
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 Names, parameters, notes and errors come from files and from users; whatever is text goes through ``escape``.
 """
 
+import warnings
 from html import escape
 from typing import Final
 
@@ -25,7 +26,8 @@ def page(contents: Contents) -> str:
     from plotly.offline import get_plotlyjs
 
     header = contents.header
-    drawn = list(charts(contents))
+    with warnings.catch_warnings(action="ignore"):  # of too few trials, which the captions say
+        drawn = list(charts(contents))
     parts = [
         f"<h1>{escape(header.name)}</h1>",
         _what(contents),

@@ -18,10 +18,14 @@ from jobs.operations.reporting.markup import (
     stated,
     table,
 )
+from jobs.store.promoted import LeaderScores, Promoted
 from jobs.store.scores import Score
 
+_TRAINING: Final = ("tasks", "updates", "max_hours")
+"""What of a budget is training."""
 _MOST_FAILURES: Final = 200
 _OPEN_UP_TO: Final = 50  # trials
+_CHAMPION: Final = "; the champion is now the seed of the final run that is best by validation"
 
 
 def promotion(contents: Contents) -> str:
@@ -61,8 +65,11 @@ def promotion(contents: Contents) -> str:
             f"Forecast of the final run's {contents.header.measure.name}: <b>{stated(made.forecast)}</b> "
             "(95%; beside the result at the end of this page)"
         )
+        if _other_budget(contents):
+            lines.append("The final run has another budget than the sweep, and the forecast is for that of the sweep.")
     if made.registered is not None:
-        lines.append(f"Registered as {model_link(contents, made.registered)}")
+        later = "" if contents.final is None or contents.final.result is None else _CHAMPION
+        lines.append(f"Registered as {model_link(contents, made.registered)}{later}")
     if made.final is not None:
         run = None if contents.final is None else contents.final.run_id
         lines.append(f"Final run: <b>{escape(made.final)}</b> {run_link(contents, run, 'MLflow run')}")
@@ -74,11 +81,21 @@ def promotion(contents: Contents) -> str:
             stated(leader.behind),
             stated(leader.score_a),
             ", ".join(number(seed) for seed in leader.seeds),
-            "<b>picked</b>" if leader.trial == made.picked else "weights tied" if leader.tied else "",
+            "<b>picked</b>" if leader.trial == made.picked else "tied" if _is_tied(made, leader) else "",
         ]
         for leader in made.leaders
     ]
     return section("What was picked, and how sure that is", bullets(lines) + table(heads, rows))
+
+
+def _other_budget(contents: Contents) -> bool:
+    job = contents.header.job
+    return any(job.final.budget.get(name, job.budget.get(name)) != job.budget.get(name) for name in _TRAINING)
+
+
+def _is_tied(made: Promoted, leader: LeaderScores) -> bool:
+    """Its configuration or, where nothing can be said of that, its weights."""
+    return leader.tied if made.tied is None else leader.trial in made.tied
 
 
 def cost(contents: Contents) -> str:
@@ -135,7 +152,7 @@ def trials(contents: Contents) -> str:
 def job(contents: Contents) -> str:
     """The job file, and the command that runs it once more."""
     header = contents.header
-    made = ", ".join(f"{name} {value}" for name, value in sorted(header.provenance.items()))
+    made = ", ".join(f"{name.rpartition('.')[2]} {value}" for name, value in sorted(header.provenance.items()))
     return section(
         "The job, and how to run it again",
         "<p>The job as it was read, with everything that was set over it. It lies beside this page in MLflow.</p>"
@@ -167,7 +184,8 @@ def _result(contents: Contents, final: FinalRun) -> str:
     seen, test = made.forecast, result.test
     if seen is not None and seen.mean is not None and seen.half_width is not None:
         held = "inside" if abs(test.mean - seen.mean) <= seen.half_width else "outside"
-        lines.append(f"Forecast {stated(seen)}, found {number(test.mean)}: <b>{held}</b> its interval (95%)")
+        verdict = "no forecast of this budget" if _other_budget(contents) else f"<b>{held}</b> its interval (95%)"
+        lines.append(f"Forecast {stated(seen)}, found {number(test.mean)}: {verdict}")
     if result.diverged:
         lines.append(f"Diverged, and tested with the best weights from before: {names(result.diverged)}")
     scores = {f"test {result.measure}": test} | {f"{name} (another domain)": one for name, one in result.cross.items()}

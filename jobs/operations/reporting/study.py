@@ -1,6 +1,7 @@
 """The study that Optuna draws: made of a sweep's journal, so that neither the space nor the study's file is needed."""
 
 import math
+import statistics
 from collections.abc import Mapping
 from html import escape
 from typing import TYPE_CHECKING, Any, Final
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 MOST_CHOICES: Final = 30
 """Of a parameter that is drawn and is no number."""
 _LONGEST: Final = 40  # characters of a name or a choice in a picture
-_LOGARITHMIC_FROM: Final = 20.0  # the largest value by the smallest
+_LOGARITHMIC_FROM: Final = 20.0  # the largest value by the smallest; most of them must be small, too
 
 Values = dict[int, Any]
 
@@ -41,7 +42,6 @@ def study_of(trials: "Sequence[Trial]", measure: Measure) -> "Study":
         trials: All of the sweep, in the order of their numbers.
         measure: What they are compared by.
     """
-    optuna.logging.set_verbosity(optuna.logging.ERROR)
     columns = _columns(trials)
     study = optuna.create_study(direction=measure.direction)
     for place, trial in enumerate(trials):
@@ -99,7 +99,7 @@ def _column(raw: Mapping[int, Any]) -> tuple[Values, BaseDistribution | None]:
     low, high = min(values.values()), max(values.values())
     if low == high:
         return values, None
-    log = low > 0 and high / low >= _LOGARITHMIC_FROM
+    log = low > 0 and high / low >= _LOGARITHMIC_FROM and statistics.median(values.values()) < (low + high) / 4
     return values, (IntDistribution if kinds == {int} else FloatDistribution)(low, high, log=log)
 
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
+from urllib.parse import quote
 
 from jobs.operations.reporting.contents import Contents, FinalRun
 from jobs.operations.reporting.files import job_name, job_yaml, trials_csv
@@ -18,7 +19,7 @@ from oplstm.errors import RequestError, one_line
 from tracking.journal.format import Json
 from tracking.journal.journal import Journal
 from tracking.outbox import records
-from tracking.outbox.outbox import Outbox
+from tracking.outbox.outbox import Outbox, idle_outbox
 
 PAGE: Final = "report.html"
 TABLE: Final = "trials.csv"
@@ -77,6 +78,8 @@ def _track(folder: SweepFolder, told: Sequence[records.Record], tracking_uri: st
         with Journal(folder.journal) as journal:
             journal.append([record.encode() for record in told])
             journal.sync()
+    if not patience:
+        return idle_outbox(folder.journal).pending()
     with Outbox(folder.journal, tracking_uri) as outbox:
         return outbox.flush(patience)
 
@@ -119,7 +122,8 @@ def _of_sweep(contents: Contents) -> dict[str, str]:
     lines = [f"Picked: {_linked(made.picked, contents.run_ids.get(made.picked))}."]
     if made.registered is not None:
         tags["oplstm.registered"] = made.registered
-        lines.append(f"Registered: {made.registered}.")
+        model, _, version = made.registered.rpartition(":")
+        lines.append(f"Registered: [{made.registered}](#/models/{quote(model, safe='')}/versions/{version}).")
     if made.final is not None:
         run_id = None if final is None else final.run_id
         tags |= {"oplstm.final": made.final, "oplstm.final_run": run_id or ""}

@@ -9,6 +9,7 @@ from safetensors.torch import load_file, save_file
 
 from oplstm.training.checkpoint import load_model
 from tests.jobs.integration.command_line import Oplstm
+from tests.jobs.integration.tracked_runs import TrackedSweep
 from tests.journal_lines import groups_in, resealed
 from tests.tracking.conftest import Rest, texts
 from tracking.server.embedded import Server
@@ -159,6 +160,16 @@ def test_a_promotion_is_registered_and_its_final_run_tracked(
     seeds = [rest.history(run, "test/loss")[0][1] for run in children]
     assert sorted(seeds) == pytest.approx(sorted(result["seed_means"]))
     assert result["final/test_loss"] == pytest.approx(sum(seeds) / 2)
+
+    sweep = TrackedSweep(rest, swept, "swept", "promoted").parent
+    logged = {"report/report.html", "report/trials.csv", "report/promoted.yaml", "promotion/promotion.json"}
+    assert logged <= {*rest.artifacts(sweep, "report"), *rest.artifacts(sweep, "promotion")}
+    assert texts(sweep, "tags")["oplstm.final_run"] == parent["info"]["run_id"]
+    assert (tags["oplstm.of_sweep"], tags["oplstm.of_run"]) == ("swept", sweep["info"]["run_id"])
+    assert f"(#/runs/{sweep['info']['run_id']})" in tags["mlflow.note.content"]
+    before = swept.sweep("swept").journal.read_bytes()
+    swept.here("promote", "swept", "--seeds", "2").ok()
+    assert swept.sweep("swept").journal.read_bytes() == before, "promoted and reported before"
 
     table = swept.here("table", "1", "--tracking-uri", server.uri, "--json").ok().json
     [listed] = [other for other in table["others"] if other["run_name"] == final]
