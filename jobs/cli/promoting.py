@@ -178,7 +178,8 @@ def _final(
     lines += ending_lines(status, result)
     if result is not None:
         data["champion"] = register_final(outcome.folder, result, uri, of=made)
-        lines += [*forecast_lines(made, result), f"champion in the MLflow Model Registry: {data['champion']}"]
+        lines += forecast_lines(made, result, same_budget=promotion.same_budget)
+        lines.append(f"champion in the MLflow Model Registry: {data['champion']}")
         track_report(promotion.folder, uri)
     report(data, lambda: say(*lines), as_json=as_json)
     if not is_done(status, outcome):

@@ -78,6 +78,12 @@ class Promotion:
         return cls(folder, header, state, plan, wanted, made)
 
     @property
+    def same_budget(self) -> bool:
+        """Whether the final run is trained as long as the sweep's trials were."""
+        job = self.header.job
+        return Budget(**final_budget(job)).total == Budget(**job.budget).total
+
+    @property
     def missing(self) -> str | None:
         """What an unfinished sweep lacks, in a line."""
         state, job = self.state, self.header.job

@@ -71,15 +71,23 @@ def choice_lines(choice: "Choice", measure: Measure) -> list[str]:
         f"{len(names)} of {count} configurations may be as good as the picked one (95%, over tasks and seeds): {shown}",
     ]
     if choice.forecast is not None:
-        lines.append(f"forecast of the final run's {measure.name}: {interval(choice.forecast)}")
+        lines.append(f"forecast of a final run's {measure.name}, with the sweep's budget: {interval(choice.forecast)}")
     return lines
 
 
-def forecast_lines(made: "Promoted", result: "FinalResult") -> list[str]:
-    """Forecast and truth."""
+def forecast_lines(made: "Promoted", result: "FinalResult", *, same_budget: bool) -> list[str]:
+    """Forecast and truth.
+
+    Args:
+        made: The promotion.
+        result: Of its final run.
+        same_budget: Whether the final run was trained as long as the sweep's trials, of which the forecast is made.
+    """
     seen = made.forecast
     if seen is None or seen.mean is None or seen.half_width is None:
         return []
     found = result.test.mean
+    if not same_budget:
+        return [f"forecast {seen.mean:.4f} ± {seen.half_width:.4f} for the sweep's budget; the final run had another"]
     held = "inside" if abs(found - seen.mean) <= seen.half_width else "outside"
     return [f"forecast {seen.mean:.4f} ± {seen.half_width:.4f}, found {found:.4f}: {held} its interval (95%)"]

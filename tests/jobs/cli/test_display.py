@@ -124,7 +124,7 @@ def test_a_choice_shows_what_was_picked_and_what_was_tied(seen):
         "1 of 3 trained weights are tied with the best (95%, over tasks)",
         "standard deviation over seeds: 0.0200 (replicates of this sweep, 5 degrees of freedom)",
         "2 of 3 configurations may be as good as the picked one (95%, over tasks and seeds): trial-0000, trial-0001",
-        "forecast of the final run's loss: 0.1000 ± 0.0100",
+        "forecast of a final run's loss, with the sweep's budget: 0.1000 ± 0.0100",
     ]
     unknown = dataclasses.replace(made, spread=None, forecast=None)
     assert "is unknown" in choice.choice_lines(unknown, LOSS)[1]
@@ -133,12 +133,14 @@ def test_a_choice_shows_what_was_picked_and_what_was_tied(seen):
 def test_a_forecast_stands_beside_what_was_found():
     seen = StatedInterval(0.5, 0.1)
     made = Promoted(picked="trial-0000", score_b=StatedInterval(0.2, 0.1), leaders=(), forecast=seen)
-    [line] = choice.forecast_lines(made, FinalResult("loss", Score(0.55, 0.1, 0.1, (0.55,)), {}))
+    [line] = choice.forecast_lines(made, FinalResult("loss", Score(0.55, 0.1, 0.1, (0.55,)), {}), same_budget=True)
     assert line == "forecast 0.5000 ± 0.1000, found 0.5500: inside its interval (95%)"
-    [line] = choice.forecast_lines(made, FinalResult("loss", Score(0.65, 0.1, 0.1, (0.65,)), {}))
+    [line] = choice.forecast_lines(made, FinalResult("loss", Score(0.65, 0.1, 0.1, (0.65,)), {}), same_budget=True)
     assert line.endswith("outside its interval (95%)")
     unknown = dataclasses.replace(made, forecast=None)
-    assert choice.forecast_lines(unknown, FinalResult("loss", Score(1, 1, 1, ()), {})) == []
+    assert choice.forecast_lines(unknown, FinalResult("loss", Score(1, 1, 1, ()), {}), same_budget=True) == []
+    [line] = choice.forecast_lines(made, FinalResult("loss", Score(0.65, 0.1, 0.1, (0.65,)), {}), same_budget=False)
+    assert line == "forecast 0.5000 ± 0.1000 for the sweep's budget; the final run had another"
 
 
 TRIAL = TrialStatus(
