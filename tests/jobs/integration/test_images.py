@@ -8,10 +8,10 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from jobs.operations.promote import Promotion
 from oplstm.episodes.datasets.importing import import_dataset
 from oplstm.episodes.split import Split
 from oplstm.training.checkpoint import load_model
-from oplstm.training.device import Device
 from tests.jobs.integration.command_line import Oplstm
 from tests.jobs.integration.tracked_runs import TrackedSweep
 from tests.oplstm.episodes.datasets.made_up import as_folder, files, imported, tiny
@@ -80,12 +80,13 @@ def test_trials_are_compared_by_accuracy_and_tested_across_domains(swept: Oplstm
 
 
 def test_the_winner_is_the_most_accurate_and_its_final_run_crosses_domains(swept: Oplstm, rest: Rest):
+    fresh = Promotion.of(swept.sweep("images")).rescorer()
     report = swept.here("promote", "images", "--json").ok().json
     scores = {leader["trial"]: leader["score_a"]["mean"] for leader in report["leaders"]}
     assert scores[report["picked"]] == max(scores.values())
-    model = load_model(swept.sweep("images").trials / report["picked"], Device(data=swept.home.data))
-    again = model.scores(Split.PROMOTION_A, seed=0, count=8)["accuracy"].mean().item()
-    assert again == pytest.approx(scores[report["picked"]])
+    again = fresh(report["picked"], Split.PROMOTION_A)
+    assert again.shape == (8,)
+    assert again.mean() == pytest.approx(scores[report["picked"]])
     result = report["result"]
     assert set(result) >= {"final/test_accuracy", "final/cross/cub/accuracy", "final/ci95_tasks", "final/seeds"}
     assert "final/test_loss" not in result
