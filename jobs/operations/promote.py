@@ -6,6 +6,7 @@ the final run in its folder), so that promoting again goes on where it was cut o
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 from jobs.execution.devices import choose_device
 from jobs.jobfile.resolving import final_budget
@@ -25,6 +26,7 @@ from jobs.store.scores import final_result
 from jobs.store.state import SweepState
 from jobs.store.states import SweepKind, TrialState
 from jobs.sweep.messages import OnProgress
+from oplstm.configuration import Problems, build
 from oplstm.episodes.split import Split
 from oplstm.errors import RequestError, WorkError
 from oplstm.training.budget import Budget
@@ -81,7 +83,7 @@ class Promotion:
     def same_budget(self) -> bool:
         """Whether the final run is trained as long as the sweep's trials were."""
         job = self.header.job
-        return Budget(**final_budget(job)).total == Budget(**job.budget).total
+        return self._budget(final_budget(job)).total == self._budget(job.budget).total
 
     @property
     def missing(self) -> str | None:
@@ -140,8 +142,15 @@ class Promotion:
             leaders=job.promotion.leaders,
             earlier=earlier_spread(home, self.header),
             final_seeds=seeds or job.final.seeds,
-            final_tasks=Budget(**final_budget(job)).test_tasks,
+            final_tasks=self._budget(final_budget(job)).test_tasks,
         )
+
+    def _budget(self, values: dict[str, Any]) -> Budget:
+        problems = Problems()
+        budget = build(Budget, values, problems)
+        if budget is None:
+            raise RequestError(f"{self.folder.header}: its job has no budget: {'; '.join(problems.lines())}")
+        return budget
 
     def _found(self) -> list[Configuration]:
         return configurations(self.folder, self.state, self.header.measure)

@@ -20,6 +20,8 @@ from tests.jobs.integration.command_line import Verb
 LOOK_SECONDS: Final = 0.05
 STALLED_SECONDS: Final = 300.0
 """Without any progress; only a hang takes so long."""
+RAYS_AGENTS = ("ray::DashboardAgent", "ray::RuntimeEnvAgent")
+"""They outlive a raylet that was killed for a minute and more, and do nothing."""
 LINGERING_SECONDS: Final = 60.0
 FRUITLESS: Final = 5
 """Verbs one after the other that end by themselves without having done anything: it will never be complete."""
@@ -130,6 +132,8 @@ class Round:
         """Ray's processes end by themselves once the one that started them has, however it did."""
         deadline = time.monotonic() + LINGERING_SECONDS
         while left := processes.all():
+            if all(process.name() in RAYS_AGENTS for process in left):
+                processes.end()
             if time.monotonic() > deadline:
                 names = ", ".join(sorted({process.name() for process in left}))
                 self.suffered.faults.append(f"left behind after {LINGERING_SECONDS:.0f} s: {names}")

@@ -182,7 +182,11 @@ def test_the_checkpoint_of_another_run_is_refused(tmp_path):
 
 
 @pytest.mark.integration
-def test_a_checkpoint_that_holds_a_run_more_is_refused(tmp_path):
+def test_of_a_checkpoint_that_holds_a_run_more_its_own_go_on(tmp_path):
+    """So a pack that was halved goes on from the checkpoint of the whole."""
     train(tmp_path, [run(), run(seed=1)], Recorder(stop_at=5))
-    with pytest.raises(WorkError, match=r"update-5 holds another configuration of run-1"):
-        train(tmp_path, [run()], Recorder())
+    listener = Recorder()
+    train(tmp_path, [run()], listener)
+    assert {point.run for point in listener.points} == {"run-0"}
+    assert min(point.update for point in listener.points) > 5
+    assert set(listener.ends) == {"run-0"}

@@ -13,7 +13,7 @@ from tests.tracking.conftest import Rest
 from tests.tracking.faulty_proxy import FaultyProxy
 from tests.tracking.sweep_records import check_sweep, write_sweep
 from tracking.outbox.outbox import Outbox
-from tracking.results.registry import register_model
+from tracking.results.registry import Registration, register_model
 from tracking.results.views import sweep_url
 from tracking.server.client import PASSWORD, USERNAME, connect, one_line, without_credentials
 from tracking.server.reachability import check_reachable
@@ -139,7 +139,9 @@ def test_a_server_behind_a_password_takes_everything(
         run_id = outbox.run_id(f"{unique}/trial-0000")
     check_sweep(rest, unique, trials=1, steps=2)
     assert run_id is not None
-    assert register_model(uri, run_id=run_id, model_dir=journal_path.parent, name=unique, tags={}) == "1"
+    monkeypatch.setattr("tracking.results.registry._signature", lambda model_dir: None)  # it holds no model
+    model = Registration(unique, run_id, journal_path.parent, description="", tags={"of": "a"}, replaces="of")
+    assert register_model(uri, model) == "1"
     client = connect(uri)
     assert (client.tracking_uri, client._registry_uri) == (proxy.uri, proxy.uri)
     assert os.environ[PASSWORD] == SECRET
