@@ -1,5 +1,6 @@
 """A dozen injuries of the random search and its promotion, three of which need a restart."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -7,7 +8,12 @@ import pytest
 from tests.chaos.history import hurt
 from tests.chaos.workload import RANDOM
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.timeout(900),
+    # what falls on which instruction differs from time to time, and so does what Ray leaves behind
+    pytest.mark.skipif(not os.environ.get("OPLSTM_CHAOS"), reason="OPLSTM_CHAOS=1 runs it, some four minutes"),
+]
 
 SEED, INJURIES, RESTARTS = 301, 12, 3
 """Among them a power cut, and the server away while a final run is trained."""

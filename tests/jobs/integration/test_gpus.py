@@ -11,7 +11,7 @@ pytestmark = pytest.mark.integration
 
 
 def test_two_packs_share_a_gpu_and_no_more(oplstm: Oplstm, ray_address: str, server: Server, rest: Rest, unique: str):
-    job = oplstm.job(unique, trials=8, resources={"gpus": 0.5}, budget={"tasks": 1600, "validate_every": 400})
+    job = oplstm.job(unique, trials=8, resources={"gpus": 0.5}, budget={"tasks": 12_000, "validate_every": 4000})
     oplstm.here("sweep", job, "--name", "halves", "--tracking-uri", server.uri).ok()
 
     spans = busy_spans(oplstm, "halves")
