@@ -116,6 +116,8 @@ def require_latest(folder: SweepFolder, header: Header, state: SweepState, addre
     Raises:
         RequestError: It does.
     """
+    from mlflow.exceptions import MlflowException  # imports MLflow, which takes seconds
+
     if header.tracking_uri is None or not folder.journal.exists():
         return
     going_on = [trial for pack in state.unfinished_packs().values() for trial in pack.unended()]
@@ -123,7 +125,7 @@ def require_latest(folder: SweepFolder, header: Header, state: SweepState, addre
     try:
         client = connect(address)
         found = differences(client, folder.journal, experiment=header.experiment, key=header.id, among=among)
-    except Exception:
+    except (MlflowException, OSError):  # those of requests are such
         return
     ahead = [one for one in found if one.fault is Fault.AHEAD]
     if ahead:
