@@ -51,7 +51,7 @@ def run(key: str, parent: str | None, experiment: str, number: int) -> records.C
         name=key.rpartition("/")[2],
         parent_key=parent,
         experiment=experiment,
-        tags={"oplstm.sweep": experiment},
+        tags={"oplstm.sweep": experiment, "oplstm.kind": "sweep" if parent is None else "sweep-trial"},
         params={"lr": 0.1 + number, "trial": number},
         start_time=START,
     )

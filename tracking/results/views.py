@@ -89,7 +89,7 @@ def _experiment_url(base_uri: str, experiment_id: str, query: dict[str, str]) ->
 def _facets(sweep_key: str, metric: str, *, ascending: bool) -> dict[str, Any]:
     quoted = f'"{sweep_key}"' if "'" in sweep_key else f"'{sweep_key}'"
     return {
-        "searchFilter": f"tags.`oplstm.sweep` = {quoted} AND tags.`mlflow.parentRunId` LIKE '%'",
+        "searchFilter": f"tags.`oplstm.sweep` = {quoted} AND tags.`oplstm.kind` LIKE '%-trial'",
         "orderByKey": f"metrics.`{metric}`",
         "orderByAsc": ascending,
     }

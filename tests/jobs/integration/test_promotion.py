@@ -2,6 +2,7 @@
 
 import json
 from collections import Counter
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 import torch
@@ -12,6 +13,7 @@ from tests.jobs.integration.command_line import Oplstm
 from tests.jobs.integration.tracked_runs import TrackedSweep
 from tests.journal_lines import groups_in, resealed
 from tests.tracking.conftest import Rest, texts
+from tracking.results.views import sweep_url
 from tracking.server.embedded import Server
 
 pytestmark = pytest.mark.integration
@@ -116,6 +118,13 @@ def test_a_promotion_that_is_killed_is_gone_on_with_and_then_changes_nothing(
     }  # fmt: skip
     versions = rest.get("model-versions/search", filter="name='promoted'")["model_versions"]
     assert len(versions) == 2, "the trial's, and the best seed's of the final run"
+
+
+def test_the_view_of_the_sweep_ranks_its_trials_and_no_replicates(swept: Oplstm, promoted: dict, rest: Rest):
+    url = sweep_url(rest.uri, "1", sweep_key="swept", metric="val/best", ascending=True)
+    shown = parse_qs(urlsplit(urlsplit(url).fragment).query)["searchFilter"][0]
+    found = rest.post("runs/search", experiment_ids=[rest.experiment_id("promoted")], filter=shown)["runs"]
+    assert sorted(texts(run, "tags")["mlflow.runName"] for run in found) == [f"swept/trial-000{n}" for n in range(4)]
 
 
 def test_the_promotion_is_told_on_its_runs(swept: Oplstm, promoted: dict, rest: Rest):

@@ -28,7 +28,7 @@ def test_links_need_no_server() -> None:
     url = sweep_url("http://host:5000/", "7", sweep_key="it's", metric="val/best", ascending=False)
     assert url.startswith("http://host:5000/#/experiments/7/runs?")
     assert query(url) == {
-        "searchFilter": "tags.`oplstm.sweep` = \"it's\" AND tags.`mlflow.parentRunId` LIKE '%'",
+        "searchFilter": "tags.`oplstm.sweep` = \"it's\" AND tags.`oplstm.kind` LIKE '%-trial'",
         "orderByKey": "metrics.`val/best`",
         "orderByAsc": "false",
         "workflowType": "machine_learning",
