@@ -46,6 +46,31 @@ def pins() -> dict[str, Requirement]:
     return dict(zip(names, requirements, strict=True))
 
 
+LIKE_A_LIBRARY = {
+    "forward": "torch.autograd.Function",
+    "__torch_dispatch__": "TorchDispatchMode",
+    "suggest_discrete_uniform": "optuna.Trial",
+    "show": "warnings.showwarning",
+}
+"""Functions that others call, in their own way."""
+
+
+def takes_more_than_three_by_place(function: ast.FunctionDef) -> bool:
+    names = [arg.arg for arg in (*function.args.posonlyargs, *function.args.args)]
+    by_click = any("command" in ast.unparse(one) or "option" in ast.unparse(one) for one in function.decorator_list)
+    return not by_click and len(names) - (names[:1] in (["self"], ["cls"])) > 3
+
+
+def test_functions_of_more_than_three_arguments_take_them_by_keyword():
+    functions = [
+        (path, node)
+        for path, source in SOURCES.items()
+        for node in ast.walk(ast.parse(source))
+        if isinstance(node, ast.FunctionDef) and node.name not in LIKE_A_LIBRARY
+    ]
+    assert [(path, one.name) for path, one in functions if takes_more_than_three_by_place(one)] == []
+
+
 def test_the_four_packages_are_there():
     assert {path.partition("/")[0] for path in SOURCES} == set(PACKAGES)
 

@@ -2,6 +2,7 @@
 
 import contextlib
 import signal
+import sys
 from types import FrameType
 from typing import Final
 
@@ -11,6 +12,9 @@ from jobs.store.home import Home
 
 SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 """From a keyboard, from a batch system at the end of its time, from a terminal that closes."""
+
+AGAIN_AFTER: Final = 0.1
+"""Seconds until an interrupt that was lost is raised again."""
 
 
 def stop_on_interrupt(home: Home, name: str) -> None:
@@ -29,3 +33,22 @@ def stop_on_interrupt(home: Home, name: str) -> None:
 
     for number in SIGNALS:
         signal.signal(number, handle)
+    raise_lost_interrupts_again()
+
+
+def raise_lost_interrupts_again() -> None:
+    """Raise KeyboardInterrupt anew where it was raised in code that cannot pass it on.
+
+    A finalizer, a callback from C and the import of a compiled module print what is raised in them and go on: who
+    pressed Ctrl-C at such a moment would wait for good.
+    """
+    told = sys.unraisablehook
+
+    def hook(lost: "sys.UnraisableHookArgs") -> None:
+        if isinstance(lost.exc_value, KeyboardInterrupt):
+            signal.setitimer(signal.ITIMER_REAL, AGAIN_AFTER)
+        else:
+            told(lost)
+
+    signal.signal(signal.SIGALRM, signal.default_int_handler)
+    sys.unraisablehook = hook

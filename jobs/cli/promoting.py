@@ -130,7 +130,7 @@ def _picked(
     while plan.missing:
         stop_on_interrupt(home, folder.name)
         with progress_bar(f"{folder.name} replicates") as show:
-            through = train_replicates(folder, plan, uri, show)
+            through = train_replicates(folder, plan, tracking_uri=uri, progress=show)
         if not through:
             say(f"{folder.name} stopped; go on with: oplstm promote {folder.name}", err=True)
             sys.exit(1)

@@ -113,9 +113,7 @@ def rerun_failed(
     home, means = Home(), control.Means(chosen_uri(tracking_uri), ray_address, trust)
 
     def work(show: "OnProgress") -> "Outcome":
-        return control.rerun_failed(
-            home, name, diverged=diverged, progress=show, means=means, notice=_notice
-        )
+        return control.rerun_failed(home, name, diverged=diverged, progress=show, means=means, notice=_notice)
 
     run(home, name, work, as_json=json_)
 

@@ -72,7 +72,7 @@ def _cpu_name() -> str:
         return platform.processor() or platform.machine()
 
 
-def remember_outgrown(path: Path, outgrown: Outgrown, device: torch.device, resources: Resources) -> None:
+def remember_outgrown(path: Path, outgrown: Outgrown, *, device: torch.device, resources: Resources) -> None:
     """A pack ran out of memory: whoever would measure packs like it is told that they hold fewer runs."""
     question = outgrown.question
     key, limit = size_key(question.like, device, resources), max(question.limit, outgrown.runs + 1)

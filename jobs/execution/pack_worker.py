@@ -175,8 +175,8 @@ def train_pack(
             Trainer(
                 pack,
                 listener,
-                folder.pack(name),
-                folder.trials,
+                folder=folder.pack(name),
+                run_folder=folder.trials,
                 capacity=started.capacity,
                 expiries=started.expiries,
             ).train()

@@ -55,7 +55,7 @@ def train_in_turns(
             give_back_freed(device)
             outgrown = coordinator.out_of_memory(turn.pack)
             if outgrown is not None:
-                remember_outgrown(folder.pack_sizes, outgrown, device, resources)
+                remember_outgrown(folder.pack_sizes, outgrown, device=device, resources=resources)
         turn = coordinator.next_half(assignment.pack)
 
 

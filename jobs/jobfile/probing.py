@@ -58,13 +58,13 @@ def check_content(job: Job, problems: Problems) -> None:
         found = Problems()
         build_run(run_data(job, suggested), found)
         new = [(path, text) for path, text in found.found if path not in reported]
-        problems.found += [_place_in_job(job, suggested, path, text) for path, text in new]
+        problems.found += [_place_in_job(job, suggested, path=path, text=text) for path, text in new]
         reported |= {path for path, _ in new}
         if len(reported) > ENOUGH_PROBLEMS:
             break
 
 
-def _place_in_job(job: Job, suggested: Suggested, path: Place, text: str) -> tuple[Place, str]:
+def _place_in_job(job: Job, suggested: Suggested, *, path: Place, text: str) -> tuple[Place, str]:
     """Where the job says what ``build_run`` complained about."""
     name = path[-1]
     if path == ("hyperparameters",):
@@ -84,7 +84,7 @@ def _probe(job: Job, problems: Problems) -> list[Suggested]:
         return [{"lr": 1.0, "meta_batch_size": 1, **job.fixed}]
     probed: list[Suggested] = []
     for index, params in enumerate(job.enqueue):
-        probed += _enqueued(job, index, params, problems)
+        probed += _enqueued(job, index, params=params, problems=problems)
     try:
         if job.is_grid:
             cells = random_cells(space, PROBED_CONFIGURATIONS)
@@ -130,7 +130,7 @@ def _suggested(job: Job, trials: Iterable[BaseTrial]) -> list[Suggested]:
     return found
 
 
-def _enqueued(job: Job, index: int, params: dict[str, Any], problems: Problems) -> list[Suggested]:
+def _enqueued(job: Job, index: int, *, params: dict[str, Any], problems: Problems) -> list[Suggested]:
     """The configuration of one ``enqueue`` entry, or nothing after recording what is wrong with it."""
     place = ("enqueue", str(index))
     trial = FixedTrial(params)

@@ -65,7 +65,7 @@ def numbered(job: Job, run: RunConfig, number: int, *, final: bool) -> RunConfig
     return replace(run, seed=seed, evaluation_seed=seed if final else job.seed, final=final)
 
 
-def replicated(job: Job, run: RunConfig, number: int, replicate: int) -> RunConfig:
+def replicated(job: Job, run: RunConfig, *, number: int, replicate: int) -> RunConfig:
     """The run of trial ``number`` once more, with a seed of its own and on the same validation tasks."""
     sequence = np.random.SeedSequence([job.seed, number, 2, replicate])
     return replace(run, seed=int(sequence.generate_state(1)[0] >> 1))

@@ -93,18 +93,18 @@ class _Loader(yaml.SafeLoader):
         mark = self.peek_event().start_mark  # type: ignore[no-untyped-call]
         self._values += 1
         self._depth += 1
-        _limited(self._values, MOST_VALUES, "keys and values", mark)
-        _limited(self._depth, DEEPEST, "levels", mark)
+        _limited(self._values, MOST_VALUES, of_what="keys and values", mark=mark)
+        _limited(self._depth, DEEPEST, of_what="levels", mark=mark)
         node = super().compose_node(parent, index)
         self._depth -= 1
         if isinstance(node, yaml.ScalarNode):
-            _limited(len(node.value), LONGEST_TEXT, "characters in one text", node.start_mark)
+            _limited(len(node.value), LONGEST_TEXT, of_what="characters in one text", mark=node.start_mark)
             if (found := _CONTROL.search(node.value)) is not None:
                 raise _at(f"the control character {found.group()!r} is not for job files", node.start_mark)
         elif isinstance(node, yaml.MappingNode):
-            _limited(len(node.value), MOST_KEYS, "keys in one place", node.start_mark)
+            _limited(len(node.value), MOST_KEYS, of_what="keys in one place", mark=node.start_mark)
         elif isinstance(node, yaml.SequenceNode):
-            _limited(len(node.value), MOST_ENTRIES, "entries in one list", node.start_mark)
+            _limited(len(node.value), MOST_ENTRIES, of_what="entries in one list", mark=node.start_mark)
         return node
 
     def measured(self, node: yaml.Node, known: dict[int, _Extent | None]) -> _Extent:
@@ -126,9 +126,9 @@ class _Loader(yaml.SafeLoader):
         if isinstance(node, yaml.ScalarNode):
             characters = len(node.value)
         extent = known[id(node)] = _Extent(values, characters, depth + 1)
-        _limited(extent.values, MOST_VALUES, "keys and values, aliases written out", node.start_mark)
-        _limited(extent.characters, LARGEST_FILE, "characters, aliases written out", node.start_mark)
-        _limited(extent.depth, DEEPEST, "levels, aliases written out", node.start_mark)
+        _limited(extent.values, MOST_VALUES, of_what="keys and values, aliases written out", mark=node.start_mark)
+        _limited(extent.characters, LARGEST_FILE, of_what="characters, aliases written out", mark=node.start_mark)
+        _limited(extent.depth, DEEPEST, of_what="levels, aliases written out", mark=node.start_mark)
         return extent
 
     def plain(self, node: yaml.Node) -> Any:
@@ -140,7 +140,7 @@ class _Loader(yaml.SafeLoader):
         if isinstance(node, yaml.MappingNode) and node.tag == f"{_TAG}map":
             self.flatten_mapping(node)
             found = {self._key(key): self.plain(value) for key, value in node.value}
-            _limited(len(found), MOST_KEYS, "keys in one place", node.start_mark)
+            _limited(len(found), MOST_KEYS, of_what="keys in one place", mark=node.start_mark)
             return found
         if isinstance(node, yaml.SequenceNode) and node.tag == f"{_TAG}seq":
             return [self.plain(entry) for entry in node.value]
@@ -200,7 +200,7 @@ def _parts(node: yaml.Node) -> list[yaml.Node]:
     return node.value if isinstance(node, yaml.SequenceNode) else []
 
 
-def _limited(found: int, most: int, of_what: str, mark: yaml.Mark) -> None:
+def _limited(found: int, most: int, *, of_what: str, mark: yaml.Mark) -> None:
     if found > most:
         raise _at(f"more than {most:,} {of_what}", mark, too_much=True)
 

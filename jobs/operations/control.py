@@ -140,7 +140,7 @@ def _go_on(
         if on_ray
         else tracking_server(home, server)
     ) as tracking_uri:
-        require_latest(folder, header, state, tracking_uri)
+        require_latest(folder, header, state=state, address=tracking_uri)
         if again:
             train_again(folder.journal, state, again)
         return (start.run_on_cluster if on_ray else start.run_here)(folder, tracking_uri, progress)

@@ -80,7 +80,7 @@ def make_plan(job: Job, data: Path, *, notes: Sequence[str] = (), slots: int | N
     if not runs:
         last = f"; the last {impossible[-1]}" if impossible else ""
         raise RequestError(f"{job.space} gives no run at any of {len(tried)} points{last}")
-    foreseen = foresee_packs(job, runs, data.parent / PACK_SIZES, slots or slots_for(job))
+    foreseen = foresee_packs(job, runs, path=data.parent / PACK_SIZES, slots=slots or slots_for(job))
     hours = estimate_hours(runs, foreseen.packs, data)
     packed = [pack.hours for pack in hours.packs if pack.hours is not None]
     return Plan(

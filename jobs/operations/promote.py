@@ -120,7 +120,7 @@ class Promotion:
         if self.asked is None or self.asked.race is None or self.plan.missing:
             return self.plan
         leaders = [rescored(one, rescore, Split.PROMOTION_A) for one in self._found()[: self.asked.leaders]]
-        return plan_round(self.header.job, self.state, leaders, self.asked.race)
+        return plan_round(self.header.job, self.state, leaders=leaders, race=self.asked.race)
 
     def choose(self, home: Home, rescore: Rescore, *, seeds: int | None = None) -> Choice:
         """Pick the best configuration by meta-validation.

@@ -59,7 +59,7 @@ def plan_replicates(job: Job, state: SweepState, ranked: list[Trial], *, asked: 
     return _plan(job, state, wanted)
 
 
-def plan_round(job: Job, state: SweepState, leaders: Sequence[Configuration], race: int) -> Plan:
+def plan_round(job: Job, state: SweepState, *, leaders: Sequence[Configuration], race: int) -> Plan:
     """The next round of a race between a sweep's leaders.
 
     Args:
@@ -81,7 +81,7 @@ def _plan(job: Job, state: SweepState, wanted: Mapping[int, int]) -> Plan:
     return Plan(wanted, len(to_come) + len(unended))
 
 
-def train_replicates(folder: SweepFolder, plan: Plan, tracking_uri: str, progress: OnProgress) -> bool:
+def train_replicates(folder: SweepFolder, plan: Plan, *, tracking_uri: str, progress: OnProgress) -> bool:
     """Train the replicates that are missing, on this machine, with what the job gives its final run.
 
     Args:
@@ -113,4 +113,3 @@ def train_replicates(folder: SweepFolder, plan: Plan, tracking_uri: str, progres
         )
     replicates = SweepState.of(folder, header).replicates.values()
     return all(trial.state.ended for trial in replicates)
-

@@ -108,7 +108,7 @@ def _put_back(copy: Path, place: Path) -> None:
             shutil.copyfile(path, draft / path.name)
 
 
-def require_latest(folder: SweepFolder, header: Header, state: SweepState, address: str) -> None:
+def require_latest(folder: SweepFolder, header: Header, *, state: SweepState, address: str) -> None:
     """See that MLflow knows no more of a sweep that goes on than its journal: what is trained again would be doubled.
 
     Nothing is said of a server that gives no answer, or of one that comes with oplstm and is still starting.

@@ -41,7 +41,9 @@ def register(folder: SweepFolder, choice: Choice, tracking_uri: str, *, final: s
     header = Header.read(folder)
     description = f"{choice.picked} of sweep {header.name}: {header.job.learner}, picked by meta-validation."
     with Outbox(folder.journal, tracking_uri) as outbox:
-        version = _register(folder, header, outbox, tracking_uri, trial=choice.picked, description=description)
+        version = _register(
+            folder, header, outbox=outbox, tracking_uri=tracking_uri, trial=choice.picked, description=description
+        )
         event = choice.event(registered=version, final=final)
         write_file(folder.promotion, json.dumps(encode(event), indent=2) + "\n")
         with Journal(folder.journal) as journal:
@@ -77,7 +79,13 @@ def register_final(folder: SweepFolder, result: FinalResult, tracking_uri: str, 
     )
     with Outbox(folder.journal, tracking_uri) as outbox:
         return _register(
-            folder, header, outbox, tracking_uri, trial=best.name, description=description, metrics=result.metrics()
+            folder,
+            header,
+            outbox=outbox,
+            tracking_uri=tracking_uri,
+            trial=best.name,
+            description=description,
+            metrics=result.metrics(),
         )
 
 
@@ -90,9 +98,9 @@ def best_seed(state: SweepState) -> Trial:
 def _register(
     folder: SweepFolder,
     header: Header,
+    *,
     outbox: Outbox,
     tracking_uri: str,
-    *,
     trial: str,
     description: str,
     metrics: dict[str, float] | None = None,

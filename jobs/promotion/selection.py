@@ -234,9 +234,7 @@ def choose(
     before = standings(found, measure, best=0, spread=None)
     tied = [one for one, standing in zip(found, before, strict=True) if standing.weights_tied]
     scored = [rescored(one, rescore, Split.PROMOTION_A) for one in (replicated or tied[:leaders])]
-    decision = decide(
-        found, scored, measure, earlier=earlier, final_seeds=final_seeds, final_tasks=final_tasks
-    )
+    decision = decide(found, scored, measure, earlier=earlier, final_seeds=final_seeds, final_tasks=final_tasks)
     by_name = {standing.name: standing for standing in decision.standings}
     winner = next(one for one in found if one.name == decision.picked)
     score_b = rescored(winner, rescore, Split.PROMOTION_B).values.mean(0)

@@ -45,9 +45,7 @@ def weights_margin(behind: Behind) -> Values:
     return student_quantile(np.asarray(behind.degrees)) * np.sqrt(behind.variance)
 
 
-def configurations_margin(
-    behind: Behind, spread: SeedVariance, *, counts: Values, best: NDArray[np.intp]
-) -> Values:
+def configurations_margin(behind: Behind, spread: SeedVariance, *, counts: Values, best: NDArray[np.intp]) -> Values:
     """``(..., C)``, the same as a claim about configurations: had they drawn other seeds too.
 
     Args:
@@ -69,4 +67,3 @@ def configurations_margin(
 def tied(behind: Behind, margin: Values) -> Flags:
     """``(..., C)``, which may be as good as the best or better; all of whom nothing is known."""
     return ~(behind.mean > margin)
-

@@ -226,7 +226,6 @@ class Finished:
     event: Literal["finished"] = "finished"
 
 
-
 Event = (
     Asked
     | Refused

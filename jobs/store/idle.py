@@ -79,7 +79,7 @@ def idle_share(journal: Path, slots: int | None = None) -> float | None:
     """
     sessions, packs = [_Session()], dict[str, str]()
     for read in read_events(journal):
-        _take_in(read.event, read.time, sessions, packs)
+        _take_in(read.event, read.time, sessions=sessions, packs=packs)
     for session in sessions:
         session.close()
     slots = slots or max(session.at_once for session in sessions)
@@ -88,7 +88,7 @@ def idle_share(journal: Path, slots: int | None = None) -> float | None:
     return 1 - busy / available if available else None
 
 
-def _take_in(event: Event, time: float, sessions: list[_Session], packs: dict[str, str]) -> None:
+def _take_in(event: Event, time: float, *, sessions: list[_Session], packs: dict[str, str]) -> None:
     match event:
         case Packed() | Sized() | Joined():
             packs.update(dict.fromkeys(event.trials, event.pack))

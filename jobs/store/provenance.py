@@ -53,7 +53,7 @@ def digests(run: RunConfig, data: Path | None) -> dict[str, str]:
     splits = (Split.FINAL_VALIDATION, Split.FINAL_TEST) if run.final else (Split.VALIDATION, Split.TEST)
     counts = (run.budget.validation_tasks, run.budget.test_tasks)
     tasks = {
-        f"digest.{name}_tasks": _tasks_digest(run.benchmark, data, run.evaluation_seed, split, count)
+        f"digest.{name}_tasks": _tasks_digest(run.benchmark, data, seed=run.evaluation_seed, split=split, count=count)
         for name, split, count in zip(("validation", "test"), splits, counts, strict=True)
     }
     sources = {f"digest.{name}": value for name, value in run.benchmark.open(data).digests().items()}
@@ -63,5 +63,5 @@ def digests(run: RunConfig, data: Path | None) -> dict[str, str]:
 
 
 @functools.lru_cache(maxsize=64)
-def _tasks_digest(benchmark: Benchmark, data: Path | None, seed: int, split: Split, count: int) -> str:
-    return TaskStream(benchmark.open(data), seed, split).digest(count) if count else "none"
+def _tasks_digest(benchmark: Benchmark, data: Path | None, *, seed: int, split: Split, count: int) -> str:
+    return TaskStream(benchmark.open(data), seed, split=split).digest(count) if count else "none"

@@ -101,7 +101,7 @@ class Coordinator:
         elif not is_new:
             self._refused_in_a_row = rebuild(self.folder, self.header, state=self.state, proposals=self._proposals)
         self._clock = Clock(self.state.told_at)
-        self._reports = Reports(self.header, self.state, self._proposals, self._clock)
+        self._reports = Reports(self.header, self.state, proposals=self._proposals, clock=self._clock)
         if is_new:
             self._write(tracked=[tracked.sweep_run(self.header, self._clock.now())])
         else:

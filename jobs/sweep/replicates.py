@@ -18,7 +18,11 @@ def replicates_to_come(job: Job, state: SweepState, wanted: Mapping[int, int]) -
         wanted: How many replicates each trial should have in all, by its number.
     """
     return [
-        Replicated(trial=number, replicate=one, run=replicated(job, state.trials[number].config, number, one).to_dict())
+        Replicated(
+            trial=number,
+            replicate=one,
+            run=replicated(job, state.trials[number].config, number=number, replicate=one).to_dict(),
+        )
         for number, count in wanted.items()
         for one in range(1, count + 1)
         if trial_name(number, one) not in state.replicates

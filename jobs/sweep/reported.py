@@ -43,7 +43,7 @@ class Reports:
         clock: Of the sweep.
     """
 
-    def __init__(self, header: Header, state: SweepState, proposals: Proposals | None, clock: Clock) -> None:
+    def __init__(self, header: Header, state: SweepState, *, proposals: Proposals | None, clock: Clock) -> None:
         self._header, self._state, self._proposals, self._clock = header, state, proposals, clock
         self._value = f"val/{header.measure.name}"
 

@@ -27,7 +27,7 @@ class TaskStream:
 
     BLOCK = 256
 
-    def __init__(self, tasks: Tasks, seed: int, split: Split, dtype: torch.dtype = torch.float32) -> None:
+    def __init__(self, tasks: Tasks, seed: int, *, split: Split, dtype: torch.dtype = torch.float32) -> None:
         self._tasks, self._seed, self._split, self._dtype = tasks, seed, split, dtype
         self._held: tuple[int, Episode] | None = None
 

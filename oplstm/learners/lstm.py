@@ -99,7 +99,7 @@ class LSTM(Learner[LSTMConfig, Memory, Fast]):
         """The backbone, cells ``cell.0 ...`` and the read-out ``readout.weight``, ``readout.bias``."""
         params = init_backbone(config.backbone, self.shape.x, generator)
         d_x = feature_count(config.backbone, self.shape.x)
-        params |= init_lstm_stack("cell", d_x + self._extra_channels, config.widths, generator)
+        params |= init_lstm_stack("cell", d_x + self._extra_channels, widths=config.widths, generator=generator)
         params["readout.weight"], params["readout.bias"] = init_linear(config.widths[-1], self.shape.d_y, generator)
         return params
 
@@ -124,7 +124,7 @@ class LSTM(Learner[LSTMConfig, Memory, Fast]):
     def _step(
         self, params: Params, inputs: Annotated[Tensor, Shape("R d_in B M")], states: list[State | None]
     ) -> list[State]:
-        return lstm_stack(params, "cell", len(self.config.widths), inputs, states)
+        return lstm_stack(params, "cell", depth=len(self.config.widths), x=inputs, states=states)
 
     def _feedback(
         self, params: Params, y: Annotated[Tensor, Shape("R d_y B M")], h: Annotated[Tensor, Shape("R d B M")]
@@ -148,13 +148,14 @@ class LSTM(Learner[LSTMConfig, Memory, Fast]):
         states = [(h, c if config.pool_cell else own) for (h, c), (_, own) in zip(pooled, stepped, strict=True)]
         blank = torch.zeros_like(fed[..., :1])
         fed = y if config.encoding == "current_target" else self._feedback(params, y, stepped[-1][0])
-        support_loss = self._support_loss(params, y, stepped[-1][0], carried.support_loss)
+        support_loss = self._support_loss(params, y, h=stepped[-1][0], before=carried.support_loss)
         return Memory(x, y, states, fed, Fast(self._carried(pooled), blank, support_loss))
 
     def _support_loss(
         self,
         params: Params,
         y: Annotated[Tensor, Shape("R d_y B M")],
+        *,
         h: Annotated[Tensor, Shape("R d B M")],
         before: PerTask | None,
     ) -> PerTask | None:

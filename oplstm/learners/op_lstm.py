@@ -174,7 +174,7 @@ class OPLSTM(Learner[OPLSTMConfig, Adaptation, Layers]):
             wider = (widths[-2] / NODE_INPUTS) ** 0.5 if config.shared_bias_init == "cells" else 1.0
             params[f"b.{self._layers - 1}"] = params[f"b.{self._layers - 1}"][:1] * wider
         for part in ("output", "body")[: self._layers]:
-            params |= init_lstm_stack(part, NODE_INPUTS, config.cells, generator)
+            params |= init_lstm_stack(part, NODE_INPUTS, widths=config.cells, generator=generator)
         if config.gamma_learned:
             params["gamma"] = torch.tensor(config.gamma)
         return params
@@ -207,8 +207,12 @@ class OPLSTM(Learner[OPLSTMConfig, Adaptation, Layers]):
         values = self._values(outputs, activations)
         for layer in reversed(range(layers)):
             above = messages if config.message == "current" else received
-            error = support.support_y if layer == layers - 1 else self._propagate(fast, above, layer, values)
-            stepped = self._coordinate_step(params, layer, values[layer + 1], error, states[layer])
+            error = (
+                support.support_y if layer == layers - 1 else self._propagate(fast, above, layer=layer, values=values)
+            )
+            stepped = self._coordinate_step(
+                params, layer, activation=values[layer + 1], error=error, states=states[layer]
+            )
             messages[layer] = stepped[-1][0][:, 0]
             states[layer] = list(pool_examples(stepped) if config.pool_states else stepped)
         sent: OfLayers = [m for m in messages if m is not None]
@@ -262,7 +266,7 @@ class OPLSTM(Learner[OPLSTMConfig, Adaptation, Layers]):
         return rescaled
 
     def _propagate(
-        self, fast: Layers, above: Sequence[Tensor | None], layer: int, values: OfLayers
+        self, fast: Layers, above: Sequence[Tensor | None], *, layer: int, values: OfLayers
     ) -> Annotated[Tensor, Shape("R B M _")]:
         """Eq. 15, hidden layers: the message of the layer above, sent back through its H."""
         message = above[layer + 1]
@@ -272,6 +276,7 @@ class OPLSTM(Learner[OPLSTMConfig, Adaptation, Layers]):
         self,
         params: Params,
         layer: int,
+        *,
         activation: Annotated[Tensor, Shape("R B M d")],
         error: Annotated[Tensor, Shape("R B M d")],
         states: Sequence[State | None],
@@ -281,7 +286,7 @@ class OPLSTM(Learner[OPLSTMConfig, Adaptation, Layers]):
         if not self.config.second_order:
             z = z.detach()
         part = "output" if layer == self._layers - 1 else "body"
-        return lstm_stack(params, part, len(self.config.cells), z, states)
+        return lstm_stack(params, part, depth=len(self.config.cells), x=z, states=states)
 
     def predict(self, params: Params, fast: Layers, query_x: Queries) -> Predictions:
         """Eq. 12 (Eq. 11 with any number of outputs): the base-learner with its updated weights."""

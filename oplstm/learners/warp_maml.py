@@ -132,10 +132,10 @@ class WarpMAML(Learner[WarpMAMLConfig, Steps, Fast]):
         warp = {name: param for name, param in params.items() if name.startswith("warp.")}
         if training and objective != "unrolled" and done > 0:
             # the same numbers once more, with the initial weights alone behind them
-            after = self._step(params, _detached(warp), before, support)
+            after = self._step(params, _detached(warp), fast=before, support=support)
         last = done + 1 == self.pass_count(self.config, training=training)
         start = _detached(after) if objective == "warped" and not last else after
-        return Steps(done + 1, after, self._step(params, warp, start, support))
+        return Steps(done + 1, after, self._step(params, warp, fast=start, support=support))
 
     def fast(self, state: Steps) -> Fast:
         """The task layers after the last step."""
@@ -144,7 +144,7 @@ class WarpMAML(Learner[WarpMAMLConfig, Steps, Fast]):
     def _adapted(self, name: str) -> bool:
         return self.config.adapt_first_block or not name.startswith("conv.0.")
 
-    def _step(self, params: Params, warp: Params, fast: Fast, support: Batch) -> Fast:
+    def _step(self, params: Params, warp: Params, *, fast: Fast, support: Batch) -> Fast:
         """``fast`` after one gradient step."""
 
         def support_loss(weights: Params) -> PerTask:

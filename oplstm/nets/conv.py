@@ -42,16 +42,16 @@ def conv2d(
     c_out = weight.shape[-4]
     if weight.ndim == 5:
         columns = x.permute(1, 2, 0, 3, 4, 5).reshape(tasks * examples, runs * c_in, height, width)
-        out = _grouped(columns, weight.flatten(0, 1), bias.flatten(), padding, runs)
+        out = _grouped(columns, weight.flatten(0, 1), bias=bias.flatten(), padding=padding, groups=runs)
         return out.view(tasks, examples, runs, c_out, *out.shape[2:]).permute(2, 0, 1, 3, 4, 5)
     if bias.ndim == 2:
         bias = bias.unsqueeze(1).expand(-1, tasks, -1)
     columns = x.permute(2, 0, 1, 3, 4, 5).reshape(examples, runs * tasks * c_in, height, width)
-    out = _grouped(columns, weight.flatten(0, 2), bias.flatten(), padding, runs * tasks)
+    out = _grouped(columns, weight.flatten(0, 2), bias=bias.flatten(), padding=padding, groups=runs * tasks)
     return out.view(examples, runs, tasks, c_out, *out.shape[2:]).permute(1, 2, 0, 3, 4, 5)
 
 
-def _grouped(x: Tensor, weight: Tensor, bias: Tensor, padding: int, groups: int) -> Tensor:
+def _grouped(x: Tensor, weight: Tensor, *, bias: Tensor, padding: int, groups: int) -> Tensor:
     """PyTorch's grouped convolution in the precision of products, of the type of ``x``."""
     images, kernels, offsets = rounded(x, weight, bias)
     return functional.conv2d(images, kernels, offsets, padding=padding, groups=groups).to(x.dtype)

@@ -118,6 +118,7 @@ class _Step(torch.autograd.Function):
 def lstm_cell(
     params: Params,
     prefix: str,
+    *,
     x: Annotated[Tensor, Shape("R d_in *columns")],
     state: tuple[Annotated[Tensor, Shape("R d #*columns")], Annotated[Tensor, Shape("R d #*columns")]] | None,
 ) -> tuple[Annotated[Tensor, Shape("R d *columns")], Annotated[Tensor, Shape("R d *columns")]]:
@@ -142,6 +143,7 @@ def lstm_cell(
 def lstm_stack(
     params: Params,
     prefix: str,
+    *,
     depth: int,
     x: Annotated[Tensor, Shape("R d_in B ...")],
     states: Sequence[State | None],
@@ -153,7 +155,7 @@ def lstm_stack(
     """
     after: list[State] = []
     for layer in range(depth):
-        state = lstm_cell(params, f"{prefix}.{layer}", x, states[layer])
+        state = lstm_cell(params, f"{prefix}.{layer}", x=x, state=states[layer])
         x = state[0]
         after.append(state)
     return after
@@ -164,7 +166,7 @@ def pool_examples(states: Sequence[State]) -> list[State]:
     return [(h.mean(3, keepdim=True), c.mean(3, keepdim=True)) for h, c in states]
 
 
-def init_lstm_stack(prefix: str, d_in: int, widths: Sequence[int], generator: torch.Generator) -> dict[str, Tensor]:
+def init_lstm_stack(prefix: str, d_in: int, *, widths: Sequence[int], generator: torch.Generator) -> dict[str, Tensor]:
     """Parameters of stacked cells for one run (no R axis), initialised as ``torch.nn.LSTM``: U(-1/sqrt(d), 1/sqrt(d)).
 
     The bias b of Eqs. 1-4 is stored as the sum of two vectors, as ``torch.nn.LSTM`` and the authors have it: the

@@ -32,9 +32,11 @@ _PACK, _STATE = "pack.json", "state.safetensors"
 _RUN, _MODEL, _VALIDATION, _TEST = "run.json", "model.safetensors", "validation.safetensors", "test.safetensors"
 
 
-def _write(folder: Path, manifest: str, data: Mapping[str, Any], tensors: Mapping[str, Mapping[str, Tensor]]) -> None:
+def _write(
+    folder: Path, manifest: str, *, data: Mapping[str, Any], tensors: Mapping[str, Mapping[str, Tensor]]
+) -> None:
     try:
-        write_sealed(folder, manifest, data, tensors)
+        write_sealed(folder, manifest, data=data, tensors=tensors)
     except (OSError, SafetensorError) as error:  # a full disk is either
         raise WorkError(
             f"cannot write {folder}: {error}; free some space or mend the permissions, then resume"
@@ -60,7 +62,7 @@ def save_pack(folder: Path, pack: Pack, counters: dict[str, Any]) -> None:
         "runs": [run.to_dict() for run in pack.runs],
         "counters": counters,
     }
-    _write(folder / f"update-{pack.update}", _PACK, data, {_STATE: pack.state.tensors()})
+    _write(folder / f"update-{pack.update}", _PACK, data=data, tensors={_STATE: pack.state.tensors()})
     for old in _checkpoints(folder)[KEPT:]:
         shutil.rmtree(old)
 
@@ -226,7 +228,7 @@ def save_model(folder: Path, pack: Pack, *, row: int, test: dict[str, TaskValues
     if test:
         files[_TEST] = test
     data = {"run": pack.runs[row].to_dict(), "best_update": int(pack.state.best_update[row])}
-    _write(folder, _RUN, data, files)
+    _write(folder, _RUN, data=data, tensors=files)
 
 
 def load_model(folder: Path, device: Device | None = None) -> Model:

@@ -35,7 +35,9 @@ AT_ONCE = {"cpu": Bounds(8, 1 << 15, 1 << 21), "cuda": Bounds(1 << 10, 1 << 20, 
 for far more, and needs it, because each kernel must keep it busy for longer than its launch takes."""
 
 
-def training_losses(learner: AnyLearner, params: Params, batch: Batch, counts: Sequence[int] | None = None) -> PerTask:
+def training_losses(
+    learner: AnyLearner, params: Params, *, batch: Batch, counts: Sequence[int] | None = None
+) -> PerTask:
     """The meta-training loss of each task: its query loss after the last pass, or the mean or sum over all.
 
     Args:
@@ -94,12 +96,12 @@ def evaluate(
             part = episode.tasks(start, start + some)
             part = part.runs(first, last) if len(part.query_y) == runs else part
             part = part if tasks is None else tasks.gather(part)
-            by_tasks.append(_scores(learner, own, part.expand(last - first), own_counts))
+            by_tasks.append(_scores(learner, own, episode=part.expand(last - first), counts=own_counts))
         by_rows.append({name: torch.cat([scores[name] for scores in by_tasks], dim=1) for name in by_tasks[0]})
     return {name: torch.cat([scores[name] for scores in by_rows]) for name in by_rows[0]}
 
 
-def _scores(learner: AnyLearner, params: Params, episode: Batch, counts: Sequence[int] | None) -> dict[str, PerTask]:
+def _scores(learner: AnyLearner, params: Params, *, episode: Batch, counts: Sequence[int] | None) -> dict[str, PerTask]:
     prediction = learner.predict(params, learner.adapt(params, episode, counts), episode.query_x)
     scores = {"loss": task_losses(prediction, episode.query_y, learner.shape.loss).double()}
     if learner.shape.loss == "cross_entropy":

@@ -35,9 +35,9 @@ class Trainer:
         self,
         pack: Pack,
         listener: Listener,
+        *,
         folder: Path,
         run_folder: Path,
-        *,
         capacity: int | None = None,
         expiries: Expiries | None = None,
     ) -> None:

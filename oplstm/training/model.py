@@ -35,7 +35,7 @@ class Model:
     def scores(self, split: Split, *, seed: int, count: int) -> dict[str, TaskValues]:
         """Scores on the first ``count`` tasks of a split drawn from ``seed``."""
         pack = self.pack
-        episode = TaskStream(pack.tasks, seed, split).tasks(0, count).to(pack.device.device, pack.device.dtype)
+        episode = TaskStream(pack.tasks, seed, split=split).tasks(0, count).to(pack.device.device, pack.device.dtype)
         with arithmetic(self.run.precision, pack.device.device):
             found = evaluate(pack.learner, pack.params(pack.state.best_weights), episode, tasks=pack.tasks)
         return {name: values[0].cpu() for name, values in found.items()}

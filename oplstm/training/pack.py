@@ -205,12 +205,12 @@ class Pack:
     def _draw(self, tasks: Tasks, split: Split, count: int) -> Annotated[Episode, Shape("#R tasks")]:
         seeds = [run.evaluation_seed for run in self.runs]
         seeds = seeds[:1] if len(set(seeds)) == 1 else seeds
-        blocks = [TaskStream(tasks, seed, split, self.device.dtype).tasks(0, count) for seed in seeds]
+        blocks = [TaskStream(tasks, seed, split=split, dtype=self.device.dtype).tasks(0, count) for seed in seeds]
         return stack_runs(blocks).to(self.device.device, self.device.dtype)
 
     def validation_scores(self, rows: Sequence[int] | None = None) -> Scores:
         """Scores of ``rows``, or of all runs, on every meta-validation task; see ``evaluate``."""
-        return self._scores(self.state.weights, self._validation_tasks(), rows)
+        return self._scores(self.state.weights, self._validation_tasks(), rows=rows)
 
     def _validation_tasks(self) -> Annotated[Episode, Shape("#R tasks")]:
         split = Split.FINAL_VALIDATION if self._first.final else Split.VALIDATION
@@ -220,6 +220,7 @@ class Pack:
         self,
         weights: Annotated[Tensor, Shape("R P")],
         episode: Annotated[Episode, Shape("#R tasks")],
+        *,
         rows: Sequence[int] | None,
         tasks: Tasks | None = None,
     ) -> Scores:
@@ -230,7 +231,9 @@ class Pack:
             by_kind.setdefault(self.runs[row].kind, []).append(row)
         found: dict[str, dict[int, Tensor]] = {}
         for some in by_kind.values():
-            for name, values in self._scores_of_kind(weights, episode, sorted(some), tasks or self.tasks).items():
+            for name, values in self._scores_of_kind(
+                weights, episode, rows=sorted(some), tasks=tasks or self.tasks
+            ).items():
                 found.setdefault(name, {}).update(zip(sorted(some), values, strict=True))
         return {name: torch.stack([values[row] for row in rows]) for name, values in found.items()}
 
@@ -238,6 +241,7 @@ class Pack:
         self,
         weights: Annotated[Tensor, Shape("R P")],
         episode: Annotated[Episode, Shape("#R tasks")],
+        *,
         rows: Sequence[int],
         tasks: Tasks,
     ) -> Scores:
@@ -273,9 +277,9 @@ class Pack:
         """Scores of the best weights of ``rows`` on all test tasks, and as ``cross/<dataset>/...`` of other domains."""
         split = Split.FINAL_TEST if self._first.final else Split.TEST
         weights, count = self.state.best_weights, self.budget.test_tasks
-        scores = self._scores(weights, self.evaluation_tasks(split, count), rows)
+        scores = self._scores(weights, self.evaluation_tasks(split, count), rows=rows)
         for name, benchmark in self._first.benchmark.cross().items():
             tasks = benchmark.open(self.device.data)
-            found = self._scores(weights, self._draw(tasks, split, count), rows, tasks)
+            found = self._scores(weights, self._draw(tasks, split, count), rows=rows, tasks=tasks)
             scores |= {f"cross/{name}/{score}": values for score, values in found.items()}
         return scores

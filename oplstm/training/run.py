@@ -137,7 +137,7 @@ def build_run(data: Mapping[str, Any], problems: Problems) -> RunConfig | None:
         if getattr(benchmark, "train_ways", None) and not LEARNERS[str(learner)].any_way:
             problems.add(("benchmark", "train_ways"), f"{learner} has one output a class: leave it out")
     if len(problems.found) == before and hyperparameters is not None and benchmark is not None:
-        check_size(str(learner), hyperparameters, benchmark, problems.below("hyperparameters"))
+        check_size(str(learner), hyperparameters, benchmark=benchmark, problems=problems.below("hyperparameters"))
     if len(problems.found) > before or hyperparameters is None or benchmark is None or budget is None:
         return None
     return RunConfig(

@@ -16,7 +16,7 @@ WIDTHS: Final = ("widths", "base_widths", "cells")
 """Hyperparameters that decide the size, by the names that learners give them."""
 
 
-def check_size(learner: str, hyperparameters: Any, benchmark: "Benchmark", problems: Problems) -> None:
+def check_size(learner: str, hyperparameters: Any, *, benchmark: "Benchmark", problems: Problems) -> None:
     """Record that a run has more parameters than a run may have, at the hyperparameter that makes it so.
 
     Args:

@@ -71,7 +71,7 @@ class Sealed:
 
 
 def write_sealed(
-    folder: Path, manifest: str, data: Mapping[str, Any], tensors: Mapping[str, Mapping[str, Tensor]]
+    folder: Path, manifest: str, *, data: Mapping[str, Any], tensors: Mapping[str, Mapping[str, Tensor]]
 ) -> None:
     """Write a folder, which appears whole.
 

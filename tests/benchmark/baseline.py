@@ -209,7 +209,7 @@ class BaselineTraining:
         weights = {name: views[0] for name, views in pack.layout.views(pack.state.weights).items()}
         self._model = BASELINES[run.learner](run, weights, kind)
         self._run, self._place, self._tasks = run, place, pack.tasks
-        self._stream = TaskStream(pack.tasks, run.seed, Split.TRAIN, place.dtype)
+        self._stream = TaskStream(pack.tasks, run.seed, split=Split.TRAIN, dtype=place.dtype)
         self._adam = torch.optim.Adam(self._model.trained, lr=run.lr, fused=True)
         self._seen = 0
 

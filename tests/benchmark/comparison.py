@@ -101,7 +101,7 @@ def compare(setting: Setting, packs: Sequence[int], bench: Bench, *, shares: boo
             rest = {"expected": setting.expected.get(size), "over_alone": alone}
             if shares:
                 bench.progress(f"{setting.learner}, {setting.convention}: {name}, sampling and validation")
-                rest |= _shares(setting, made[size], taken[name], bench)
+                rest |= _shares(setting, made[size], taken=taken[name], bench=bench)
         update = statistics.median(taken[name])
         row = label(
             contender=name,
@@ -122,7 +122,7 @@ def _times(base: Sequence[float], own: Sequence[float], runs: float) -> float | 
     return statistics.median(ratios) if ratios else None
 
 
-def _shares(setting: Setting, pack: Pack, taken: Sequence[float], bench: Bench) -> dict[str, float]:
+def _shares(setting: Setting, pack: Pack, *, taken: Sequence[float], bench: Bench) -> dict[str, float]:
     """What of a ``Row`` is not training."""
     update = statistics.median(taken)
     rate = setting.meta_batch_size / update  # tasks a second of each run
@@ -151,7 +151,7 @@ def validation_seconds(setting: Setting, size: int, *, first: int, bench: Bench)
 
 def sampling_seconds(setting: Setting, pack: Pack, bench: Bench) -> float:
     """Seconds that drawing the tasks of a meta-update, a window at a time, and gathering their inputs takes."""
-    streams = [TaskStream(pack.tasks, run.seed, Split.TRAIN, bench.place.dtype) for run in pack.runs]
+    streams = [TaskStream(pack.tasks, run.seed, split=Split.TRAIN, dtype=bench.place.dtype) for run in pack.runs]
     feed = TaskFeed(streams, TaskGroups([setting.meta_batch_size] * len(streams)), bench.place.device)
     drawing = bench.burst(lambda: feed.prepare(0, [0] * len(streams))).seconds / feed.length
     gathering = bench.burst(lambda: [pack.tasks.gather(feed.batch()) for _ in range(GATHERED)]).seconds / GATHERED

@@ -113,7 +113,7 @@ def _promoted(of: Sweeps, count: int, rng: np.random.Generator) -> Found:
     found["regret, one seed"] = _at(true, first) - true.min(-1)
 
     leading = means.argsort(-1)[:, : of.leaders]
-    seeds = _with_replicates(of, rng, _at(true, leading), _at(weights, leading))
+    seeds = _with_replicates(of, rng, true=_at(true, leading), chosen=_at(weights, leading))
     block = Block.of(of.scored(rng, seeds, of.common(rng, count, of.block_tasks)))
     spread, best = seed_variance(block), picked(block)
     pick = _at(leading, best)
@@ -148,7 +148,7 @@ def _promoted(of: Sweeps, count: int, rng: np.random.Generator) -> Found:
     return found | _raced(of, rng, true, weights=weights, means=means)
 
 
-def _with_replicates(of: Sweeps, rng: np.random.Generator, true: Values, chosen: Values) -> Values:
+def _with_replicates(of: Sweeps, rng: np.random.Generator, *, true: Values, chosen: Values) -> Values:
     """``(sweeps, leaders, 1 + seeds)``, true costs of weights."""
     fresh = of.more_seeds(rng, np.repeat(true[..., None], of.seeds, -1))
     return np.concatenate([chosen[..., None], fresh], -1)
@@ -212,7 +212,6 @@ def row(of: Sweeps, found: Found) -> dict[str, float | str]:
         "leaders' seeds cover": _share(found["leaders' seeds"]),
         "forecast covers": _share(found["forecast interval"]),
     }
-
 
 
 def _share(of: Values) -> str:

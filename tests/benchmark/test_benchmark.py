@@ -87,7 +87,7 @@ def by_hand(clock, monkeypatch):
     kinds = {"nn.LSTM": 1.0, "nn.LSTMCell": 0.5}
     monkeypatch.setattr(Setting, "baseline", lambda self, kind, place: clock.contender(kinds[kind]))
     monkeypatch.setattr(Setting, "pack", lambda self, size, place: clock.contender(0.125 * max(1, size / 2), size=size))
-    monkeypatch.setattr(comparison, "_shares", lambda *_: SHARES)
+    monkeypatch.setattr(comparison, "_shares", lambda *_, **__: SHARES)
     monkeypatch.setattr(Bench, "warmed_up", lambda self, make: ((made := make()), 10.0 * getattr(made, "size", 2)))
     return replace(sine.LSTM, expected={1: 400})
 

@@ -142,7 +142,7 @@ def _found_run(rest: Rest, run: dict[str, Any], tags: dict[str, str]) -> FoundRu
     return FoundRun(run["info"]["status"], tags.get("oplstm.state", ""), texts(run, "params"), rows, tuple(artifacts))
 
 
-def found_promotion(oplstm: Oplstm, sweep: str, rest: Rest, experiment: str) -> Any:
+def found_promotion(oplstm: Oplstm, sweep: str, *, rest: Rest, experiment: str) -> Any:
     """The last choice in the journal, and what the registry says of it."""
     event = oplstm.events(sweep, "promoted")[-1]
     version = rest.get("registered-models/alias", name=experiment, alias="champion")["model_version"]

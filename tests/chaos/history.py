@@ -59,7 +59,7 @@ def hurt(
             expected, took = calm[name]
             say(f"round {number}: {name}, {len(one.injuries)} injuries")
             world = World(folder / f"round-{number}", one.workload, uri=server.uri, experiment=f"round-{number}-{name}")
-            told.append(Told(name, *_round(world, server, one, expected, took, say), took))
+            told.append(Told(name, *_round(world, server, one=one, expected=expected, took=took, say=say), took))
             for difference in told[-1].differences:
                 say(f"  DIFFERENCE: {difference}")
     finally:
@@ -68,7 +68,7 @@ def hurt(
 
 
 def _round(
-    world: World, server: HurtServer, one: RoundPlan, expected: Findings, took: Calm, say: Callable[[str], object]
+    world: World, server: HurtServer, *, one: RoundPlan, expected: Findings, took: Calm, say: Callable[[str], object]
 ) -> tuple[Suffered, Compared]:
     """One round; whatever breaks in it is a fault of this round, and the others go on."""
     going = Round(world, server, say)

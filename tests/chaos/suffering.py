@@ -112,7 +112,7 @@ class Round:
             before, hurt = world.done(phase), len(self.suffered.injuries)
             verb = world.start(phase)
             self.suffered.verbs[phase] += 1
-            self._accompany(verb, phase, injuries, total)
+            self._accompany(verb, phase, injuries=injuries, total=total)
             if verb.running():  # it hangs
                 Processes(verb.pid).end()
             done = verb.wait(5)
@@ -140,7 +140,7 @@ class Round:
                 processes.end()
             time.sleep(LOOK_SECONDS)
 
-    def _accompany(self, verb: Verb, phase: Phase, injuries: deque[Injury], total: int) -> None:
+    def _accompany(self, verb: Verb, phase: Phase, *, injuries: deque[Injury], total: int) -> None:
         """Hurt a verb until it ends or has to be started anew."""
         processes, moved, done = Processes(verb.pid), time.monotonic(), -1
         while verb.running():
@@ -150,9 +150,9 @@ class Round:
             if self._server.is_out and done >= self._back_at:
                 self._note("the server comes back", done)
                 self._server.revive()
-            if injury := self._due(injuries, processes, done, total):
+            if injury := self._due(injuries, processes, done=done, total=total):
                 injuries.remove(injury)
-                self._hurt(injury, processes, done, total)
+                self._hurt(injury, processes, done=done, total=total)
                 moved = time.monotonic()
                 if injury.kind in (Kind.KILL, Kind.POWER) and injury.victim in (Victim.DRIVER, Victim.MACHINE):
                     verb.wait(60)
@@ -162,19 +162,19 @@ class Round:
                 return
             time.sleep(LOOK_SECONDS)
 
-    def _due(self, injuries: deque[Injury], processes: Processes, done: int, total: int) -> Injury | None:
+    def _due(self, injuries: deque[Injury], processes: Processes, *, done: int, total: int) -> Injury | None:
         """The first whose time has come: of those that come at once only the next one, or they would come together."""
         first = [one for place, one in enumerate(injuries) if one.share is not None or not place]
-        return next((one for one in first if self._is_time(one, processes, done, total)), None)
+        return next((one for one in first if self._is_time(one, processes, done=done, total=total)), None)
 
-    def _is_time(self, injury: Injury, processes: Processes, done: int, total: int) -> bool:
+    def _is_time(self, injury: Injury, processes: Processes, *, done: int, total: int) -> bool:
         if injury.share is not None and done < injury.share * total:
             return False
         if injury.share is None and not processes.of(injury.stage):
             return False
         return self._server.is_up if injury.victim is Victim.SERVER else bool(processes.of(injury.victim))
 
-    def _hurt(self, injury: Injury, processes: Processes, done: int, total: int) -> None:
+    def _hurt(self, injury: Injury, processes: Processes, *, done: int, total: int) -> None:
         dice = random.Random(injury.dice)
         detail = ""
         if injury.victim is Victim.SERVER:

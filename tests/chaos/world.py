@@ -109,7 +109,7 @@ class World:
         return Findings(
             trials=trials,
             runs=found_runs(rest, self.experiment),
-            promotion=found_promotion(self.oplstm, self.workload.name, rest, self.experiment),
+            promotion=found_promotion(self.oplstm, self.workload.name, rest=rest, experiment=self.experiment),
             table=found_table(self.oplstm, self.uri),
         )
 

@@ -67,11 +67,11 @@ def _mended_bit(path: Path) -> str | None:
             file.seek(scan.end)
             line, following = file.readline(), file.readline()
             if scan.end and len(line) <= _LONGEST and len(following) <= _LONGEST:
-                return _with_bit_put_back(path, scan, line, following)
+                return _with_bit_put_back(path, scan, line=line, following=following)
     return None
 
 
-def _with_bit_put_back(path: Path, scan: Scan, line: bytes, following: bytes) -> str | None:
+def _with_bit_put_back(path: Path, scan: Scan, *, line: bytes, following: bytes) -> str | None:
     text = bytearray(line + following if following.endswith(b"\n") else line)
     for place in range(len(line)):
         for bit in range(8):

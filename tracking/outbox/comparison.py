@@ -107,7 +107,7 @@ def differences(
     found: list[Difference] = []
     for name, of_run in told.items():
         if name not in cursor.deleted and (among is None or name in among):
-            found += _of_run(client, name, of_run, there.get(name, []), in_use=cursor.runs.get(name))
+            found += _of_run(client, name, told=of_run, runs=there.get(name, []), in_use=cursor.runs.get(name))
     for name in there.keys() - told.keys():
         run_id = there[name][0].info.run_id
         line = f"run {run_id} of {name} is in MLflow, and nothing here knows of it"
@@ -181,7 +181,7 @@ def _told(journal: Path, offset: int) -> dict[str, _Told]:
 
 
 def _of_run(
-    client: "MlflowClient", key: str, told: _Told, runs: "Sequence[Run]", *, in_use: str | None
+    client: "MlflowClient", key: str, *, told: _Told, runs: "Sequence[Run]", in_use: str | None
 ) -> Iterator[Difference]:
     run, empty, others = twins(runs, in_use)
     if run is None:

@@ -39,7 +39,7 @@ def slots_for(job: Job) -> int:
     return max(1, int(torch.cuda.device_count() / gpus + 1e-9))
 
 
-def foresee_packs(job: Job, runs: Sequence[RunConfig], path: Path, slots: int) -> ForeseenPacks:
+def foresee_packs(job: Job, runs: Sequence[RunConfig], *, path: Path, slots: int) -> ForeseenPacks:
     """Deal the runs of a job out.
 
     Args:

@@ -186,7 +186,7 @@ def _curves(contents: Contents) -> "Figure":
         x, y, half = one.updates[there], one.values[there], np.nan_to_num(one.half_widths[there])
         low, high = np.where((y - half <= 0) & (y > 0), y / 2, y - half), y + half
         positive = positive and bool((y > 0).all())
-        figure.add_trace(_band(Scatter, x, low, high, colour=colour, group=trial.name))
+        figure.add_trace(_band(Scatter, x, low=low, high=high, colour=colour, group=trial.name))
         line = {"color": colour, "width": 2}
         figure.add_trace(
             Scatter(x=_plain(x), y=_plain(y), name=trial.name, legendgroup=trial.name, mode="lines", line=line)
@@ -220,7 +220,7 @@ def _tuning_curve(sweep: Tried) -> "Figure":
     seen = np.concatenate([typical, *ends])
     bottom, top = _bounds(seen[np.isfinite(seen)], measure)
     low, high = np.clip(np.sort(ends, axis=0), bottom, top)
-    figure.add_trace(_band(Scatter, efforts, low, high, colour=PALETTE[0], group="band"))
+    figure.add_trace(_band(Scatter, efforts, low=low, high=high, colour=PALETTE[0], group="band"))
     known, line = np.isfinite(typical), {"color": PALETTE[0], "width": 2}
     figure.add_trace(Scatter(x=_plain(efforts[known]), y=_plain(typical[known]), mode="lines", line=line))
     log = measure.name == "loss" and bottom > 0
@@ -240,7 +240,7 @@ def _bounds(values: Any, measure: Measure) -> tuple[float, float]:
     return (low / 1.5, high * 1.1) if low > 0 else (low, high * 1.1 + 1e-9)
 
 
-def _band(scatter: Any, x: Any, low: Any, high: Any, *, colour: str, group: str) -> Any:
+def _band(scatter: Any, x: Any, *, low: Any, high: Any, colour: str, group: str) -> Any:
     red, green, blue = (int(colour[place : place + 2], 16) for place in (1, 3, 5))
     return scatter(
         x=_plain(np.concatenate([x, x[::-1]])),

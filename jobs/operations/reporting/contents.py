@@ -83,8 +83,8 @@ class Contents:
             state=state,
             ranked=tuple(ranked),
             hours=dict(spent for pack in state.packs.values() for spent in shared_hours(pack)),
-            standings=tuple(_standings(folder, header, state, problems)),
-            final=_final(folder, header, state, problems),
+            standings=tuple(_standings(folder, header, state=state, problems=problems)),
+            final=_final(folder, header, state=state, problems=problems),
             run_ids={name: run_id for name, run_id in found.items() if run_id is not None},
             problems=tuple(problems),
         )
@@ -105,7 +105,7 @@ def _rank(trial: Trial) -> int:
     return 0 if trial.state is TrialState.COMPLETE else 2 if trial.state in OUT else 1
 
 
-def _standings(folder: SweepFolder, header: Header, state: SweepState, problems: list[str]) -> list[Standing]:
+def _standings(folder: SweepFolder, header: Header, *, state: SweepState, problems: list[str]) -> list[Standing]:
     """With the ties of configurations where a promotion has found how much seeds matter."""
     if not any(trial.state is TrialState.COMPLETE for trial in state.trials.values()):
         return []
@@ -120,7 +120,7 @@ def _standings(folder: SweepFolder, header: Header, state: SweepState, problems:
         return []
 
 
-def _final(folder: SweepFolder, header: Header, state: SweepState, problems: list[str]) -> FinalRun | None:
+def _final(folder: SweepFolder, header: Header, *, state: SweepState, problems: list[str]) -> FinalRun | None:
     if state.promotion is None or state.promotion.final is None:
         return None
     there = Home(folder.home).sweep_folder(state.promotion.final)

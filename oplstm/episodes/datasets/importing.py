@@ -65,8 +65,10 @@ def import_dataset(
         matched = match(listed, opened, source, partial=partial)
         shape = (len(matched.slots), *listed.size, listed.channels)
         with staged(data_home / name, int(np.prod(shape))) as draft:
-            with closing(_decode_all(listed, opened, source, matched, workers or _processors())) as decoded:
-                _write_pixels(draft / PIXELS, shape, decoded, on_progress)
+            with closing(
+                _decode_all(listed, opened, where=source, matched=matched, workers=workers or _processors())
+            ) as decoded:
+                _write_pixels(draft / PIXELS, shape, decoded=decoded, on_progress=on_progress)
             write_description(draft, _describe(listed, matched, shape))
     finally:
         opened.close()
@@ -95,7 +97,7 @@ def _batches(items: Iterator[tuple[str, bytes]]) -> Iterator[Batch]:
 
 
 def _decode_all(
-    listed: ClassList, source: Source, where: Path, matched: Matched, workers: int
+    listed: ClassList, source: Source, *, where: Path, matched: Matched, workers: int
 ) -> Generator[Decoded, None, None]:
     """Places and pixels of all images; at most two batches a thread wait in memory."""
     decoder = Decoder(listed)
@@ -116,7 +118,9 @@ def _decode_all(
             pool.shutdown(wait=True, cancel_futures=True)
 
 
-def _write_pixels(path: Path, shape: tuple[int, ...], decoded: Iterator[Decoded], on_progress: Progress | None) -> None:
+def _write_pixels(
+    path: Path, shape: tuple[int, ...], *, decoded: Iterator[Decoded], on_progress: Progress | None
+) -> None:
     item, done = int(np.prod(shape[1:])), 0
     with path.open("wb") as file:
         np.lib.format.write_array_header_1_0(file, {"descr": "|u1", "fortran_order": False, "shape": shape})

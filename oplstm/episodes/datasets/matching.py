@@ -52,7 +52,7 @@ def match(listed: ClassList, source: Source, where: Path, *, partial: bool) -> M
             there twice, a missing class, a missing image, an image too many, a list file with other images.
     """
     members = [member for member in source.members() if not _skipped(member.path, listed)]
-    _check_list_files(listed, members, source, where)
+    _check_list_files(listed, members, source=source, where=where)
     owner = {image: a_class for a_class in listed.classes for image in a_class.images}
     found: dict[str, str] = {}
     strays: list[str] = []
@@ -63,7 +63,7 @@ def match(listed: ClassList, source: Source, where: Path, *, partial: bool) -> M
         if stem not in owner:
             strays.append(member.path)
             continue
-        _check_folder(listed, owner[stem], member.path, where)
+        _check_folder(listed, owner[stem], path=member.path, where=where)
         if stem in found:
             raise RequestError(f"{where}: the image {stem} is there twice, as {found[stem]} and as {member.path}")
         found[stem] = member.path
@@ -76,7 +76,7 @@ def match(listed: ClassList, source: Source, where: Path, *, partial: bool) -> M
             f"{where}: {len(missing)} of the {len(listed.classes)} classes of {listed.title} are missing "
             f"({some(missing)}); --partial imports what is there, as a partial dataset"
         )
-    _check_images(listed, present, found, strays, where)
+    _check_images(listed, present, found=found, strays=strays, where=where)
     slots = {found[image]: i for i, image in enumerate(p for c in present for p in c.images)}
     return Matched(present, slots, tuple(sorted(strays)))
 
@@ -90,7 +90,7 @@ def _skipped(path: str, listed: ClassList) -> bool:
     return is_junk(path) or not set(listed.ignored).isdisjoint(path.split("/"))
 
 
-def _check_folder(listed: ClassList, owner: ListedClass, path: str, where: Path) -> None:
+def _check_folder(listed: ClassList, owner: ListedClass, *, path: str, where: Path) -> None:
     """Refuse an image that lies in another class's or another split's folder."""
     folders = path.split("/")[:-1]
     inside = f"/{'/'.join(folders)}".endswith(f"/{owner.name}")
@@ -111,7 +111,7 @@ def _class_of(listed: ClassList, path: str) -> str | None:
 
 
 def _check_images(
-    listed: ClassList, present: tuple[ListedClass, ...], found: dict[str, str], strays: list[str], where: Path
+    listed: ClassList, present: tuple[ListedClass, ...], *, found: dict[str, str], strays: list[str], where: Path
 ) -> None:
     """Refuse missing images and, unless strays are dropped, those too many."""
     beside: dict[str | None, list[str]] = defaultdict(list)
@@ -133,7 +133,7 @@ def _check_images(
             )
 
 
-def _check_list_files(listed: ClassList, members: list[Member], source: Source, where: Path) -> None:
+def _check_list_files(listed: ClassList, members: list[Member], *, source: Source, where: Path) -> None:
     """Refuse ``train.csv``, ``val.csv`` and ``test.csv`` that list other images than the split that ships."""
     names = {} if listed.nested else {f"{split}.csv": split for split in SPLITS}
     lists = {m.path: names[m.path.rpartition("/")[2]] for m in members if m.path.rpartition("/")[2] in names}

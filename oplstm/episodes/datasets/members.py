@@ -89,11 +89,11 @@ class Listing:
             raise RequestError(f"{self._where}: the member {path!r} has a negative size")
         self._bytes += size
         if self._bytes > min(MAX_TOTAL_BYTES, MAX_RATIO * self._packed + SLACK):
-            raise bomb(self._where, repr(path), self._packed, self._bytes)
+            raise bomb(self._where, repr(path), packed=self._packed, unpacked=self._bytes)
         return Member(path, size)
 
 
-def bomb(where: Path, place: str, packed: int, unpacked: int) -> RequestError:
+def bomb(where: Path, place: str, *, packed: int, unpacked: int) -> RequestError:
     """The refusal of a decompression bomb."""
     return RequestError(f"{where} is a decompression bomb: {packed} bytes unpack to {unpacked} or more ({place})")
 

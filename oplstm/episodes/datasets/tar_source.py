@@ -58,7 +58,7 @@ class _Forwards:
         self._position += len(data)
         packed = self._packed.tell()
         if self._position > min(MAX_TOTAL_BYTES, MAX_RATIO * packed + SLACK):
-            raise bomb(self._where, f"byte {self._position}", packed, self._position)
+            raise bomb(self._where, f"byte {self._position}", packed=packed, unpacked=self._position)
         return data
 
     def tell(self) -> int:

@@ -50,7 +50,7 @@ class ZipSource:
             if member is None:
                 continue
             if info.file_size > MAX_RATIO * info.compress_size + SLACK:
-                raise bomb(self._where, repr(member.path), info.compress_size, info.file_size)
+                raise bomb(self._where, repr(member.path), packed=info.compress_size, unpacked=info.file_size)
             self._infos[member.path] = info
             found.append(member)
         return found

@@ -110,13 +110,13 @@ class SideBySideLSTM:
             stack, going_on = self._stack(count), [*self._counts, 0][done + 1]
             if of_x is None:
                 of_x = stack.projected(torch.cat([part for pair in zip(own_x[:count], fed) for part in pair]), anchor)  # noqa: B905
-            after = stack.step(of_x, h, c, anchor)
+            after = stack.step(of_x, h, c=c, anchor=anchor)
             for layer, (own_h, own_c) in enumerate(after):
                 h[layer], pooled = own_h.mean(1, keepdim=True), own_c.mean(1, keepdim=True)
                 c[layer] = self._pools[layer](pooled, own_c)
                 learned.h[layer].append(h[layer])
                 learned.c[layer].append(pooled)
-            self._add_support_losses(learned, stack, after, y, anchor)
+            self._add_support_losses(learned, stack, after=after, y=y, anchor=anchor)
             changed = self._feed_back(stack, after, y, rows=range(going_on), anchor=anchor)
             for row in range(going_on):
                 if self._runs[row].is_told and fed[row] is not own_y[row]:
@@ -127,19 +127,19 @@ class SideBySideLSTM:
         return learned
 
     def _add_support_losses(
-        self, learned: Learned, stack: Stack, after: Sequence[States], y: Columns, anchor: Anchor
+        self, learned: Learned, stack: Stack, *, after: Sequence[States], y: Columns, anchor: Anchor
     ) -> None:
         """The losses of the support examples in this pass, of runs that train on them."""
         active = stack.members[0]
         wanted = tuple(row for row in active if self._runs[row].config.loss_on == "last_and_support")
-        for row, prediction in self._predictions(stack, after, wanted, anchor).items():
+        for row, prediction in self._predictions(stack, after, rows=wanted, anchor=anchor).items():
             run = self._runs[row]
             target = y[:, run.first : run.first + run.tasks].permute(1, 2, 0)
             losses = task_losses(prediction[None], target[None], self._shape.loss)
             learned.losses.setdefault(row, []).append(losses.mean())
 
     def _predictions(
-        self, stack: Stack, after: Sequence[States], rows: tuple[int, ...], anchor: Anchor
+        self, stack: Stack, after: Sequence[States], *, rows: tuple[int, ...], anchor: Anchor
     ) -> dict[int, Tensor]:
         """What ``rows`` predict, ``(B, M, d_y)`` each."""
         if not rows:
@@ -154,7 +154,7 @@ class SideBySideLSTM:
         """The ``previous_*`` channels that follow from a step, of those of ``rows`` that have such."""
         late = [row for row in rows if not self._runs[row].is_told]
         predicting = tuple(row for row in late if self._runs[row].extra > self._shape.d_y)
-        predictions = self._predictions(stack, after, predicting, anchor)
+        predictions = self._predictions(stack, after, rows=predicting, anchor=anchor)
         found = {}
         for row in late:
             config, channels = self._runs[row].config, [self._runs[row].of(y)]
@@ -188,7 +188,7 @@ class SideBySideLSTM:
                     fed = [late[row] if row in late else own_y[row][:, place : place + 1] for row in range(count)]
                     parts = [part for row in range(count) for part in (own_x[row][:, place : place + 1], fed[row])]
                     of_x = stack.projected(torch.cat(parts), anchor)
-                after = stack.step(of_x, h, c, anchor)
+                after = stack.step(of_x, h, c=c, anchor=anchor)
                 for layer, states in enumerate(after):
                     h[layer], c[layer] = states
                 if m < examples:

@@ -73,7 +73,7 @@ class Queries:
         ]
         columns = columns_of(batch.query_x.flatten(2))
         parts = [part for row in self._rows for part in self._inputs(row, columns, learned.late.get(row))]
-        after = self._stack.step(self._stack.projected(torch.cat(parts), anchor), h, c, anchor)
+        after = self._stack.step(self._stack.projected(torch.cat(parts), anchor), h, c=c, anchor=anchor)
         prediction = self._stack.read_out(after, self._rows, anchor)
         target = batch.query_y.index_select(0, self._tasks)
         found = task_losses(prediction[None], target[None], loss)[0].split(self._sizes)

@@ -115,7 +115,7 @@ class Stack:
         return self._of_x[0](inputs, anchor)
 
     def step(
-        self, of_x: Annotated[Tensor, Shape("4 _ _")], h: Sequence[Rows], c: Sequence[Rows | None], anchor: Anchor
+        self, of_x: Annotated[Tensor, Shape("4 _ _")], h: Sequence[Rows], *, c: Sequence[Rows | None], anchor: Anchor
     ) -> list[States]:
         """The states of every layer after a step from h and c, whose first rows are those of these runs."""
         after: list[States] = []

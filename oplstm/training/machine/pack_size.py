@@ -101,7 +101,7 @@ def probe(like: Sequence[RunConfig], device: Device, limit: int = LARGEST, *, gp
     measured: list[Measured] = []
     room, most, copies = _room(device.device, gpu_share), math.ceil(min(limit, LARGEST) / len(like)), 1
     try:
-        if len(like) > 1 and not _pays(like, device, room, most):
+        if len(like) > 1 and not _pays(like, device, room=room, most=most):
             return 1
         while not (next_one := decide(measured, limit=most, room=room)).final:
             copies = next_one.copies
@@ -113,7 +113,7 @@ def probe(like: Sequence[RunConfig], device: Device, limit: int = LARGEST, *, gp
     return min(next_one.copies * len(like), LARGEST)
 
 
-def _pays(like: Sequence[RunConfig], device: Device, room: float, most: int) -> bool:
+def _pays(like: Sequence[RunConfig], device: Device, *, room: float, most: int) -> bool:
     """Whether runs fit beside each other and are faster so than one by one."""
     alone = [_measure([run], device) for run in like]
     bytes_of_a_copy = max(one.bytes for one in alone) * len(like)

@@ -68,10 +68,10 @@ class GroupedGradients:
         if self.at_once is None:
             first = slice(0, 1)
             leaf = weights[first].requires_grad_()
-            self.at_once = tasks_at_once(saved_bytes(lambda: self._losses(leaf, batch, first, first), leaf))
+            self.at_once = tasks_at_once(saved_bytes(lambda: self._losses(leaf, batch, rows=first, tasks=first), leaf))
         for rows, tasks in blocks(len(weights), groups.size, self.at_once):
             leaf = weights[rows].requires_grad_()
-            found = self._losses(leaf, batch, rows, tasks)
+            found = self._losses(leaf, batch, rows=rows, tasks=tasks)
             grad[rows] += torch.autograd.grad(found.sum(), leaf)[0]
             losses[rows] += found.detach()
         return groups.sum(losses), groups.sum(grad)
@@ -80,6 +80,7 @@ class GroupedGradients:
         self,
         weights: Annotated[Tensor, Shape("rows P")],
         batch: Annotated[Episode, Shape("G g")],
+        *,
         rows: slice,
         tasks: slice,
     ) -> Annotated[Tensor, Shape("rows")]:
@@ -89,7 +90,7 @@ class GroupedGradients:
             **self._kind.layout.views(weights),
         }
         part = self._tasks.gather(batch.mapped(lambda part: part[rows, tasks]))
-        losses = training_losses(self._kind.learner, params, part, self._counts[rows])
+        losses = training_losses(self._kind.learner, params, batch=part, counts=self._counts[rows])
         return (losses * self._task_weights[rows, tasks]).sum(1)
 
 

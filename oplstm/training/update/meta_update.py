@@ -60,7 +60,7 @@ class MetaUpdate:
         self.gradients = gradients_of(runs, kinds, state.weights, constants=constants, tasks=tasks)
         self._blocks = _blocks_of_equal([kind.layout.size for kind in kinds])
         split = Split.FINAL_TRAIN if runs[0].final else Split.TRAIN
-        streams = [TaskStream(tasks, run.seed, split, device.dtype) for run in runs]
+        streams = [TaskStream(tasks, run.seed, split=split, dtype=device.dtype) for run in runs]
         self.feed = TaskFeed(streams, self.gradients.groups, device.device)
 
     def step(self, update: int, updates: Sequence[int]) -> None:

@@ -100,10 +100,10 @@ class Recording(TorchDispatchMode):
         result = func(*args, **kwargs)
         if self.problem is None:
             results = tuple(result) if isinstance(result, list | tuple) else (result,)
-            self._note(func, args, kwargs, results)
+            self._note(func, args, kwargs=kwargs, results=results)
         return result
 
-    def _note(self, func: Any, args: Any, kwargs: Any, results: tuple[Any, ...]) -> None:
+    def _note(self, func: Any, args: Any, *, kwargs: Any, results: tuple[Any, ...]) -> None:
         known = all(one is None or isinstance(one, Tensor) for one in results)
         given = {_storage(tensor) for tensor in tensors_in((args, kwargs))}
         shared = [_storage(one) in given for one in tensors_in(results)]

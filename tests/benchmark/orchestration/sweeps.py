@@ -72,14 +72,16 @@ def rows_of(sweep: Measured, bench: Bench) -> list[dict[str, Any]]:
     tasks = sum(run.budget.update_count(run.meta_batch_size) * run.meta_batch_size for run in runs)
     bench.progress(f"{sweep.job}: one task at a time")
     usual = sum(usual_seconds(run, bench) for run in runs) / cores
-    rows = [_row(sweep, "one task at a time (training alone, foretold)", usual, tasks, usual=usual, idle=None)]
+    rows = [
+        _row(sweep, "one task at a time (training alone, foretold)", seconds=usual, tasks=tasks, usual=usual, idle=None)
+    ]
     for pack in ("1", "auto"):
         bench.progress(f"{sweep.job}: pack={pack}")
         with tempfile.TemporaryDirectory() as folder:
             command = ["sweep", *sweep.arguments, f"--set=pack={pack}", "--name", "measured"]
             seconds = seconds_of(command, Path(folder))
             idle = idle_share(Path(folder) / "sweeps" / "measured" / "journal.jsonl", slots=cores)
-        rows.append(_row(sweep, f"pack: {pack}", seconds, tasks, usual=usual, idle=idle))
+        rows.append(_row(sweep, f"pack: {pack}", seconds=seconds, tasks=tasks, usual=usual, idle=idle))
     return rows
 
 
@@ -101,7 +103,7 @@ def _on_last_pass(hyperparameters: Any) -> Any:
 
 
 def _row(
-    sweep: Measured, packs: str, seconds: float, tasks: int, *, usual: float, idle: float | None
+    sweep: Measured, packs: str, *, seconds: float, tasks: int, usual: float, idle: float | None
 ) -> dict[str, Any]:
     return {
         "job": sweep.job,

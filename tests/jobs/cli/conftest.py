@@ -2,6 +2,7 @@
 
 import logging
 import signal
+import sys
 
 import optuna
 import pytest
@@ -11,7 +12,9 @@ import pytest
 def as_before(monkeypatch):
     """The command line settles things for its whole process; here that is the tests' process."""
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    monkeypatch.setattr(sys, "unraisablehook", sys.unraisablehook)
+    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGALRM)
+    handlers = {number: signal.getsignal(number) for number in numbers}
     level, verbosity = logging.getLogger().level, optuna.logging.get_verbosity()
     yield
     for number, handler in handlers.items():

@@ -1,6 +1,7 @@
 """Ctrl-C and SIGTERM while work runs."""
 
 import signal
+import time
 
 import pytest
 
@@ -18,3 +19,14 @@ def test_the_first_interrupt_asks_the_sweep_to_stop_and_the_second_ends_the_proc
     assert folder.stop_request.exists()
     with pytest.raises(KeyboardInterrupt):
         signal.raise_signal(signal.SIGINT)
+
+
+def test_an_interrupt_that_came_where_none_can_be_passed_on_comes_again(home):
+    class Finalized:
+        def __del__(self):
+            signal.raise_signal(signal.SIGTERM)
+
+    stop_on_interrupt(Home(), "s")
+    Finalized()
+    with pytest.raises(KeyboardInterrupt):
+        time.sleep(30)

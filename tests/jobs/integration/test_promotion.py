@@ -97,9 +97,7 @@ def promoted(swept: Oplstm) -> dict:
     return swept.here(*PROMOTE).ok().json
 
 
-def test_a_promotion_that_is_killed_is_gone_on_with_and_then_changes_nothing(
-    swept: Oplstm, promoted: dict, rest: Rest
-):
+def test_a_promotion_that_is_killed_is_gone_on_with_and_then_changes_nothing(swept: Oplstm, promoted: dict, rest: Rest):
     asked = [(event["trial"], event["replicate"]) for event in swept.events("swept", "replicated")]
     assert sorted(asked) == sorted({*asked}) and len(asked) == 2
     ends = [event["trial"] for event in swept.events("swept", "ended") if "-seed-" in event["trial"]]
@@ -139,9 +137,7 @@ def test_the_promotion_is_told_on_its_runs(swept: Oplstm, promoted: dict, rest: 
     [(_, score_b)] = rest.history(run, "promote/score_b")
     assert score_b == promoted["score_b"]["mean"]
     [parent] = [
-        found[0]
-        for found in rest.runs("promoted").values()
-        if texts(found[0], "tags")["oplstm.kind"] == "sweep"
+        found[0] for found in rest.runs("promoted").values() if texts(found[0], "tags")["oplstm.kind"] == "sweep"
     ]
     assert "promotion/promotion.json" in rest.artifacts(parent, "promotion")
 

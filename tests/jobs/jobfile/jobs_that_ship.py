@@ -44,7 +44,7 @@ def trains_its_first(name, configurations, tmp_path, device, settings=()):
     for number, proposal in enumerate(ask_some(job, configurations)):
         heard, folder = Ends(), tmp_path / str(number)
         pack = Pack([proposal.run], ["run"], device)
-        Trainer(pack, heard, folder / "pack", folder / "trials").train()
+        Trainer(pack, heard, folder=folder / "pack", run_folder=folder / "trials").train()
         assert [point.update for point in heard.points] == [0, 2]
         [end] = heard.ends
         assert (end.state, end.update) == ("complete", 3)

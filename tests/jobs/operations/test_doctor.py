@@ -34,7 +34,7 @@ def with_models(folder, state):
     files = {f"{name}.safetensors": {"values": torch.zeros(2)} for name in ("model", "validation", "test")}
     for trial in state.trials.values():
         data = {"run": trial.run, "best_update": trial.best_update}
-        write_sealed(folder.trial(trial.name), "run.json", data, files)
+        write_sealed(folder.trial(trial.name), "run.json", data=data, tensors=files)
 
 
 def shipped(folder, *refusals, deleted=(), doubtful=()):

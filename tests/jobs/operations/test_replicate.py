@@ -39,7 +39,7 @@ def ranked(state):
 def train(folder, asked=TWO, progress=lambda progress: None):
     state = state_of(folder)
     plan = plan_replicates(Header.read(folder).job, state, ranked(state), asked=asked)
-    return train_replicates(folder, plan, no_server, progress), plan
+    return train_replicates(folder, plan, tracking_uri=no_server, progress=progress), plan
 
 
 def ends(folder):
@@ -136,7 +136,7 @@ def test_a_race_gives_seeds_to_what_is_still_tied_until_its_runs_are_used(small_
         if not plan.missing:
             break
         rounds.append(plan.missing)
-        assert train_replicates(small_sweep, plan, no_server, lambda progress: None)
+        assert train_replicates(small_sweep, plan, tracking_uri=no_server, progress=lambda progress: None)
     assert rounds == [3, 1], "all are tied while nothing is known of seeds; then one run is left"
     assert len(state_of(small_sweep).replicates) == 4
     choice = promotion.choose(Home(), promotion.rescorer())

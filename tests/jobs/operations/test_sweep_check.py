@@ -140,7 +140,7 @@ def test_models_and_checkpoints_that_are_missing_are_said(stopped):
     files = {f"{name}.safetensors": {} for name in ("model", "validation", "test")}
     of_another = f"{stopped.trial('trial-0001')}/run.json is of another run than trial-0001 in the journal"
     assert wrong(stopped) == [("models", of_another)]
-    write_sealed(stopped.trial("trial-0001"), "run.json", own, files)
+    write_sealed(stopped.trial("trial-0001"), "run.json", data=own, tensors=files)
     assert wrong(stopped) == [("models", of_another)]
 
 
@@ -152,7 +152,9 @@ def test_checkpoints_are_looked_at_and_those_that_are_damaged_set_aside(stopped)
     place = stopped.pack("pack-0000")
     for update, point in ((3, 0), (5, 0), (7, 99)):
         counters = {"last_point": {"trial-0000": point}}
-        write_sealed(place / f"update-{update}", "pack.json", {"counters": counters}, {"state.safetensors": {}})
+        write_sealed(
+            place / f"update-{update}", "pack.json", data={"counters": counters}, tensors={"state.safetensors": {}}
+        )
     damaged, ahead = place / "update-5" / "state.safetensors", place / "update-7" / "pack.json"
     damaged.write_bytes(damaged.read_bytes()[:-1])
     mend = "resume goes on from an older one or the beginning"

@@ -67,8 +67,10 @@ def test_the_splits_of_other_domains_are_digested_too(tmp_path):
 
 def test_a_tasks_digest_is_that_of_the_very_tasks():
     run = RunConfig.from_dict(RUN)
-    assert digests(run, None)["digest.validation_tasks"] == TaskStream(run.benchmark, 7, Split.VALIDATION).digest(3)
-    assert digests(run, None)["digest.test_tasks"] == TaskStream(run.benchmark, 7, Split.TEST).digest(2)
+    assert digests(run, None)["digest.validation_tasks"] == TaskStream(run.benchmark, 7, split=Split.VALIDATION).digest(
+        3
+    )
+    assert digests(run, None)["digest.test_tasks"] == TaskStream(run.benchmark, 7, split=Split.TEST).digest(2)
     untested = RunConfig.from_dict(RUN | {"budget": RUN["budget"] | {"test_tasks": 0}})
     assert digests(untested, None)["digest.test_tasks"] == "none"
 

@@ -33,7 +33,7 @@ def seeds(tmp_path):
         trial = Trial(number, {}, RUN.to_dict(), LOSS, state=TrialState.COMPLETE)
         state.trials[number] = state.by_name[trial.name] = trial
         scores = {"test.safetensors": {"loss": torch.from_numpy(losses)}}
-        write_sealed(folder.trial(trial.name), "run.json", {"run": trial.run}, scores)
+        write_sealed(folder.trial(trial.name), "run.json", data={"run": trial.run}, tensors=scores)
     return folder, state
 
 

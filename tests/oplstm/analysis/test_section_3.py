@@ -208,8 +208,8 @@ def test_an_lstm_of_one_unit_and_a_linear_read_out_solves_it(x):
     params = lstm_of_one_unit()
     hidden = {}
     for s, q in CASES:
-        state = lstm_cell(params, "cell.0", columns(x, s * x), None)
-        h = float(lstm_cell(params, "cell.0", columns(q, 0), state)[0])
+        state = lstm_cell(params, "cell.0", x=columns(x, s * x), state=None)
+        h = float(lstm_cell(params, "cell.0", x=columns(q, 0), state=state)[0])
         assert s * q * (h - MIDDLE) > 0.3
         hidden[s, q] = h
     assert threshold_exists(hidden)

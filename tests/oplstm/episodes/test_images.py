@@ -83,7 +83,7 @@ def test_tasks_that_differ_in_shots_share_classes_labels_and_queries(data):
 
 def test_pixels_are_the_datasets_in_0_to_1(data):
     tasks = opened(data)
-    episode = TaskStream(tasks, 3, Split.TEST, DOUBLE).tasks(5, 2)
+    episode = TaskStream(tasks, 3, split=Split.TEST, dtype=DOUBLE).tasks(5, 2)
     images = tasks.gather(episode)
     assert images.support_x.shape == (1, 2, 2, 1, 28, 28) and images.query_x.shape == (1, 2, 4, 1, 28, 28)
     assert images.support_x.dtype == DOUBLE and images.support_y is episode.support_y
@@ -94,7 +94,7 @@ def test_pixels_are_the_datasets_in_0_to_1(data):
 
 def test_colours_are_channels(data):
     tasks = MiniImageNetTasks(ways=2, queries=1).open(data)
-    episode = TaskStream(tasks, 0, Split.TRAIN).tasks(0, 1)
+    episode = TaskStream(tasks, 0, split=Split.TRAIN).tasks(0, 1)
     image = tasks.gather(episode).support_x[0, 0, 0]
     assert image.shape == (3, 84, 84)
     pixels = tasks.dataset.pixels[int(episode.support_x[0, 0, 0])]
@@ -105,7 +105,7 @@ def test_turned_characters_are_classes_of_their_own(data):
     tasks = opened(data, ways=8, shots=1, queries=2, rotations=True)
     support = drawn(tasks)[0]
     assert all(len(set(row)) == 8 for row in class_of(tasks, support))
-    episode = TaskStream(tasks, 0, Split.TRAIN).tasks(0, 1)
+    episode = TaskStream(tasks, 0, split=Split.TRAIN).tasks(0, 1)
     images = tasks.gather(episode).support_x[0, 0, :, 0].numpy()
     turns, places = np.divmod(episode.support_x[0, 0].numpy(), len(tasks.dataset.pixels))
     assert set(turns) == {0, 1, 2, 3}
@@ -123,7 +123,7 @@ def test_pixels_on_a_gpu_lie_as_places_count_them(data):
 
 def test_inversion(data):
     plain, inverted = (
-        tasks.gather(TaskStream(tasks, 0, Split.TRAIN, DOUBLE).tasks(0, 1)).support_x
+        tasks.gather(TaskStream(tasks, 0, split=Split.TRAIN, dtype=DOUBLE).tasks(0, 1)).support_x
         for tasks in (opened(data), opened(data, inversion=True))
     )
     torch.testing.assert_close(inverted, 1 - plain)

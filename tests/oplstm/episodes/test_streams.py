@@ -19,7 +19,7 @@ PINNED = [4.139707175290809, 0.22572805444737243, -2.464074537115674, 1.25538116
 
 
 def stream(seed=0, split=Split.TRAIN, tasks=SMALL, **options):
-    return TaskStream(tasks, seed, split, **options)
+    return TaskStream(tasks, seed, split=split, **options)
 
 
 def same(one, other):
@@ -106,7 +106,7 @@ def test_digest_is_of_the_tasks():
 
 def test_the_stream_is_the_one_that_results_were_made_with():
     """Pinned: a change here changes every result, past ones cannot be made again."""
-    episode = TaskStream(SineTasks(), 0, Split.TRAIN, torch.float64).tasks(1000, 1)
+    episode = TaskStream(SineTasks(), 0, split=Split.TRAIN, dtype=torch.float64).tasks(1000, 1)
     got = [getattr(episode, part)[0, 0, 0, 0].item() for part in PARTS]
     assert got == pytest.approx(PINNED, rel=1e-12)
 

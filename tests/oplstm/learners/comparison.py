@@ -61,7 +61,7 @@ def random_params(learner: AnyLearner, runs: int, seed: int = 0) -> dict[str, Te
 
 def training_loss(learner: AnyLearner, params: dict[str, Tensor], batch: Episode) -> Tensor:
     """The meta-training loss of each run, ``(R,)``: the mean over its tasks."""
-    return training_losses(learner, params, batch).mean(1)
+    return training_losses(learner, params, batch=batch).mean(1)
 
 
 def computed(learner: AnyLearner, params: dict[str, Tensor], episode: Episode) -> Answer:

@@ -155,16 +155,18 @@ def test_loss_on_every_pass_is_the_mean_of_the_losses_of_the_passes():
 def test_the_losses_of_the_support_set_enter_training_alone():
     episode, params = random_episode(Sizes()), random_params(learner_of(), 2)
     with_support, without = (learner_of(loss_on=name) for name in ("last_and_support", "last"))
-    assert (training_losses(with_support, params, episode) > training_losses(without, params, episode)).all()
+    assert (
+        training_losses(with_support, params, batch=episode) > training_losses(without, params, batch=episode)
+    ).all()
     assert torch.equal(*(evaluate(learner, params, episode)["loss"] for learner in (with_support, without)))
 
 
 def test_runs_that_make_fewer_passes_train_on_the_support_losses_of_theirs():
     episode, params = random_episode(Sizes()), random_params(learner_of(), 2)
     learner = learner_of(passes=3, loss_on="last_and_support")
-    losses = training_losses(learner, params, episode, [3, 2])
+    losses = training_losses(learner, params, batch=episode, counts=[3, 2])
     for run, passes in enumerate((3, 2)):
-        alone = training_losses(learner_of(passes=passes, loss_on="last_and_support"), params, episode)
+        alone = training_losses(learner_of(passes=passes, loss_on="last_and_support"), params, batch=episode)
         torch.testing.assert_close(losses[run], alone[run], rtol=1e-12, atol=0)
 
 

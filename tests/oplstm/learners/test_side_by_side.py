@@ -79,7 +79,7 @@ def test_any_mix_has_the_losses_and_gradients_of_its_runs_alone(seed, support, c
     for config, size, loss, grad, (layout, flat) in zip(configs, sizes, losses, grads, own, strict=True):
         weights = flat.clone().requires_grad_()
         some = batch.mapped(lambda part, first=first, size=size: part[None, first : first + size])
-        expected = training_losses(LSTM(config, shape), layout.views(weights), some).mean(1)
+        expected = training_losses(LSTM(config, shape), layout.views(weights), batch=some).mean(1)
         (expected_grad,) = torch.autograd.grad(expected.sum(), weights)
         assert loss.item() == pytest.approx(expected.item(), rel=1e-12)
         assert (grad - expected_grad).norm() / expected_grad.norm() <= 1e-12, config

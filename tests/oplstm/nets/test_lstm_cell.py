@@ -44,7 +44,7 @@ def test_equals_torch(R, d_in, d, B, M, n, state):
     params, x = random_cell(R, d_in, d), randn(R, d_in, B, M, n, seed=5)
     own, shared = (randn(R, d, B, M, n, seed=6), randn(R, d, B, M, n, seed=7)), (randn(R, d, B, 1, n, seed=8),) * 2
     before = {"none": None, "own": own, "shared": shared, "mixed": (shared[0], own[1])}[state]
-    h, c = lstm_cell(params, "cell", x, before)
+    h, c = lstm_cell(params, "cell", x=x, state=before)
     assert h.shape == c.shape == (R, d, B, M, n)
     for run in range(R):
         known = before and tuple(rows(part, run, (B, M, n)) for part in before)
@@ -56,8 +56,8 @@ def test_equals_torch(R, d_in, d, B, M, n, state):
 def test_works_without_a_node_axis():
     params, x = random_cell(2, 3, 2), randn(2, 3, 4, 5, seed=5)
     state = randn(2, 2, 4, 1, seed=6), randn(2, 2, 4, 5, seed=7)
-    plain = lstm_cell(params, "cell", x, state)
-    nodes = lstm_cell(params, "cell", x.unsqueeze(-1), tuple(part.unsqueeze(-1) for part in state))
+    plain = lstm_cell(params, "cell", x=x, state=state)
+    nodes = lstm_cell(params, "cell", x=x.unsqueeze(-1), state=tuple(part.unsqueeze(-1) for part in state))
     for without, with_ in zip(plain, nodes, strict=True):
         assert torch.equal(without, with_.squeeze(-1))
 
@@ -65,7 +65,9 @@ def test_works_without_a_node_axis():
 def test_no_state_is_the_zero_state():
     params, x = random_cell(2, 3, 2), randn(2, 3, 2, 2, 1, seed=5)
     zero = torch.zeros(2, 2, 2, 2, 1).double()
-    for none, zeros in zip(lstm_cell(params, "cell", x, None), lstm_cell(params, "cell", x, (zero, zero)), strict=True):
+    for none, zeros in zip(
+        lstm_cell(params, "cell", x=x, state=None), lstm_cell(params, "cell", x=x, state=(zero, zero)), strict=True
+    ):
         torch.testing.assert_close(none, zeros, rtol=1e-14, atol=1e-15)
 
 
@@ -77,7 +79,7 @@ def test_derivative_is_that_of_finite_differences(shape_h, shape_c):
 
     def step(*tensors):
         *weights, x, h, c = tensors
-        return lstm_cell(dict(zip(params, weights, strict=True)), "cell", x, (h, c))
+        return lstm_cell(dict(zip(params, weights, strict=True)), "cell", x=x, state=(h, c))
 
     assert torch.autograd.gradcheck(step, [tensor.requires_grad_() for tensor in inputs], fast_mode=True)
 
@@ -87,7 +89,7 @@ def test_derivative_without_a_state():
     inputs = [params["cell.w_x"], params["cell.b_h"], randn(2, 2, 1, 2, 2, seed=5)]
 
     def step(w_x, b_h, x):
-        return lstm_cell(params | {"cell.w_x": w_x, "cell.b_h": b_h}, "cell", x, None)
+        return lstm_cell(params | {"cell.w_x": w_x, "cell.b_h": b_h}, "cell", x=x, state=None)
 
     assert torch.autograd.gradcheck(step, [tensor.requires_grad_() for tensor in inputs])
 
@@ -96,7 +98,7 @@ def test_derivative_through_h_alone_and_c_alone():
     for wanted in (0, 1):
         params, x = random_cell(1, 2, 3), randn(1, 2, 1, 2, 1, seed=5)
         leaf = params["cell.w_x"].requires_grad_()
-        (got,) = torch.autograd.grad(lstm_cell(params, "cell", x, None)[wanted].sum(), leaf)
+        (got,) = torch.autograd.grad(lstm_cell(params, "cell", x=x, state=None)[wanted].sum(), leaf)
         cell = torch_cell({name: tensor.detach() for name, tensor in params.items()}, 0)
         cell(rows(x, 0, (1, 2, 1)))[wanted].sum().backward()
         i, f, g, o = cell.weight_ih.grad.chunk(4)
@@ -105,7 +107,7 @@ def test_derivative_through_h_alone_and_c_alone():
 
 def test_a_second_derivative_is_refused_not_wrong():
     params, x = random_cell(1, 1, 1), randn(1, 1, 1, 1, 1).requires_grad_()
-    (first,) = torch.autograd.grad(lstm_cell(params, "cell", x, None)[0].sum(), x, create_graph=True)
+    (first,) = torch.autograd.grad(lstm_cell(params, "cell", x=x, state=None)[0].sum(), x, create_graph=True)
     with pytest.raises(RuntimeError):
         torch.autograd.grad(first.sum(), x)
 
@@ -113,7 +115,7 @@ def test_a_second_derivative_is_refused_not_wrong():
 def test_saturated_gates_stay_finite():
     params = {name: 1e4 * tensor for name, tensor in random_cell(1, 2, 2).items()}
     x = randn(1, 2, 1, 3, 1, seed=5).requires_grad_()
-    h, c = lstm_cell(params, "cell", x, None)
+    h, c = lstm_cell(params, "cell", x=x, state=None)
     (grad,) = torch.autograd.grad((h + c).sum(), x)
     assert all(part.isfinite().all() for part in (h, c, grad))
 
@@ -121,9 +123,11 @@ def test_saturated_gates_stay_finite():
 def test_stack_feeds_each_cell_with_the_h_of_the_one_before():
     params = random_cell(2, 3, 2, "s.0") | random_cell(2, 2, 4, "s.1")
     x, states = randn(2, 3, 2, 2, 1, seed=5), [None, (randn(2, 4, 2, 2, 1, seed=6), randn(2, 4, 2, 2, 1, seed=7))]
-    first, second = lstm_stack(params, "s", 2, x, states)
-    assert all(torch.equal(*pair) for pair in zip(first, lstm_cell(params, "s.0", x, None), strict=True))
-    assert all(torch.equal(*pair) for pair in zip(second, lstm_cell(params, "s.1", first[0], states[1]), strict=True))
+    first, second = lstm_stack(params, "s", depth=2, x=x, states=states)
+    assert all(torch.equal(*pair) for pair in zip(first, lstm_cell(params, "s.0", x=x, state=None), strict=True))
+    assert all(
+        torch.equal(*pair) for pair in zip(second, lstm_cell(params, "s.1", x=first[0], state=states[1]), strict=True)
+    )
 
 
 def test_pooling_is_the_mean_over_examples():
@@ -135,7 +139,7 @@ def test_pooling_is_the_mean_over_examples():
 
 
 def test_initial_weights_are_those_of_torch():
-    params = init_lstm_stack("s", 7, (50, 30), torch.Generator().manual_seed(0))
+    params = init_lstm_stack("s", 7, widths=(50, 30), generator=torch.Generator().manual_seed(0))
     shapes = {name: tuple(tensor.shape) for name, tensor in params.items()}
     assert shapes == {
         **{"s.0.w_x": (200, 7), "s.0.w_h": (200, 50), "s.0.b_x": (200,), "s.0.b_h": (200,)},

@@ -25,4 +25,4 @@ def reseal(folder: Path, manifest: str = "run.json") -> None:
     data = json.loads((folder / manifest).read_text())
     tensors = {path.name: load_file(path) for path in folder.glob("*.safetensors")}
     kept = {key: value for key, value in data.items() if key not in ("version", "sha256", "files")}
-    write_sealed(folder, manifest, kept, tensors)
+    write_sealed(folder, manifest, data=kept, tensors=tensors)

@@ -33,7 +33,7 @@ def test_an_analysis_is_a_metric_of_every_point(tmp_path, learner, analysis, met
     config, _ = asking(learner, analysis)
     pack = Pack([config, config], ["a", "b"])
     listener = Recorder()
-    Trainer(pack, listener, tmp_path / "pack", tmp_path / "runs").train()
+    Trainer(pack, listener, folder=tmp_path / "pack", run_folder=tmp_path / "runs").train()
     assert len(listener.points) == 8
     assert all(set(point.metrics) >= metrics for point in listener.points)
     assert metrics <= set(METRICS)
@@ -42,7 +42,7 @@ def test_an_analysis_is_a_metric_of_every_point(tmp_path, learner, analysis, met
 def test_the_values_are_those_of_the_validation_tasks():
     config, _ = asking("op_lstm", "update_similarity", "permutation_variance")
     pack = Pack([config], ["a"])
-    tasks = TaskStream(config.benchmark, 7, Split.VALIDATION).tasks(0, 9)
+    tasks = TaskStream(config.benchmark, 7, split=Split.VALIDATION).tasks(0, 9)
     params = pack.params(pack.state.weights)
     found = pack.analyses()
     for name, wanted in update_similarity(pack.learner, params, tasks).items():

@@ -21,7 +21,7 @@ OLD = Path(__file__).parent / "data" / "v1"
 
 def trained(folder, stop_at=None, **changes):
     pack = Pack([run(**changes)], ["r"])
-    Trainer(pack, Recorder(stop_at=stop_at), folder / "pack", folder / "runs").train()
+    Trainer(pack, Recorder(stop_at=stop_at), folder=folder / "pack", run_folder=folder / "runs").train()
     return pack
 
 

@@ -86,7 +86,7 @@ def test_between_two_windows_of_tasks_no_update_waits_for_the_device(learner):
 def test_a_stopped_pack_goes_on_to_the_bit(tmp_path):
     def train(name, stop_at=None):
         recorder = Recorder(stop_at=stop_at)
-        Trainer(pack_of("lstm"), recorder, tmp_path / name, tmp_path / f"{name}-runs").train()
+        Trainer(pack_of("lstm"), recorder, folder=tmp_path / name, run_folder=tmp_path / f"{name}-runs").train()
         return recorder
 
     whole = train("whole")

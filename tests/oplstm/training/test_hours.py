@@ -50,7 +50,7 @@ def train(folder, runs, listener, expiries=None):
     named = {name: runs[name] for name in list(runs)[:2]}
     kept = runs_of_checkpoint(folder / "pack", runs) or named
     pack = Pack(list(kept.values()), list(kept))
-    Trainer(pack, listener, folder / "pack", folder / "runs", capacity=2, expiries=expiries).train()
+    Trainer(pack, listener, folder=folder / "pack", run_folder=folder / "runs", capacity=2, expiries=expiries).train()
     return listener
 
 

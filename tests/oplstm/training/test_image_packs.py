@@ -97,7 +97,7 @@ def test_a_pack_equals_its_single_runs(learner, data):
 def test_stopped_and_resumed_is_never_stopped(learner, data, tmp_path):
     def train(folder, listener):
         pack = Pack(different(learner), ["a", "b", "c"], Device(data=data))
-        Trainer(pack, listener, folder / "pack", folder / "runs").train()
+        Trainer(pack, listener, folder=folder / "pack", run_folder=folder / "runs").train()
         return {path.name: path.read_bytes() for path in sorted((folder / "runs").rglob("*.safetensors"))}
 
     whole = train(tmp_path / "whole", Recorder())
@@ -119,7 +119,7 @@ def test_prototypes_may_train_with_more_ways_than_they_are_tested_with(data):
 def test_accuracy_selects_and_is_tested(data, tmp_path):
     listener = Recorder()
     pack = Pack([run("protonet")], ["a"], Device(data=data))
-    Trainer(pack, listener, tmp_path / "pack", tmp_path / "runs").train()
+    Trainer(pack, listener, folder=tmp_path / "pack", run_folder=tmp_path / "runs").train()
     accuracy = [point.metrics["val/accuracy"] for point in listener.points]
     end = listener.ends["a"]
     assert end.metrics["val/best"] == max(accuracy)

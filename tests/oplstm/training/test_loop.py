@@ -21,7 +21,7 @@ pytestmark = pytest.mark.unit
 def train(tmp_path, runs, listener=None, names=None):
     listener = listener or Recorder()
     names = names or [f"run-{i}" for i in range(len(runs))]
-    Trainer(Pack(runs, names), listener, tmp_path / "pack", tmp_path / "runs").train()
+    Trainer(Pack(runs, names), listener, folder=tmp_path / "pack", run_folder=tmp_path / "runs").train()
     return listener
 
 
@@ -47,8 +47,8 @@ def test_a_run_reports_the_loss_of_its_weights_on_the_common_validation_tasks(tm
     config = run(validation_tasks=40)
     pack = Pack([config], ["r"])
     listener = Recorder()
-    Trainer(pack, listener, tmp_path / "pack", tmp_path / "runs").train()
-    tasks = TaskStream(config.benchmark, config.evaluation_seed, Split.VALIDATION).tasks(0, 40)
+    Trainer(pack, listener, folder=tmp_path / "pack", run_folder=tmp_path / "runs").train()
+    tasks = TaskStream(config.benchmark, config.evaluation_seed, split=Split.VALIDATION).tasks(0, 40)
     losses = evaluate(pack.learner, pack.params(pack.state.weights), tasks)["loss"][0]
     last = listener.points[-1].metrics
     assert last["val/loss"] == pytest.approx(losses.mean().item(), rel=1e-6)
@@ -76,7 +76,7 @@ def reported(path, runs):
     """What a pack of these runs reports, and the values of every test task."""
     listener = Recorder()
     pack = Pack(runs, [f"seed-{one.seed}" for one in runs], Device(dtype=torch.float64))
-    Trainer(pack, listener, path / "pack", path / "runs").train()
+    Trainer(pack, listener, folder=path / "pack", run_folder=path / "runs").train()
     return listener, {end.run: load_test_scores(path / "runs" / end.run)["loss"] for end in listener.ends.values()}
 
 
@@ -101,7 +101,7 @@ def test_a_run_that_joins_reports_as_it_does_alone(tmp_path):
     begins, late = run(seed=1, tasks=40), run(seed=2, tasks=40, meta_batch_size=4)
     listener = Recorder(prune={10: {"pruned"}}, join={10: [("late", late)]})
     pack = Pack([begins, run(seed=3, tasks=40)], ["begins", "pruned"], Device(dtype=torch.float64))
-    Trainer(pack, listener, tmp_path / "pack", tmp_path / "runs", capacity=2).train()
+    Trainer(pack, listener, folder=tmp_path / "pack", run_folder=tmp_path / "runs", capacity=2).train()
     assert listener.asked == [(10, 1)], "room for one, and none after it joined until the pack's last run is left"
     _, tested = reported(tmp_path / "alone", [late])
     alone, _ = reported(tmp_path / "again", [late])
@@ -119,7 +119,7 @@ def test_nobody_is_asked_for_runs_while_a_pack_is_full_or_without_a_capacity(tmp
     for name, capacity in (("full", 1), ("none", None)):
         listener = Recorder()
         pack = Pack([run()], ["r"])
-        Trainer(pack, listener, tmp_path / name, tmp_path / "runs", capacity=capacity).train()
+        Trainer(pack, listener, folder=tmp_path / name, run_folder=tmp_path / "runs", capacity=capacity).train()
         assert listener.asked == []
         assert listener.ends["r"].state == "complete"
 
@@ -132,7 +132,7 @@ def validated(tmp_path, monkeypatch, *losses):
         pack, "validation_scores", lambda rows: {"loss": torch.full((1, 9), next(values), dtype=torch.float64)}
     )
     listener = Recorder()
-    Trainer(pack, listener, tmp_path / "pack", tmp_path / "runs").train()
+    Trainer(pack, listener, folder=tmp_path / "pack", run_folder=tmp_path / "runs").train()
     return listener.ends["r"]
 
 
@@ -169,7 +169,7 @@ def test_a_training_loss_that_is_not_finite_is_named_with_its_update(tmp_path):
         step()
 
     pack.step = poisoned
-    Trainer(pack, listener, tmp_path / "pack", tmp_path / "runs").train()
+    Trainer(pack, listener, folder=tmp_path / "pack", run_folder=tmp_path / "runs").train()
     assert listener.ends["r"].note == "diverged: training loss not finite at update 4"
 
 
@@ -186,7 +186,7 @@ def test_the_training_loss_of_a_point_is_the_mean_since_the_point_before(tmp_pat
     config = run(lr=1e-12, tasks=60, validate_every=20)  # does not move, so the losses can be made again
     listener = train(tmp_path, [config])
     pack = Pack([config], ["r"])
-    batches = [TaskStream(config.benchmark, 0, Split.TRAIN).batch(i, 2) for i in range(30)]
+    batches = [TaskStream(config.benchmark, 0, split=Split.TRAIN).batch(i, 2) for i in range(30)]
     losses = [evaluate(pack.learner, pack.params(pack.state.weights), batch)["loss"].mean().item() for batch in batches]
     untrained, *points = listener.points
     assert "train/loss" not in untrained.metrics

@@ -163,7 +163,7 @@ def test_stopped_and_resumed_is_never_stopped_and_models_have_the_shapes_of_thei
 
     def train(folder, stop_at=None):
         listener = Recorder(prune={5: {"run-3"}}, stop_at=stop_at)
-        Trainer(Pack(runs, named(runs)), listener, folder / "pack", folder / "runs").train()
+        Trainer(Pack(runs, named(runs)), listener, folder=folder / "pack", run_folder=folder / "runs").train()
         return listener
 
     whole = train(tmp_path / "whole")
@@ -171,7 +171,12 @@ def test_stopped_and_resumed_is_never_stopped_and_models_have_the_shapes_of_thei
     listener = Recorder(prune={5: {"run-3"}})
     left = runs_of_checkpoint(tmp_path / "parts" / "pack", dict(zip(named(runs), runs, strict=True)))
     assert left is not None and 0 < len(left) < len(runs), "some had ended and some had not"
-    Trainer(Pack([*left.values()], [*left]), listener, tmp_path / "parts" / "pack", tmp_path / "parts" / "runs").train()
+    Trainer(
+        Pack([*left.values()], [*left]),
+        listener,
+        folder=tmp_path / "parts" / "pack",
+        run_folder=tmp_path / "parts" / "runs",
+    ).train()
     assert whole.ends["run-3"].state == "pruned" and set(left) <= set(listener.ends)
     for one in runs:
         name = f"run-{one.seed}"

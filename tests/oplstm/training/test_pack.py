@@ -60,7 +60,7 @@ def test_runs_of_one_pack_draw_the_tasks_they_would_draw_alone():
     pack.keep([1, 4, 6])
     pack.restore(pack.state, 5, [0, 2, 0])
     for batch, kept, update in zip(next_tasks(pack).support_x, (1, 4, 6), (5, 3, 5), strict=True):
-        alone = TaskStream(runs[kept].benchmark, kept, Split.TRAIN, torch.float64)
+        alone = TaskStream(runs[kept].benchmark, kept, split=Split.TRAIN, dtype=torch.float64)
         torch.testing.assert_close(batch, alone.batch(update, len(batch)).support_x[0], rtol=0, atol=0)
 
 
@@ -196,7 +196,7 @@ def by_torch(runs, tasks):
             optimiser.zero_grad()
             for task in range(config.meta_batch_size):
                 one = batch.runs(row, row + 1).tasks(task, task + 1)
-                loss = training_losses(learner, pack.layout.views(weights), one).sum()
+                loss = training_losses(learner, pack.layout.views(weights), batch=one).sum()
                 (loss if config.meta_gradient == "sum" else loss / config.meta_batch_size).backward()
                 total += float(loss.detach()) / config.meta_batch_size
             if config.grad_clip is not None:

@@ -24,7 +24,7 @@ def train(folder, runs, listener, initial=None):
     named = {f"run-{i}": each for i, each in enumerate(runs)}
     kept = runs_of_checkpoint(folder / "pack", named) or dict(list(named.items())[:begin])
     pack = Pack(list(kept.values()), list(kept))
-    Trainer(pack, listener, folder / "pack", folder / "runs", capacity=begin).train()
+    Trainer(pack, listener, folder=folder / "pack", run_folder=folder / "runs", capacity=begin).train()
     return pack
 
 

@@ -60,6 +60,11 @@ def test_the_papers_largest_lstm_is_far_from_the_limit():
 )
 def test_too_many_are_said_of_the_widths_that_make_them(learner, values, place):
     problems = Problems()
-    check_size(learner, configuration(learner, **values), IMAGES if learner == "protonet" else SINE, problems)
+    check_size(
+        learner,
+        configuration(learner, **values),
+        benchmark=IMAGES if learner == "protonet" else SINE,
+        problems=problems,
+    )
     [line] = problems.lines()
     assert line.startswith(f"{place}: the run would have ") and line.endswith("and may have 200,000,000")

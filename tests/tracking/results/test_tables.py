@@ -284,4 +284,3 @@ def test_tables_are_made_of_what_the_server_holds(rest: Rest, journal_path: Path
         assert in_cells(table) == {"LSTM 5-shot": "full", "LSTM 10-shot": "other-shots"}
         assert below(table) == {"toy": ("test tasks 300, the cell's 2,000", "seeds 1, the cell's 3")}
     assert in_cells(paper_table(client, 2, [rest.experiment_id(unique)])) == {"OP-LSTM 1-shot": "images"}
-

@@ -44,7 +44,7 @@ def test_a_plan_looks_for_the_size_of_packs_of_such_runs(tmp_path):
     runs = [proposal.run for proposal in iter(Proposals(of).ask, None)]
     PackSizes(path).remember(key_of(runs, of), 4, 256)
     for order in (runs, runs[::-1]):
-        found = foresee_packs(of, order, path, 1)
+        found = foresee_packs(of, order, path=path, slots=1)
         assert ([len(pack) for pack in found.packs], found.sizes, found.known) == ([4, 2], (4,), True)
 
 
@@ -60,7 +60,9 @@ def test_packs_are_those_of_the_sweep(pack, slots, sizes, tmp_path, coordinators
         coordinator.sized(each.pack, 256)
         coordinator.started(each.pack, {})
     made = [[trial.config for trial in each.trials] for each in coordinator.state.packs.values()]
-    found = foresee_packs(of, [run for runs in made for run in runs], tmp_path / "pack-sizes.json", slots).packs
+    found = foresee_packs(
+        of, [run for runs in made for run in runs], path=tmp_path / "pack-sizes.json", slots=slots
+    ).packs
     assert list(map(len, found)) == pytest.approx(sizes, abs=2)
     assert list(map(len, made)) == pytest.approx(sizes, abs=2)
     for one, other in zip(found, made, strict=True):
@@ -70,7 +72,7 @@ def test_packs_are_those_of_the_sweep(pack, slots, sizes, tmp_path, coordinators
 def test_packs_of_one_run_are_as_many_as_runs(tmp_path):
     of = job("many_costs", trials=9)
     runs = [proposal.run for proposal in iter(Proposals(of).ask, None)]
-    assert list(map(len, foresee_packs(of, runs, tmp_path / "none", 2).packs)) == [1] * 9
+    assert list(map(len, foresee_packs(of, runs, path=tmp_path / "none", slots=2).packs)) == [1] * 9
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ pytestmark = pytest.mark.unit
 
 
 def streams(count):
-    return [TaskStream(SineTasks(shots=2, queries=3), seed, Split.TRAIN) for seed in range(count)]
+    return [TaskStream(SineTasks(shots=2, queries=3), seed, split=Split.TRAIN) for seed in range(count)]
 
 
 def feed_of(sizes):
