@@ -53,9 +53,9 @@ def test_the_graph_of_a_block_keeps_no_more_than_the_bound(monkeypatch):
     pack = Pack([run("maml", seed=i, meta_batch_size=3) for i in range(9)], [str(i) for i in range(9)], DOUBLE)
     seen, whole = [], GroupedGradients._losses
 
-    def counted(self, weights, *rest):
+    def counted(self, weights, *rest, **named):
         kept = []
-        seen.append(sum(saved_bytes(lambda: kept.append(whole(self, weights, *rest)), weights)))
+        seen.append(sum(saved_bytes(lambda: kept.append(whole(self, weights, *rest, **named)), weights)))
         return kept[0]
 
     pack.step()
