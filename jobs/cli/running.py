@@ -26,18 +26,28 @@ if TYPE_CHECKING:
 @tracking_uri
 @as_json
 def train(job: str, name: str | None, overrides: tuple[str, ...], tracking_uri: str | None, json_: bool) -> None:
-    """Train one configuration of JOB here, without Ray: its fixed values and its first enqueued point."""
+    """Train one configuration of JOB here, without Ray: its fixed values and its first enqueued point.
+
+    JOB is a job, or a trial as SWEEP/TRIAL, whose configuration is trained again, with its seeds.
+    """
     from jobs.jobfile.reading import load_job
     from jobs.jobfile.resolving import single_configuration
     from jobs.operations.start import NewSweep, start_here
     from jobs.operations.tracking_server import chosen_uri
+    from jobs.operations.trials import Alone, job_of_trial, split_reference
     from jobs.store.home import Home
     from jobs.store.states import SweepKind
 
     quiet_libraries()
-    loaded, stem, home = single_configuration(load_job(job, overrides)), Path(job).stem, Home()
-    name = name or home.free_name(f"{stem}-train")
-    new = NewSweep(loaded, name, SweepKind.TRAIN, experiment=stem, tracking_uri=chosen_uri(tracking_uri))
+    home = Home()
+    if (reference := split_reference(job)) is not None:
+        alone = job_of_trial(home, *reference, overrides=overrides)
+    else:
+        stem = Path(job).stem
+        alone = Alone(load_job(job, overrides), experiment=stem, name=f"{stem}-train")
+    loaded, name = single_configuration(alone.job), name or home.free_name(alone.name)
+    uri = chosen_uri(tracking_uri)
+    new = NewSweep(loaded, name, SweepKind.TRAIN, experiment=alone.experiment, tracking_uri=uri)
     run(home, name, lambda show: start_here(home, new, progress=show), as_json=json_)
 
 

@@ -23,6 +23,7 @@ VERBS = {
     "train",
     "sweep",
     "status",
+    "explain",
     "stop",
     "resume",
     "rerun-failed",

@@ -53,6 +53,19 @@ def test_a_job_that_ships_trains_its_first_configuration(oplstm: Oplstm, server:
     assert done["counts"] == {"complete": len(done["trials"])}
 
 
+def test_explain_names_the_command_that_trains_a_trial_again_to_the_bit(oplstm: Oplstm, server: Server):
+    config, uri = {"widths": [4], "passes": 1, "meta_batch_size": 2, "lr": 0.005}, ("--tracking-uri", server.uri)
+    job = oplstm.job("seeds", space=None, fixed=config, seeds=2, budget={"tasks": 200})
+    oplstm.here("train", job, "--name", "seeds", *uri).ok()
+    command = oplstm.here("explain", "seeds", "trial-0001", "--json").ok().json["command"]
+    assert command in oplstm.here("explain", "seeds", "trial-0001").ok().out
+    program, *words = command.split()
+    assert program == "oplstm"
+    alone = oplstm.here(*words, *uri, "--json").ok().json
+    assert alone["name"] == "seeds-trial-0001"
+    assert models(oplstm, "seeds-trial-0001")["trial-0000"] == models(oplstm, "seeds")["trial-0001"]
+
+
 def test_stop_ends_a_training_from_another_process(oplstm: Oplstm, server: Server):
     job = oplstm.job("long", budget={"tasks": 10**6}, enqueue=[], space=None, fixed={"lr": 0.01, "meta_batch_size": 4})
     verb = oplstm.start("train", job, "--name", "long", "--tracking-uri", server.uri)
