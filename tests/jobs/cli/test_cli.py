@@ -24,6 +24,8 @@ VERBS = {
     "sweep",
     "status",
     "explain",
+    "compare",
+    "export",
     "stop",
     "resume",
     "rerun-failed",
