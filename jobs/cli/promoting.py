@@ -182,5 +182,5 @@ def _final(
         lines.append(f"champion in the MLflow Model Registry: {data['champion']}")
         track_report(promotion.folder, uri)
     report(data, lambda: say(*lines), as_json=as_json)
-    if not is_done(status, outcome):
+    if not is_done(status, result):
         sys.exit(1)

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from jobs.operations.running import Outcome
     from jobs.operations.status import Status
     from jobs.store.home import Home
+    from jobs.store.scores import FinalResult
     from jobs.sweep.messages import OnProgress
 
 
@@ -163,11 +164,11 @@ def run(home: "Home", name: str, work: "Callable[[OnProgress], Outcome]", *, as_
         say(f"{outcome.waiting} records wait for MLflow: oplstm doctor {name} ships them", err=True)
     if refused := refusals(outcome.folder):
         say(refusal_line(name, refused), err=True)
-    if not is_done(status, outcome):
+    if not is_done(status, outcome.result):
         sys.exit(1)
 
 
-def is_done(status: "Status", outcome: "Outcome") -> bool:
+def is_done(status: "Status", result: "FinalResult | None") -> bool:
     """Whether the work asked for is complete: a final run has a result, anything else a run that completed."""
-    has_result = outcome.result is not None if status.kind == "final" else status.has_result
+    has_result = result is not None if status.kind == "final" else status.has_result
     return status.state == "complete" and has_result

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from jobs.cli.display import choice, progress, tables
+from jobs.cli.display import choice, progress, tables, watching
 from jobs.cli.display.plan import plan_lines
 from jobs.cli.display.results import ending_lines, interval, result_lines
 from jobs.operations.plan import Plan
@@ -253,6 +253,31 @@ def test_what_mlflow_does_not_have_stands_below_the_table(changes, state, lines,
     tracking = dataclasses.replace(SWEEP.tracking, **changes)
     tables.show_statuses([dataclasses.replace(SWEEP, state=state, tracking=tracking)])
     assert [line for line in seen.getvalue().splitlines() if line.startswith("s: ")] == lines
+
+
+def test_off_a_terminal_what_is_watched_is_a_line_at_every_change_and_every_half_minute(seen):
+    now, begun = 0.0, dataclasses.replace(SWEEP, state="running", counts={TrialState.RUNNING: 1}, best=None)
+
+    def looks():
+        nonlocal now
+        for seconds, status in ((0, begun), (10, begun), (31, begun), (32, SWEEP)):
+            now = seconds
+            yield status
+
+    assert watching.follow(looks(), Console(file=seen, width=40), lambda: now) is SWEEP
+    assert seen.getvalue().splitlines() == [
+        "s running: 1 running",
+        "s running: 1 running",
+        "s complete: 1 complete, best validation 0.5000 (trial-0000)",
+    ]
+
+
+def test_on_a_terminal_what_is_watched_is_one_display(terminal):
+    many = dataclasses.replace(SWEEP, trials=(TRIAL,) * 100)
+    console = Console(file=terminal, width=160, height=20, force_terminal=True, color_system=None)
+    assert watching.follow(iter([SWEEP, many]), console, lambda: 0.0) is many
+    assert terminal.getvalue().count("trial-0000") == 2 + 2 * (1 + 8), "the leaders that fit on the screen"
+    assert "\x1b[1A" in terminal.getvalue()
 
 
 LOST = dataclasses.replace(TRIAL, name="trial-0001", state=TrialState.FAILED, note="it died")

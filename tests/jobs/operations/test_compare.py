@@ -89,6 +89,8 @@ def test_sweeps_are_compared_by_their_best_and_by_tuning_with_the_test_last(smal
     told = answer("compare", "small", "other")
     assert told["trials"] == [[answer("status", "small")["leader"]]] * 2
     assert (told["validation"]["paired"], told["validation"]["difference"]["mean"]) == (True, 0.0)
+    assert told["validation"]["better"] is None
+    assert "they cannot be told apart" in words
 
 
 def test_what_has_no_scores_is_compared_by_its_job_and_tuning(oplstm_home):
