@@ -9,7 +9,17 @@ from typing import TYPE_CHECKING
 import click
 
 from jobs.cli.interrupt import stop_on_interrupt
-from jobs.cli.output import as_json, quiet_libraries, ray_address, report, say, settings, tracking_uri, trust
+from jobs.cli.output import (
+    as_json,
+    name_option,
+    quiet_libraries,
+    ray_address,
+    report,
+    say,
+    settings,
+    tracking_uri,
+    trust,
+)
 from oplstm.errors import RequestError
 
 if TYPE_CHECKING:
@@ -17,12 +27,12 @@ if TYPE_CHECKING:
     from jobs.operations.status import Status
     from jobs.store.home import Home
     from jobs.store.scores import FinalResult
-    from jobs.sweep.messages import OnProgress
+    from jobs.sweep.messages import OnProgress, Progress
 
 
 @click.command()
 @click.argument("job")
-@click.option("--name", help="Of this training; by default the job's.")
+@name_option("the training", "JOB-train")
 @settings
 @tracking_uri
 @as_json
@@ -49,12 +59,12 @@ def train(job: str, name: str | None, overrides: tuple[str, ...], tracking_uri: 
     loaded, name = single_configuration(alone.job), name or home.free_name(alone.name)
     uri = chosen_uri(tracking_uri)
     new = NewSweep(loaded, name, SweepKind.TRAIN, experiment=alone.experiment, tracking_uri=uri)
-    run(home, name, lambda show: start_here(home, new, progress=show), as_json=json_)
+    run(home, name, lambda show: start_here(home, new, progress=show), uri=uri, as_json=json_)
 
 
 @click.command()
 @click.argument("job")
-@click.option("--name", help="Of the sweep; by default the job's.")
+@name_option("the sweep", "JOB")
 @click.option("--trials", type=int, metavar="K", help="Trials at most.")
 @settings
 @tracking_uri
@@ -80,8 +90,13 @@ def sweep(
     loaded, stem, home = load_job(job, overrides, trials=trials), Path(job).stem, Home()
     if loaded.space is None:
         raise RequestError(f"{job} has no space to sweep; oplstm train {job} trains its one configuration")
-    new = NewSweep(loaded, name or stem, SweepKind.SWEEP, experiment=stem, tracking_uri=chosen_uri(tracking_uri))
-    run(home, new.name, lambda show: start_on_ray(home, new, ray_address=ray_address, progress=show), as_json=json_)
+    name, uri = name or home.free_name(stem), chosen_uri(tracking_uri)
+    new = NewSweep(loaded, name, SweepKind.SWEEP, experiment=stem, tracking_uri=uri)
+
+    def work(show: "OnProgress") -> "Outcome":
+        return start_on_ray(home, new, ray_address=ray_address, progress=show)
+
+    run(home, name, work, uri=uri, as_json=json_)
 
 
 @click.command()
@@ -98,7 +113,11 @@ def resume(name: str, trust: bool, tracking_uri: str | None, ray_address: str | 
 
     quiet_libraries()
     home, means = Home(), control.Means(chosen_uri(tracking_uri), ray_address, trust)
-    run(home, name, lambda show: control.resume(home, name, progress=show, means=means, notice=_notice), as_json=json_)
+
+    def work(show: "OnProgress") -> "Outcome":
+        return control.resume(home, name, progress=show, means=means, notice=_notice)
+
+    run(home, name, work, uri=means.uri, as_json=json_)
 
 
 def _notice(line: str) -> None:
@@ -126,7 +145,7 @@ def rerun_failed(
     def work(show: "OnProgress") -> "Outcome":
         return control.rerun_failed(home, name, diverged=diverged, progress=show, means=means, notice=_notice)
 
-    run(home, name, work, as_json=json_)
+    run(home, name, work, uri=means.uri, as_json=json_)
 
 
 @click.command()
@@ -142,8 +161,16 @@ def stop(name: str, json_: bool) -> None:
     report({"name": name, "state": "stopped"}, lambda: say(text), as_json=json_)
 
 
-def run(home: "Home", name: str, work: "Callable[[OnProgress], Outcome]", *, as_json: bool) -> None:
-    """Do long work behind a progress bar and report how it ended; exits with 1 unless it is complete."""
+def run(home: "Home", name: str, work: "Callable[[OnProgress], Outcome]", *, uri: str | None, as_json: bool) -> None:
+    """Do long work behind a progress bar and report how it ended; exits with 1 unless it is complete.
+
+    Args:
+        home: Where.
+        name: Of what is run.
+        work: Does it.
+        uri: Of the tracking server, if one was named.
+        as_json: Whether the report is JSON.
+    """
     from jobs.cli.display.progress import progress_bar
     from jobs.cli.display.results import ending_lines
     from jobs.operations.doctor import refusal_line, refusals
@@ -154,7 +181,7 @@ def run(home: "Home", name: str, work: "Callable[[OnProgress], Outcome]", *, as_
     stop_on_interrupt(home, name)
     # Ray writes about processes that die to stdout, which belongs to the report.
     with contextlib.redirect_stdout(sys.stderr), progress_bar(name) as show:
-        outcome = work(show)
+        outcome = work(announced(show, home, name, uri=uri))
     status = sweep_status(outcome.folder)
     data = {**status.to_json(trials=True), "records_waiting": outcome.waiting}
     if outcome.result is not None:
@@ -166,6 +193,23 @@ def run(home: "Home", name: str, work: "Callable[[OnProgress], Outcome]", *, as_
         say(refusal_line(name, refused), err=True)
     if not is_done(status, outcome.result):
         sys.exit(1)
+
+
+def announced(show: "OnProgress", home: "Home", name: str, *, uri: str | None) -> "OnProgress":
+    """The same, which says first, once the work has begun, where it can be watched."""
+    said = False
+
+    def first(progress: "Progress") -> None:
+        nonlocal said
+        if not said:
+            from jobs.operations.ui import page_of
+
+            said = True
+            page = page_of(home.sweep_folder(name), uri) or "oplstm ui"
+            say(f"{name}: watch it with: oplstm status {name} --watch; in MLflow: {page}", err=True)
+        show(progress)
+
+    return first
 
 
 def is_done(status: "Status", result: "FinalResult | None") -> bool:
