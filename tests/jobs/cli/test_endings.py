@@ -195,10 +195,8 @@ def test_promoting_anew_picks_on_fresh_tasks_and_has_another_final_run(final_run
     first = json.loads(run("promote", "small", "--seeds", 2, "--json").stdout)
     again = json.loads(run("promote", "small", "--seeds", 2, "--again", "--json").stdout)
     assert again["final"] == "small-final-3"
-    assert (
-        json.loads(run("promote", "small", "--again", "--seeds", 2, "--name", "mine", "--json").stdout)["final"]
-        == "mine"
-    )
+    named = run("promote", "small", "--seeds", 2, "--again", "--name", "mine", "--json")
+    assert json.loads(named.stdout)["final"] == "mine"
     assert "name 'mine' is taken" in run("promote", "small", "--again", "--name", "mine").stderr
     assert again["score_b"] != first["score_b"]
 
