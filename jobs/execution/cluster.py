@@ -8,15 +8,16 @@ import subprocess
 import sys
 import threading
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from urllib.parse import urlparse
 
 import ray
 
 from jobs.execution.ray_processes import OwnProcesses, RayLost
 from jobs.jobfile.sections import Resources
-from oplstm.errors import RequestError
+from oplstm.errors import RequestError, shortened
 
+LOOK_SECONDS = 0.1
 TCP_SECONDS = 3.0
 HEALTH_SECONDS = 7.0
 
@@ -35,31 +36,67 @@ def connected(address: str | None, resources: Resources) -> Iterator[None]:
         yield
         return
     own = OwnProcesses()
-    _connect(address)
     try:
-        if address is None:
-            own.find()
-        check_resources(resources)
+        _connect(address, resources, own)
         yield
     except RayLost:
         own.kill()  # they would wait for a minute for the one that is gone
         raise
     finally:
-        ray.shutdown()
+        if ray.is_initialized():
+            ray.shutdown()
 
 
-def _connect(address: str | None) -> None:
-    with warnings.catch_warnings(action="ignore", category=FutureWarning), _own_signals():
+def _connect(address: str | None, resources: Resources, own: OwnProcesses) -> None:
+    """Connect, and see that a pack has room; a Ray that comes up only in part is ended."""
+    try:
+        _with_an_eye_on(own, lambda: _begin(address, resources))
+        if address is None:
+            own.find()
+    except RequestError:
+        raise
+    except Exception as error:  # Ray raises all kinds, plain ones too where a part of it dies while it starts
+        line = shortened(next(iter(str(error).strip().splitlines()), type(error).__name__))
+        if address is not None:
+            raise RequestError(f"cannot connect to Ray at {address}: {line}") from error
+        own.find()
+        own.kill()
+        raise RequestError(f"Ray did not start on this machine: {line}; nothing was begun, so try again") from error
+
+
+def _begin(address: str | None, resources: Resources) -> None:
+    ray.init(
+        address=address or "local",
+        include_dashboard=None if address else False,
+        log_to_driver=False,
+        logging_level=logging.ERROR,
+    )
+    check_resources(resources)
+
+
+def _with_an_eye_on(own: OwnProcesses, work: Callable[[], None]) -> None:
+    """Do what waits for Ray in a thread: one that waits for a part which has died hears of it after a minute or never.
+
+    Raises:
+        RayLost: A part has died; the thread is left to wait.
+        Exception: What ``work`` raised.
+    """
+    raised: list[BaseException] = []
+
+    def do() -> None:
         try:
-            ray.init(
-                address=address or "local",
-                include_dashboard=None if address else False,
-                log_to_driver=False,
-                logging_level=logging.ERROR,
-            )
-        except (ConnectionError, RuntimeError, ValueError) as error:
-            first_line = next(iter(str(error).strip().splitlines()), type(error).__name__)
-            raise RequestError(f"cannot connect to Ray at {address or 'this machine'}: {first_line}") from error
+            work()
+        except BaseException as error:
+            raised.append(error)
+
+    thread = threading.Thread(target=do, name="ray", daemon=True)
+    with warnings.catch_warnings(action="ignore", category=FutureWarning), _own_signals():
+        thread.start()
+        while thread.is_alive():
+            own.check()
+            thread.join(LOOK_SECONDS)
+    if raised:
+        raise raised[0]
 
 
 @contextlib.contextmanager
