@@ -35,9 +35,9 @@ def connected(address: str | None, resources: Resources) -> Iterator[None]:
         check_resources(resources)
         yield
         return
-    own = OwnProcesses()
+    own, over = OwnProcesses(), threading.Event()
     try:
-        _connect(address, resources, own)
+        _connect(address, resources, own=own, over=over)
         yield
     except RayLost:
         own.kill()  # they would wait for a minute for the one that is gone
@@ -45,12 +45,13 @@ def connected(address: str | None, resources: Resources) -> Iterator[None]:
     finally:
         if ray.is_initialized():
             ray.shutdown()
+        over.set()
 
 
-def _connect(address: str | None, resources: Resources, own: OwnProcesses) -> None:
+def _connect(address: str | None, resources: Resources, *, own: OwnProcesses, over: threading.Event) -> None:
     """Connect, and see that a pack has room; a Ray that comes up only in part is ended."""
     try:
-        _with_an_eye_on(own, lambda: _begin(address, resources))
+        _with_an_eye_on(own, lambda: _begin(address, resources), over)
         if address is None:
             own.find()
     except RequestError:
@@ -74,27 +75,32 @@ def _begin(address: str | None, resources: Resources) -> None:
     check_resources(resources)
 
 
-def _with_an_eye_on(own: OwnProcesses, work: Callable[[], None]) -> None:
-    """Do what waits for Ray in a thread: one that waits for a part which has died hears of it after a minute or never.
+def _with_an_eye_on(own: OwnProcesses, begin: Callable[[], None], over: threading.Event) -> None:
+    """Start Ray in a thread: who waits for a part of it that has died hears of that after a minute, or never.
+
+    Args:
+        own: The processes that come up.
+        begin: Starts Ray.
+        over: Set when Ray is not used any more. Until then the thread lives: Linux ends with it what it has started.
 
     Raises:
         RayLost: A part has died; the thread is left to wait.
-        Exception: What ``work`` raised.
+        Exception: What ``begin`` raised.
     """
-    raised: list[BaseException] = []
+    ready, raised = threading.Event(), list[BaseException]()
 
-    def do() -> None:
+    def work() -> None:
         try:
-            work()
+            begin()
         except BaseException as error:
             raised.append(error)
+        ready.set()
+        over.wait()
 
-    thread = threading.Thread(target=do, name="ray", daemon=True)
     with warnings.catch_warnings(action="ignore", category=FutureWarning), _own_signals():
-        thread.start()
-        while thread.is_alive():
+        threading.Thread(target=work, name="ray", daemon=True).start()
+        while not ready.wait(LOOK_SECONDS):
             own.check()
-            thread.join(LOOK_SECONDS)
     if raised:
         raise raised[0]
 

@@ -83,7 +83,8 @@ class VitalProcesses:
     def check(self) -> None:
         """Return if all live, as far as can be told.
 
-        Those that this process started are looked at; of another cluster the head service is called.
+        Those that this process started are looked at, and the head service is called: one that was told to end may
+        live on for minutes and answer nobody.
 
         Raises:
             RayLost: One does not.
@@ -91,7 +92,7 @@ class VitalProcesses:
         for process, name in self._here.items():
             if not _lives(process):
                 raise RayLost(f"{VITAL[name]}, process {process.pid}, has died; {self._mend}")
-        if not self._here and not self._answers():
+        if not self._answers():
             host, port = self._address
             silent = f"at {host}:{port} has not answered for {PATIENCE_SECONDS:.0f} s"
             raise RayLost(f"{VITAL['gcs_server']} {silent}; {self._mend}")
