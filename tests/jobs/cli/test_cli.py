@@ -34,6 +34,10 @@ VERBS = {
     "evaluate",
     "report",
     "data",
+    "rename",
+    "archive",
+    "delete",
+    "gc",
 }
 
 
