@@ -18,9 +18,10 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("name", required=False)
+@click.option("--all", "archived", is_flag=True, help="Archived sweeps too.")
 @click.option("--watch", is_flag=True, help="Show NAME until it has ended or stopped, and exit as its own verb does.")
 @as_json
-def status(name: str | None, watch: bool, json_: bool) -> None:
+def status(name: str | None, archived: bool, watch: bool, json_: bool) -> None:
     """Show all sweeps, or every trial of NAME, and the test result of a training or final run."""
     from jobs.cli.display.results import result_lines
     from jobs.cli.display.tables import show_statuses, show_trials
@@ -34,7 +35,7 @@ def status(name: str | None, watch: bool, json_: bool) -> None:
         _watch(home.sweep(name), as_json=json_)
         return
     if name is None:
-        found = all_status(home)
+        found = all_status(home, archived=archived)
         rows = [one.to_json(trials=False) if isinstance(one, Status) else one.to_json() for one in found]
         report(rows, lambda: show_statuses(found), as_json=json_)
         return

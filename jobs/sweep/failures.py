@@ -10,7 +10,7 @@ from jobs.store.header import Header
 from jobs.store.home import SweepFolder
 from jobs.store.trial import Trial
 from jobs.sweep.tracked import key
-from oplstm.durable import write_file
+from oplstm.durable import make_folder, write_file
 from oplstm.errors import shortened
 from oplstm.training.reports import RunEnd
 from tracking.outbox.records import Artifact, Record
@@ -69,7 +69,7 @@ class Failures:
             return []
         found = {trial.name: self._folder.error(trial.name) for trial in trials}
         for path in found.values():
-            path.parent.mkdir(parents=True, exist_ok=True)
+            make_folder(path.parent)
             write_file(path, self._errors[pack])
         places = {name: str(path.relative_to(self._folder.path)) for name, path in found.items()}
         return [Artifact(key(header, name), path=place, folder="") for name, place in places.items()]

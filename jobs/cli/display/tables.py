@@ -37,7 +37,8 @@ def statuses_table(found: Sequence[Status | Damaged]) -> Table:
             continue
         runs = ", ".join(f"{count} {state}" for state, count in row.counts.items())
         best = "" if row.best is None else f"{row.best:.4f}"
-        table.add_row(cell(row.name), row.kind, row.state, runs, best, cell(row.leader or ""))
+        state = f"{row.state}, archived" if row.archived else row.state
+        table.add_row(cell(row.name), row.kind, state, runs, best, cell(row.leader or ""))
     return table
 
 
