@@ -16,6 +16,9 @@ def comparison_lines(found: Comparison) -> list[str]:
     if found.searched:
         lines += ["searched values", *_differences(found.searched)]
     lines += _score(f"meta-validation {found.measure}", found, found.validation)
+    if found.validation is not None:
+        better = found.validation.better
+        lines.append("  they cannot be told apart" if better is None else f"  {found.names[better]} is better")
     if found.tuning is not None:
         lines.append(f"tuning: {found.tuning}")
     lines += [f"note: {note}" for note in found.notes]
@@ -46,7 +49,3 @@ def _score(title: str, found: Comparison, scored: Scored | None) -> Iterator[str
         yield f"  {name}{whose}  {interval(score)}  (95% over {tasks} tasks: about these trained weights)"
     how = "paired: both met the same tasks" if scored.paired else "unpaired: they met different tasks"
     yield f"  difference  {interval(scored.difference)}  (95%, {how})"
-    if scored.better is None:
-        yield "  they cannot be told apart"
-    else:
-        yield f"  {found.names[scored.better]} is better"
