@@ -6,6 +6,7 @@ tests/jobs runs it; which targets of make are not run by a test, and why, says `
 """
 
 import functools
+import importlib
 import re
 from pathlib import Path
 
@@ -16,7 +17,13 @@ from jobs.cli.main import main
 from jobs.jobfile.reading import load_job
 from jobs.jobfile.resolving import single_configuration
 from jobs.jobfile.template import TEMPLATE
+from oplstm.episodes.registry import BENCHMARKS
+from oplstm.learners.registry import LEARNERS
+from oplstm.training.loop import Trainer
+from oplstm.training.pack import Pack
+from oplstm.training.run import RunConfig
 from tests.conftest import ROOT
+from tests.oplstm.training.runs import Recorder
 from tests.test_docs import PAGES, commands, whole
 
 MAKE = {
@@ -59,7 +66,7 @@ def documented() -> list[list[str]]:
 
 def is_complete(words: list[str]) -> bool:
     """Whether nothing in a command stands for something else, as NAME does."""
-    return not any(PLACEHOLDER.fullmatch(word) for word in words)
+    return not any(PLACEHOLDER.fullmatch(word) or word == "--help" for word in words)
 
 
 JOBS = [words for words in documented() if words[0] in JOB_VERBS and len(words) > 1 and is_complete(words)]
@@ -156,3 +163,40 @@ def test_other_programs_say_why_they_are_not_run():
     shell = "\n".join(f"```sh\n{text}```\n" for page in PAGES for text in blocks(page, "sh"))
     named = {words[0].strip("`") for words in commands(shell)} - {"make", "oplstm"}
     assert named - set(OTHER_PROGRAMS) == set()
+
+
+@pytest.fixture
+def of_the_howto_pages(tmp_path, monkeypatch):
+    """The learner and the benchmark of the how-to pages, known as if their packages were installed."""
+    [learner] = blocks(ROOT / "docs/howto/learner.md", "python")
+    [benchmark] = blocks(ROOT / "docs/howto/dataset.md", "python")
+    (tmp_path / "of_howto_learner.py").write_text(learner)
+    (tmp_path / "of_howto_dataset.py").write_text(benchmark)
+    monkeypatch.syspath_prepend(tmp_path)
+    mean = importlib.import_module("of_howto_learner").Mean
+    lines = importlib.import_module("of_howto_dataset").LineTasks
+    monkeypatch.setitem(LEARNERS._registered, "mean", mean)
+    monkeypatch.setitem(BENCHMARKS._registered, "lines", lines)
+
+
+def test_the_learner_and_the_benchmark_of_the_howto_pages_are_trained(of_the_howto_pages, tmp_path):
+    runs = [
+        RunConfig.from_dict(
+            {
+                "learner": "mean",
+                "hyperparameters": {"bias": bias},
+                "benchmark": {"name": "lines", "shots": 3},
+                "meta_batch_size": 2,
+                "lr": 0.01,
+                "budget": {"updates": 4, "validate_every": 2, "validation_tasks": 20, "test_tasks": 20},
+                "seed": 0,
+                "evaluation_seed": 0,
+            }
+        )
+        for bias in (0.0, 100.0)
+    ]
+    listener = Recorder()
+    Trainer(Pack(runs, ["a", "b"]), listener, folder=tmp_path / "pack", run_folder=tmp_path / "runs").train()
+    near, far = ([point.metrics["val/loss"] for point in listener.points if point.run == name] for name in "ab")
+    assert len(near) == len(far) == 3
+    assert near[-1] < 100 < far[-1] < far[0], "the learned number goes to where the lines are"
