@@ -236,7 +236,10 @@ def test_an_untrue_equation_map_is_seen(tmp_path):
 
 
 def test_a_docstring_keeps_its_code_and_makes_no_link():
-    assert prose("Clamp to [-clip, clip],\n    as ``a_b`` does; f_i*") == r"Clamp to \[-clip, clip\], as `a_b` does; f\_i\*"
+    assert (
+        prose("Clamp to [-clip, clip],\n    as ``a_b`` does; f_i*")
+        == r"Clamp to \[-clip, clip\], as `a_b` does; f\_i\*"
+    )
 
 
 @pytest.mark.parametrize(
@@ -248,7 +251,8 @@ def test_values_are_written_as_job_files_have_them(value, text):
 
 def test_what_a_page_would_fetch_from_another_host_is_seen(tmp_path):
     (tmp_path / "index.html").write_text(
-        '<a href="https://a.org">a</a><script src="https://b.org/x.js"></script><img src="c.png"><img src="//d.org/e.png">'
+        '<a href="https://a.org">a</a><script src="https://b.org/x.js"></script>'
+        '<img src="c.png"><img src="//d.org/e.png">'
     )
     (tmp_path / "style.css").write_text("@import 'https://f.org/g.css'; a { background: url(h.png) }")
     found = list(asked_elsewhere(tmp_path))
