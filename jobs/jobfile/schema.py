@@ -57,6 +57,9 @@ class Job(Section):
         lt=2**31,
         description="Of proposals, of the trials' own seeds, and of the common evaluation tasks",
     )
+    first_seed: int = Field(
+        default=0, ge=0, le=MOST_TRIALS, description="Which of the seeds that follow from seed the first run has"
+    )
     enqueue: list[dict[str, Any]] = Field(
         default=[], max_length=MOST_ENTRIES, description="Points of the space that are tried first"
     )

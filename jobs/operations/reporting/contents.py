@@ -52,6 +52,7 @@ class Contents:
         final: The final run of the last promotion; None where there is none.
         run_ids: MLflow runs, by the names of trials and replicates and, for the sweep's own, "".
         problems: What could not be read, a line each.
+        server: Address of the MLflow server that links lead to, if one is known.
     """
 
     header: Header
@@ -62,6 +63,7 @@ class Contents:
     final: FinalRun | None
     run_ids: dict[str, str]
     problems: tuple[str, ...]
+    server: str | None
 
     @classmethod
     def of(cls, folder: SweepFolder) -> "Contents":
@@ -89,6 +91,7 @@ class Contents:
             final=_final(folder, header, state=state, problems=problems),
             run_ids={name: run_id for name, run_id in found.items() if run_id is not None},
             problems=tuple(problems),
+            server=header.tracking_uri,
         )
 
     @property
