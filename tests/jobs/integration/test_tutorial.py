@@ -61,8 +61,7 @@ def done(new_oplstm, ray_address, server, tmp_path_factory):
 def test_the_tutorial_does_what_it_says(done: tuple[Oplstm, dict[str, str]]):
     printed = done[1]
     assert "first complete: " in printed["sweep demo --name first"]
-    assert "registered" in printed["promote first"]
-    assert Path(printed["report first --output first.html"].split()[-1]).suffix == ".html"
+    assert "champion in the MLflow Model Registry: demo:" in printed["promote first"]
 
 
 def test_the_python_of_the_pandas_page_runs(done: tuple[Oplstm, dict[str, str]], server: Server, tmp_path: Path):
@@ -73,7 +72,7 @@ def test_the_python_of_the_pandas_page_runs(done: tuple[Oplstm, dict[str, str]],
         **os.environ, "OPLSTM_HOME": str(done[0].home.path), "PATH": f"{here}:{os.environ['PATH']}",
     }  # fmt: skip
     ended = subprocess.run(
-        [sys.executable, "-c", code + "\nassert len(trials) == len(runs) == 4 and len(curve)"],
+        [sys.executable, "-c", code + "\nassert len(trials) == 4 and len(runs) >= 4 and len(curve)"],
         cwd=tmp_path, env=environment, capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert ended.returncode == 0, ended.stderr
