@@ -45,6 +45,9 @@ class Job(Section):
     trials: int | None = Field(default=None, ge=1, le=MOST_TRIALS, description="Default: every cell of a grid, else 20")
     seeds: int = Field(default=1, ge=1, le=MOST_RUNS, description="Without a space: runs of the one configuration")
     seed: int = Field(default=0, ge=0, lt=2**31)
+    first_seed: int = Field(
+        default=0, ge=0, le=MOST_TRIALS, description="Which of the seeds that follow from seed the first run has"
+    )
     enqueue: list[dict[str, Any]] = Field(
         default=[], max_length=MOST_ENTRIES, description="Points of the space that are tried first"
     )

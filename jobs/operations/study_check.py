@@ -58,7 +58,7 @@ def study_problems(folder: SweepFolder, header: Header, state: SweepState) -> It
     if damage is not None or not folder.study.exists():
         return
     try:
-        found = _read(folder)
+        found = read_study(folder)
     except Exception as error:  # whatever Optuna finds impossible in its own file
         yield f"{folder.study}: Optuna cannot read it: {one_line(error)}"
         return
@@ -90,7 +90,8 @@ def _wanted(folder: SweepFolder, header: Header) -> list[_Wanted]:
     return list(trials.values())
 
 
-def _read(folder: SweepFolder) -> "list[FrozenTrial]":
+def read_study(folder: SweepFolder) -> "list[FrozenTrial]":
+    """Optuna's trials in the file of a sweep's study, whether or not the sweep runs; raises whatever Optuna does."""
     import optuna
     from optuna.storages import JournalStorage
     from optuna.storages.journal import BaseJournalBackend
@@ -99,8 +100,8 @@ def _read(folder: SweepFolder) -> "list[FrozenTrial]":
         """Optuna's own makes a file where there is none, and a lock."""
 
         def read_logs(self, log_number_from: int) -> Iterable[dict[str, Any]]:
-            lines = folder.study.read_bytes().splitlines()
-            return [json.loads(line) for line in lines[log_number_from:]]
+            lines = folder.study.read_bytes().splitlines(keepends=True)
+            return [json.loads(line) for line in lines[log_number_from:] if line.endswith(b"\n")]
 
         def append_logs(self, logs: list[dict[str, Any]]) -> None:
             raise OSError("the study is only read")
@@ -109,12 +110,9 @@ def _read(folder: SweepFolder) -> "list[FrozenTrial]":
 
 
 def _compared(wanted: list[_Wanted], found: "list[FrozenTrial]") -> Iterator[str]:
-    """Trials stand in the same order; what the sampler drew in vain, before one that was new, is Optuna's alone."""
     rest = iter(found)
     for number, one in enumerate(wanted):
-        drawn = next(rest, None)
-        while drawn is not None and _is_in_vain(drawn) and _text(drawn.params) != _text(one.params):
-            drawn = next(rest, None)
+        drawn = next_of(rest, one.params)
         if drawn is None:
             yield f"{trial_name(number)} and what follows are missing"
             return
@@ -129,6 +127,17 @@ def _compared(wanted: list[_Wanted], found: "list[FrozenTrial]") -> Iterator[str
             yield f"{here} has the value {drawn.values} and not {one.value}"
     if any(not _is_in_vain(left) for left in rest):
         yield f"it holds more trials than the {len(wanted)} of the journal"
+
+
+def next_of(rest: "Iterator[FrozenTrial]", params: Params) -> "FrozenTrial | None":
+    """Optuna's trial of the next point of a sweep, out of those that follow the one before; None where none is left.
+
+    They stand in the same order; what the sampler drew in vain, before one that was new, is Optuna's alone.
+    """
+    drawn = next(rest, None)
+    while drawn is not None and _is_in_vain(drawn) and _text(drawn.params) != _text(params):
+        drawn = next(rest, None)
+    return drawn
 
 
 def _is_in_vain(trial: "FrozenTrial") -> bool:
