@@ -92,7 +92,9 @@ class Promotion:
         unended = len(state.trials) - state.ended
         if state.exhausted and not unended:
             return None
-        unasked = 0 if job.trial_limit is None or state.exhausted else job.trial_limit - len(state.trials)
+        unasked = (
+            0 if job.trial_limit is None or state.exhausted else job.trial_limit - len(state.trials) + state.live.added
+        )
         name = self.folder.name
         return f"{name} has not ended: {unended + unasked} of its trials are missing; oplstm resume {name} trains them"
 

@@ -29,6 +29,7 @@ class TrialStatus:
         params: The point of the space.
         note: One line for a person.
         placed: Whether it ever came into a pack.
+        added: Whether a user added it.
     """
 
     name: str
@@ -38,6 +39,7 @@ class TrialStatus:
     params: Params
     note: str
     placed: bool
+    added: bool = False
 
 
 @dataclass(frozen=True)
@@ -89,6 +91,7 @@ class Status:
         trials: Best meta-validation first.
         replicates: More seeds of some of them.
         tracking: What MLflow does not have.
+        concurrent: How many trials train at once, at most, where a user has limited it.
     """
 
     name: str
@@ -102,6 +105,7 @@ class Status:
     trials: tuple[TrialStatus, ...]
     replicates: tuple[TrialStatus, ...]
     tracking: Tracking
+    concurrent: int | None = None
 
     @property
     def lost(self) -> tuple[TrialStatus, ...]:
@@ -154,11 +158,12 @@ def sweep_status(folder: SweepFolder) -> Status:
         counts=dict(state.counts()),
         best=None if leader is None else leader.best,
         leader=None if leader is None else leader.name,
-        promoted=state.promoted,
+        promoted=None if state.promotion is None else state.promotion.picked,
         folder=str(folder.path),
         trials=tuple(map(_trial_status, ranked)),
         replicates=tuple(map(_trial_status, state.replicates.values())),
         tracking=Tracking.of(folder),
+        concurrent=state.live.limit,
     )
 
 
@@ -171,6 +176,7 @@ def _trial_status(trial: Trial) -> TrialStatus:
         params=trial.params,
         note=trial.note,
         placed=trial.pack is not None,
+        added=trial.added is not None,
     )
 
 
