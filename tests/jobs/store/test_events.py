@@ -134,7 +134,8 @@ EVENTS = [
         '{"event": "promoted", "picked": "trial-0003", "score_b": {"mean": 0.25, "half_width": null}, "leaders": '
         '[{"trial": "trial-0003", "validation": {"mean": 0.25, "half_width": null}, '
         '"behind": {"mean": 0.25, "half_width": null}, "tied": true, "score_a": {"mean": 0.25, "half_width": null}, '
-        '"seeds": []}], "tied": null, "forecast": null, "seed_variance": null, "registered": null, "final": null}',
+        '"seeds": []}], "tied": null, "forecast": null, "seed_variance": null, "registered": null, "final": null, '
+        '"by_hand": false}',
     ),
 ]
 ADDED = Asked(trial=3, params={}, run=RUN, added=Added(request=REQUEST, like="trial-0002"))
@@ -221,7 +222,8 @@ def without(event, key):
     return {name: value for name, value in RECORDS[event].items() if name != key}
 
 
-OLDER = ("event", "draws", "added", "note", "tied", "forecast", "seed_variance", "registered", "final")
+OLDER = ("event", "draws", "added", "note", "tied", "forecast", "seed_variance", "registered", "final",
+         "by_hand")  # fmt: skip
 """What an event may lack: its name is looked at first, and the rest older versions did not write."""
 DAMAGED = [
     ({"event": "exploded"}, "unknown event 'exploded'"),
