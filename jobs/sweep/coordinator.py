@@ -210,9 +210,7 @@ class Coordinator:
             share = self._packing.to_ask_for_running_pack(pack, room, self._slots)
             self._ask_for(share)
             trials = self._packing.join(pack, room, share=share)
-            if (
-                update < pack.reached
-            ):  # where nobody was to join before a user added one, nobody does when it is repeated
+            if update < pack.reached:  # nobody joined here before a user added one, nor does when it is repeated
                 trials = [trial for trial in trials if trial.added is None]
             if trials or self._packing.candidates(pack) or not self.state.exhausted:
                 placed = tracked.placed(self.header, pack, [*pack.unended(), *trials]) if trials else []
