@@ -48,7 +48,7 @@ def promote(
     the same and trains nothing.
     """
     from jobs.operations.promote import Promotion
-    from jobs.operations.running import require_original
+    from jobs.operations.running import require_at_hand, require_original
     from jobs.operations.tracking_server import chosen_uri, tracking_server
     from jobs.operations.trust import server_of
     from jobs.store.home import Home
@@ -61,7 +61,7 @@ def promote(
     if dry_run:
         _say_what_would_be(promotion, promotion.choose(home, promotion.rescorer(), seeds=seeds), as_json=json_)
         return
-    require_original(promotion.folder)
+    require_at_hand(require_original(promotion.folder))
     home.check_writable()
     server = server_of(promotion.header, chosen_uri(tracking_uri))
     with tracking_server(home, server, wait=True) as uri:

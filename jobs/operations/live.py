@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from jobs.operations.running import is_running
+from jobs.operations.running import is_running, require_at_hand, require_original
 from jobs.store import requests
 from jobs.store.header import Header
 from jobs.store.home import Home, SweepFolder
@@ -106,7 +106,7 @@ def limit(home: Home, name: str, concurrent: int | None, *, patience: float = PA
 
 def _known(home: Home, name: str) -> tuple[SweepFolder, Header, SweepState]:
     folder = home.sweep(name)
-    header = Header.read(folder)
+    require_at_hand(header := require_original(folder))
     if header.kind is not SweepKind.SWEEP:
         raise RequestError(f"{name} is a {header.kind} run, which has no trials to choose from: this takes a sweep")
     try:

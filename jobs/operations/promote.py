@@ -12,6 +12,7 @@ from jobs.execution.devices import choose_device
 from jobs.jobfile.resolving import final_budget
 from jobs.jobfile.sections import Replicates
 from jobs.operations.control import Means, resume
+from jobs.operations.family import as_named_now
 from jobs.operations.replicate import Plan, plan_replicates, plan_round, replicates_of
 from jobs.operations.running import Outcome, require_idle
 from jobs.operations.start import NewSweep, start_here
@@ -85,7 +86,7 @@ class Promotion:
         wanted = replicates_of(header.job, len(ranked)) if asked is None else asked or None
         wanted = None if isinstance(wanted, int) else wanted
         plan = plan_replicates(header.job, state, ranked, asked=wanted)
-        made = state.promotion
+        made = as_named_now(Home(folder.home), header, state.promotion)
         if made is not None and not (
             made.final is not None
             and state.ends == state.ends_at_promotion
