@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from jobs.store.events import Asked, Ended, Params, Refused, Validated, read_events
 from jobs.store.header import Header
 from jobs.store.home import SweepFolder
+from jobs.store.live import TakenOut
 from jobs.store.names import trial_name
 from jobs.store.state import SweepState
 from jobs.store.states import TrialState
@@ -81,6 +82,8 @@ def _wanted(folder: SweepFolder, header: Header) -> list[_Wanted]:
                 value = event.metrics.get(f"val/{header.measure.name}", math.nan)
                 if math.isfinite(value) and event.milestone and not nobody_learns:
                     trials[event.trial].reported.setdefault(event.milestone, value)
+            case TakenOut(trial=name, waits=True):
+                trials[name].state = _OPTUNAS[TrialState.PRUNED]
             case Ended(state=end) as event if end.ended:
                 trials[event.trial].state = _OPTUNAS.get(end, "FAIL")
                 if end is TrialState.COMPLETE:

@@ -77,7 +77,8 @@ def _cards(contents: Contents) -> str:
         cards.append((f"best {measure}", interval(leader.best, half_width(leader)), leader.name))
     if state.promotion is not None:
         held = stated(state.promotion.score_b)
-        cards.append(("picked", escape(state.promotion.picked), f"block B, which picked nothing: {held}"))
+        how = "chosen by hand" if state.promotion.by_hand else "picked"
+        cards.append((how, escape(state.promotion.picked), f"block B, which picked nothing: {held}"))
     if hours := sum(contents.hours.values()):
         cards.append(("training", f"{hours:.3g} h", f"{len(state.packs)} packs"))
     if not state.finished:
