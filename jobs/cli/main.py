@@ -12,7 +12,7 @@ from jobs.cli.job_files import init, jobs, plan
 from jobs.cli.looking import doctor, status, table, ui
 from jobs.cli.output import say
 from jobs.cli.promoting import promote
-from jobs.cli.running import rerun_failed, resume, stop, sweep, train
+from jobs.cli.running import extend, rerun_failed, resume, stop, sweep, train
 from oplstm.errors import RequestError, WorkError
 
 
@@ -45,8 +45,8 @@ def main() -> None:
 
 
 VERBS = (
-    init, jobs, plan, train, sweep, resume, rerun_failed, stop, status, promote, evaluate, table, figure, page, ui,
-    doctor, data,
+    init, jobs, plan, train, sweep, resume, extend, rerun_failed, stop, status, promote, evaluate, table, figure, page,
+    ui, doctor, data,
 )  # fmt: skip
 for verb in VERBS:
     main.add_command(verb)

@@ -56,6 +56,8 @@ def promote(
     promotion = Promotion.of(home.sweep(name), asked)
     if promotion.missing is not None:
         say(f"warning: {promotion.missing}", err=True)
+    if promotion.anew is not None:
+        say(promotion.anew, err=True)
     if dry_run:
         _say_what_would_be(promotion, promotion.choose(home, promotion.rescorer(), seeds=seeds), as_json=json_)
         return

@@ -1,4 +1,4 @@
-"""The verbs that run work: ``train``, ``sweep``, ``resume``, ``rerun-failed``, ``stop``."""
+"""The verbs that run work: ``train``, ``sweep``, ``resume``, ``extend``, ``rerun-failed``, ``stop``."""
 
 import contextlib
 import sys
@@ -88,6 +88,29 @@ def resume(name: str, trust: bool, tracking_uri: str | None, ray_address: str | 
     quiet_libraries()
     home, means = Home(), control.Means(chosen_uri(tracking_uri), ray_address, trust)
     run(home, name, lambda show: control.resume(home, name, progress=show, means=means, notice=_notice), as_json=json_)
+
+
+@click.command()
+@click.argument("name")
+@click.option("--trials", type=click.IntRange(min=1), metavar="K", required=True, help="Trials in all.")
+@trust
+@tracking_uri
+@ray_address
+@as_json
+def extend(name: str, trials: int, trust: bool, tracking_uri: str | None, ray_address: str | None, json_: bool) -> None:
+    """Go on with sweep NAME, stopped or ended, with K trials in all, as if its job had always said so."""
+    from jobs.operations import control
+    from jobs.operations import extend as extending
+    from jobs.operations.tracking_server import chosen_uri
+    from jobs.store.home import Home
+
+    quiet_libraries()
+    home, means = Home(), control.Means(chosen_uri(tracking_uri), ray_address, trust)
+
+    def work(show: "OnProgress") -> "Outcome":
+        return extending.extend(home, name, trials=trials, progress=show, means=means, notice=_notice)
+
+    run(home, name, work, as_json=json_)
 
 
 def _notice(line: str) -> None:

@@ -80,6 +80,14 @@ class Promotion:
         return cls(folder, header, state, plan, wanted, made)
 
     @property
+    def anew(self) -> str | None:
+        """That the sweep was promoted and has gone on since, in a line."""
+        before = self.state.promotion
+        if before is None or self.state.ends == self.state.ends_at_promotion:
+            return None
+        return f"{self.folder.name} was promoted before ({before.picked}) and has gone on since: it is promoted anew"
+
+    @property
     def same_budget(self) -> bool:
         """Whether the final run is trained as long as the sweep's trials were."""
         job = self.header.job

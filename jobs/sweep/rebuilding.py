@@ -83,6 +83,18 @@ def make_study(folder: SweepFolder, header: Header) -> None:
         draft.unlink(missing_ok=True)
 
 
+def has_more(folder: SweepFolder, header: Header) -> bool:
+    """Whether there is anything to try beside the trials in a sweep's journal, by the job in ``header``.
+
+    Raises:
+        RequestError: The space is not the one with which the sweep was made.
+        WorkError: The journal is damaged.
+    """
+    proposals = Proposals(header.job, name=header.name, final=header.kind is SweepKind.FINAL)
+    rebuild(folder, header, state=SweepState(header.measure), proposals=proposals)
+    return proposals.ask() is not None
+
+
 def _ask_again(folder: SweepFolder, header: Header, *, trial: Trial, event: Asked, proposals: Proposals) -> None:
     try:
         _ = trial.config

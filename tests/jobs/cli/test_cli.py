@@ -25,6 +25,7 @@ VERBS = {
     "status",
     "stop",
     "resume",
+    "extend",
     "rerun-failed",
     "promote",
     "table",

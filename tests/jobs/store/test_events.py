@@ -29,6 +29,7 @@ from jobs.store.events import (
     encode,
     read_events,
 )
+from jobs.store.extended import Extended
 from jobs.store.header import Header
 from jobs.store.home import SweepFolder
 from jobs.store.intervals import StatedInterval
@@ -120,6 +121,7 @@ EVENTS = [
         '"behind": {"mean": 0.25, "half_width": null}, "tied": true, "score_a": {"mean": 0.25, "half_width": null}, '
         '"seeds": []}], "tied": null, "forecast": null, "seed_variance": null, "registered": null, "final": null}',
     ),
+    (Extended(trials=15), '{"event": "extended", "trials": 15}'),
 ]
 RECORDS = {type(event): json.loads(text) for event, text in EVENTS}
 
