@@ -27,7 +27,9 @@ if TYPE_CHECKING:
     metavar="LEADERSxSEEDS",
     help="More seeds of the leaders first, as in 5x2, or up to 15 in a race of 10, as in 10/15; 0 for none.",
 )
-@click.option("--again", is_flag=True, help="Promote anew, on fresh tasks, with another final run.")
+@click.option(
+    "--again", type=click.IntRange(min=1), metavar="K", help="K more seeds, which join those of its final run."
+)
 @click.option("--dry-run", is_flag=True, help="Only say what would be picked.")
 @tracking_uri
 @as_json
@@ -35,7 +37,7 @@ def promote(
     name: str,
     seeds: int | None,
     replicates: str | None,
-    again: bool,
+    again: int | None,
     dry_run: bool,
     tracking_uri: str | None,
     json_: bool,
@@ -43,7 +45,7 @@ def promote(
     """Pick the best configuration of sweep NAME by meta-validation, register it, and run its final run.
 
     The leaders are trained with more seeds first. Promoting again goes on where this was cut off, and afterwards says
-    the same and trains nothing.
+    the same and trains nothing, until the sweep has gone on.
     """
     from jobs.operations.promote import Promotion
     from jobs.operations.running import require_original
@@ -61,15 +63,17 @@ def promote(
     if dry_run:
         _say_what_would_be(promotion, promotion.choose(home, promotion.rescorer(), seeds=seeds), as_json=json_)
         return
+    if again and promotion.made is None:
+        raise RequestError(f"{name} has no final run yet that seeds could join: oplstm promote {name}")
     require_original(promotion.folder)
     home.check_writable()
     server = server_of(promotion.header, chosen_uri(tracking_uri))
     with tracking_server(home, server, wait=True) as uri:
-        if promotion.made is not None and not again:
+        if promotion.made is not None:
             made, lines = promotion.made, [f"{name} was promoted before, and nothing has ended since"]
         else:
             made, lines = _picked(home, promotion, uri, asked=asked, seeds=seeds, as_json=json_), []
-        _final(home, promotion, made, seeds=seeds, server=server, uri=uri, lines=lines, as_json=json_)
+        _final(home, promotion, made, seeds=seeds, more=again or 0, server=server, uri=uri, lines=lines, as_json=json_)
 
 
 def _replicates(text: str | None) -> "Replicates | int | None":
@@ -157,6 +161,7 @@ def _final(
     made: "Promoted",
     *,
     seeds: int | None,
+    more: int,
     server: str | None,
     uri: str,
     lines: list[str],
@@ -174,7 +179,10 @@ def _final(
     name = made.final or ""
     stop_on_interrupt(home, name)
     with progress_bar(name) as show:
-        outcome = final_run(home, promotion.folder, made, seeds=seeds, uri=server, progress=show)
+        outcome = final_run(
+            home, promotion.folder, made, seeds=seeds, uri=server, progress=show, more=more,
+            notice=lambda line: say(line, err=True),
+        )  # fmt: skip
     status, result = sweep_status(outcome.folder), outcome.result
     data = {**_told(made), "state": status.state, "result": None if result is None else result.to_json()}
     lines += ending_lines(status, result)

@@ -57,6 +57,26 @@ def extend(
         return _extended(home, header, state, extension, means=means, progress=progress, notice=notice)
 
 
+def more_seeds(home: Home, name: str, *, count: int, means: Means, progress: OnProgress) -> Outcome:
+    """Let a final run that has ended have more seeds, and train them.
+
+    Args:
+        home: Where it is.
+        name: Of it.
+        count: How many more.
+        means: With what.
+        progress: Shows it.
+
+    Raises:
+        RequestError: It is running, is damaged, or has more seeds then than a job may.
+        WorkError: It failed.
+    """
+    with owned(home.sweep(name)):
+        header, state = known(home.sweep(name))
+        extension = Extended(trials=header.job.seeds + count)
+        return _extended(home, header, state, extension, means=means, progress=progress, notice=lambda line: None)
+
+
 def _check_trials(folder: SweepFolder, header: Header, state: SweepState, *, extension: Extended) -> None:
     """See that a sweep can have so many trials.
 

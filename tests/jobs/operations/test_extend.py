@@ -7,7 +7,7 @@ import pytest
 
 from jobs.operations import start
 from jobs.operations.control import Means, resume
-from jobs.operations.extend import extend
+from jobs.operations.extend import extend, more_seeds
 from jobs.operations.promote import Promotion
 from jobs.operations.running import Outcome
 from jobs.operations.study_check import study_problems
@@ -16,9 +16,10 @@ from jobs.store.extended import Extended, extended_job
 from jobs.store.header import Header
 from jobs.store.home import Home
 from jobs.store.states import SweepKind
+from oplstm.errors import RequestError
 from tests.jobs.cli.verbs import run as verb
 from tests.jobs.cli.verbs import the_complaint
-from tests.jobs.formula_training import events, finish, job, new_sweep, opened, state_of, train, training
+from tests.jobs.formula_training import events, finish, job, new_sweep, no_server, opened, state_of, train, training
 from tracking.journal.journal import Journal
 
 pytestmark = pytest.mark.usefixtures("no_waiting_for_the_disk")
@@ -84,6 +85,10 @@ class Killed(BaseException):
     """In the place of a signal that nobody can catch."""
 
 
+def killed(*_):
+    raise Killed
+
+
 def some_of_it(chance):
     """Work that trains some packs and parts of packs, and then is killed or stopped."""
 
@@ -119,7 +124,7 @@ def test_over_any_history_no_point_is_tried_twice_and_the_end_is_that_of_the_unb
         limit = extended_job(Header.read(folder).job, state.extensions).trials
         with monkeypatch.context() as patch, contextlib.suppress(Killed):
             if chance.random() < 0.3:  # between the journal and the header
-                patch.setattr(Header, "write_again", lambda *_: (_ for _ in ()).throw(Killed))
+                patch.setattr(Header, "write_again", killed)
             if limit < wanted and chance.random() < 0.5:
                 larger("s", chance.randint(limit + 1, wanted))
             elif not state.finished:
@@ -166,6 +171,34 @@ def test_a_sweep_that_goes_on_after_its_promotion_is_promoted_anew(small_sweep, 
     promotion = Promotion.of(small_sweep)
     assert promotion.made is None
     assert promotion.anew == f"small was promoted before ({made.picked}) and has gone on since: it is promoted anew"
+
+
+@pytest.fixture
+def here(monkeypatch):
+    monkeypatch.setattr("jobs.operations.control.tracking_server", lambda *_: contextlib.nullcontext(no_server))
+    monkeypatch.setattr("jobs.sweep.coordinator.EMBEDDED_FLUSH_SECONDS", 0.0)
+    monkeypatch.setattr(start, "slots_here", lambda _: 1)  # else each pack has a process of its own
+
+
+def test_more_seeds_join_a_final_run_whatever_kills_it(oplstm_home, here, monkeypatch):
+    """All seeds count as if there had been so many; trained apart, they are the same but for rounding."""
+    of = job(None, fixed={"widths": [2], "passes": 1, "meta_batch_size": 2, "lr": 0.01}, trials=None)
+    folders = [new_sweep(oplstm_home / "sweeps" / name, of.model_copy(update={"seeds": seeds}), kind=SweepKind.FINAL)
+               for name, seeds in (("whole", 3), ("s", 2))]  # fmt: skip
+    ends = [resume(Home(), folder.name, progress=lambda now: None) for folder in folders]
+    assert [len(end.result.test.seed_means) for end in ends] == [3, 2]
+    with monkeypatch.context() as patch:
+        patch.setattr(Header, "write_again", killed)
+        with pytest.raises(Killed):
+            more_seeds(Home(), "s", count=1, means=Means(), progress=lambda now: None)
+    result = resume(Home(), "s", progress=lambda now: None).result
+    assert result.test.seed_means == pytest.approx(ends[0].result.test.seed_means, rel=1e-4)
+    assert result.test.ci95_seeds == pytest.approx(ends[0].result.test.ci95_seeds, rel=1e-3)
+    whole, joined = ([event for event in events(folder) if isinstance(event, Asked)] for folder in folders)
+    assert joined == whole
+    assert Header.read(folders[1]).job == Header.read(folders[0]).job
+    with pytest.raises(RequestError, match="seeds: Input should be less than or equal to 1000, got 1002"):
+        more_seeds(Home(), "s", count=999, means=Means(), progress=lambda now: None)
 
 
 def test_it_goes_on_as_resume_does_and_reports_the_whole(oplstm_home, no_ray):
