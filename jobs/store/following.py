@@ -2,7 +2,9 @@
 
 from collections.abc import Container, Mapping, Sequence
 
+from jobs.store.extended import Extended
 from jobs.store.names import trial_name
+from jobs.store.states import TrialState
 from jobs.store.trial import Trial
 
 
@@ -24,6 +26,20 @@ def check_free(names: Sequence[str], by_name: Mapping[str, Trial], *, resting: C
             raise ValueError(f"it puts {name} into a pack, which is {trial.state} already")
     if len(set(names)) < len(names):
         raise ValueError("it puts a trial into a pack twice")
+
+
+def those_that_go_on(event: Extended, by_name: Mapping[str, Trial]) -> dict[str, list[Trial]]:
+    """The trials that go on to a longer budget, by their packs.
+
+    Raises:
+        KeyError: There is none of a name.
+    """
+    found: dict[str, list[Trial]] = {}
+    for trial in (by_name[name] for name in event.goes_on):
+        if event.budget is None or trial.pack is None or trial.state is not TrialState.COMPLETE:
+            raise ValueError(f"it goes on with {trial.name}, which is {trial.state}")
+        found.setdefault(trial.pack, []).append(trial)
+    return found
 
 
 def in_pack(name: str, by_name: Mapping[str, Trial]) -> Trial:

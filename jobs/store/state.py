@@ -26,7 +26,7 @@ from jobs.store.events import (
     read_events,
 )
 from jobs.store.extended import Extended
-from jobs.store.following import check_free, check_next, in_pack
+from jobs.store.following import check_free, check_next, in_pack, those_that_go_on
 from jobs.store.header import Header
 from jobs.store.home import SweepFolder
 from jobs.store.indices import Ranking, Waiting
@@ -178,9 +178,7 @@ class SweepState:
                 self.promotion, self.promotions = event, self.promotions + 1
                 self.ends_at_promotion = self.ends
             case Extended():
-                self.extensions.append(event)
-                self.exhausted = self.finished = False
-                self.ends_at_promotion = -1  # its choice was between others
+                self._extend(event)
             case _:
                 assert_never(event)
 
@@ -199,10 +197,24 @@ class SweepState:
             raise ValueError(f"it trains {', '.join(event.trials)} again, which have not failed")
         self._part(pack, event.into, trials)
         self.finished = False
+        self._reopen(trials)
+
+    def _reopen(self, trials: Sequence[Trial]) -> None:
+        """Trials that had ended go on."""
         for trial in trials:
             self._set(trial, TrialState.STOPPED)
             self._placed[trial.name] = trial
             self._ranking.add(trial)
+
+    def _extend(self, event: Extended) -> None:
+        of_packs = those_that_go_on(event, self.by_name)
+        self.extensions.append(event)
+        self.exhausted = self.finished = False
+        self.ends_at_promotion = -1  # its choice was between others
+        for pack, trials in of_packs.items():
+            name = pack_name(len(self.packs))
+            self.packs[name] = self.packs[pack].go_on(name, trials, budget=event.budget or 0)
+            self._reopen(trials)
 
     def _part(self, pack: PackState, name: str, trials: Sequence[Trial]) -> None:
         """Trials leave a pack for a new one."""
@@ -279,7 +291,7 @@ class SweepState:
     def _end(self, event: Ended) -> None:
         trial = in_pack(event.trial, self.by_name)
         self._set(trial, event.state)
-        trial.note, trial.best_update = event.note, event.best_update
+        trial.note, trial.best_update, trial.ended_at = event.note, event.best_update, event.update
         self._reach(trial, event.update)
         if trial.state.ended and trial.pack is not None:
             self.ends += 1

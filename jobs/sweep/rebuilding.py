@@ -4,6 +4,7 @@ import math
 from collections import Counter
 
 from jobs.store.events import Asked, Ended, Refused, Rerun, Validated, read_events
+from jobs.store.extended import Extended
 from jobs.store.header import Header
 from jobs.store.home import SweepFolder
 from jobs.store.state import SweepState
@@ -56,15 +57,20 @@ def rebuild(
                 proposals.tell(state.by_name[event.trial].number, end, best)
             case Rerun():
                 reruns.subtract(event.trials)
+            case Extended():
+                reruns.subtract(event.goes_on)
     return refused
 
 
 def _reruns(folder: SweepFolder) -> Counter[str]:
-    """How often each trial was trained again: to Optuna it ends once, with the last of its ends."""
-    if b'"event":"rerun"' not in folder.journal.read_bytes():  # the rule, and to read the events twice takes time
-        return Counter()
-    events = (read.event for read in read_events(folder.journal))
-    return Counter(name for event in events if isinstance(event, Rerun) for name in event.trials)
+    """How often each trial was trained again, or on: to Optuna it ends once, with the last of its ends."""
+    written = folder.journal.read_bytes()
+    if not any(b'"event":"%b"' % name in written for name in (b"rerun", b"extended")):
+        return Counter()  # the rule, and to read the events twice takes time
+    events = [read.event for read in read_events(folder.journal)]
+    again = [event.trials for event in events if isinstance(event, Rerun)]
+    again += [event.goes_on for event in events if isinstance(event, Extended)]
+    return Counter(name for names in again for name in names)
 
 
 def make_study(folder: SweepFolder, header: Header) -> None:

@@ -210,7 +210,7 @@ def test_a_promotion_of_a_sweep_that_has_gone_on_picks_anew_on_fresh_tasks_and_s
     final_run(RESULT)
     first = json.loads(run("promote", "small", "--seeds", 2, "--json").stdout)
     with Journal(home / "sweeps" / "small" / "journal.jsonl") as journal:
-        journal.append([encode(Extended(trials=4)), encode(Exhausted()), encode(Finished())])
+        journal.append([encode(Extended(trials=4, budget=None, goes_on=())), encode(Exhausted()), encode(Finished())])
     done = run("promote", "small", "--seeds", 2, "--json")
     again = json.loads(done.stdout)
     assert f"small was promoted before ({first['picked']}) and has gone on since: it is promoted anew" in done.stderr

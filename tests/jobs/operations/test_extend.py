@@ -5,6 +5,8 @@ import random
 
 import pytest
 
+from jobs.execution.pack_worker import train_pack
+from jobs.jobfile.sections import Resources
 from jobs.operations import start
 from jobs.operations.control import Means, resume
 from jobs.operations.extend import extend, more_seeds
@@ -17,8 +19,10 @@ from jobs.store.header import Header
 from jobs.store.home import Home
 from jobs.store.states import SweepKind
 from oplstm.errors import RequestError
+from oplstm.training.pack import Pack
 from tests.jobs.cli.verbs import run as verb
 from tests.jobs.cli.verbs import the_complaint
+from tests.jobs.execution.test_turns import JOB, assert_alike, results
 from tests.jobs.formula_training import events, finish, job, new_sweep, no_server, opened, state_of, train, training
 from tracking.journal.journal import Journal
 
@@ -167,7 +171,7 @@ def test_a_sweep_that_goes_on_after_its_promotion_is_promoted_anew(small_sweep, 
         journal.append([encode(made)])
     assert (Promotion.of(small_sweep).made, Promotion.of(small_sweep).anew) == (made, None)
     with Journal(small_sweep.journal) as journal:
-        journal.append([encode(Extended(trials=5))])
+        journal.append([encode(Extended(trials=5, budget=None, goes_on=()))])
     promotion = Promotion.of(small_sweep)
     assert promotion.made is None
     assert promotion.anew == f"small was promoted before ({made.picked}) and has gone on since: it is promoted anew"
@@ -199,6 +203,67 @@ def test_more_seeds_join_a_final_run_whatever_kills_it(oplstm_home, here, monkey
     assert Header.read(folders[1]).job == Header.read(folders[0]).job
     with pytest.raises(RequestError, match="seeds: Input should be less than or equal to 1000, got 1002"):
         more_seeds(Home(), "s", count=999, means=Means(), progress=lambda now: None)
+
+
+def train_really(folder, *_):
+    """All that is left, unless it is killed."""
+    coordinator = opened(folder)
+    try:
+        while (assignment := coordinator.next_pack()) is not None:
+            train_pack(assignment, coordinator, folder, resources=coordinator.job.resources)
+    except Killed:
+        pass
+    coordinator.close(flush_seconds=0)
+    return Outcome(folder, None, waiting=0)
+
+
+def longer(folder, budget, **keys):
+    return extend(Home(), folder.name, budget=budget, progress=lambda now: None, means=Means(trust=True), **keys)
+
+
+def at_length(path, tasks, pack):
+    budget = {**JOB.budget, "tasks": tasks}
+    return new_sweep(path, JOB.model_copy(update={"budget": budget, "resources": Resources(pack=pack)}))
+
+
+@pytest.mark.parametrize("pack", [1, 3])
+def test_runs_go_on_to_a_longer_budget_as_if_they_had_had_it(pack, oplstm_home, no_ray, monkeypatch):
+    """To the bit where each has a pack of its own; what shares one with others than it would have, but for rounding.
+
+    It is killed between the journal and the header, and once more in the midst of training.
+    """
+    sweeps = oplstm_home / "sweeps"
+    whole, folder = at_length(sweeps / "whole", 16, pack), at_length(sweeps / "s", 10, pack)
+    train_really(whole)
+    train_really(folder)
+    assert len(list(folder.ends.iterdir())) == 6
+    steps = []
+
+    def step(of):
+        steps.append(of.update)
+        if len(steps) == 3:
+            raise Killed
+        own_step(of)
+
+    own_step = Pack.step
+    with monkeypatch.context() as patch:
+        patch.setattr(Header, "write_again", killed)
+        with pytest.raises(Killed):
+            longer(folder, 16)
+    monkeypatch.setattr(start, "run_on_cluster", lambda folder, *_: train_really(folder))
+    with monkeypatch.context() as patch:
+        patch.setattr(Pack, "step", step)
+        resume(Home(), "s", progress=lambda now: None, means=Means(trust=True))
+    assert min(steps) >= 2, "from where they ended"
+    resume(Home(), "s", progress=lambda now: None, means=Means(trust=True))
+    found, wanted = results(folder), results(whole)
+    if pack == 1:
+        assert str(found) == str(wanted)
+    assert_alike(found, wanted)
+    assert Header.read(folder).job == Header.read(whole).job
+    assert_none_twice(folder, 6)
+    again = next(event for event in events(folder) if isinstance(event, Extended))
+    assert again.goes_on == tuple(sorted(again.goes_on)) and len(again.goes_on) == 6
 
 
 def test_it_goes_on_as_resume_does_and_reports_the_whole(oplstm_home, no_ray):

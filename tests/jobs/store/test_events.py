@@ -121,7 +121,10 @@ EVENTS = [
         '"behind": {"mean": 0.25, "half_width": null}, "tied": true, "score_a": {"mean": 0.25, "half_width": null}, '
         '"seeds": []}], "tied": null, "forecast": null, "seed_variance": null, "registered": null, "final": null}',
     ),
-    (Extended(trials=15), '{"event": "extended", "trials": 15}'),
+    (
+        Extended(trials=None, budget=2000, goes_on=("trial-0003",)),
+        '{"event": "extended", "trials": null, "budget": 2000, "goes_on": ["trial-0003"]}',
+    ),
 ]
 RECORDS = {type(event): json.loads(text) for event, text in EVENTS}
 
