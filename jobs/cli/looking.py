@@ -14,8 +14,9 @@ from oplstm.errors import RequestError, WorkError
 
 @click.command()
 @click.argument("name", required=False)
+@click.option("--all", "archived", is_flag=True, help="Archived sweeps too.")
 @as_json
-def status(name: str | None, json_: bool) -> None:
+def status(name: str | None, archived: bool, json_: bool) -> None:
     """Show all sweeps, or every trial of NAME."""
     from jobs.cli.display.tables import show_statuses, show_trials
     from jobs.operations.status import Status, all_status, sweep_status
@@ -23,7 +24,7 @@ def status(name: str | None, json_: bool) -> None:
 
     home = Home()
     if name is None:
-        found = all_status(home)
+        found = all_status(home, archived=archived)
         rows = [one.to_json(trials=False) if isinstance(one, Status) else one.to_json() for one in found]
         report(rows, lambda: show_statuses(found), as_json=json_)
         return

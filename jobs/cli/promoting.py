@@ -48,7 +48,7 @@ def promote(
     the same and trains nothing, until the sweep has gone on.
     """
     from jobs.operations.promote import Promotion
-    from jobs.operations.running import require_original
+    from jobs.operations.running import require_at_hand, require_original
     from jobs.operations.tracking_server import chosen_uri, tracking_server
     from jobs.operations.trust import server_of
     from jobs.store.home import Home
@@ -65,7 +65,7 @@ def promote(
         return
     if again and promotion.made is None:
         raise RequestError(f"{name} has no final run yet that seeds could join: oplstm promote {name}")
-    require_original(promotion.folder)
+    require_at_hand(require_original(promotion.folder))
     home.check_writable()
     server = server_of(promotion.header, chosen_uri(tracking_uri))
     with tracking_server(home, server, wait=True) as uri:

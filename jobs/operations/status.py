@@ -89,6 +89,7 @@ class Status:
         trials: Best meta-validation first.
         replicates: More seeds of some of them.
         tracking: What MLflow does not have.
+        archived: Whether it was put away.
     """
 
     name: str
@@ -102,6 +103,7 @@ class Status:
     trials: tuple[TrialStatus, ...]
     replicates: tuple[TrialStatus, ...]
     tracking: Tracking
+    archived: bool = False
 
     @property
     def lost(self) -> tuple[TrialStatus, ...]:
@@ -159,6 +161,7 @@ def sweep_status(folder: SweepFolder) -> Status:
         trials=tuple(map(_trial_status, ranked)),
         replicates=tuple(map(_trial_status, state.replicates.values())),
         tracking=Tracking.of(folder),
+        archived=header.archived,
     )
 
 
@@ -184,9 +187,16 @@ def _is_lost(trial: Trial) -> bool:
     return trial.state is TrialState.FAILED and trial.pack is not None
 
 
-def all_status(home: Home) -> list[Status | Damaged]:
-    """Every sweep, oldest first; a damaged one does not hide the others."""
-    return [_status_or_damage(folder) for folder in home.all_sweeps()]
+def all_status(home: Home, *, archived: bool = False) -> list[Status | Damaged]:
+    """Every sweep, oldest first, with those that were put away or without; a damaged one does not hide the others."""
+    return [_status_or_damage(folder) for folder in home.all_sweeps() if archived or not _is_archived(folder)]
+
+
+def _is_archived(folder: SweepFolder) -> bool:
+    try:
+        return Header.read(folder).archived
+    except (RequestError, OSError):
+        return False
 
 
 def _status_or_damage(folder: SweepFolder) -> Status | Damaged:

@@ -29,7 +29,8 @@ def show_statuses(found: Sequence[Status | Damaged]) -> None:
             continue
         runs = ", ".join(f"{count} {state}" for state, count in row.counts.items())
         best = "" if row.best is None else f"{row.best:.4f}"
-        table.add_row(cell(row.name), row.kind, row.state, runs, best, cell(row.leader or ""))
+        state = f"{row.state}, archived" if row.archived else row.state
+        table.add_row(cell(row.name), row.kind, state, runs, best, cell(row.leader or ""))
     stdout.print(table)
     for row in found:
         for line in [f"{row.name}: {row.problem}"] if isinstance(row, Damaged) else tracking_lines(row):

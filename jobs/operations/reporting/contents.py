@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Final
 
+from jobs.operations.family import as_named_now
 from jobs.operations.tuning import shared_hours
 from jobs.promotion.seeds import SeedVariance
 from jobs.promotion.selection import configurations
@@ -74,6 +75,7 @@ class Contents:
         if header.kind is not SweepKind.SWEEP:
             raise RequestError(f"{folder.name} is a {header.kind} run; report takes a sweep")
         state, problems = SweepState.of(folder, header), list[str]()
+        state.promotion = as_named_now(Home(folder.home), header, state.promotion)
         ranked = sorted(state.trials.values(), key=lambda trial: (_rank(trial), trial.cost, trial.number))
         outbox = idle_outbox(folder.journal)
         names = {"": key(header)} | {name: key(header, name) for name in state.by_name}
