@@ -67,7 +67,7 @@ def extend(
         if budget is not None:
             _check_budget(header, state, extension=extension)
             _name_stateless(folder, goes_on, notice)
-        return _extended(home, header, state, extension, means=means, progress=progress, notice=notice)
+        return _extended(home, header, state, extension=extension, means=means, progress=progress, notice=notice)
 
 
 def more_seeds(home: Home, name: str, *, count: int, means: Means, progress: OnProgress) -> Outcome:
@@ -87,7 +87,9 @@ def more_seeds(home: Home, name: str, *, count: int, means: Means, progress: OnP
     with owned(home.sweep(name)):
         header, state = known(home.sweep(name))
         extension = Extended(trials=header.job.seeds + count, budget=None, goes_on=())
-        return _extended(home, header, state, extension, means=means, progress=progress, notice=lambda line: None)
+        return _extended(
+            home, header, state, extension=extension, means=means, progress=progress, notice=lambda line: None
+        )
 
 
 def _check_trials(folder: SweepFolder, header: Header, state: SweepState, *, extension: Extended) -> None:
@@ -146,8 +148,8 @@ def _extended(
     home: Home,
     header: Header,
     state: SweepState,
-    extension: Extended,
     *,
+    extension: Extended,
     means: Means,
     progress: OnProgress,
     notice: Callable[[str], None],
