@@ -15,7 +15,7 @@ from jobs.cli.live import add, limit, prune
 from jobs.cli.looking import doctor, status, table, ui
 from jobs.cli.output import say
 from jobs.cli.promoting import promote
-from jobs.cli.running import rerun_failed, resume, stop, sweep, train
+from jobs.cli.running import extend, rerun_failed, resume, stop, sweep, train
 from oplstm.errors import RequestError, WorkError
 
 
@@ -48,8 +48,8 @@ def main() -> None:
 
 
 VERBS = (
-    init, jobs, plan, train, sweep, resume, rerun_failed, stop, prune, add, limit, status, explain, compare, promote,
-    evaluate, table, figure, page, export, ui, doctor, data, rename, archive, delete, gc,
+    init, jobs, plan, train, sweep, resume, extend, rerun_failed, stop, prune, add, limit, status, explain, compare,
+    promote, evaluate, table, figure, page, export, ui, doctor, data, rename, archive, delete, gc,
 )  # fmt: skip
 for verb in VERBS:
     main.add_command(verb)

@@ -29,7 +29,9 @@ if TYPE_CHECKING:
 )
 @name_option("the final run", "NAME-final")
 @click.option("--trial", metavar="TRIAL", help="Promote this one instead of the best; without more seeds of leaders.")
-@click.option("--again", is_flag=True, help="Promote anew, on fresh tasks, with another final run.")
+@click.option(
+    "--again", type=click.IntRange(min=1), metavar="K", help="K more seeds, which join those of its final run."
+)
 @click.option("--dry-run", is_flag=True, help="Only say what would be picked.")
 @tracking_uri
 @as_json
@@ -39,7 +41,7 @@ def promote(
     replicates: str | None,
     name: str | None,
     trial: str | None,
-    again: bool,
+    again: int | None,
     dry_run: bool,
     tracking_uri: str | None,
     json_: bool,
@@ -47,7 +49,7 @@ def promote(
     """Pick the best configuration of sweep NAME by meta-validation, register it, and run its final run.
 
     The leaders are trained with more seeds first. Promoting again goes on where this was cut off, and afterwards says
-    the same and trains nothing.
+    the same and trains nothing, until the sweep has gone on.
     """
     from jobs.operations.promote import Promotion
     from jobs.operations.running import require_at_hand, require_original
@@ -60,25 +62,30 @@ def promote(
     promotion = Promotion.of(home.sweep(sweep), asked, chosen=trial)
     if promotion.missing is not None:
         say(f"warning: {promotion.missing}", err=True)
+    if promotion.anew is not None:
+        say(promotion.anew, err=True)
     if dry_run:
         _say_what_would_be(promotion, promotion.choose(home, promotion.rescorer(), seeds=seeds), as_json=json_)
         return
+    if again and promotion.made is None:
+        raise RequestError(f"{name} has no final run yet that seeds could join: oplstm promote {name}")
     require_at_hand(require_original(promotion.folder))
     home.check_writable()
     server = server_of(promotion.header, chosen_uri(tracking_uri))
     with tracking_server(home, server, wait=True) as uri:
-        if promotion.made is not None and not again:
+        if promotion.made is not None:
             made = promotion.made
-            how = f": {made.picked}, by hand; --again picks the best" if made.by_hand and trial is None else ""
+            how = f": {made.picked}, by hand; --trial picks another" if made.by_hand and trial is None else ""
             lines = [f"{sweep} was promoted before, and nothing has ended since{how}"]
             if name not in (None, made.final):
                 raise RequestError(
-                    f"{sweep} was promoted before, and its final run is {made.final}; --again makes another, {name}"
+                    f"{sweep} was promoted before, and its final run is {made.final}, not {name}; "
+                    f"oplstm rename {made.final} {name} gives it that name"
                 )
         else:
             final = None if name is None else home.new_sweep(name).name
             made, lines = _picked(home, promotion, uri, asked=asked, final=final, seeds=seeds, as_json=json_), []
-        _final(home, promotion, made, seeds=seeds, server=server, uri=uri, lines=lines, as_json=json_)
+        _final(home, promotion, made, seeds=seeds, more=again or 0, server=server, uri=uri, lines=lines, as_json=json_)
 
 
 def _replicates(text: str | None) -> "Replicates | int | None":
@@ -167,6 +174,7 @@ def _final(
     made: "Promoted",
     *,
     seeds: int | None,
+    more: int,
     server: str | None,
     uri: str,
     lines: list[str],
@@ -185,7 +193,10 @@ def _final(
     stop_on_interrupt(home, name)
     with progress_bar(name) as show:
         progress = announced(show, home, name, uri=server)
-        outcome = final_run(home, promotion.folder, made, seeds=seeds, uri=server, progress=progress)
+        outcome = final_run(
+            home, promotion.folder, made, seeds=seeds, uri=server, progress=progress, more=more,
+            notice=lambda line: say(line, err=True),
+        )  # fmt: skip
     status, result = sweep_status(outcome.folder), outcome.result
     data = {**_told(made), "state": status.state, "result": None if result is None else result.to_json()}
     lines += ending_lines(status, result)

@@ -1,4 +1,4 @@
-"""The verbs that run work: ``train``, ``sweep``, ``resume``, ``rerun-failed``, ``stop``."""
+"""The verbs that run work: ``train``, ``sweep``, ``resume``, ``extend``, ``rerun-failed``, ``stop``."""
 
 import contextlib
 import sys
@@ -116,6 +116,43 @@ def resume(name: str, trust: bool, tracking_uri: str | None, ray_address: str | 
 
     def work(show: "OnProgress") -> "Outcome":
         return control.resume(home, name, progress=show, means=means, notice=_notice)
+
+    run(home, name, work, uri=means.uri, as_json=json_)
+
+
+@click.command()
+@click.argument("name")
+@click.option("--trials", type=click.IntRange(min=1), metavar="K", help="Trials in all.")
+@click.option(
+    "--budget", type=click.IntRange(min=1), metavar="N", help="Of a run in all, in tasks or updates as its job has it."
+)
+@trust
+@tracking_uri
+@ray_address
+@as_json
+def extend(
+    name: str,
+    trials: int | None,
+    budget: int | None,
+    trust: bool,
+    tracking_uri: str | None,
+    ray_address: str | None,
+    json_: bool,
+) -> None:
+    """Go on with sweep NAME with more trials or a longer budget, as if its job had always said so.
+
+    With a longer budget, runs that completed go on from where they ended; pruned, failed and diverged ones stay.
+    """
+    from jobs.operations import control
+    from jobs.operations import extend as extending
+    from jobs.operations.tracking_server import chosen_uri
+    from jobs.store.home import Home
+
+    quiet_libraries()
+    home, means = Home(), control.Means(chosen_uri(tracking_uri), ray_address, trust)
+
+    def work(show: "OnProgress") -> "Outcome":
+        return extending.extend(home, name, trials=trials, budget=budget, progress=show, means=means, notice=_notice)
 
     run(home, name, work, uri=means.uri, as_json=json_)
 

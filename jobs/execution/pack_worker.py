@@ -20,6 +20,7 @@ from jobs.sweep.messages import Assignment, NamedRun, Outgrown, StartedPack
 from oplstm.errors import RequestError, WorkError
 from oplstm.training.checkpoint import hand_over, runs_of_checkpoint
 from oplstm.training.device import Device
+from oplstm.training.ends import gather_ends
 from oplstm.training.loop import Trainer
 from oplstm.training.machine.allocator import keep_freed_memory
 from oplstm.training.pack import Pack
@@ -169,6 +170,9 @@ def train_pack(
         with _warnings_to(folder.pack_log):
             if started.origin is not None:
                 hand_over(folder.pack(started.origin), folder.pack(name), keep=False)
+            if started.extended:
+                runs = {one.name: one.run for one in started.runs if one.name in started.initial}
+                gather_ends(folder.ends, folder.pack(name), runs)
             for part in started.parts:
                 hand_over(folder.pack(name), folder.pack(part), keep=True)
             pack = _pack(started, folder.pack(name), device)
@@ -179,6 +183,7 @@ def train_pack(
                 run_folder=folder.trials,
                 capacity=started.capacity,
                 expiries=started.expiries,
+                ends=None if started.runs[0].run.final else folder.ends,
             ).train()
     if not folder.stop_request.exists():
         shutil.rmtree(folder.pack(name), ignore_errors=True)

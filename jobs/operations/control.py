@@ -1,18 +1,18 @@
 """Stopping what runs, going on with what was stopped or killed, and training again what has failed."""
 
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from jobs.operations.running import Outcome, is_running, owned
 from jobs.operations.tracking_server import tracking_server
+from jobs.store.extended import extended_job
 from jobs.store.header import Header
 from jobs.store.home import Home, SweepFolder
 from jobs.store.reruns import failed, train_again
 from jobs.store.state import SweepState
 from jobs.store.states import SweepKind
-from jobs.store.trial import Trial
 from oplstm.errors import RequestError, WorkError
 
 if TYPE_CHECKING:
@@ -61,14 +61,14 @@ def resume(
     """
     folder = home.sweep(name)
     with owned(folder):
-        header, state = _known(folder)
+        header, state = known(folder)
         if state.finished:
             if header.kind is SweepKind.SWEEP and (made := _missing_report(home, header, means, notice)) is not None:
                 return made
             lost = len(failed(state))
             mend = f"{lost} of its runs failed: oplstm rerun-failed {name}" if lost else "nothing is left to resume"
             raise RequestError(f"{name} has ended; {mend}")
-        return _go_on(home, header, state, means=means, progress=progress, notice=notice)
+        return go_on(home, header, state, means=means, progress=progress, notice=notice)
 
 
 def rerun_failed(
@@ -96,7 +96,7 @@ def rerun_failed(
     """
     folder = home.sweep(name)
     with owned(folder):
-        header, state = _known(folder)
+        header, state = known(folder)
         if not state.finished:
             raise RequestError(f"{name} has not ended: first oplstm resume {name}, then what failed is trained again")
         trials = failed(state, diverged=diverged)
@@ -104,15 +104,28 @@ def rerun_failed(
             others = len(failed(state, diverged=True))
             hint = f"; {others} diverged, which --diverged trains again" if others else ""
             raise RequestError(f"no run of {name} failed{hint}")
-        return _go_on(home, header, state, means=means, progress=progress, notice=notice, again=trials)
+
+        def begin() -> None:
+            train_again(folder.journal, state, trials)
+
+        return go_on(home, header, state, means=means, progress=progress, notice=notice, begin=begin)
 
 
-def _known(folder: SweepFolder) -> tuple[Header, SweepState]:
+def known(folder: SweepFolder) -> tuple[Header, SweepState]:
+    """The header and the state of a sweep that this process owns.
+
+    Raises:
+        RequestError: Its files are damaged.
+    """
     header = Header.read(folder)
     try:
-        return header, SweepState.of(folder, header)
+        state = SweepState.of(folder, header)
     except WorkError as error:  # nothing was started
         raise RequestError(str(error)) from error
+    if (job := extended_job(header.job, state.extensions)) != header.job:  # who extended it was killed in between
+        header = replace(header, job=job)
+        header.write_again(folder)
+    return header, state
 
 
 def _missing_report(home: Home, header: Header, means: Means, notice: Callable[[str], None]) -> Outcome | None:
@@ -130,7 +143,7 @@ def _missing_report(home: Home, header: Header, means: Means, notice: Callable[[
         return Outcome(folder, None, track_report(folder, tracking_uri))
 
 
-def _go_on(
+def go_on(
     home: Home,
     header: Header,
     state: SweepState,
@@ -138,9 +151,9 @@ def _go_on(
     means: Means,
     progress: "OnProgress",
     notice: Callable[[str], None],
-    again: Sequence[Trial] = (),
+    begin: Callable[[], None] = lambda: None,
 ) -> Outcome:
-    """Go on with what is idle and owned; trials to train ``again`` are put back when all else is ready."""
+    """Go on with what is idle and owned; ``begin`` writes what is new when all else is ready."""
     from jobs.operations import start  # they import torch, which stopping goes without
     from jobs.operations.study_check import study_damage
     from jobs.operations.tracked_check import require_latest
@@ -160,8 +173,7 @@ def _go_on(
         else tracking_server(home, server)
     ) as tracking_uri:
         require_latest(folder, header, state=state, address=tracking_uri)
-        if again:
-            train_again(folder.journal, state, again)
+        begin()
         return (start.run_on_cluster if on_ray else start.run_here)(folder, tracking_uri, progress)
 
 

@@ -12,6 +12,7 @@ from jobs.execution.devices import choose_device
 from jobs.jobfile.resolving import final_budget
 from jobs.jobfile.sections import Replicates
 from jobs.operations.control import Means, resume
+from jobs.operations.extend import more_seeds
 from jobs.operations.family import as_named_now
 from jobs.operations.replicate import Plan, plan_replicates, plan_round, replicates_of
 from jobs.operations.running import Outcome, require_idle
@@ -20,6 +21,7 @@ from jobs.promotion.final_job import final_job
 from jobs.promotion.seeds import SeedVariance, pooled
 from jobs.promotion.selection import Choice, Rescore, block_seed, choose, configurations, rescore_with, rescored
 from jobs.promotion.standing import Configuration
+from jobs.store.extended import extended_job
 from jobs.store.header import Header
 from jobs.store.home import Home, SweepFolder
 from jobs.store.names import trial_name
@@ -95,6 +97,14 @@ class Promotion:
         ):
             made = None
         return cls(folder, header, state, plan, wanted, made, chosen)
+
+    @property
+    def anew(self) -> str | None:
+        """That the sweep was promoted and has gone on since, in a line."""
+        before = self.state.promotion
+        if before is None or self.state.ends == self.state.ends_at_promotion:
+            return None
+        return f"{self.folder.name} was promoted before ({before.picked}) and has gone on since: it is promoted anew"
 
     @property
     def same_budget(self) -> bool:
@@ -217,6 +227,8 @@ def final_run(
     seeds: int | None,
     uri: str | None,
     progress: OnProgress,
+    more: int = 0,
+    notice: Callable[[str], None] = lambda line: None,
 ) -> Outcome:
     """Train the picked configuration over several seeds: start it, go on with it, or say what it found.
 
@@ -227,26 +239,38 @@ def final_run(
         seeds: How many; None for as many as the job says.
         uri: Of the MLflow server; None for the embedded one.
         progress: Shows it.
+        more: Seeds that join those of a final run that has ended.
+        notice: Told in a line that it has not, and that none join it.
 
     Raises:
-        RequestError: The name of the final run is another's, or its number of seeds is another.
+        RequestError: The name of the final run is another's, its number of seeds is another, or there is none to join.
         WorkError: It failed.
     """
     header, name = Header.read(folder), made.final or ""
     final = home.sweep_folder(name)
     if not final.header.is_file():
+        if more:
+            raise RequestError(
+                f"{folder.name} has no final run yet that seeds could join: oplstm promote {folder.name}"
+            )
         job = final_job(header.job, SweepState.of(folder, header).by_name[made.picked], seeds=seeds)
         new = NewSweep(job, name, SweepKind.FINAL, experiment=header.experiment, tracking_uri=uri, of=header.id)
         return start_here(home, new, progress=progress)
     other = Header.read(final)
     if other.of != header.id or other.kind is not SweepKind.FINAL:
         raise RequestError(f"{name} is no final run of {folder.name}: move {final.path} away and promote again")
-    if seeds is not None and seeds != other.job.seeds:
-        raise RequestError(
-            f"{name}, the final run of {folder.name}, has {other.job.seeds} seeds, and {seeds} are asked for; "
-            f"oplstm promote {folder.name} --again trains another"
-        )
     state = SweepState.of(final, other)
+    there = extended_job(other.job, state.extensions).seeds
+    if seeds is not None and seeds != there:
+        mend = f"; oplstm promote {folder.name} --again {seeds - there} adds those that are missing"
+        raise RequestError(
+            f"{name}, the final run of {folder.name}, has {there} seeds, and {seeds} are asked for"
+            f"{mend if seeds > there else ''}"
+        )
     if not state.finished:
+        if more:
+            notice(f"{name} had not ended: it goes on with its {there} seeds, and --again adds none")
         return resume(home, name, progress=progress, means=Means(uri))
+    if more:
+        return more_seeds(home, name, count=more, means=Means(uri), progress=progress)
     return Outcome(final, None, 0, final_result(final, state))

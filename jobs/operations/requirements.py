@@ -21,8 +21,9 @@ from oplstm.training.run import RunConfig
 from search_spaces.samplers import is_adaptive
 
 BYTES_A_NUMBER = 4
-COPIES = (KEPT + 1) * 4 + 1
-"""Of the weights on disk: those that are kept and the next of checkpoints, with moments and best weights; a model."""
+COPIES = (KEPT + 2) * 4 + 1
+"""Of the weights on disk: those that are kept and the next of checkpoints and the state at the end, with moments and
+best weights; a model."""
 BYTES_A_SCORE = 8
 SCORES = 2
 """Of a test task: its loss, and its accuracy where it has classes."""

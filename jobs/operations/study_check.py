@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from jobs.store.events import Asked, Ended, Params, Refused, Validated, read_events
+from jobs.store.events import Asked, Ended, Params, Refused, Rerun, Validated, read_events
+from jobs.store.extended import Extended
 from jobs.store.header import Header
 from jobs.store.home import SweepFolder
 from jobs.store.live import TakenOut
@@ -88,6 +89,10 @@ def _wanted(folder: SweepFolder, header: Header) -> list[_Wanted]:
                 trials[event.trial].state = _OPTUNAS.get(end, "FAIL")
                 if end is TrialState.COMPLETE:
                     trials[event.trial].value = event.metrics.get("val/best", header.measure.worst)
+            case Rerun(trials=again) | Extended(goes_on=again):
+                for name in again:
+                    if name in trials:
+                        trials[name].state, trials[name].value = "RUNNING", None
             case _:
                 pass
     return list(trials.values())

@@ -1,5 +1,7 @@
 """What a sweep's folder may ask for when it is gone on with: the space it was made with, a server that was named."""
 
+from dataclasses import replace
+
 from optuna.trial import FixedTrial
 
 from jobs.jobfile.resolving import build_trial_run, numbered, suggest
@@ -47,7 +49,7 @@ def check_space(header: Header, state: SweepState, *, trust: bool) -> None:
                 f"space {job.space!r} no longer gives {trial.name} {str(trial.params)[:200]}: {one_line(error)}; "
                 f"{header.name} can go on only with the space that it was made with"
             ) from error
-        if again != before:
+        if replace(again, budget=before.budget) != before:  # the sweep may have been extended since
             raise RequestError(
                 f"space {job.space!r} now gives another run for {trial.name} {str(trial.params)[:200]}; {header.name} "
                 "can go on only with the space that it was made with"

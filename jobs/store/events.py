@@ -11,6 +11,7 @@ from typing import Annotated, Any, Final, Literal
 
 from pydantic import AfterValidator, Field, StrictBool, StrictFloat, StrictInt, StrictStr, TypeAdapter, ValidationError
 
+from jobs.store.extended import Extended
 from jobs.store.live import Added, Declined, Limited, TakenOut
 from jobs.store.names import MOST_REPLICATES, MOST_TRIALS, PackName, TrialName
 from jobs.store.promoted import Promoted
@@ -249,6 +250,7 @@ Event = (
     | TakenOut
     | Limited
     | Declined
+    | Extended
 )
 
 

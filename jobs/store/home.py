@@ -75,6 +75,11 @@ class SweepFolder:
         return self.path / "trials"
 
     @property
+    def ends(self) -> Path:
+        """One folder a trial that has completed: the state from which it could go on."""
+        return self.path / "ends"
+
+    @property
     def home(self) -> Path:
         """The home that the sweep is in."""
         return self.path.parent.parent

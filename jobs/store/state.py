@@ -25,14 +25,23 @@ from jobs.store.events import (
     damaged,
     read_events,
 )
-from jobs.store.following import check_free, check_next, in_pack
+from jobs.store.extended import Extended
+from jobs.store.following import (
+    check_free,
+    check_next,
+    check_out,
+    in_pack,
+    original_of,
+    those_that_go_on,
+    those_that_leave,
+)
 from jobs.store.header import Header
 from jobs.store.home import SweepFolder
 from jobs.store.indices import Ranking, Waiting
 from jobs.store.live import BEFORE_IT_BEGAN, Declined, Limited, Live, TakenOut
-from jobs.store.names import pack_name, trial_name
+from jobs.store.names import pack_name
 from jobs.store.promoted import Promoted
-from jobs.store.states import ENDED, OUT, TrialState
+from jobs.store.states import ENDED, TrialState
 from jobs.store.trial import PackState, Trial
 from oplstm.episodes.measure import Measure
 
@@ -58,7 +67,8 @@ class SweepState:
         finished: Whether the sweep has ended.
         promotion: What ``promote`` picked last.
         promotions: How often it did.
-        ends_at_promotion: ``ends`` when it did last.
+        ends_at_promotion: ``ends`` when it did last; another where the sweep was extended since.
+        extensions: What it was extended to, oldest first.
         live: What users have asked of it while it ran.
         told_at: The latest time at which anything was written, in Unix seconds.
     """
@@ -78,6 +88,7 @@ class SweepState:
         self.promotion: Promoted | None = None
         self.promotions = 0
         self.ends_at_promotion = 0
+        self.extensions: list[Extended] = []
         self.live = Live()
         self.told_at = 0.0
         self._counts: Counter[TrialState] = Counter()
@@ -179,31 +190,42 @@ class SweepState:
                 self.ends_at_promotion = self.ends
             case TakenOut():
                 self._take_out(event)
-                self.live.take(event)
             case Limited() | Declined():
                 self.live.take(event)
+            case Extended():
+                self._extend(event)
             case _:
                 assert_never(event)
 
     def _split(self, event: Split) -> None:
         pack = self.packs[event.pack]
-        running = pack.unended()
-        leave = [trial for trial in running if trial.name in event.trials]
-        if len(leave) < len(event.trials) or len(leave) == len(running):
-            raise ValueError(f"it takes {', '.join(event.trials)} out of {event.pack}, which has {len(running)} runs")
+        running, leave = pack.unended(), those_that_leave(event.trials, pack)
         self._part(pack, event.into, leave)
         self.outgrown.append((leave[0], len(running) - len(running) // 2))
 
     def _rerun(self, event: Rerun) -> None:
         pack, trials = self.packs[event.pack], [self.by_name[name] for name in event.trials]
-        if pack.unended() or any(trial.pack != pack.name or trial.state not in OUT for trial in trials):
-            raise ValueError(f"it trains {', '.join(event.trials)} again, which have not failed")
+        check_out(trials, pack)
         self._part(pack, event.into, trials)
         self.finished = False
+        self._reopen(trials)
+
+    def _reopen(self, trials: Sequence[Trial]) -> None:
+        """Trials that had ended go on."""
         for trial in trials:
             self._set(trial, TrialState.STOPPED)
             self._placed[trial.name] = trial
             self._ranking.add(trial)
+
+    def _extend(self, event: Extended) -> None:
+        of_packs = those_that_go_on(event, self.by_name)
+        self.extensions.append(event)
+        self.exhausted = self.finished = False
+        self.ends_at_promotion = -1  # its choice was between others
+        for pack, trials in of_packs.items():
+            name = pack_name(len(self.packs))
+            self.packs[name] = self.packs[pack].go_on(name, trials, budget=event.budget or 0)
+            self._reopen(trials)
 
     def _part(self, pack: PackState, name: str, trials: Sequence[Trial]) -> None:
         """Trials leave a pack for a new one."""
@@ -224,13 +246,8 @@ class SweepState:
         self._counts[trial.state] += 1
 
     def _replicate(self, event: Replicated) -> None:
-        of = self.trials.get(event.trial)
-        if of is None or not of.state.ended or not of.run:
-            raise ValueError(f"it replicates {trial_name(event.trial)}, which has not been trained")
+        of = original_of(event.trial, event.replicate, trials=self.trials, replicates=self.replicates)
         trial = Trial(of.number, of.params, event.run, self._measure, replicate=event.replicate)
-        before = sum(other.number == of.number for other in self.replicates.values())
-        if event.replicate != before + 1:
-            raise ValueError(f"it makes {trial.name} after {before} replicates")
         self.replicates[trial.name] = self.by_name[trial.name] = trial
         self.waiting.add(trial)
         self.finished = False
@@ -281,7 +298,7 @@ class SweepState:
     def _end(self, event: Ended) -> None:
         trial = in_pack(event.trial, self.by_name)
         self._set(trial, event.state)
-        trial.note, trial.best_update = event.note, event.best_update
+        trial.note, trial.best_update, trial.ended_at = event.note, event.best_update, event.update
         self._reach(trial, event.update)
         if trial.state.ended and trial.pack is not None:
             self.ends += 1
@@ -297,6 +314,7 @@ class SweepState:
         if trial.state.ended or trial.replicate or event.waits != (trial.pack is None):
             raise ValueError(f"it takes {trial.name} out, which is {trial.state}")
         trial.taken_out = True
+        self.live.take(event)
         if event.waits:
             self.waiting.take(trial)
             self._set(trial, TrialState.PRUNED)

@@ -1,7 +1,7 @@
 """Trials and packs of a sweep, as its events have left them."""
 
 import math
-from collections.abc import Hashable, Iterable
+from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -34,6 +34,7 @@ class Trial:
         milestone: Of the last one.
         pruned_at: Updates whose points were answered with prune.
         best_update: Update of the best weights.
+        ended_at: Its update when it ended or stopped last.
         note: One line for a person.
         added: By whose request it was asked for, if a user's.
         taken_out: Whether a user wants it to end as pruned.
@@ -52,6 +53,7 @@ class Trial:
     milestone: int = 0
     pruned_at: set[int] = field(default_factory=set)
     best_update: int = 0
+    ended_at: int = 0
     note: str = ""
     added: Added | None = None
     taken_out: bool = False
@@ -72,6 +74,13 @@ class Trial:
     def signature(self) -> Hashable:
         """What it must have in common with others to share a pack: replicates are trained among themselves."""
         return self.replicate > 0, self.config.signature
+
+    def lengthen(self, budget: int) -> None:
+        """It goes on to a longer budget, in its own unit."""
+        before = self.run["budget"]
+        self.run = {**self.run, "budget": {**before, "tasks" if before["tasks"] else "updates": budget}}
+        for known in ("config", "signature"):
+            self.__dict__.pop(known, None)
 
     @property
     def best(self) -> float | None:
@@ -121,6 +130,7 @@ class PackState:
         device: What it trains on, as tags.
         origin: Name of the pack from whose last checkpoint it goes on, if its trials come from another.
         parts: Packs that some of its trials have left it for.
+        extended: Whether its trials had completed, and go on from there.
     """
 
     name: str
@@ -132,6 +142,7 @@ class PackState:
     device: dict[str, str] = field(default_factory=dict)
     origin: str | None = None
     parts: list["PackState"] = field(default_factory=list)
+    extended: bool = False
     _unended: dict[str, Trial] = field(default_factory=dict, repr=False)
 
     def add(self, trial: Trial) -> None:
@@ -153,6 +164,16 @@ class PackState:
         new = PackState(name, capacity=self.capacity, reached=self.reached, origin=self.name)
         new.expired.update(self.expired)
         self.parts.append(new)
+        return new
+
+    def go_on(self, name: str, trials: Sequence[Trial], *, budget: int) -> "PackState":
+        """A new pack for some of its trials, which have completed and go on to a longer budget."""
+        new, last = PackState(name, capacity=self.capacity, extended=True), max(trial.ended_at for trial in trials)
+        for trial in trials:
+            self.remove(trial)
+            new.add(trial)
+            trial.lengthen(budget)
+            trial.pack, trial.joined = name, last - trial.ended_at
         return new
 
     def end(self, trial: Trial) -> None:

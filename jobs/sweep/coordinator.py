@@ -227,8 +227,8 @@ class Coordinator:
         self._write(Started(pack=name, device=device), tracked=placed)
         runs, expiries = tuple(NamedRun.of(trial) for trial in pack.trials), Expiries(dict(pack.expired), pack.reached)
         parts = tuple(part.name for part in pack.parts if part.unended())
-        initial = names_of(pack.unended() if pack.parts or pack.origin else pack.initial)
-        return StartedPack(runs, initial, self._packing.capacity(pack), expiries, pack.origin, parts)
+        initial = names_of(pack.unended() if pack.parts or pack.origin or pack.extended else pack.initial)
+        return StartedPack(runs, initial, self._packing.capacity(pack), expiries, pack.origin, parts, pack.extended)
 
     def expired(self, name: str, update: int, trials: Sequence[str]) -> None:
         """The hours of trials are over at an update of their pack, where they end. A repeat changes nothing."""

@@ -84,6 +84,7 @@ class StartedPack:
         expiries: Whose hours were over, and up to which update that is settled.
         origin: Name of the pack whose checkpoints it goes on from where it has none of its own.
         parts: Names of packs that go on from this one's last checkpoint, and are to have it before this one goes on.
+        extended: Whether its runs go on from where they had ended.
     """
 
     runs: tuple[NamedRun, ...]
@@ -92,6 +93,7 @@ class StartedPack:
     expiries: Expiries
     origin: str | None = None
     parts: tuple[str, ...] = ()
+    extended: bool = False
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ import math
 from collections import Counter
 
 from jobs.store.events import Asked, Ended, Refused, Rerun, Validated, read_events
+from jobs.store.extended import Extended
 from jobs.store.header import Header
 from jobs.store.home import SweepFolder
 from jobs.store.live import TakenOut
@@ -59,15 +60,20 @@ def rebuild(
                 proposals.tell(state.by_name[event.trial].number, TrialState.PRUNED, header.measure.worst)
             case Rerun():
                 reruns.subtract(event.trials)
+            case Extended():
+                reruns.subtract(event.goes_on)
     return refused
 
 
 def _reruns(folder: SweepFolder) -> Counter[str]:
-    """How often each trial was trained again: to Optuna it ends once, with the last of its ends."""
-    if b'"event":"rerun"' not in folder.journal.read_bytes():  # the rule, and to read the events twice takes time
-        return Counter()
-    events = (read.event for read in read_events(folder.journal))
-    return Counter(name for event in events if isinstance(event, Rerun) for name in event.trials)
+    """How often each trial was trained again, or on: to Optuna it ends once, with the last of its ends."""
+    written = folder.journal.read_bytes()
+    if not any(b'"event":"%b"' % name in written for name in (b"rerun", b"extended")):
+        return Counter()  # the rule, and to read the events twice takes time
+    events = [read.event for read in read_events(folder.journal)]
+    again = [event.trials for event in events if isinstance(event, Rerun)]
+    again += [event.goes_on for event in events if isinstance(event, Extended)]
+    return Counter(name for names in again for name in names)
 
 
 def make_study(folder: SweepFolder, header: Header) -> None:
@@ -84,6 +90,18 @@ def make_study(folder: SweepFolder, header: Header) -> None:
         draft.replace(folder.study)
     finally:
         draft.unlink(missing_ok=True)
+
+
+def has_more(folder: SweepFolder, header: Header) -> bool:
+    """Whether there is anything to try beside the trials in a sweep's journal, by the job in ``header``.
+
+    Raises:
+        RequestError: The space is not the one with which the sweep was made.
+        WorkError: The journal is damaged.
+    """
+    proposals = Proposals(header.job, name=header.name, final=header.kind is SweepKind.FINAL)
+    rebuild(folder, header, state=SweepState(header.measure), proposals=proposals)
+    return proposals.ask() is not None
 
 
 def _ask_again(folder: SweepFolder, header: Header, *, trial: Trial, event: Asked, proposals: Proposals) -> None:

@@ -153,7 +153,10 @@ def reopened(header: Header, unended: Sequence[Trial], *, number: int, provenanc
     found: list[Record] = []
     for run in (key(header), *(key(header, trial.name) for trial in unended)):
         found += [records.ReopenRun(run), records.Tags(run, tags)]
-    return found
+    # a parameter says for ever what it said first, and a budget may have become longer
+    now = {trial.name: {"oplstm.budget": str(trial.total), "digest.configuration": trial.config.digest()}
+           for trial in unended}  # fmt: skip
+    return [*found, *(records.Tags(key(header, name), of_trial) for name, of_trial in now.items())]
 
 
 def placed(

@@ -43,7 +43,7 @@ def _write(
         ) from error
 
 
-def _checkpoints(folder: Path) -> list[Path]:
+def checkpoints(folder: Path) -> list[Path]:
     """Complete checkpoints, newest first; those that were found to be damaged have other names."""
     found = folder.glob("update-*") if folder.is_dir() else []
     return sorted(found, key=lambda path: int(path.name.removeprefix("update-")), reverse=True)
@@ -62,13 +62,22 @@ def save_pack(folder: Path, pack: Pack, counters: dict[str, Any]) -> None:
         "runs": [run.to_dict() for run in pack.runs],
         "counters": counters,
     }
-    _write(folder / f"update-{pack.update}", _PACK, data=data, tensors={_STATE: pack.state.tensors()})
-    for old in _checkpoints(folder)[KEPT:]:
+    write_checkpoint(folder, data, pack.state)
+
+
+def write_checkpoint(folder: Path, data: Mapping[str, Any], state: RunState, *, kept: int = KEPT) -> None:
+    """Write what ``Checkpoint.read`` reads to ``folder/update-<n>``, and let go of all but the newest there.
+
+    Raises:
+        WorkError: The disk is full or not writable.
+    """
+    _write(folder / f"update-{data['update']}", _PACK, data=data, tensors={_STATE: state.tensors()})
+    for old in checkpoints(folder)[kept:]:
         shutil.rmtree(old)
 
 
 @dataclass(frozen=True)
-class _Checkpoint:
+class Checkpoint:
     """What a checkpoint holds.
 
     Attributes:
@@ -88,7 +97,7 @@ class _Checkpoint:
     counters: dict[str, Any]
 
     @classmethod
-    def read(cls, path: Path) -> "_Checkpoint":
+    def read(cls, path: Path) -> "Checkpoint":
         """That in a folder.
 
         Raises:
@@ -108,7 +117,7 @@ class _Checkpoint:
         except (KeyError, TypeError, ValueError, AttributeError) as error:  # of version 1
             raise Damaged(path / _PACK, one_line(error)) from error
 
-    def of(self, names: Container[str]) -> "_Checkpoint | None":
+    def of(self, names: Container[str]) -> "Checkpoint | None":
         """Without the runs that have left the pack since; None if nothing is left."""
         rows = [row for row, name in enumerate(self.runs) if name in names]
         if len(rows) == len(self.runs):
@@ -129,8 +138,8 @@ def hand_over(folder: Path, into: Path, *, keep: bool) -> None:
     Raises:
         WorkError: The disk is full or not writable.
     """
-    found = _checkpoints(folder)
-    if not found or _checkpoints(into):
+    found = checkpoints(folder)
+    if not found or checkpoints(into):
         return
     try:
         if not keep:
@@ -145,16 +154,16 @@ def hand_over(folder: Path, into: Path, *, keep: bool) -> None:
         raise WorkError(f"cannot write {into}: {error}; {mend}") from error
 
 
-def _newest(folder: Path, runs: Mapping[str, RunConfig]) -> _Checkpoint | None:
+def _newest(folder: Path, runs: Mapping[str, RunConfig]) -> Checkpoint | None:
     """The newest checkpoint in ``folder`` that is not damaged, if there is one, as far as it is of ``runs``.
 
     Those that are damaged are set aside, with a warning each; those of other runs alone, which have left the pack, go.
     """
     damaged: dict[Path, Damaged] = {}
     found = None
-    for path in _checkpoints(folder):
+    for path in checkpoints(folder):
         try:
-            found = _Checkpoint.read(path).of(runs)
+            found = Checkpoint.read(path).of(runs)
         except Damaged as error:
             damaged[path] = error
             continue

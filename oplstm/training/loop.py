@@ -7,6 +7,7 @@ from pathlib import Path
 import torch
 
 from oplstm.training.checkpoint import load_pack, save_model, save_pack
+from oplstm.training.ends import save_end
 from oplstm.training.hours import Expiries, Hours
 from oplstm.training.metrics import metrics_of_test, validation_metrics
 from oplstm.training.pack import Pack, Scores
@@ -29,6 +30,7 @@ class Trainer:
         capacity: Runs that the pack can hold: where ended runs leave room, the listener is asked for others. None: it
             is not asked.
         expiries: What earlier processes of this pack decided by their clocks.
+        ends: Parent of one folder a run, for its state at the end of its budget; None: it is not kept.
     """
 
     def __init__(
@@ -40,9 +42,10 @@ class Trainer:
         run_folder: Path,
         capacity: int | None = None,
         expiries: Expiries | None = None,
+        ends: Path | None = None,
     ) -> None:
         self._pack, self._listener, self._folder, self._run_folder = pack, listener, folder, run_folder
-        self._capacity = capacity or 0
+        self._capacity, self._ends = capacity or 0, ends
         sizes = {run.meta_batch_size for run in pack.runs}
         self._milestones = {size: pack.budget.milestones(size) for size in sizes}
         self._last = {size: pack.budget.update_count(size) for size in sizes}
@@ -200,7 +203,18 @@ class Trainer:
     def _finish(self, rows: Sequence[int]) -> None:
         """Test ``rows`` with their best weights, once."""
         if rows:
+            self._keep_ends([row for row in rows if self._is_through(row)])
             self._end(rows, "complete", test=self._tested(rows))
+
+    def _keep_ends(self, rows: Sequence[int]) -> None:
+        """Keep the states of ``rows``, from which they could go on."""
+        if self._ends is None or not rows:
+            return
+        self._listener.settle()
+        names = [self._pack.names[row] for row in rows]
+        for row, (name, began) in zip(rows, self._hours.began(names).items(), strict=True):
+            seconds, last_point = self._hours.seconds - began, self._last_point[name]
+            save_end(self._ends / name, self._pack, row=row, seconds=seconds, last_point=last_point)
 
     def _tested(self, rows: Sequence[int]) -> Scores:
         """The test scores of the best weights of ``rows``, those of a diverged run too, which are from before."""

@@ -30,7 +30,7 @@ Scores = dict[str, Annotated[Tensor, Shape("rows tasks")]]
 """By name, float64: of the runs that were asked for, on every task."""
 
 
-def _by_passes(runs: Sequence[RunConfig]) -> list[int]:
+def by_passes(runs: Sequence[RunConfig]) -> list[int]:
     """The places of runs in the order that ``Learner.passes`` wants: most passes first."""
     return sorted(range(len(runs)), key=lambda row: -runs[row].passes(training=True))
 
@@ -63,7 +63,7 @@ class Pack:
         self.device = device or Device()
         if len({run.signature for run in runs}) != 1:
             raise ValueError(f"runs of one pack must share a signature: {', '.join(names)} do not")
-        order = _by_passes(runs)
+        order = by_passes(runs)
         self.runs, self.names = [runs[row] for row in order], [names[row] for row in order]
         first = self.runs[0]
         self.measure: Measure = first.benchmark.measure
@@ -167,7 +167,7 @@ class Pack:
         self.runs, self.names = [*self.runs, *new.runs], [*self.names, *new.names]
         self.joined += [self.update] * len(runs)
         self._bind()
-        self.keep(_by_passes(self.runs))
+        self.keep(by_passes(self.runs))
 
     def params(
         self, weights: Annotated[Tensor, Shape("rows P")], rows: Sequence[int] | None = None

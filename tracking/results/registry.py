@@ -1,5 +1,6 @@
 """Puts a trained model into the MLflow Model Registry, without pickle."""
 
+import hashlib
 import tempfile
 import warnings
 from collections.abc import Mapping
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 CHAMPION: Final = "champion"
 PREVIOUS: Final = "previous"
 _FOLDER: Final = "registered_model"
+_WEIGHTS: Final = "oplstm.weights"
+"""Tag of a version: what it was made of."""
 _PACKAGES: Final = ("torch", "numpy", "safetensors")
 _LOADER: Final = "tracking.registered_model"
 _NEEDS: Final = (
@@ -48,6 +51,11 @@ class Registration:
     tags: Mapping[str, str]
     replaces: str
 
+    @property
+    def digest(self) -> str:
+        """SHA-256 of its files' manifest, which holds theirs."""
+        return hashlib.sha256((self.model_dir / "run.json").read_bytes()).hexdigest()
+
 
 def register_model(uri: str, model: Registration) -> str:
     """Upload the model of a run, register it and make it the champion.
@@ -73,7 +81,7 @@ def register_model(uri: str, model: Registration) -> str:
         raise WorkError(f"the model {model.name} is not registered: {error}") from error
     client = connect(uri)
     try:
-        number = _known_version(client, model.name, model.run_id) or _new_version(client, model)
+        number = _known_version(client, model) or _new_version(client, model)
         client.update_model_version(model.name, number, f"{model.description}\n\n{_NEEDS}")
         for tag, value in model.tags.items():
             client.set_model_version_tag(model.name, number, tag, value)
@@ -125,15 +133,17 @@ def download_model(uri: str, reference: str, into: Path) -> Path:
     return found[0]
 
 
-def _known_version(client: "MlflowClient", name: str, run_id: str) -> str | None:
-    found = client.search_model_versions(f"run_id = '{run_id}'")
-    numbers = [int(known.version) for known in found if known.name == name]
-    return str(max(numbers)) if numbers else None
+def _known_version(client: "MlflowClient", model: Registration) -> str | None:
+    """That of these weights: a run that was trained on since its model was registered has others."""
+    found = client.search_model_versions(f"run_id = '{model.run_id}'")
+    same = [known for known in found if known.name == model.name and known.tags.get(_WEIGHTS) == model.digest]
+    return str(max(int(known.version) for known in same)) if same else None
 
 
 def _new_version(client: "MlflowClient", model: Registration) -> str:
     from mlflow import pyfunc
 
+    folder_there = f"{_FOLDER}-{model.digest[:12]}"
     with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
         warnings.filterwarnings("ignore", ".*input example was not provided.*")
         path = Path(folder) / _FOLDER
@@ -146,14 +156,16 @@ def _new_version(client: "MlflowClient", model: Registration) -> str:
             pip_requirements=[f"{package}=={_installed(package)}" for package in _PACKAGES],
             metadata={"oplstm": _installed("oplstm"), "needs": _NEEDS},
         )
-        client.log_artifacts(model.run_id, str(path), _FOLDER)
+        client.log_artifacts(model.run_id, str(path), folder_there)
     try:
         client.create_registered_model(model.name, description="Few-shot learners promoted by oplstm")
     except Exception as error:
         if error_code(error) != "RESOURCE_ALREADY_EXISTS":
             raise
-    source = f"{client.get_run(model.run_id).info.artifact_uri}/{_FOLDER}"
-    made = client.create_model_version(model.name, source, model.run_id, await_creation_for=0)
+    source = f"{client.get_run(model.run_id).info.artifact_uri}/{folder_there}"
+    made = client.create_model_version(
+        model.name, source, model.run_id, tags={_WEIGHTS: model.digest}, await_creation_for=0
+    )
     return str(made.version)
 
 

@@ -33,6 +33,7 @@ VERBS = {
     "export",
     "stop",
     "resume",
+    "extend",
     "rerun-failed",
     "prune",
     "add",

@@ -9,7 +9,8 @@ import signal
 import pytest
 
 from jobs.operations.running import Outcome
-from jobs.store.events import Finished, encode
+from jobs.store.events import Exhausted, Finished, encode
+from jobs.store.extended import Extended
 from jobs.store.scores import FinalResult, Score
 from jobs.store.states import SweepKind
 from tests.jobs.cli.verbs import run
@@ -184,20 +185,40 @@ def test_promoting_again_says_the_same_and_trains_nothing(final_run, monkeypatch
     assert result[0] == "small-final-2: test MSE 0.0400"
     assert result[-1] == "champion in the MLflow Model Registry: at-uri:2"
     named = run("promote", "small", "--name", "mine").stderr
-    assert "small was promoted before, and its final run is small-final-2; --again makes another, mine" in named
+    assert "small was promoted before, and its final run is small-final-2, not mine; oplstm rename" in named
     more = run("promote", "small", "--seeds", 3)
     assert more.exit_code == 2
     assert "small-final-2, the final run of small, has 2 seeds, and 3 are asked for" in more.stderr
 
 
-def test_promoting_anew_picks_on_fresh_tasks_and_has_another_final_run(final_run):
+def test_more_seeds_join_the_final_run_that_there_is(final_run, monkeypatch):
+    final_run(RESULT)
+    no_run = "oplstm: small has no final run yet that seeds could join: oplstm promote small"
+    assert run("promote", "small", "--again", 2).stderr.splitlines()[-1] == no_run
+    first = json.loads(run("promote", "small", "--seeds", 2, "--json").stdout)
+    asked = []
+
+    def join(home, name, *, count, means, progress):
+        asked.append((name, count))
+        return Outcome(home.sweep(name), None, waiting=0, result=RESULT)
+
+    monkeypatch.setattr("jobs.operations.promote.more_seeds", join)
+    assert json.loads(run("promote", "small", "--again", 3, "--json").stdout) == first
+    assert asked == [("small-final-2", 3)]
+    more = run("promote", "small", "--seeds", 3)
+    assert more.stderr.endswith("3 are asked for; oplstm promote small --again 1 adds those that are missing\n")
+
+
+def test_a_promotion_of_a_sweep_that_has_gone_on_picks_anew_on_fresh_tasks_and_says_so(final_run, home):
     final_run(RESULT)
     first = json.loads(run("promote", "small", "--seeds", 2, "--json").stdout)
-    again = json.loads(run("promote", "small", "--seeds", 2, "--again", "--json").stdout)
-    assert again["final"] == "small-final-3"
-    named = run("promote", "small", "--seeds", 2, "--again", "--name", "mine", "--json")
-    assert json.loads(named.stdout)["final"] == "mine"
-    assert "name 'mine' is taken" in run("promote", "small", "--again", "--name", "mine").stderr
+    with Journal(home / "sweeps" / "small" / "journal.jsonl") as journal:
+        journal.append([encode(Extended(trials=4, budget=None, goes_on=())), encode(Exhausted()), encode(Finished())])
+    assert "name 'small' is taken" in run("promote", "small", "--name", "small").stderr
+    done = run("promote", "small", "--seeds", 2, "--name", "mine", "--json")
+    again = json.loads(done.stdout)
+    assert f"small was promoted before ({first['picked']}) and has gone on since: it is promoted anew" in done.stderr
+    assert again["final"] == "mine"
     assert again["score_b"] != first["score_b"]
 
 

@@ -221,3 +221,22 @@ def test_a_final_run_cannot_be_promoted(swept: Oplstm):
     done = swept.here("promote", "swept-final", "--dry-run")
     assert done.code == 2
     assert "is a final run; promote takes a sweep" in done.err
+
+
+def test_more_seeds_join_the_final_run(swept: Oplstm, promoted: dict, rest: Rest):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("jobs.promotion.registration.register_final", die)
+        with pytest.raises(Killed):
+            swept.here("promote", "swept", "--again", "1", "--json")
+    report = swept.here("promote", "swept", "--json").ok().json
+    assert (report["final"], report["result"]["final/seeds"]) == ("swept-final", 3)
+    assert report["result"]["seed_means"][:2] == promoted["result"]["seed_means"], "those are as they were"
+    assert len(swept.events("swept", "promoted")) == 1
+    runs = [found[0] for found in rest.runs("promoted").values()]
+    [final] = [run for run in runs if texts(run, "tags")["oplstm.kind"] == "final"]
+    assert final["info"]["status"] == "FINISHED"
+    assert [value for _, value in rest.history(final, "final/seeds")] == [2, 3]
+    seeds = [run for run in runs if texts(run, "tags")["oplstm.kind"] == "final-trial"]
+    assert sorted(len(rest.history(run, "test/loss")) for run in seeds) == [1, 1, 1]
+    found = rest.get("registered-models/alias", name="promoted", alias="champion")["model_version"]
+    assert "best of 3 seeds" in found["description"]

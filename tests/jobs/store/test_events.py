@@ -29,6 +29,7 @@ from jobs.store.events import (
     encode,
     read_events,
 )
+from jobs.store.extended import Extended
 from jobs.store.header import Header
 from jobs.store.home import SweepFolder
 from jobs.store.intervals import StatedInterval
@@ -136,6 +137,10 @@ EVENTS = [
         '"behind": {"mean": 0.25, "half_width": null}, "tied": true, "score_a": {"mean": 0.25, "half_width": null}, '
         '"seeds": []}], "tied": null, "forecast": null, "seed_variance": null, "registered": null, "final": null, '
         '"by_hand": false}',
+    ),
+    (
+        Extended(trials=None, budget=2000, goes_on=("trial-0003",)),
+        '{"event": "extended", "trials": null, "budget": 2000, "goes_on": ["trial-0003"]}',
     ),
 ]
 ADDED = Asked(trial=3, params={}, run=RUN, added=Added(request=REQUEST, like="trial-0002"))

@@ -102,9 +102,9 @@ def test_a_run_is_registered_once_and_can_be_loaded(
     assert aliases() == {"champion": "2", "previous": "3"}
     version = rest.get("model-versions/get", name=unique, version="1")["model_version"]
     assert (version["run_id"], version["status"]) == (first, "READY")
-    assert {tag["key"]: tag["value"] for tag in version["tags"]} == {
-        "promotion": "a", "trial": "trial-0007", "again": "yes",
-    }  # fmt: skip
+    tags = {tag["key"]: tag["value"] for tag in version["tags"]}
+    assert len(tags.pop("oplstm.weights")) == 64
+    assert tags == {"promotion": "a", "trial": "trial-0007", "again": "yes"}
 
     from mlflow import artifacts, pyfunc
 
