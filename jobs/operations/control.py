@@ -63,8 +63,8 @@ def resume(
     with owned(folder):
         header, state = known(folder)
         if state.finished:
-            if header.kind is SweepKind.SWEEP and (made := _missing_report(home, header, means, notice)) is not None:
-                return made
+            if header.kind is SweepKind.SWEEP and not _has_report(folder):
+                return _report(home, header, means=means, notice=notice)
             lost = len(failed(state))
             mend = f"{lost} of its runs failed: oplstm rerun-failed {name}" if lost else "nothing is left to resume"
             raise RequestError(f"{name} has ended; {mend}")
@@ -128,15 +128,18 @@ def known(folder: SweepFolder) -> tuple[Header, SweepState]:
     return header, state
 
 
-def _missing_report(home: Home, header: Header, means: Means, notice: Callable[[str], None]) -> Outcome | None:
-    """Make the report of a sweep that has ended and has none; None if it has."""
-    from jobs.operations.reporting.tracked import has_report, track_report  # imports what draws
+def _has_report(folder: SweepFolder) -> bool:
+    from jobs.operations.reporting.tracked import has_report  # imports what draws
+
+    return has_report(folder)
+
+
+def _report(home: Home, header: Header, *, means: Means, notice: Callable[[str], None]) -> Outcome:
+    """Make the report that a sweep which has ended lacks."""
+    from jobs.operations.reporting.tracked import track_report
     from jobs.operations.trust import server_of
 
-    folder = home.sweep(header.name)
-    if has_report(folder):
-        return None
-    server = server_of(header, means.uri)
+    folder, server = home.sweep(header.name), server_of(header, means.uri)
     home.check_writable()
     notice(f"{header.name} has ended, and its report was missing: it is made now")
     with tracking_server(home, server, wait=True) as tracking_uri:

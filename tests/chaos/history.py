@@ -48,13 +48,14 @@ def hurt(
         say: Told what happens.
         server: The MLflow server, where there is one already, and Ray in this process: what is not hurt uses both.
     """
+    plans = draw(seed, kills, most_costly=most_costly, workloads=workloads)
     if server is not None:
-        return _hurt(folder, draw(seed, kills, most_costly=most_costly, workloads=workloads), server, say, here=True)
-    server = ensure_server(folder / "server")
+        return _hurt(folder, plans, of=server, say=say, here=True)
+    own = ensure_server(folder / "server")
     try:
-        return _hurt(folder, draw(seed, kills, most_costly=most_costly, workloads=workloads), server, say, here=False)
+        return _hurt(folder, plans, of=own, say=say, here=False)
     finally:
-        server.stop()
+        own.stop()
 
 
 def _hurt(folder: Path, plans: list[RoundPlan], of: Server, say: Callable[[str], object], *, here: bool) -> list[Told]:
