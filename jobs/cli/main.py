@@ -11,6 +11,7 @@ from jobs.cli.evaluating import evaluate
 from jobs.cli.figures import figure, page
 from jobs.cli.job_files import init, jobs, plan
 from jobs.cli.keeping import archive, delete, gc, rename
+from jobs.cli.live import add, limit, prune
 from jobs.cli.looking import doctor, status, table, ui
 from jobs.cli.output import say
 from jobs.cli.promoting import promote
@@ -47,8 +48,8 @@ def main() -> None:
 
 
 VERBS = (
-    init, jobs, plan, train, sweep, resume, rerun_failed, stop, status, explain, compare, promote, evaluate, table,
-    figure, page, export, ui, doctor, data, rename, archive, delete, gc,
+    init, jobs, plan, train, sweep, resume, rerun_failed, stop, prune, add, limit, status, explain, compare, promote,
+    evaluate, table, figure, page, export, ui, doctor, data, rename, archive, delete, gc,
 )  # fmt: skip
 for verb in VERBS:
     main.add_command(verb)

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     help="More seeds of the leaders first, as in 5x2, or up to 15 in a race of 10, as in 10/15; 0 for none.",
 )
 @name_option("the final run", "NAME-final")
+@click.option("--trial", metavar="TRIAL", help="Promote this one instead of the best; without more seeds of leaders.")
 @click.option("--again", is_flag=True, help="Promote anew, on fresh tasks, with another final run.")
 @click.option("--dry-run", is_flag=True, help="Only say what would be picked.")
 @tracking_uri
@@ -37,6 +38,7 @@ def promote(
     seeds: int | None,
     replicates: str | None,
     name: str | None,
+    trial: str | None,
     again: bool,
     dry_run: bool,
     tracking_uri: str | None,
@@ -55,7 +57,7 @@ def promote(
 
     quiet_libraries()
     home, asked = Home(), _replicates(replicates)
-    promotion = Promotion.of(home.sweep(sweep), asked)
+    promotion = Promotion.of(home.sweep(sweep), asked, chosen=trial)
     if promotion.missing is not None:
         say(f"warning: {promotion.missing}", err=True)
     if dry_run:
@@ -66,7 +68,9 @@ def promote(
     server = server_of(promotion.header, chosen_uri(tracking_uri))
     with tracking_server(home, server, wait=True) as uri:
         if promotion.made is not None and not again:
-            made, lines = promotion.made, [f"{sweep} was promoted before, and nothing has ended since"]
+            made = promotion.made
+            how = f": {made.picked}, by hand; --again picks the best" if made.by_hand and trial is None else ""
+            lines = [f"{sweep} was promoted before, and nothing has ended since{how}"]
             if name not in (None, made.final):
                 raise RequestError(
                     f"{sweep} was promoted before, and its final run is {made.final}; --again makes another, {name}"
@@ -142,7 +146,7 @@ def _picked(
         if not through:
             say(f"{folder.name} stopped; go on with: oplstm promote {folder.name}", err=True)
             sys.exit(1)
-        promotion = Promotion.of(folder, asked)
+        promotion = Promotion.of(folder, asked, chosen=promotion.chosen)
         with working:
             plan = promotion.next_plan(rescore)
     with working:

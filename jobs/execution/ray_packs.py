@@ -92,13 +92,16 @@ class PackSearcher(Searcher):
         self._packs: dict[str, str] = {}
 
     def suggest(self, trial_id: str) -> Any:
-        """The next pack; None when the cluster is full, FINISHED when the sweep has none left."""
+        """The next pack; None when the cluster is full, FINISHED when the sweep has none left.
+
+        While packs are trained there may be another: a user may add a trial, or a limit of theirs holds trials back.
+        """
         slots = pack_slots(self._sweep.resources)
         if len(self._packs) > slots:
             return None
         assignment: Assignment | None = ray.get(self._actor.next_pack.remote(slots))
         if assignment is None:
-            return Searcher.FINISHED
+            return None if self._packs else Searcher.FINISHED
         self._packs[trial_id] = assignment.pack
         return {"assignment": assignment, "sweep": self._sweep}
 

@@ -6,12 +6,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from jobs.operations.running import is_running
-from jobs.operations.study_check import next_of, read_study, study_damage
+from jobs.operations.study_check import next_of, study_damage
 from jobs.store.events import Asked, Ended, Refused, read_events
 from jobs.store.header import Header
 from jobs.store.home import SweepFolder
 from jobs.store.names import trial_name
 from jobs.store.state import SweepState
+from jobs.store.study_file import stored_study
 from oplstm.errors import WorkError, one_line
 
 if TYPE_CHECKING:
@@ -58,7 +59,7 @@ def _trials(folder: SweepFolder, header: Header) -> "Iterator[FrozenTrial]":
     if not is_running(folder) and (damage := study_damage(folder, state)) is not None:
         raise WorkError(f"{damage}; oplstm doctor {folder.name} --repair makes it again")
     try:
-        rest = iter(read_study(folder) if folder.study.exists() else [])
+        rest = iter(stored_study(folder.study, folder.name).trials if folder.study.exists() else [])
     except Exception as error:  # whatever Optuna finds impossible in its own file
         mend = f"oplstm doctor {folder.name} --repair makes it again"
         raise WorkError(f"{folder.study}: Optuna cannot read it: {one_line(error)}; {mend}") from error

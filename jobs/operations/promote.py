@@ -22,6 +22,7 @@ from jobs.promotion.selection import Choice, Rescore, block_seed, choose, config
 from jobs.promotion.standing import Configuration
 from jobs.store.header import Header
 from jobs.store.home import Home, SweepFolder
+from jobs.store.names import trial_name
 from jobs.store.promoted import Promoted
 from jobs.store.scores import final_result
 from jobs.store.state import SweepState
@@ -29,7 +30,7 @@ from jobs.store.states import SweepKind, TrialState
 from jobs.sweep.messages import OnProgress
 from oplstm.configuration import Problems, build
 from oplstm.episodes.split import Split
-from oplstm.errors import RequestError, WorkError
+from oplstm.errors import RequestError, WorkError, shown
 from oplstm.training.budget import Budget
 from oplstm.training.device import Device
 
@@ -45,6 +46,7 @@ class Promotion:
         plan: Its replicates.
         asked: How many replicates are wanted; None for none.
         made: What was picked, if nothing has ended since; promoting again gives the same answer.
+        chosen: Name of the trial that a user wants promoted; None for the best.
     """
 
     folder: SweepFolder
@@ -53,17 +55,22 @@ class Promotion:
     plan: Plan
     asked: Replicates | None
     made: Promoted | None
+    chosen: str | None = None
 
     @classmethod
-    def of(cls, folder: SweepFolder, asked: Replicates | int | None = None) -> "Promotion":
+    def of(
+        cls, folder: SweepFolder, asked: Replicates | int | None = None, *, chosen: str | None = None
+    ) -> "Promotion":
         """That of a sweep.
 
         Args:
             folder: Of the sweep.
-            asked: How many replicates; 0 for none, None for as many as the job says.
+            asked: How many replicates; 0 for none, None for as many as the job says, and for none of a chosen trial.
+            chosen: Name of the trial to promote; None for the best, or for what was chosen before.
 
         Raises:
-            RequestError: It is running, is a final run, or no trial of it has completed.
+            RequestError: It is running, is a final run, or no trial of it has completed; or the chosen one has no
+                weights.
         """
         require_idle(folder)
         folder.check_links()
@@ -71,15 +78,23 @@ class Promotion:
         if header.kind is not SweepKind.SWEEP:
             raise RequestError(f"{folder.name} is a {header.kind} run; promote takes a sweep")
         state = SweepState.of(folder, header)
+        if chosen is not None:
+            _check_chosen(state, chosen, name=folder.name)
+            asked = asked or 0
         complete = [trial for trial in state.trials.values() if trial.state is TrialState.COMPLETE]
         ranked = sorted(complete, key=lambda trial: (trial.cost, trial.number))
         wanted = replicates_of(header.job, len(ranked)) if asked is None else asked or None
         wanted = None if isinstance(wanted, int) else wanted
         plan = plan_replicates(header.job, state, ranked, asked=wanted)
-        stands = state.ends == state.ends_at_promotion and not plan.missing
-        promoted = as_named_now(Home(folder.home), header, state.promotion)
-        made = promoted if stands and promoted is not None and promoted.final else None
-        return cls(folder, header, state, plan, wanted, made)
+        made = as_named_now(Home(folder.home), header, state.promotion)
+        if made is not None and not (
+            made.final is not None
+            and state.ends == state.ends_at_promotion
+            and (made.by_hand or not plan.missing)
+            and chosen in (None, made.picked)
+        ):
+            made = None
+        return cls(folder, header, state, plan, wanted, made, chosen)
 
     @property
     def same_budget(self) -> bool:
@@ -94,7 +109,9 @@ class Promotion:
         unended = len(state.trials) - state.ended
         if state.exhausted and not unended:
             return None
-        unasked = 0 if job.trial_limit is None or state.exhausted else job.trial_limit - len(state.trials)
+        unasked = (
+            0 if job.trial_limit is None or state.exhausted else job.trial_limit - len(state.trials) + state.live.added
+        )
         name = self.folder.name
         return f"{name} has not ended: {unended + unasked} of its trials are missing; oplstm resume {name} trains them"
 
@@ -145,6 +162,7 @@ class Promotion:
             earlier=earlier_spread(home, self.header),
             final_seeds=seeds or job.final.seeds,
             final_tasks=self._budget(final_budget(job)).test_tasks,
+            chosen=self.chosen,
         )
 
     def _budget(self, values: dict[str, Any]) -> Budget:
@@ -155,7 +173,23 @@ class Promotion:
         return budget
 
     def _found(self) -> list[Configuration]:
-        return configurations(self.folder, self.state, self.header.measure)
+        return configurations(self.folder, self.state, self.header.measure, chosen=self.chosen)
+
+
+def _check_chosen(state: SweepState, chosen: str, *, name: str) -> None:
+    """See that a trial can be promoted.
+
+    Raises:
+        RequestError: It cannot.
+    """
+    trial = state.by_name.get(chosen)
+    if trial is None:
+        raise RequestError(f"{name} has no trial {shown(chosen)}; oplstm status {name} shows its trials")
+    if trial.replicate:
+        raise RequestError(f"{chosen} is one more seed of {trial_name(trial.number)}: promote that one")
+    if trial.state not in (TrialState.COMPLETE, TrialState.PRUNED) or trial.pack is None:
+        wanted = "promote takes one that is complete, or that was pruned while it was trained"
+        raise RequestError(f"{chosen} of {name} is {trial.state}; {wanted}")
 
 
 def earlier_spread(home: Home, header: Header) -> SeedVariance | None:

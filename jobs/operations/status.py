@@ -32,6 +32,7 @@ class TrialStatus:
         params: The point of the space.
         note: One line for a person.
         placed: Whether it ever came into a pack.
+        added: Whether a user added it.
     """
 
     name: str
@@ -41,6 +42,7 @@ class TrialStatus:
     params: Params
     note: str
     placed: bool
+    added: bool = False
 
 
 @dataclass(frozen=True)
@@ -93,6 +95,7 @@ class Status:
         replicates: More seeds of some of them.
         tracking: What MLflow does not have.
         archived: Whether it was put away.
+        concurrent: How many trials train at once, at most, where a user has limited it.
     """
 
     name: str
@@ -107,6 +110,7 @@ class Status:
     replicates: tuple[TrialStatus, ...]
     tracking: Tracking
     archived: bool = False
+    concurrent: int | None = None
 
     @property
     def lost(self) -> tuple[TrialStatus, ...]:
@@ -159,12 +163,13 @@ def sweep_status(folder: SweepFolder) -> Status:
         counts=dict(state.counts()),
         best=None if leader is None else leader.best,
         leader=None if leader is None else leader.name,
-        promoted=state.promoted,
+        promoted=None if state.promotion is None else state.promotion.picked,
         folder=str(folder.path),
         trials=tuple(map(_trial_status, ranked)),
         replicates=tuple(map(_trial_status, state.replicates.values())),
         tracking=Tracking.of(folder),
         archived=header.archived,
+        concurrent=state.live.limit,
     )
 
 
@@ -196,6 +201,7 @@ def _trial_status(trial: Trial) -> TrialStatus:
         params=trial.params,
         note=trial.note,
         placed=trial.pack is not None,
+        added=trial.added is not None,
     )
 
 

@@ -2,17 +2,18 @@
 
 import json
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from jobs.store.events import Asked, Ended, Params, Refused, Validated, read_events
 from jobs.store.header import Header
 from jobs.store.home import SweepFolder
+from jobs.store.live import TakenOut
 from jobs.store.names import trial_name
 from jobs.store.state import SweepState
 from jobs.store.states import TrialState
-from jobs.store.study_file import damage_in
+from jobs.store.study_file import damage_in, stored_study
 from oplstm.errors import one_line
 
 if TYPE_CHECKING:
@@ -58,7 +59,7 @@ def study_problems(folder: SweepFolder, header: Header, state: SweepState) -> It
     if damage is not None or not folder.study.exists():
         return
     try:
-        found = read_study(folder)
+        found = stored_study(folder.study, folder.name).trials
     except Exception as error:  # whatever Optuna finds impossible in its own file
         yield f"{folder.study}: Optuna cannot read it: {one_line(error)}"
         return
@@ -81,6 +82,8 @@ def _wanted(folder: SweepFolder, header: Header) -> list[_Wanted]:
                 value = event.metrics.get(f"val/{header.measure.name}", math.nan)
                 if math.isfinite(value) and event.milestone and not nobody_learns:
                     trials[event.trial].reported.setdefault(event.milestone, value)
+            case TakenOut(trial=name, waits=True):
+                trials[name].state = _OPTUNAS[TrialState.PRUNED]
             case Ended(state=end) as event if end.ended:
                 trials[event.trial].state = _OPTUNAS.get(end, "FAIL")
                 if end is TrialState.COMPLETE:
@@ -88,25 +91,6 @@ def _wanted(folder: SweepFolder, header: Header) -> list[_Wanted]:
             case _:
                 pass
     return list(trials.values())
-
-
-def read_study(folder: SweepFolder) -> "list[FrozenTrial]":
-    """Optuna's trials in the file of a sweep's study, whether or not the sweep runs; raises whatever Optuna does."""
-    import optuna
-    from optuna.storages import JournalStorage
-    from optuna.storages.journal import BaseJournalBackend
-
-    class Reader(BaseJournalBackend):
-        """Optuna's own makes a file where there is none, and a lock."""
-
-        def read_logs(self, log_number_from: int) -> Iterable[dict[str, Any]]:
-            lines = folder.study.read_bytes().splitlines(keepends=True)
-            return [json.loads(line) for line in lines[log_number_from:] if line.endswith(b"\n")]
-
-        def append_logs(self, logs: list[dict[str, Any]]) -> None:
-            raise OSError("the study is only read")
-
-    return optuna.load_study(study_name=folder.name, storage=JournalStorage(Reader())).trials
 
 
 def _compared(wanted: list[_Wanted], found: "list[FrozenTrial]") -> Iterator[str]:

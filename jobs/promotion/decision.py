@@ -33,7 +33,8 @@ class Decision:
     """What a promotion decides.
 
     Attributes:
-        picked: Name of the trial whose configuration has the best mean over its seeds on block A.
+        picked: Name of the trial whose configuration is carried on: the best, or the one that a user chose.
+        best: Name of the trial whose configuration has the best mean over its seeds on block A.
         contenders: All that were scored on block A.
         standings: All configurations of the sweep, as ``standings`` has them.
         spread: Variance over seeds; None where it is unknown.
@@ -41,6 +42,7 @@ class Decision:
     """
 
     picked: str
+    best: str
     contenders: tuple[Contender, ...]
     standings: tuple[Standing, ...]
     spread: SeedVariance | None
@@ -55,6 +57,7 @@ def decide(
     earlier: SeedVariance | None,
     final_seeds: int,
     final_tasks: int,
+    chosen: str | None = None,
 ) -> Decision:
     """Pick a configuration, and say how sure that is.
 
@@ -66,16 +69,20 @@ def decide(
             replicates are too few; None where there are none.
         final_seeds: Of the final run.
         final_tasks: Test tasks of each of its seeds.
+        chosen: Name of the trial that a user chose, one of those on block A; None for the best.
     """
     sign, block = measure.cost(1.0), Block.of(costs_of(on_block_a, measure))
     best, own = picked(block), seed_variance(block)
-    winner = on_block_a[int(best)].name
+    names = [one.name for one in on_block_a]
+    place = best if chosen is None else np.asarray(names.index(chosen))
+    winner = names[int(place)]
     spread = own if own.known else earlier
     known = spread if spread is not None else SeedVariance(np.asarray(np.nan), np.asarray(0.0), "replicates")
     means, halves = seed_intervals(block, known)
-    foreseen = forecast(block, known, best=best, seeds=final_seeds, tasks=final_tasks)
+    foreseen = forecast(block, known, best=place, seeds=final_seeds, tasks=final_tasks)
     return Decision(
         winner,
+        names[int(best)],
         tuple(
             Contender(
                 one.name,

@@ -42,7 +42,8 @@ def register(folder: SweepFolder, choice: Choice, tracking_uri: str, *, final: s
         WorkError: The server did not take it.
     """
     header = Header.read(folder)
-    description = f"{choice.picked} of sweep {header.name}: {header.job.learner}, picked by meta-validation."
+    how = _how(by_hand=choice.instead_of is not None)
+    description = f"{choice.picked} of sweep {header.name}: {header.job.learner}, {how}."
     with Outbox(folder.journal, tracking_uri) as outbox:
         version = _register(
             folder, header, outbox=outbox, tracking_uri=tracking_uri, trial=choice.picked, description=description
@@ -78,7 +79,7 @@ def register_final(folder: SweepFolder, result: FinalResult, tracking_uri: str, 
     test = f"test {result.measure} {result.test.mean:.4f} +- {result.test.ci95_seeds:.4f} over seeds"
     description = (
         f"{best.name} of final run {header.name}: {header.job.learner}, best of {len(result.test.seed_means)} seeds by "
-        f"validation; {test}. The configuration is {of.picked} of its sweep, picked by meta-validation."
+        f"validation; {test}. The configuration is {of.picked} of its sweep, {_how(by_hand=of.by_hand)}."
     )
     with Outbox(folder.journal, tracking_uri) as outbox:
         return _register(
@@ -90,6 +91,10 @@ def register_final(folder: SweepFolder, result: FinalResult, tracking_uri: str, 
             description=description,
             metrics=result.metrics(),
         )
+
+
+def _how(*, by_hand: bool) -> str:
+    return "chosen by hand" if by_hand else "picked by meta-validation"
 
 
 def best_seed(state: SweepState) -> Trial:
@@ -152,5 +157,6 @@ def _tracked(header: Header, state: SweepState, choice: Choice) -> list[records.
                 metrics["promote/ci95_forecast"] = choice.forecast.half_width
         update = state.by_name[leader.name].best_update
         found.append(records.Points(key(header, leader.name), step=update, metrics=metrics, timestamp=now))
-    picked = records.Tags(key(header, choice.picked), {"oplstm.promoted": "true"})
+    how = _how(by_hand=choice.instead_of is not None)
+    picked = records.Tags(key(header, choice.picked), {"oplstm.promoted": "true", "oplstm.promoted_how": how})
     return [*found, picked, records.Artifact(key(header), path="promotion.json", folder="promotion")]

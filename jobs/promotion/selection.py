@@ -67,6 +67,7 @@ class Choice:
         spread: The variance over seeds; None where it is unknown.
         forecast: Of the final run's score; None where nothing can be said.
         score_b: The picked configuration on block B, which picked nothing: the mean over its runs.
+        instead_of: Where a user chose the trial, the name of the one that is best on block A.
     """
 
     picked: str
@@ -75,6 +76,7 @@ class Choice:
     spread: SeedVariance | None
     forecast: Interval | None
     score_b: Interval
+    instead_of: str | None = None
 
     @property
     def tied(self) -> tuple[str, ...] | None:
@@ -119,17 +121,27 @@ class Choice:
             seed_variance=spread,
             registered=registered,
             final=final,
+            by_hand=self.instead_of is not None,
         )
 
 
-def configurations(folder: SweepFolder, state: SweepState, measure: Measure) -> list[Configuration]:
+def configurations(
+    folder: SweepFolder, state: SweepState, measure: Measure, *, chosen: str | None = None
+) -> list[Configuration]:
     """The completed trials of a sweep with their replicates, best validation of the trial first.
+
+    Args:
+        folder: Of the sweep.
+        state: Of the sweep.
+        measure: What the scores are.
+        chosen: Name of a trial that is among them though it was pruned.
 
     Raises:
         RequestError: None has completed.
         WorkError: The scores of one cannot be read.
     """
-    complete = [trial for trial in state.trials.values() if trial.state is TrialState.COMPLETE]
+    among = (trial for trial in state.trials.values() if trial.state is TrialState.COMPLETE or trial.name == chosen)
+    complete = list(among)
     if not complete:
         raise RequestError(f"{folder.name} has no completed trial to promote; see oplstm status {folder.name}")
     found = []
@@ -215,6 +227,7 @@ def choose(
     earlier: SeedVariance | None = None,
     final_seeds: int = 3,
     final_tasks: int = 1000,
+    chosen: str | None = None,
 ) -> Choice:
     """Re-score the leaders on block A, pick the best mean over seeds there, and report block B.
 
@@ -229,16 +242,20 @@ def choose(
         earlier: The variance over seeds in earlier sweeps, for one whose own replicates do not tell it.
         final_seeds: Of the final run of which a forecast is made.
         final_tasks: Test tasks of each of its seeds.
+        chosen: Name of the trial that a user chose, which is re-scored too; None for the best.
     """
     replicated = [one for one in found if len(one.runs) > 1]
     before = standings(found, measure, best=0, spread=None)
     tied = [one for one, standing in zip(found, before, strict=True) if standing.weights_tied]
-    scored = [rescored(one, rescore, Split.PROMOTION_A) for one in (replicated or tied[:leaders])]
-    decision = decide(found, scored, measure, earlier=earlier, final_seeds=final_seeds, final_tasks=final_tasks)
+    leading = {one.name for one in (replicated or tied[:leaders])} | {chosen}
+    scored = [rescored(one, rescore, Split.PROMOTION_A) for one in found if one.name in leading]
+    decision = decide(
+        found, scored, measure, earlier=earlier, final_seeds=final_seeds, final_tasks=final_tasks, chosen=chosen
+    )
     by_name = {standing.name: standing for standing in decision.standings}
     winner = next(one for one in found if one.name == decision.picked)
     score_b = rescored(winner, rescore, Split.PROMOTION_B).values.mean(0)
-    leading = tuple(
+    leaders_a = tuple(
         Leader(
             by_name[one.name],
             score_a=Interval.of(one.values.mean(0), over="tasks"),
@@ -249,11 +266,12 @@ def choose(
     )
     return Choice(
         picked=decision.picked,
-        leaders=leading,
+        leaders=leaders_a,
         standings=decision.standings,
         spread=decision.spread,
         forecast=decision.forecast,
         score_b=Interval.of(score_b, over="tasks"),
+        instead_of=None if chosen is None else decision.best,
     )
 
 

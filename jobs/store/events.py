@@ -11,6 +11,7 @@ from typing import Annotated, Any, Final, Literal
 
 from pydantic import AfterValidator, Field, StrictBool, StrictFloat, StrictInt, StrictStr, TypeAdapter, ValidationError
 
+from jobs.store.live import Added, Declined, Limited, TakenOut
 from jobs.store.names import MOST_REPLICATES, MOST_TRIALS, PackName, TrialName
 from jobs.store.promoted import Promoted
 from jobs.store.states import TrialState
@@ -43,6 +44,7 @@ class Asked:
         params: The point of the space.
         draws: Times the sampler drew for it, repeats included; 0 for a point that was given.
         run: The run that it means.
+        added: By whose request, if a user's.
     """
 
     event: Literal["asked"] = "asked"
@@ -50,6 +52,7 @@ class Asked:
     params: Params
     draws: Draws = 0
     run: RunData
+    added: Added | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -243,6 +246,9 @@ Event = (
     | Resumed
     | Finished
     | Promoted
+    | TakenOut
+    | Limited
+    | Declined
 )
 
 

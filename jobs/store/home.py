@@ -65,6 +65,11 @@ class SweepFolder:
         return self.path / "stop"
 
     @property
+    def requests(self) -> Path:
+        """What users ask of it while it runs (``jobs.store.requests``)."""
+        return self.path / "requests"
+
+    @property
     def trials(self) -> Path:
         """One folder a trial: best weights and scores."""
         return self.path / "trials"

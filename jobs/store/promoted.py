@@ -32,7 +32,7 @@ class StatedSpread:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Promoted:
-    """The best configuration was picked and registered; see ``jobs.promotion.selection.Choice``.
+    """A configuration was picked and registered, the best or a user's; see ``jobs.promotion.selection.Choice``.
 
     Attributes:
         picked: Name of the trial.
@@ -43,6 +43,7 @@ class Promoted:
         seed_variance: Over seeds, and its degrees of freedom; None where it is unknown.
         registered: The registered model and its version.
         final: Name of the final run.
+        by_hand: Whether a user chose it.
     """
 
     event: Literal["promoted"] = "promoted"
@@ -54,3 +55,4 @@ class Promoted:
     seed_variance: StatedSpread | None = None
     registered: StrictStr | None = None
     final: SweepName | None = None
+    by_hand: StrictBool = False

@@ -25,9 +25,11 @@ from jobs.store.events import (
     damaged,
     read_events,
 )
+from jobs.store.following import check_free, check_next, in_pack
 from jobs.store.header import Header
 from jobs.store.home import SweepFolder
 from jobs.store.indices import Ranking, Waiting
+from jobs.store.live import BEFORE_IT_BEGAN, Declined, Limited, Live, TakenOut
 from jobs.store.names import pack_name, trial_name
 from jobs.store.promoted import Promoted
 from jobs.store.states import ENDED, OUT, TrialState
@@ -57,6 +59,7 @@ class SweepState:
         promotion: What ``promote`` picked last.
         promotions: How often it did.
         ends_at_promotion: ``ends`` when it did last.
+        live: What users have asked of it while it ran.
         told_at: The latest time at which anything was written, in Unix seconds.
     """
 
@@ -75,6 +78,7 @@ class SweepState:
         self.promotion: Promoted | None = None
         self.promotions = 0
         self.ends_at_promotion = 0
+        self.live = Live()
         self.told_at = 0.0
         self._counts: Counter[TrialState] = Counter()
         self._placed: dict[str, Trial] = {}
@@ -132,18 +136,18 @@ class SweepState:
             case Packed():
                 if event.pack != pack_name(len(self.packs)) or not event.trials:
                     raise ValueError(f"it makes {event.pack} of {len(event.trials)} trials, after {len(self.packs)}")
-                self._check_free(event.trials)
+                check_free(event.trials, self.by_name, resting=self._resting)
                 pack = self.packs[event.pack] = self._resting[event.pack] = PackState(event.pack)
                 self._put(pack, event.trials)
             case Sized():
                 pack = self.packs[event.pack]
-                self._check_free(event.trials)
+                check_free(event.trials, self.by_name, resting=self._resting)
                 pack.capacity = event.capacity
                 self._put(pack, event.trials)
                 self._begin(pack)
             case Joined():
                 pack = self.packs[event.pack]
-                self._check_free(event.trials)
+                check_free(event.trials, self.by_name, resting=self._resting)
                 pack.joins[event.update] = event.trials
                 pack.reach(event.update)
                 self._put(pack, event.trials, event.update)
@@ -173,6 +177,11 @@ class SweepState:
                 self.by_name[event.picked]
                 self.promotion, self.promotions = event, self.promotions + 1
                 self.ends_at_promotion = self.ends
+            case TakenOut():
+                self._take_out(event)
+                self.live.take(event)
+            case Limited() | Declined():
+                self.live.take(event)
             case _:
                 assert_never(event)
 
@@ -206,31 +215,12 @@ class SweepState:
             new.add(trial)
             trial.pack = name
 
-    def _check_free(self, names: Sequence[str]) -> None:
-        """See that trials can come into a pack: they wait, or are in one that no process has begun."""
-        for name in names:
-            trial = self.by_name[name]
-            if trial.state.ended or not (trial.pack is None or trial.pack in self._resting):
-                raise ValueError(f"it puts {name} into a pack, which is {trial.state} already")
-        if len(set(names)) < len(names):
-            raise ValueError("it puts a trial into a pack twice")
-
-    def _check_next(self, number: int) -> None:
-        if number != len(self.trials):
-            raise ValueError(f"it makes {trial_name(number)} after {len(self.trials)} trials")
-
-    def _in_pack(self, name: str) -> Trial:
-        """A trial of which something is told that happens in a pack only."""
-        trial = self.by_name[name]
-        if trial.state.ended or trial.pack is None:
-            raise ValueError(f"{name} goes on in it, which is {trial.state}")
-        return trial
-
     def _ask(self, event: Asked) -> None:
-        self._check_next(event.trial)
-        trial = Trial(event.trial, event.params, event.run, self._measure)
+        check_next(event.trial, self.trials)
+        trial = Trial(event.trial, event.params, event.run, self._measure, added=event.added)
         self.trials[trial.number] = self.by_name[trial.name] = trial
         self.waiting.add(trial)
+        self.live.add(event.added, trial.name)
         self._counts[trial.state] += 1
 
     def _replicate(self, event: Replicated) -> None:
@@ -246,7 +236,7 @@ class SweepState:
         self.finished = False
 
     def _refuse(self, event: Refused) -> None:
-        self._check_next(event.trial)
+        check_next(event.trial, self.trials)
         trial = Trial(event.trial, event.params, {}, self._measure, state=event.state, note=event.reason)
         self.trials[trial.number] = self.by_name[trial.name] = trial
         self._counts[trial.state] += 1
@@ -274,7 +264,7 @@ class SweepState:
         self._running[pack.name] = pack
 
     def _validate(self, event: Validated) -> None:
-        trial = self._in_pack(event.trial)
+        trial = in_pack(event.trial, self.by_name)
         trial.points.append({"update": event.update, **event.metrics})
         trial.updates.add(event.update)
         trial.milestone = event.milestone
@@ -289,7 +279,7 @@ class SweepState:
             self.packs[trial.pack].reach((trial.joined or 0) + update)
 
     def _end(self, event: Ended) -> None:
-        trial = self._in_pack(event.trial)
+        trial = in_pack(event.trial, self.by_name)
         self._set(trial, event.state)
         trial.note, trial.best_update = event.note, event.best_update
         self._reach(trial, event.update)
@@ -302,6 +292,16 @@ class SweepState:
                 self._running.pop(pack.name, None)
                 self._resting.pop(pack.name, None)
 
+    def _take_out(self, event: TakenOut) -> None:
+        trial = self.by_name[event.trial]
+        if trial.state.ended or trial.replicate or event.waits != (trial.pack is None):
+            raise ValueError(f"it takes {trial.name} out, which is {trial.state}")
+        trial.taken_out = True
+        if event.waits:
+            self.waiting.take(trial)
+            self._set(trial, TrialState.PRUNED)
+            trial.note = BEFORE_IT_BEGAN
+
     def counts(self) -> Counter[TrialState]:
         """Trials by state, without replicates."""
         return +self._counts
@@ -310,11 +310,6 @@ class SweepState:
     def ended(self) -> int:
         """How many trials have ended, without replicates."""
         return sum(self._counts[state] for state in ENDED)
-
-    @property
-    def promoted(self) -> str | None:
-        """Name of the trial that ``promote`` picked last."""
-        return None if self.promotion is None else self.promotion.picked
 
     @property
     def complete(self) -> bool:

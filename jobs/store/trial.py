@@ -7,6 +7,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from jobs.store.events import Params, RunData
+from jobs.store.live import Added
 from jobs.store.names import trial_name
 from jobs.store.states import TrialState
 from oplstm.episodes.measure import Measure
@@ -34,6 +35,8 @@ class Trial:
         pruned_at: Updates whose points were answered with prune.
         best_update: Update of the best weights.
         note: One line for a person.
+        added: By whose request it was asked for, if a user's.
+        taken_out: Whether a user wants it to end as pruned.
     """
 
     number: int
@@ -50,6 +53,8 @@ class Trial:
     pruned_at: set[int] = field(default_factory=set)
     best_update: int = 0
     note: str = ""
+    added: Added | None = None
+    taken_out: bool = False
 
     @property
     def name(self) -> str:

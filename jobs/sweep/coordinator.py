@@ -6,23 +6,10 @@ coordinator is rebuilt from the journal; so a resumed sweep repeats its decision
 
 import functools
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import closing, suppress
 
-from jobs.store.events import (
-    Asked,
-    Event,
-    Exhausted,
-    Expired,
-    Finished,
-    Joined,
-    Packed,
-    Refused,
-    Resumed,
-    Sized,
-    Started,
-    encode,
-)
+from jobs.store.events import Event, Expired, Finished, Joined, Packed, Resumed, Sized, Started, encode
 from jobs.store.header import Header
 from jobs.store.home import SweepFolder
 from jobs.store.names import pack_name
@@ -32,19 +19,20 @@ from jobs.store.state import SweepState
 from jobs.store.states import SweepKind, TrialState
 from jobs.store.trial import PackState, Trial, names_of
 from jobs.sweep import tracked
+from jobs.sweep.asking import Asking
 from jobs.sweep.clock import Clock
 from jobs.sweep.failures import ALONE, Failures
 from jobs.sweep.halving import Halving
 from jobs.sweep.messages import Assignment, NamedRun, Outgrown, Progress, StartedPack, progress_of
 from jobs.sweep.packing import PackPolicy
-from jobs.sweep.proposals import Impossible, Proposals
+from jobs.sweep.proposals import Proposals
 from jobs.sweep.rebuilding import rebuild
-from jobs.sweep.reported import Reports
+from jobs.sweep.reported import Reports, Told
+from jobs.sweep.requested import Requested
 from oplstm.durable import sync
 from oplstm.errors import RequestError, WorkError, one_line
 from oplstm.training.hours import Expiries
 from oplstm.training.reports import Point, RunEnd
-from search_spaces.samplers import is_adaptive
 from tracking.journal.journal import Journal
 from tracking.outbox.outbox import Outbox
 from tracking.outbox.records import Record
@@ -52,8 +40,6 @@ from tracking.outbox.records import Record
 FLUSH_SECONDS = 30.0
 EMBEDDED_FLUSH_SECONDS = 120.0
 """The embedded server may still be starting when a short training has ended."""
-REFUSED_IN_A_ROW = 20
-"""So many impossible points one after the other are no accident."""
 
 
 class Coordinator:
@@ -77,7 +63,6 @@ class Coordinator:
         self._provenance = provenance()
         self._slots, self._clock = 1, Clock()
         self._failure: str | None = None
-        self._refused_in_a_row = 0
         self._failures = Failures(folder, 1 + self.job.resources.retries)
         self.state = SweepState(self.header.measure)
         self._packing = PackPolicy(self.job, self.state, replicates_only=replicates_only)
@@ -95,13 +80,21 @@ class Coordinator:
     def _begin(self, replicates_only: bool) -> None:
         """Put the study and the state where the journal left them; raises what ``__init__`` does."""
         self._proposals = None if replicates_only else self._new_study()  # replicates need neither study nor space
-        is_new = next(Journal.read(self.folder.journal), None) is None
+        is_new, refused = next(Journal.read(self.folder.journal), None) is None, 0
         if self._proposals is None:
             deque(self.state.replay(self.folder.journal), maxlen=0)
         elif not is_new:
-            self._refused_in_a_row = rebuild(self.folder, self.header, state=self.state, proposals=self._proposals)
+            refused = rebuild(self.folder, self.header, state=self.state, proposals=self._proposals)
         self._clock = Clock(self.state.told_at)
         self._reports = Reports(self.header, self.state, proposals=self._proposals, clock=self._clock)
+        self._asking = Asking(
+            self.header, state=self.state, packing=self._packing, proposals=self._proposals, clock=self._clock,
+            provenance=self._provenance, refused=refused,
+        )  # fmt: skip
+        self._requested = None if self._proposals is None else Requested(
+            self.folder, self.header, state=self.state, proposals=self._proposals, failures=self._failures,
+            clock=self._clock, new_runs=self._new_runs,
+        )  # fmt: skip
         if is_new:
             self._write(tracked=[tracked.sweep_run(self.header, self._clock.now())])
         else:
@@ -144,17 +137,28 @@ class Coordinator:
         self._slots = slots
         if self.stopping():
             return None
+        self._take_up()
         while self._unfinished:
+            if self._holds_back():
+                return None
             pack = self._unfinished.popleft()
             if pack.unended() and self._halving.is_free(pack):  # others may have taken them
                 return self._assignment(pack)
         self._ask_for(self._packing.size or 1)
-        trials = self._packing.members_of_new_pack(slots)
+        trials = self._packing.members_of_new_pack(slots)[: self._may_begin()]
         if not trials or self._failure is not None:
             return None
         name = pack_name(len(self.state.packs))
         self._write(Packed(pack=name, trials=names_of(trials)), tracked=self._new_runs(trials))
         return self._assignment(self.state.packs[name])
+
+    def _holds_back(self) -> bool:
+        """Whether the next pack waits until others are through, because a user has limited how many trials train."""
+        wanted = len(self._unfinished[0].unended()) if self._unfinished else 1
+        return self._may_begin() < min(wanted, self.state.live.limit or wanted)
+
+    def _may_begin(self) -> int:
+        return self._packing.may_begin(self._unfinished)
 
     def _assignment(self, pack: PackState) -> Assignment:
         return Assignment(pack.name, names_of(pack.trials), self._packing.measurement(pack))
@@ -167,33 +171,21 @@ class Coordinator:
         return [make(trial) for trial in trials if trial.pack is None]
 
     def _ask_for(self, count: int) -> None:
-        """Ask until so many trials wait; for all, if packs hold several and the sampler learns nothing from results."""
-        everything = self._packing.size != 1 and not is_adaptive(self.job.sampler.name)
-        while self._packing.asks and (everything or len(self.state.waiting.trials) < count):
-            proposal = self._proposals.ask() if self._proposals is not None else None
-            if proposal is None:
-                self._write(Exhausted())
-                return
-            if isinstance(proposal, Impossible):
-                self._refuse(proposal)
-                if self._failure is not None:
-                    return
-                continue
-            self._refused_in_a_row = 0
-            run = proposal.run.to_dict()
-            self._write(Asked(trial=proposal.number, params=proposal.params, draws=proposal.draws, run=run))
+        """Ask until so many trials wait."""
+        self._write_each(self._asking.until(count, self.give_up))
 
-    def _refuse(self, point: Impossible) -> None:
-        """A point of which the space makes no run is a trial that has ended; too many in a row end the work."""
-        event = Refused(
-            trial=point.number, params=point.params, draws=point.draws, state=point.state, reason=point.reason
-        )
-        self._write(
-            event, tracked=tracked.refused(self.header, event, provenance=self._provenance, now=self._clock.now())
-        )
-        self._refused_in_a_row += 1
-        if self._refused_in_a_row % REFUSED_IN_A_ROW == 0:  # and who resumes gets as many again
-            self.give_up(f"{REFUSED_IN_A_ROW} points of {self.job.space} in a row gave no run; the last {point.reason}")
+    def _write_each(self, told: Iterable[Told]) -> None:
+        """One after the other: each takes effect before the next is thought of."""
+        for one in told:
+            self._write(*one.events, tracked=one.records)
+
+    def _take_up(self) -> None:
+        """What users ask of the sweep takes effect; what was taken up is on the disk before its request goes."""
+        if self._requested is not None and not self.stopping():
+            with suppress(WorkError):  # then the work has failed
+                for told in self._requested.told():
+                    self._write(*told.events, tracked=told.records)
+                    self.settle()
 
     def sized(self, name: str, capacity: int) -> None:
         """It was measured how many runs a pack can hold: fill it with its fair share. A repeat changes nothing."""
@@ -203,7 +195,7 @@ class Coordinator:
         capacity = self._packing.fitting(pack.trials[0].signature, capacity)
         share = self._packing.to_ask_for_new_pack(pack, capacity, self._slots)
         self._ask_for(share)
-        trials = self._packing.fill(pack, capacity, slots=self._slots, share=share)
+        trials = self._packing.fill(pack, capacity, slots=self._slots, share=share)[: self._may_begin()]
         self._write(Sized(pack=name, capacity=capacity, trials=names_of(trials)), tracked=self._new_runs(trials))
 
     def joins(self, name: str, update: int, room: int) -> tuple[NamedRun, ...]:
@@ -213,10 +205,13 @@ class Coordinator:
         """
         pack = self.state.packs[name]
         if update not in pack.joins:
-            room = max(0, min(room, (self._packing.capacity(pack) or room) - len(pack.unended())))
+            most = (self._packing.capacity(pack) or room) - len(pack.unended())
+            room = max(0, min(room, most, self._may_begin()))
             share = self._packing.to_ask_for_running_pack(pack, room, self._slots)
             self._ask_for(share)
             trials = self._packing.join(pack, room, share=share)
+            if update < pack.reached:  # nobody joined here before a user added one, nor does when it is repeated
+                trials = [trial for trial in trials if trial.added is None]
             if trials or self._packing.candidates(pack) or not self.state.exhausted:
                 placed = tracked.placed(self.header, pack, [*pack.unended(), *trials]) if trials else []
                 event = Joined(pack=name, update=update, trials=names_of(trials))
@@ -320,7 +315,8 @@ class Coordinator:
         return self._failure is not None or self.folder.stop_request.exists()
 
     def progress(self) -> Progress:
-        """How far the sweep is."""
+        """How far the sweep is; asked for often, so it is also when requests are taken up."""
+        self._take_up()
         waiting, error = self._outbox.pending(), self._outbox.last_error
         lines, failure = self._failures.lines, self._failure
         return progress_of(self.job, self.state, waiting=waiting, error=error, failure=failure, lines=lines)
@@ -339,6 +335,8 @@ class Coordinator:
             if not self.state.finished and self._failure is None:
                 result = final_result(self.folder, self.state) if self._is_final and done else None
                 records = tracked.sweep_end(self.header, self.state, result, done=done, now=self._clock.now())
+                if done and self._requested is not None:
+                    self._write_each(self._requested.turned_away())
                 self._write(*([Finished()] if done else []), tracked=records)
             if self._failure is None:
                 self._journal.sync()

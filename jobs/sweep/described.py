@@ -55,6 +55,8 @@ def trial_note(header: Header, trial: Trial, *first: str) -> str:
         what = f"One more seed of {run_link(original, f'{header.id}/{original}')} of sweep {whole}, for its promotion."
     elif header.kind is SweepKind.SWEEP:
         given = " as the job lists it under `enqueue`" if trial.number < len(header.job.enqueue) else ""
+        if trial.added is not None:
+            given = " added by hand" + (f", like {trial.added.like}" if trial.added.like else "")
         what = f"Trial {trial.number} of sweep {whole}: a point{given or f' that {header.job.sampler.name} proposed'}."
     else:
         kind = "final run" if header.kind is SweepKind.FINAL else "training"

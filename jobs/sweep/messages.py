@@ -149,7 +149,7 @@ def progress_of(
     leader = state.leader()
     return Progress(
         fraction=state.fraction,
-        limit=job.trial_limit,
+        limit=None if job.trial_limit is None else job.trial_limit + state.live.added,
         asked=len(state.trials),
         exhausted=state.exhausted,
         replicates=len(state.replicates),

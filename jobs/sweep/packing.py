@@ -2,11 +2,13 @@
 
 Every slot of the cluster should have a pack for as long as there is work, and all slots should be through together. So
 a pack that begins takes its share of the predicted cost of the trials of its signature, and a running one takes in
-more only when no slot is without a pack. Points under ``enqueue`` come first, then the longest runs. Where a sampler
-learns from results, trials are asked for as they are needed, and come in that order and by their number.
+more only when no slot is without a pack. Points under ``enqueue``, and those that users add, come first, then the
+longest runs. Where a sampler learns from results, trials are asked for as they are needed, and come in that order and
+by their number.
 """
 
 import math
+import sys
 from collections.abc import Hashable, Iterable
 
 from jobs.jobfile.schema import Job
@@ -47,7 +49,20 @@ class PackPolicy:
 
     def unasked(self) -> int:
         """How many more trials may be asked for."""
-        return (self._job.trial_limit or 0) - len(self._state.trials) if self.asks else 0
+        return (self._job.trial_limit or 0) - len(self._state.trials) + self._state.live.added if self.asks else 0
+
+    def may_begin(self, idle: Iterable[PackState]) -> int:
+        """How many more trials may begin, where a user has limited how many train at once.
+
+        Args:
+            idle: Packs that were begun and that nobody trains yet.
+        """
+        limit = None if self._replicates_only else self._state.live.limit
+        if limit is None:
+            return sys.maxsize
+        resting = {pack.name for pack in idle}
+        packs = [*self._state.running_packs, *self._state.resting_packs]
+        return max(0, limit - sum(len(pack.unended()) for pack in packs if pack.name not in resting))
 
     def capacity(self, pack: PackState) -> int | None:
         """Runs that a pack can hold; None where that is to be measured."""
@@ -163,7 +178,7 @@ class PackPolicy:
         return list(trials) if self._by_number else sorted(trials, key=self._order)
 
     def _order(self, trial: Trial) -> tuple[bool, float, int]:
-        return trial.number >= len(self._job.enqueue), -self._cost(trial), trial.number
+        return trial.number >= len(self._job.enqueue) and trial.added is None, -self._cost(trial), trial.number
 
     def _dealt(self, trials: list[Trial], hands: list[Hand]) -> list[Trial]:
         """What the first of the hands gets."""

@@ -93,6 +93,7 @@ class Proposals:
         self._seen: set[RunConfig] = set()
         self._impossible: set[str] = set()
         self._asked = 0
+        self._added = 0  # by users, beyond those of the job
         self._made = 0  # trials of Optuna's, repeats included
         if job.space is not None:
             find_space(job.space)
@@ -134,7 +135,7 @@ class Proposals:
     def ask(self) -> Proposal | Impossible | None:
         """The next configuration, or None when the trials are used up or the space is exhausted."""
         limit = self._job.trial_limit
-        if limit is not None and self._asked >= limit:
+        if limit is not None and self._asked - self._added >= limit:
             return None
         for params in self._given:
             if self._is_new_point(params):
@@ -198,8 +199,13 @@ class Proposals:
         self._trials[number] = trial
         return number
 
+    def add(self, params: Params) -> Proposal | Impossible:
+        """A point of a user's own, beyond the trials of the job; to the study it is enqueued."""
+        self._added += 1
+        return self._propose(params)
+
     def replay(self, params: Params, draws: int) -> Proposal | Impossible:
-        """Put a trial that was asked for earlier back into the study.
+        """Put a trial that was asked for earlier, and not by a user, back into the study.
 
         The sampler draws as often as it did then, because some of Optuna's keep count in the study; should it draw
         something else (another version of Optuna), the trial is given as it was.

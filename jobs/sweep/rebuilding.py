@@ -6,8 +6,9 @@ from collections import Counter
 from jobs.store.events import Asked, Ended, Refused, Rerun, Validated, read_events
 from jobs.store.header import Header
 from jobs.store.home import SweepFolder
+from jobs.store.live import TakenOut
 from jobs.store.state import SweepState
-from jobs.store.states import SweepKind
+from jobs.store.states import SweepKind, TrialState
 from jobs.store.trial import Trial
 from jobs.sweep.proposals import Impossible, Proposals
 from oplstm.durable import draft_beside
@@ -54,6 +55,8 @@ def rebuild(
             case Ended(state=end, trial=name) if end.ended and not (reruns[name] or state.by_name[name].replicate):
                 best = event.metrics.get("val/best", header.measure.worst)
                 proposals.tell(state.by_name[event.trial].number, end, best)
+            case TakenOut(waits=True):
+                proposals.tell(state.by_name[event.trial].number, TrialState.PRUNED, header.measure.worst)
             case Rerun():
                 reruns.subtract(event.trials)
     return refused
@@ -88,7 +91,7 @@ def _ask_again(folder: SweepFolder, header: Header, *, trial: Trial, event: Aske
         _ = trial.config
     except ValueError as error:
         raise WorkError(f"{folder.journal} is damaged: {trial.name}: {one_line(error)}") from error
-    again = proposals.replay(event.params, event.draws)
+    again = proposals.replay(event.params, event.draws) if event.added is None else proposals.add(event.params)
     if isinstance(again, Impossible):
         raise RequestError(
             f"space {header.job.space} no longer gives {trial.name} {str(event.params)[:200]}: {again.reason}; "

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from jobs.store.events import Ended, Event, Validated
 from jobs.store.header import Header
 from jobs.store.indices import leader_after
+from jobs.store.live import BY_HAND
 from jobs.store.state import SweepState
 from jobs.store.states import TrialState
 from jobs.store.trial import Trial
@@ -73,7 +74,7 @@ class Reports:
     def _prunes(self, trial: Trial, value: float, milestone: int) -> bool:
         if self._proposals is None or trial.replicate:
             return False
-        return self._proposals.decide(trial.number, value, milestone, total=trial.total)
+        return self._proposals.decide(trial.number, value, milestone, total=trial.total) or trial.taken_out
 
     def end(self, trial: Trial, end: RunEnd, state: TrialState) -> Told:
         """Of a run that has ended, or stopped, in this state."""
@@ -81,8 +82,9 @@ class Reports:
         ranked = state.ended and not trial.replicate
         if ranked and self._proposals is not None:
             self._proposals.tell(trial.number, state, end.metrics.get("val/best", self._header.measure.worst))
+        note = BY_HAND if trial.taken_out and state is TrialState.PRUNED else end.note
         event = Ended(
-            trial=trial.name, state=state, update=end.update, best_update=end.best_update, note=end.note,
+            trial=trial.name, state=state, update=end.update, best_update=end.best_update, note=note,
             metrics={name: value for name, value in end.metrics.items() if math.isfinite(value)},
         )  # fmt: skip
         records = tracked.end(self._header, trial, event, now=now, budget_exhausted=end.budget_exhausted)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from jobs.store.events import Ended, Params, Refused
 from jobs.store.header import Header
+from jobs.store.live import BEFORE_IT_BEGAN
 from jobs.store.names import trial_name
 from jobs.store.provenance import digests
 from jobs.store.scores import FinalResult
@@ -85,6 +86,8 @@ def trial_run(header: Header, trial: Trial, *, provenance: Mapping[str, str], da
     if trial.replicate:
         of = trial_name(trial.number)
         tags |= {"oplstm.kind": f"{header.kind}-replicate", "oplstm.replicate_of": of}
+    if trial.added is not None:
+        tags |= {"oplstm.added": "by hand", "oplstm.added_like": trial.added.like or ""}
     tags |= {"oplstm.shots": str(run.benchmark.shots), "oplstm.mode": getattr(run.hyperparameters, "support", "")}
     if (partial := run.benchmark.open(data).partial_title()) is not None:
         tags["oplstm.partial_dataset"] = partial
@@ -112,6 +115,20 @@ def refused(header: Header, event: Refused, *, provenance: Mapping[str, str], no
         tags=tags, params=_point(event.params), start_time=now,
     )  # fmt: skip
     return [run, records.EndRun(this, status=_STATUS[event.state], end_time=now)]
+
+
+def taken_out(header: Header, trial: Trial, *, now: float) -> list[Record]:
+    """A user ends a trial as pruned; one that waits ends here, and its run was created just before."""
+    this, tags = key(header, trial.name), {"oplstm.pruned": "by hand"}
+    if trial.pack is not None:
+        return [records.Tags(this, tags)]
+    tags |= {"oplstm.state": TrialState.PRUNED, "mlflow.note.content": BEFORE_IT_BEGAN}
+    return [records.Tags(this, tags), records.EndRun(this, status=_STATUS[TrialState.PRUNED], end_time=now)]
+
+
+def limited(header: Header, concurrent: int | None) -> Record:
+    """A user limits how many trials train at once."""
+    return records.Tags(key(header), {"oplstm.concurrent": str(concurrent or "no limit")})
 
 
 def _point(params: Params) -> dict[str, Scalar]:

@@ -61,7 +61,8 @@ def show_choice(choice: "Choice", measure: Measure) -> None:
 def choice_lines(choice: "Choice", measure: Measure) -> list[str]:
     """How sure the choice is."""
     count = len(choice.standings)
-    lines = [f"{len(choice.weights_tied)} of {count} trained weights are tied with the best (95%, over tasks)"]
+    lines = [] if choice.instead_of is None else [f"{choice.picked} {_by_hand(choice)}"]
+    lines += [f"{len(choice.weights_tied)} of {count} trained weights are tied with the best (95%, over tasks)"]
     if choice.spread is None or choice.tied is None:
         lines.append(
             "how much seeds matter is unknown, so that of configurations nothing can be said; --replicates 5x2 tells"
@@ -77,6 +78,11 @@ def choice_lines(choice: "Choice", measure: Measure) -> list[str]:
     if choice.forecast is not None:
         lines.append(f"forecast of a final run's {measure.name}, with the sweep's budget: {interval(choice.forecast)}")
     return lines
+
+
+def _by_hand(choice: "Choice") -> str:
+    best = "it is the best" if choice.instead_of == choice.picked else f"{choice.instead_of} is the best"
+    return f"was chosen by hand, and not by its score; on block A {best}"
 
 
 def forecast_lines(made: "Promoted", result: "FinalResult", *, same_budget: bool) -> list[str]:

@@ -22,7 +22,7 @@ def show_statuses(found: Sequence[Status | Damaged]) -> None:
     """One line a sweep, and below the table what is wrong with those that are damaged."""
     stdout.print(statuses_table(found))
     for row in found:
-        for line in [f"{row.name}: {row.problem}"] if isinstance(row, Damaged) else tracking_lines(row):
+        for line in [f"{row.name}: {row.problem}"] if isinstance(row, Damaged) else status_lines(row):
             stdout.print(printable(line), markup=False, highlight=False)
 
 
@@ -42,9 +42,12 @@ def statuses_table(found: Sequence[Status | Damaged]) -> Table:
     return table
 
 
-def tracking_lines(status: Status) -> list[str]:
-    """What MLflow does not have of a sweep; nothing of what is on its way."""
+def status_lines(status: Status) -> list[str]:
+    """How a sweep is limited, and what MLflow does not have of it; nothing of what is on its way."""
     lines, tracking = [], status.tracking
+    if status.concurrent is not None and status.state != "complete":
+        lift = f"oplstm limit {status.name} --concurrent none lifts that"
+        lines.append(f"{status.name}: at most {status.concurrent} trials train at once; {lift}")
     waiting = f"{status.name}: {tracking.waiting} records wait for MLflow"
     if tracking.silent_since is not None:
         since = datetime.fromtimestamp(tracking.silent_since)

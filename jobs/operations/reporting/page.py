@@ -10,9 +10,9 @@ from typing import Final
 from jobs.operations.reporting import sections
 from jobs.operations.reporting.charts import Chart, charts
 from jobs.operations.reporting.contents import Contents
-from jobs.operations.reporting.files import half_width
 from jobs.operations.reporting.markup import interval, run_link, section, stated
 from jobs.operations.reporting.style import STYLE
+from jobs.operations.trial_rows import half_width
 from jobs.store.states import TrialState
 
 _POLICY: Final = (
@@ -77,7 +77,8 @@ def _cards(contents: Contents) -> str:
         cards.append((f"best {measure}", interval(leader.best, half_width(leader)), leader.name))
     if state.promotion is not None:
         held = stated(state.promotion.score_b)
-        cards.append(("picked", escape(state.promotion.picked), f"block B, which picked nothing: {held}"))
+        how = "chosen by hand" if state.promotion.by_hand else "picked"
+        cards.append((how, escape(state.promotion.picked), f"block B, which picked nothing: {held}"))
     if hours := sum(contents.hours.values()):
         cards.append(("training", f"{hours:.3g} h", f"{len(state.packs)} packs"))
     if not state.finished:

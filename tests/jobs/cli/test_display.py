@@ -176,6 +176,9 @@ def test_a_choice_shows_what_was_picked_and_what_was_tied(seen):
     ]
     unknown = dataclasses.replace(made, spread=None, forecast=None)
     assert "is unknown" in choice.choice_lines(unknown, LOSS)[1]
+    for best, words in (("trial-0000", "trial-0000 is the best"), ("trial-0001", "it is the best")):
+        said = choice.choice_lines(dataclasses.replace(made, instead_of=best), LOSS)[0]
+        assert said == f"trial-0001 was chosen by hand, and not by its score; on block A {words}"
 
 
 def test_a_forecast_stands_beside_what_was_found():

@@ -1,11 +1,14 @@
 """What Ray says of packs that it killed, as the coordinator hears it."""
 
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
 from jobs.execution import ray_packs
-from jobs.execution.ray_packs import MemoryKills
+from jobs.execution.ray_packs import MemoryKills, PackSearcher, SweepOnRay
+from jobs.jobfile.sections import Resources
+from jobs.store.home import SweepFolder
 from jobs.sweep.messages import Assignment
 
 FULL = """Failure # {} (occurred at 2026-11-28_00-51-00)
@@ -31,3 +34,19 @@ def test_a_pack_that_was_killed_for_its_memory_is_halved_before_its_next_try(sai
     trial = SimpleNamespace(get_error=lambda: said, config={"assignment": Assignment("pack-0003", ())})
     MemoryKills(SimpleNamespace(out_of_memory=method)).on_trial_recover(iteration=1, trials=[trial], trial=trial)
     assert told == ([("pack-0003", False)] if for_memory else [])
+
+
+def test_while_packs_are_trained_there_may_be_another(monkeypatch):
+    """A user may add a trial when all others have been handed out."""
+    given = [Assignment("pack-0000", ()), None, Assignment("pack-0001", ()), None, None]
+    actor = SimpleNamespace(next_pack=SimpleNamespace(remote=lambda slots: given.pop(0)))
+    monkeypatch.setattr(ray_packs.ray, "get", lambda answer: answer)
+    monkeypatch.setattr(ray_packs, "pack_slots", lambda resources: 4)
+    searcher = PackSearcher(actor, SweepOnRay("c", "n", SweepFolder(Path("s")), Resources()))
+    assert searcher.suggest("a")["assignment"].pack == "pack-0000"
+    assert searcher.suggest("b") is None
+    assert searcher.suggest("b")["assignment"].pack == "pack-0001"
+    searcher.on_trial_complete("a")
+    assert searcher.suggest("c") is None
+    searcher.on_trial_complete("b")
+    assert searcher.suggest("c") == PackSearcher.FINISHED

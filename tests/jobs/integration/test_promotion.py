@@ -202,6 +202,21 @@ def test_a_promotion_is_registered_and_its_final_run_tracked(
     torch.testing.assert_close(torch.as_tensor(theirs, dtype=torch.float32).reshape(3, 1), ours)
 
 
+def test_a_trial_of_the_users_choice_is_promoted_once_and_is_said_to_be(swept: Oplstm, promoted: dict, rest: Rest):
+    other = next(leader["trial"] for leader in reversed(promoted["leaders"]) if leader["trial"] != promoted["picked"])
+    done = swept.here("promote", "swept", "--trial", other, "--seeds", "1")
+    assert f"{other} was chosen by hand, and not by its score; on block A " in " ".join(done.ok().out.split())
+    [_, event] = swept.events("swept", "promoted")
+    assert (event["picked"], event["by_hand"], event["final"]) == (other, True, "swept-final-2")
+    assert promoted["picked"] in {leader["trial"] for leader in event["leaders"]}, "how the others stand"
+    for repeated in (("--trial", other), ()):
+        again = swept.here("promote", "swept", *repeated, "--json").ok().json
+        assert (again["picked"], again["final"]) == (other, "swept-final-2")
+    assert len(swept.events("swept", "promoted")) == 2
+    found = rest.get("registered-models/alias", name="promoted", alias="champion")["model_version"]
+    assert f"The configuration is {other} of its sweep, chosen by hand." in found["description"]
+
+
 def test_a_final_run_cannot_be_promoted(swept: Oplstm):
     done = swept.here("promote", "swept-final", "--dry-run")
     assert done.code == 2

@@ -36,6 +36,7 @@ def test_a_sweep_that_has_not_begun(oplstm_home):
         "replicates": (),
         "tracking": {"waiting": 0, "silent_since": None, "reason": None, "refused": 0, "last_refusal": None},
         "archived": False,
+        "concurrent": None,
     }
     assert "trials" not in status.to_json(trials=False)
 

@@ -16,6 +16,7 @@ from jobs.promotion.seeds import SeedVariance
 from jobs.promotion.selection import block_seed, choose, configurations, rescore_with
 from jobs.promotion.standing import Configuration
 from jobs.store.events import Ended, encode
+from jobs.store.home import Home
 from jobs.store.names import trial_name
 from jobs.store.state import SweepState
 from jobs.store.states import TrialState
@@ -25,6 +26,7 @@ from oplstm.errors import RequestError, WorkError
 from tests.jobs.formula_training import events, state_of
 from tests.jobs.headers import rewrite
 from tests.jobs.promoting import select
+from tests.journal_lines import groups_in, resealed
 from tests.oplstm.training.damage import flip, reseal, truncate
 from tracking.journal.journal import Journal
 
@@ -258,6 +260,57 @@ def test_the_selecting_code_has_no_way_to_a_test_score():
     used = {node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute)}
     assert not used & {"metrics", "TEST", "FINAL_TEST", "test_scores", "load_test_scores"}
     assert used & {"PROMOTION_A"}
+
+
+def test_a_chosen_trial_is_picked_and_the_others_stand_as_they_do():
+    found = [candidate(0, 0.0), candidate(1, 0.001), candidate(2, 0.5)]
+    blocks = rescores(t0=0.5, t1=0.3, t2=0.9)
+    choice = choose(found, blocks, LOSS, leaders=5, chosen="trial-0002")
+    assert (choice.picked, choice.instead_of) == ("trial-0002", "trial-0001")
+    assert blocks.asked[-1] == ("trial-0002", B)
+    assert [leader.name for leader in choice.leaders] == ["trial-0000", "trial-0001", "trial-0002"]
+    assert choice.leaders[0].standing.behind.mean == pytest.approx(-0.5, abs=0.05)
+    assert choice.event().by_hand
+    best = choose(found, rescores(t0=0.5, t1=0.3), LOSS, leaders=5)
+    assert (best.instead_of, best.event().by_hand) == (None, False)
+    assert best.weights_tied == choice.weights_tied
+
+
+def ended_as(folder, trial, state):
+    """The journal says that a trial ended otherwise."""
+    written = folder.journal.read_bytes()
+    groups = groups_in(written)
+    for record in (record for group in groups for record in group):
+        if record.get("event") == "ended" and record["trial"] == trial:
+            record["state"] = state
+    header = written.splitlines(keepends=True)[0]
+    folder.journal.write_bytes(resealed([header, *(json.dumps(group).encode() for group in groups)]))
+
+
+def test_a_pruned_trial_can_be_chosen_and_one_without_weights_cannot(small_sweep):
+    ended_as(small_sweep, "trial-0001", "pruned")
+    ended_as(small_sweep, "trial-0002", "diverged")
+    assert select(small_sweep).picked == "trial-0000"
+    chosen = Promotion.of(small_sweep, chosen="trial-0001")
+    choice = chosen.choose(Home(small_sweep.home), chosen.rescorer())
+    assert choice.picked == "trial-0001"
+    assert {standing.name for standing in choice.standings} == {"trial-0000", "trial-0001"}
+    for trial, line in {
+        "trial-0002": "trial-0002 of small is diverged; promote takes one that is complete, or that was pruned while",
+        "trial-0007": "small has no trial 'trial-0007'; oplstm status small shows its trials",
+    }.items():
+        with pytest.raises(RequestError, match=line):
+            Promotion.of(small_sweep, chosen=trial)
+
+
+def test_what_was_promoted_by_hand_stands_until_something_ends(small_sweep):
+    chosen = Promotion.of(small_sweep, chosen="trial-0002")
+    event = chosen.choose(Home(small_sweep.home), chosen.rescorer()).event(final="small-final")
+    with Journal(small_sweep.journal) as journal:
+        journal.append([encode(event)])
+    assert Promotion.of(small_sweep, chosen="trial-0002").made == event
+    assert Promotion.of(small_sweep).made == event
+    assert Promotion.of(small_sweep, chosen="trial-0001").made is None
 
 
 def test_the_promotion_settings_of_the_job_are_used(small_sweep):

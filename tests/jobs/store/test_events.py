@@ -32,6 +32,7 @@ from jobs.store.events import (
 from jobs.store.header import Header
 from jobs.store.home import SweepFolder
 from jobs.store.intervals import StatedInterval
+from jobs.store.live import Added, Declined, Limited, TakenOut
 from jobs.store.promoted import LeaderScores
 from jobs.store.state import SweepState
 from jobs.store.states import TrialState
@@ -51,12 +52,15 @@ Its losses are those of formula_training.py, so that it can be told anew from an
 """
 
 RUN = {"benchmark": {"name": "sine"}, "budget": {"tasks": None, "updates": 4}}
+REQUEST = "01795801813500000000-0123abcd"
 SCORE = StatedInterval(0.25, None)
 LEADER = LeaderScores(trial="trial-0003", validation=SCORE, behind=SCORE, tied=True, score_a=SCORE)
 EVENTS = [
     (
         Asked(trial=3, params={"hidden": 2}, draws=1, run=RUN),
-        '{"event": "asked", "trial": 3, "params": {"hidden": 2}, "draws": 1, "run": ' + json.dumps(RUN) + "}",
+        '{"event": "asked", "trial": 3, "params": {"hidden": 2}, "draws": 1, "run": '
+        + json.dumps(RUN)
+        + ', "added": null}',
     ),
     (
         Refused(trial=4, params={"hidden": 0}, draws=2, state=TrialState.PRUNED, reason="infeasible"),
@@ -114,13 +118,27 @@ EVENTS = [
     ),
     (Finished(), '{"event": "finished"}'),
     (
+        TakenOut(request=REQUEST, trial="trial-0003", waits=True),
+        '{"event": "taken_out", "request": "' + REQUEST + '", "trial": "trial-0003", "waits": true}',
+    ),
+    (
+        Limited(request=REQUEST, concurrent=None),
+        '{"event": "limited", "request": "' + REQUEST + '", "concurrent": null}',
+    ),
+    (
+        Declined(request=REQUEST, reasons=("no", "not so")),
+        '{"event": "declined", "request": "' + REQUEST + '", "reasons": ["no", "not so"]}',
+    ),
+    (
         Promoted(picked="trial-0003", score_b=SCORE, leaders=(LEADER,)),
         '{"event": "promoted", "picked": "trial-0003", "score_b": {"mean": 0.25, "half_width": null}, "leaders": '
         '[{"trial": "trial-0003", "validation": {"mean": 0.25, "half_width": null}, '
         '"behind": {"mean": 0.25, "half_width": null}, "tied": true, "score_a": {"mean": 0.25, "half_width": null}, '
-        '"seeds": []}], "tied": null, "forecast": null, "seed_variance": null, "registered": null, "final": null}',
+        '"seeds": []}], "tied": null, "forecast": null, "seed_variance": null, "registered": null, "final": null, '
+        '"by_hand": false}',
     ),
 ]
+ADDED = Asked(trial=3, params={}, run=RUN, added=Added(request=REQUEST, like="trial-0002"))
 RECORDS = {type(event): json.loads(text) for event, text in EVENTS}
 
 
@@ -135,6 +153,12 @@ def test_an_event_has_its_json_and_comes_back(event, text):
     assert decode(record | {"time": 1795801813.5}) == event
 
 
+def test_a_trial_that_was_added_says_by_which_request():
+    record = encode(ADDED)
+    assert record["added"] == {"request": REQUEST, "like": "trial-0002"}
+    assert decode(record) == ADDED
+
+
 def test_a_point_of_version_1_is_one_record_with_that_of_mlflow():
     record = {"kind": "track", "op": "points", "key": "id/trial-0003", "step": 5, "timestamp": 0.5, "time": 0.5}
     event, text = next((event, text) for event, text in EVENTS if isinstance(event, Validated))
@@ -146,7 +170,7 @@ def test_a_whole_journal_of_version_1_is_read():
     assert state.finished
     assert state.exhausted
     assert state.counts() == {"complete": 3, "pruned": 2, "diverged": 1}
-    assert state.leader().name == state.promoted == "trial-0002"
+    assert state.leader().name == state.promotion.picked == "trial-0002"
     assert state.leader().best == 0.8421395691654711
     assert [(pack.capacity, len(pack.trials)) for pack in state.packs.values()] == [(2, 3), (2, 2), (2, 1)]
     assert state.packs["pack-0000"].joins == {10: ("trial-0002",)}
@@ -198,7 +222,8 @@ def without(event, key):
     return {name: value for name, value in RECORDS[event].items() if name != key}
 
 
-OLDER = ("event", "draws", "note", "tied", "forecast", "seed_variance", "registered", "final")
+OLDER = ("event", "draws", "added", "note", "tied", "forecast", "seed_variance", "registered", "final",
+         "by_hand")  # fmt: skip
 """What an event may lack: its name is looked at first, and the rest older versions did not write."""
 DAMAGED = [
     ({"event": "exploded"}, "unknown event 'exploded'"),
@@ -226,6 +251,10 @@ DAMAGED = [
     (with_changed(Promoted, final="../up"), "promoted.final: "),
     (with_changed(Promoted, tied=["../up"]), "promoted.tied.0: "),
     (with_changed(Replicated, replicate=0), "replicated.replicate: "),
+    (with_changed(Asked, added={"request": "../up"}), "asked.added.request: "),
+    (with_changed(TakenOut, request="../up"), "taken_out.request: "),
+    (with_changed(Limited, concurrent=0), "limited.concurrent: "),
+    (with_changed(Declined, reasons="no"), "declined.reasons: "),
 ]  # fmt: skip
 
 
@@ -258,7 +287,7 @@ def naming(pack, trial):
     of_trials = (Packed, Sized, Joined, Expired, Split, Rerun)
     yield from (with_changed(event, trials=["trial-0004", trial]) for event in of_trials)
     yield from (with_changed(event, into=pack) for event in (Split, Rerun))
-    yield from (with_changed(event, trial=trial) for event in (Validated, Ended))
+    yield from (with_changed(event, trial=trial) for event in (Validated, Ended, TakenOut))
     yield with_changed(Promoted, picked=trial)
     yield with_changed(Promoted, leaders=[RECORDS[Promoted]["leaders"][0] | {"trial": trial}])
 
@@ -290,6 +319,7 @@ UNASKED = [
     ("pack-0000", Started(pack="pack-0000", device={})),
     ("trial-0001", Validated(trial="trial-0001", update=0, milestone=0, metrics={}, prune=False)),
     ("trial-0001", Ended(trial="trial-0001", state=TrialState.PRUNED, update=0, best_update=0, metrics={})),
+    ("trial-0001", TakenOut(request=REQUEST, trial="trial-0001", waits=True)),
     ("trial-0001", Promoted(picked="trial-0001", score_b=SCORE, leaders=())),
 ]
 
@@ -306,6 +336,7 @@ PACKED = Packed(pack="pack-0000", trials=("trial-0000",))
 STARTED = Started(pack="pack-0000", device={})
 ENDED = Ended(trial="trial-0000", state=TrialState.FAILED, update=0, best_update=0, metrics={})
 POINT = Validated(trial="trial-0000", update=1, milestone=10, metrics={}, prune=False)
+TAKEN_OUT = TakenOut(request=REQUEST, trial="trial-0000", waits=True)
 CANNOT_FOLLOW = [
     ((), Asked(trial=0, params={}, run=RUN), "it makes trial-0000 after 1 trials"),
     ((), Asked(trial=2, params={}, run=RUN), "it makes trial-0002 after 1 trials"),
@@ -320,6 +351,9 @@ CANNOT_FOLLOW = [
     ((PACKED, STARTED), Joined(pack="pack-0000", update=1, trials=("trial-0000",)), "it puts trial-0000 into a pack"),
     ((PACKED, STARTED), Sized(pack="pack-0000", capacity=1, trials=("trial-0000",)), "it puts trial-0000 into a pack"),
     ((PACKED, ENDED), ENDED, "trial-0000 goes on in it, which is failed"),
+    ((PACKED,), TAKEN_OUT, "it takes trial-0000 out, which is running"),
+    ((TAKEN_OUT,), TAKEN_OUT, "it takes trial-0000 out, which is pruned"),
+    ((TAKEN_OUT,), PACKED, "it puts trial-0000 into a pack, which is pruned already"),
     ((PACKED, ENDED), POINT, "trial-0000 goes on in it, which is failed"),
 ]
 

@@ -4,8 +4,8 @@ import pytest
 
 from jobs.operations.status import sweep_status
 from jobs.store.events import Refused
-from jobs.sweep import coordinator as module
-from jobs.sweep.coordinator import REFUSED_IN_A_ROW
+from jobs.sweep import asking as module
+from jobs.sweep.asking import REFUSED_IN_A_ROW
 from jobs.sweep.proposals import Impossible, Proposals
 from oplstm.errors import RequestError
 from tests.jobs import user_spaces
