@@ -1,11 +1,17 @@
 """The Python door on a real Ray and a real MLflow server, from a thread in which an event loop runs."""
 
+import json
+import os
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 import torch
 
 from jobs import api
 from oplstm.training.checkpoint import load_model
+from tests.conftest import ROOT
 from tests.jobs.api.test_api import in_a_notebook, of_this_process
 from tests.jobs.integration.command_line import TINY
 from tracking.server.embedded import Server
@@ -37,3 +43,14 @@ def test_from_a_sweep_to_its_champion(ray_address: str, server: Server, tmp_path
     again = in_a_notebook(lambda: api.promote(unique, tracking_uri=uri, home=home, replicates=0))
     assert again.champion == carried.champion
     assert of_this_process() == before
+
+
+def test_the_notebook_runs(server: Server, tmp_path):
+    """Its cells in their order in a new process; a cell's last line is shown, and so evaluated."""
+    cells = json.loads((ROOT / "docs" / "notebooks" / "training.ipynb").read_text())["cells"]
+    program = "\n".join("".join(cell["source"]) for cell in cells if cell["cell_type"] == "code")
+    environment = os.environ | {"MLFLOW_TRACKING_URI": server.uri, "PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-c", program + "\nprint(trained.status.state, len(trained.curves()))"]
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (0, "complete 5\n"), done.stderr
+    assert all(not cell.get("outputs") for cell in cells)
