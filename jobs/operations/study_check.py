@@ -91,12 +91,9 @@ def _wanted(folder: SweepFolder, header: Header) -> list[_Wanted]:
 
 
 def _compared(wanted: list[_Wanted], found: "list[FrozenTrial]") -> Iterator[str]:
-    """Trials stand in the same order; what the sampler drew in vain, before one that was new, is Optuna's alone."""
     rest = iter(found)
     for number, one in enumerate(wanted):
-        drawn = next(rest, None)
-        while drawn is not None and _is_in_vain(drawn) and _text(drawn.params) != _text(one.params):
-            drawn = next(rest, None)
+        drawn = next_of(rest, one.params)
         if drawn is None:
             yield f"{trial_name(number)} and what follows are missing"
             return
@@ -111,6 +108,17 @@ def _compared(wanted: list[_Wanted], found: "list[FrozenTrial]") -> Iterator[str
             yield f"{here} has the value {drawn.values} and not {one.value}"
     if any(not _is_in_vain(left) for left in rest):
         yield f"it holds more trials than the {len(wanted)} of the journal"
+
+
+def next_of(rest: "Iterator[FrozenTrial]", params: Params) -> "FrozenTrial | None":
+    """Optuna's trial of the next point of a sweep, out of those that follow the one before; None where none is left.
+
+    They stand in the same order; what the sampler drew in vain, before one that was new, is Optuna's alone.
+    """
+    drawn = next(rest, None)
+    while drawn is not None and _is_in_vain(drawn) and _text(drawn.params) != _text(params):
+        drawn = next(rest, None)
+    return drawn
 
 
 def _is_in_vain(trial: "FrozenTrial") -> bool:

@@ -12,6 +12,8 @@ from optuna.storages.journal import BaseJournalBackend
 from optuna.study import Study, load_study
 from optuna.trial import FrozenTrial, TrialState
 
+from oplstm.durable import draft_beside
+
 _MEMBER: Final = b'"crc32"'
 _LENGTH: Final = len(b',"crc32":"00000000"}\n')
 
@@ -47,6 +49,28 @@ class StudyFile(BaseJournalBackend):
             self._checksum = zlib.crc32(text, self._checksum)
             self._file.write(text + _stating(self._checksum))
         self._file.flush()
+
+
+def rename_study(path: Path, name: str) -> None:
+    """Give the one study of a file another name; a file that is missing or damaged is left as it is.
+
+    Raises:
+        OSError: It cannot be written.
+    """
+    if not path.exists() or damage_in(path) is not None:
+        return
+    logs = [json.loads(line) for line in path.read_bytes().splitlines()]
+    draft = draft_beside(path)
+    try:
+        StudyFile(draft).append_logs(
+            [
+                {key: name if key == "study_name" else value for key, value in log.items() if key != "crc32"}
+                for log in logs
+            ]
+        )
+        draft.replace(path)
+    finally:
+        draft.unlink(missing_ok=True)
 
 
 def _stating(checksum: int) -> bytes:

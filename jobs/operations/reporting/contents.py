@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Any, Final
 
+from jobs.operations.family import as_named_now
 from jobs.operations.trial_rows import hours_of, ranked, trial_rows
 from jobs.promotion.seeds import SeedVariance
 from jobs.promotion.selection import configurations
@@ -51,6 +52,7 @@ class Contents:
         final: The final run of the last promotion; None where there is none.
         run_ids: MLflow runs, by the names of trials and replicates and, for the sweep's own, "".
         problems: What could not be read, a line each.
+        server: Address of the MLflow server that links lead to, if one is known.
     """
 
     header: Header
@@ -61,6 +63,7 @@ class Contents:
     final: FinalRun | None
     run_ids: dict[str, str]
     problems: tuple[str, ...]
+    server: str | None
 
     @classmethod
     def of(cls, folder: SweepFolder) -> "Contents":
@@ -74,6 +77,7 @@ class Contents:
         if header.kind is not SweepKind.SWEEP:
             raise RequestError(f"{folder.name} is a {header.kind} run; report takes a sweep")
         state, problems = SweepState.of(folder, header), list[str]()
+        state.promotion = as_named_now(Home(folder.home), header, state.promotion)
         outbox = idle_outbox(folder.journal)
         names = {"": key(header)} | {name: key(header, name) for name in state.by_name}
         found = {name: outbox.run_id(unique) for name, unique in names.items()}
@@ -86,6 +90,7 @@ class Contents:
             final=_final(folder, header, state=state, problems=problems),
             run_ids={name: run_id for name, run_id in found.items() if run_id is not None},
             problems=tuple(problems),
+            server=header.tracking_uri,
         )
 
     def rows(self) -> list[dict[str, Any]]:
