@@ -77,7 +77,7 @@ def evaluate(home: Home, model: str, tasks: Tasks, *, uri: str | None) -> Evalua
         RequestError: There is no such model, it is not made for such tasks, or the data are not there.
         WorkError: A file of the model is damaged.
     """
-    with _found(home, model, uri) as folder:
+    with found_model(home, model, uri) as folder:
         run, weights = read_model(folder)
     wanted = _run_on(run, tasks, model=model)
     there = Model(wanted, weights, Device(data=home.data))
@@ -90,7 +90,7 @@ def evaluate(home: Home, model: str, tasks: Tasks, *, uri: str | None) -> Evalua
 
 
 @contextlib.contextmanager
-def _found(home: Home, model: str, uri: str | None) -> Iterator[Path]:
+def found_model(home: Home, model: str, uri: str | None) -> Iterator[Path]:
     """The folder of a model while in here."""
     sweep, slash, trial = model.partition("/")
     if slash:

@@ -20,6 +20,8 @@ _DEFAULTS: Final = {
 }
 USERNAME: Final = "MLFLOW_TRACKING_USERNAME"
 PASSWORD: Final = "MLFLOW_TRACKING_PASSWORD"  # noqa: S105 (a variable's name)
+SETTLED: Final = (*_DEFAULTS, USERNAME, PASSWORD, "NO_PROXY", "no_proxy")
+"""Variables of the environment that ``connect`` may set."""
 
 # Everything else is taken to be temporary: a proxy's 404, 401 and 403 (mended by the right password), 408, 429, 5xx.
 # BAD_REQUEST is not here: MLflow's client makes it out of any 400, such as one of a proxy.
