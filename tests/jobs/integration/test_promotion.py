@@ -171,7 +171,7 @@ def test_a_promotion_is_registered_and_its_final_run_tracked(
     assert logged <= {*rest.artifacts(sweep, "report"), *rest.artifacts(sweep, "promotion")}
     assert texts(sweep, "tags")["oplstm.final_run"] == parent["info"]["run_id"]
     assert (tags["oplstm.of_sweep"], tags["oplstm.of_run"]) == ("swept", sweep["info"]["run_id"])
-    assert f"(#/runs/{sweep['info']['run_id']})" in tags["mlflow.note.content"]
+    assert f"/runs/{sweep['info']['run_id']}?workflowType=machine_learning)" in tags["mlflow.note.content"]
     before = swept.sweep("swept").journal.read_bytes()
     swept.here("promote", "swept", "--seeds", "2").ok()
     assert swept.sweep("swept").journal.read_bytes() == before, "promoted and reported before"
