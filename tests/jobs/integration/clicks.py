@@ -22,7 +22,9 @@ def to_a_curve(page: Page, sweep: str, trial: str) -> None:
 
 
 def to_the_report(page: Page, sweep: str) -> None:
-    """From the run of a sweep, by its description."""
+    """From the experiment: the run of the sweep, and by its description the report."""
+    page.click(sweep, within=".ag-row a")
+    page.shows("Picked:")
     page.click("Report", within="a")
     page.wait("location.hash.includes('/artifacts/report/report.html')")
     page.wait("!!document.querySelector('iframe.mlflow-html-iframe')")
