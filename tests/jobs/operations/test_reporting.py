@@ -224,7 +224,7 @@ def test_it_is_logged_once_for_each_content(trained):
     text = trained.journal.read_bytes()
     [tags, artifact] = groups_in(text)[-1]
     assert (artifact["op"], artifact["path"], artifact["folder"]) == ("artifact", "report", "report")
-    assert set(tags["tags"]) == {"oplstm.report"}
+    assert set(tags["tags"]) == {"oplstm.report", "mlflow.note.content"}
     shutil.rmtree(trained.report)
     track_report(trained, NOWHERE, wait=False)
     assert trained.journal.read_bytes() == text and trained.report.is_dir()
