@@ -5,10 +5,12 @@ from typing import Any
 
 import click
 
+from jobs.cli.comparing import compare, explain, export
 from jobs.cli.data import data
 from jobs.cli.evaluating import evaluate
 from jobs.cli.figures import figure, page
 from jobs.cli.job_files import init, jobs, plan
+from jobs.cli.keeping import archive, delete, gc, rename
 from jobs.cli.looking import doctor, status, table, ui
 from jobs.cli.output import say
 from jobs.cli.promoting import promote
@@ -45,8 +47,8 @@ def main() -> None:
 
 
 VERBS = (
-    init, jobs, plan, train, sweep, resume, rerun_failed, stop, status, promote, evaluate, table, figure, page, ui,
-    doctor, data,
+    init, jobs, plan, train, sweep, resume, rerun_failed, stop, status, explain, compare, promote, evaluate, table,
+    figure, page, export, ui, doctor, data, rename, archive, delete, gc,
 )  # fmt: skip
 for verb in VERBS:
     main.add_command(verb)

@@ -12,6 +12,7 @@ from jobs.execution.devices import choose_device
 from jobs.jobfile.resolving import final_budget
 from jobs.jobfile.sections import Replicates
 from jobs.operations.control import Means, resume
+from jobs.operations.family import as_named_now
 from jobs.operations.replicate import Plan, plan_replicates, plan_round, replicates_of
 from jobs.operations.running import Outcome, require_idle
 from jobs.operations.start import NewSweep, start_here
@@ -76,7 +77,8 @@ class Promotion:
         wanted = None if isinstance(wanted, int) else wanted
         plan = plan_replicates(header.job, state, ranked, asked=wanted)
         stands = state.ends == state.ends_at_promotion and not plan.missing
-        made = state.promotion if stands and state.promotion is not None and state.promotion.final else None
+        promoted = as_named_now(Home(folder.home), header, state.promotion)
+        made = promoted if stands and promoted is not None and promoted.final else None
         return cls(folder, header, state, plan, wanted, made)
 
     @property

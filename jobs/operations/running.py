@@ -24,7 +24,7 @@ class Outcome:
         folder: Where it is.
         progress: At the end; None where it had ended before.
         waiting: Records that still wait for the MLflow server.
-        result: The test result of a final run that has ended.
+        result: The test result of a training or final run that has ended.
     """
 
     folder: SweepFolder
@@ -34,14 +34,20 @@ class Outcome:
 
 
 @contextlib.contextmanager
-def owned(folder: SweepFolder) -> Iterator[None]:
+def owned(folder: SweepFolder, *, archived: bool = False) -> Iterator[None]:
     """The sweep is this process's, from before its cluster is up until it has ended or stopped.
 
+    Args:
+        folder: Of the sweep.
+        archived: Whether it may be one that was put away: nothing goes on with it.
+
     Raises:
-        RequestError: It is another's, or a copy of another.
+        RequestError: It is another's, or a copy of another, or was put away.
     """
     with held(folder):
         header = require_original(folder)
+        if not archived:
+            require_at_hand(header)
         if header.place != Place.of(folder.path):
             header.write_again(folder)
         yield
@@ -83,6 +89,16 @@ def require_idle(folder: SweepFolder) -> None:
     """
     if is_running(folder):
         raise RequestError(f"{folder.name} is running; oplstm stop {folder.name} stops it")
+
+
+def require_at_hand(header: Header) -> None:
+    """See that a sweep was not put away.
+
+    Raises:
+        RequestError: It was.
+    """
+    if header.archived:
+        raise RequestError(f"{header.name} is archived; oplstm archive {header.name} --undo takes it back")
 
 
 def require_original(folder: SweepFolder) -> Header:

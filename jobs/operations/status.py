@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from jobs.operations.running import is_running
 from jobs.store.events import Params
@@ -13,6 +13,9 @@ from jobs.store.states import SweepKind, TrialState
 from jobs.store.trial import Trial
 from oplstm.errors import RequestError, WorkError
 from tracking.outbox.outbox import idle_outbox
+
+if TYPE_CHECKING:
+    from jobs.store.scores import FinalResult
 
 SweepStatus = Literal["complete", "incomplete", "running", "stopped"]
 
@@ -89,6 +92,7 @@ class Status:
         trials: Best meta-validation first.
         replicates: More seeds of some of them.
         tracking: What MLflow does not have.
+        archived: Whether it was put away.
     """
 
     name: str
@@ -102,6 +106,7 @@ class Status:
     trials: tuple[TrialStatus, ...]
     replicates: tuple[TrialStatus, ...]
     tracking: Tracking
+    archived: bool = False
 
     @property
     def lost(self) -> tuple[TrialStatus, ...]:
@@ -159,7 +164,27 @@ def sweep_status(folder: SweepFolder) -> Status:
         trials=tuple(map(_trial_status, ranked)),
         replicates=tuple(map(_trial_status, state.replicates.values())),
         tracking=Tracking.of(folder),
+        archived=header.archived,
     )
+
+
+def result_of(folder: SweepFolder) -> "FinalResult | Damaged | None":
+    """The test result of a training or final run; None of a sweep, and where there is none (yet).
+
+    Raises:
+        RequestError: The sweep's files are of another version.
+        WorkError: Its journal is damaged.
+    """
+    header = Header.read(folder)
+    state = SweepState.of(folder, header)
+    if header.kind is SweepKind.SWEEP or not state.finished:
+        return None
+    from jobs.store.scores import final_result  # imports torch, which all else here is told without
+
+    try:
+        return final_result(folder, state)
+    except (RequestError, WorkError, OSError) as error:  # scores that are damaged, or a dataset that is not here
+        return Damaged(header.name, " ".join(str(error).split()))
 
 
 def _trial_status(trial: Trial) -> TrialStatus:
@@ -184,9 +209,16 @@ def _is_lost(trial: Trial) -> bool:
     return trial.state is TrialState.FAILED and trial.pack is not None
 
 
-def all_status(home: Home) -> list[Status | Damaged]:
-    """Every sweep, oldest first; a damaged one does not hide the others."""
-    return [_status_or_damage(folder) for folder in home.all_sweeps()]
+def all_status(home: Home, *, archived: bool = False) -> list[Status | Damaged]:
+    """Every sweep, oldest first, with those that were put away or without; a damaged one does not hide the others."""
+    return [_status_or_damage(folder) for folder in home.all_sweeps() if archived or not _is_archived(folder)]
+
+
+def _is_archived(folder: SweepFolder) -> bool:
+    try:
+        return Header.read(folder).archived
+    except (RequestError, OSError):
+        return False
 
 
 def _status_or_damage(folder: SweepFolder) -> Status | Damaged:

@@ -96,7 +96,7 @@ def repair(folder: SweepFolder) -> list[str]:
     Raises:
         RequestError: The sweep runs or is a copy, or its header is damaged.
     """
-    with owned(folder):
+    with owned(folder, archived=True):
         header = Header.read(folder)
         done = mend(folder.journal) if folder.journal.exists() else []
         try:

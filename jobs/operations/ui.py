@@ -1,16 +1,21 @@
 """``oplstm ui``: the MLflow UI, opened where it shows something."""
 
 import contextlib
+import threading
 import time
 from collections.abc import Callable
+from typing import Final
 
 from jobs.operations.tracking_server import embedded_server, tracking_server
 from jobs.store.header import Header
-from jobs.store.home import Home
+from jobs.store.home import Home, SweepFolder
 from jobs.store.states import SweepKind
 from oplstm.errors import RequestError
-from tracking.results.views import share_sweep_view
-from tracking.server.client import connect
+from tracking.results.views import share_sweep_view, sweep_url
+from tracking.server.client import connect, without_credentials
+from tracking.server.experiments import prepare_experiment
+
+PAGE_SECONDS: Final = 5.0
 
 
 def landing_url(home: Home, uri: str) -> str:
@@ -32,6 +37,37 @@ def landing_url(home: Home, uri: str) -> str:
                 ascending=not header.measure.higher_is_better,
             )
     return uri
+
+
+def page_of(folder: SweepFolder, uri: str | None) -> str | None:
+    """Where the MLflow UI shows the trials of a sweep that has begun; None of the embedded server, which may go.
+
+    Args:
+        folder: Of the sweep.
+        uri: Of its server, if one was named.
+
+    Returns:
+        The server's front page where the server does not answer within seconds: nothing waits for it.
+    """
+    from jobs.operations.trust import server_of  # imports torch
+
+    header = Header.read(folder)
+    if (server := server_of(header, uri)) is None:
+        return None
+    found = []
+
+    def ask() -> None:
+        with contextlib.suppress(Exception):  # of the server, or of the way to it
+            experiment_id = prepare_experiment(connect(server), header.experiment)
+            ascending = not header.measure.higher_is_better
+            found.append(
+                sweep_url(server, experiment_id, sweep_key=header.name, metric="val/best", ascending=ascending)
+            )
+
+    asking = threading.Thread(target=ask, name="page", daemon=True)
+    asking.start()
+    asking.join(PAGE_SECONDS)
+    return found[0] if found else without_credentials(server)
 
 
 def serve(home: Home, uri: str | None, *, port: int | None, announce: Callable[[str], None]) -> None:

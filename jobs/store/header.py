@@ -5,6 +5,7 @@ import json
 import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
@@ -12,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, Validation
 from jobs.jobfile.schema import Job
 from jobs.jobfile.space_source import SpaceSource
 from jobs.store.home import SweepFolder
-from jobs.store.names import SWEEP_NAME
+from jobs.store.names import SWEEP_NAME, SweepName
 from jobs.store.place import Place
 from jobs.store.states import SweepKind
 from oplstm.durable import new_folder, write_file
@@ -39,6 +40,8 @@ class Header:
         provenance: Git commit, versions and so on, at its creation.
         of: For a final run, the id of the sweep whose winner it trains.
         space_source: Where the job's space came from, if it is the user's own.
+        earlier_names: Those that it had before, the oldest first.
+        archived: Whether it was put away: it is kept, and neither listed nor gone on with.
         place: Where its folder is, as far as it is known.
     """
 
@@ -52,6 +55,8 @@ class Header:
     provenance: dict[str, str]
     of: str | None = None
     space_source: SpaceSource | None = None
+    earlier_names: tuple[str, ...] = ()
+    archived: bool = False
     place: Place | None = field(default=None, compare=False)
 
     def write(self, folder: SweepFolder) -> None:
@@ -73,14 +78,14 @@ class Header:
                 raise taken from None
             raise
 
-    def write_again(self, folder: SweepFolder) -> None:
-        """Write the header of a folder that is there, with the place where it is now.
+    def write_again(self, folder: SweepFolder, *, becomes: Path | None = None) -> None:
+        """Write the header of a folder that is there, with the place where it is now, or the one that it ``becomes``.
 
         Raises:
             OSError: It cannot be written; the header is as it was.
         """
         before = folder.header.stat().st_mtime_ns if folder.header.exists() else None
-        write_file(folder.header, self._text(Place.of(folder.path)))
+        write_file(folder.header, self._text(Place.of(folder.path, becomes=becomes)))
         if before is not None:  # sweeps are shown in the order in which they were made
             os.utime(folder.header, ns=(before, before))
 
@@ -91,8 +96,8 @@ class Header:
         return json.dumps(content | {"digest": digest_of(content)}, indent=1)
 
     @staticmethod
-    def read(folder: SweepFolder) -> "Header":
-        """The header of an existing sweep.
+    def read(folder: SweepFolder, *, named: str | None = None) -> "Header":
+        """The header of an existing sweep, whose name is the folder's or the one that is given.
 
         Raises:
             RequestError: It cannot be read, is no plain file, was written by another version, or is another sweep's.
@@ -122,7 +127,7 @@ class Header:
             raise RequestError(
                 f"{path} is damaged: its content does not have the digest that stands in it; restore it from a copy"
             )
-        if stored.name != folder.name:
+        if stored.name != (named or folder.name):
             raise RequestError(f"{path} is of sweep {stored.name!r}: give its folder that name again")
         values = {name: getattr(stored, name) for name in _Stored.model_fields if name != "measure"}
         return Header(**values, measure=measure)
@@ -152,4 +157,6 @@ class _Stored(BaseModel):
     provenance: dict[str, str]
     of: str | None
     space_source: SpaceSource | None = None
+    earlier_names: Annotated[tuple[SweepName, ...], Field(strict=False)] = ()
+    archived: bool = False
     place: Place | None = None

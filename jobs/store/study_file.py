@@ -9,7 +9,10 @@ from typing import Any, Final
 
 from optuna.storages import JournalStorage
 from optuna.storages.journal import BaseJournalBackend
+from optuna.study import Study, load_study
 from optuna.trial import FrozenTrial, TrialState
+
+from oplstm.durable import draft_beside
 
 _MEMBER: Final = b'"crc32"'
 _LENGTH: Final = len(b',"crc32":"00000000"}\n')
@@ -48,6 +51,28 @@ class StudyFile(BaseJournalBackend):
         self._file.flush()
 
 
+def rename_study(path: Path, name: str) -> None:
+    """Give the one study of a file another name; a file that is missing or damaged is left as it is.
+
+    Raises:
+        OSError: It cannot be written.
+    """
+    if not path.exists() or damage_in(path) is not None:
+        return
+    logs = [json.loads(line) for line in path.read_bytes().splitlines()]
+    draft = draft_beside(path)
+    try:
+        StudyFile(draft).append_logs(
+            [
+                {key: name if key == "study_name" else value for key, value in log.items() if key != "crc32"}
+                for log in logs
+            ]
+        )
+        draft.replace(path)
+    finally:
+        draft.unlink(missing_ok=True)
+
+
 def _stating(checksum: int) -> bytes:
     return b',"crc32":"%08x"}\n' % checksum
 
@@ -80,6 +105,39 @@ def _is_one_of_optunas(line: bytes) -> bool:
         return line.endswith(b"\n") and type(json.loads(line)["op_code"]) is int
     except (ValueError, KeyError, TypeError, RecursionError):
         return False
+
+
+class StudyReader(BaseJournalBackend):
+    """Reads a study's file. Optuna's own makes a file where there is none, and a lock.
+
+    Args:
+        path: The file.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def read_logs(self, log_number_from: int) -> Iterable[dict[str, Any]]:
+        """The entries from that number on, without one that is just being written."""
+        *lines, _ = self._path.read_bytes().split(b"\n")
+        return [json.loads(line) for line in lines[log_number_from:]]
+
+    def append_logs(self, logs: list[dict[str, Any]]) -> None:
+        """Refused."""
+        raise OSError(f"{self._path} is only read")
+
+
+def stored_study(path: Path, name: str) -> Study:
+    """The study in a file, which it cannot change.
+
+    Args:
+        path: The file.
+        name: Of the study: its sweep's.
+
+    Raises:
+        Exception: Whatever Optuna finds impossible in it.
+    """
+    return load_study(study_name=name, storage=JournalStorage(StudyReader(path)))
 
 
 class StudyStorage(JournalStorage):

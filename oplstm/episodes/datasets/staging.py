@@ -51,6 +51,51 @@ def staged(target: Path, size: int) -> Iterator[Path]:
         os.close(descriptor)
 
 
+def leftovers(folder: Path) -> list[Path]:
+    """What imports that were killed have left in a folder of datasets, of no use to anybody.
+
+    A dataset that was about to be replaced, and has no successor, is none: the next import puts it back.
+    """
+    found = [*sorted(folder.glob(".*.importing")), *sorted(folder.glob(".*.replaced"))]
+    return [path for path in found if not _is_locked(path) and (path.suffix != ".replaced" or _target(path).exists())]
+
+
+def clear_leftovers(path: Path) -> None:
+    """Clear what is beside one of ``leftovers``.
+
+    Raises:
+        RequestError: An import has begun there.
+        OSError: It cannot be removed.
+    """
+    target = _target(path)
+    draft, replaced, lock = (target.with_name(f".{target.name}.{what}") for what in ("importing", "replaced", "lock"))
+    descriptor = _lock(lock)
+    try:
+        _sweep(target, draft, replaced)
+    finally:
+        lock.unlink(missing_ok=True)
+        os.close(descriptor)
+
+
+def _target(path: Path) -> Path:
+    return path.with_name(path.stem.removeprefix("."))
+
+
+def _is_locked(path: Path) -> bool:
+    """Whether an import goes on beside this."""
+    try:
+        descriptor = os.open(path.with_suffix(".lock"), os.O_RDONLY)
+    except FileNotFoundError:
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(descriptor)
+    return False
+
+
 def _lock(path: Path) -> int:
     """The descriptor of the locked file at ``path``; the file is removed by whoever holds the lock."""
     while True:

@@ -1,0 +1,58 @@
+"""Telling MLflow something of every run of a sweep that nobody runs, by way of its journal as all that it is told."""
+
+from collections.abc import Callable, Mapping
+from typing import Final
+
+from jobs.store.home import SweepFolder
+from oplstm.errors import WorkError
+from tracking.journal.format import Json
+from tracking.journal.journal import Journal
+from tracking.outbox import records
+from tracking.outbox.outbox import Outbox
+
+RUN_NAME: Final = "mlflow.runName"
+SHIP_SECONDS: Final = 300.0
+
+
+def tell_runs(folder: SweepFolder, tags: Callable[[str], Mapping[str, str]]) -> None:
+    """Write down the tags of all runs, unless they are what MLflow was told last.
+
+    Args:
+        folder: Of the sweep, which is this process's.
+        tags: Of the run of the trial of this name, of the sweep's own run for "".
+
+    Raises:
+        WorkError: The journal is damaged, or cannot be written.
+    """
+    if not folder.journal.exists():
+        return
+    told: dict[str, dict[str, Json]] = {}
+    for record in Journal.read(folder.journal):
+        key, found = str(record.get("key")), record.get("tags")
+        if record.get("op") == records.CreateRun.op:
+            told[key] = {RUN_NAME: record.get("name")}
+        if key in told and isinstance(found, dict):
+            told[key] |= found
+    news = []
+    for key, known in told.items():
+        wanted = tags(key.partition("/")[2])
+        if any(known.get(name) != value for name, value in wanted.items()):
+            news.append(records.Tags(key, wanted).encode())
+    if news:
+        with Journal(folder.journal) as journal:
+            journal.append(news)
+            journal.sync()
+
+
+def ship(folder: SweepFolder, address: str) -> None:
+    """Ship what waits.
+
+    Raises:
+        WorkError: The server did not take it in time; it is shipped by whoever ships next.
+    """
+    with Outbox(folder.journal, address) as outbox:
+        if waiting := outbox.flush(SHIP_SECONDS):
+            raise WorkError(
+                f"{waiting} records of {folder.name} wait for MLflow: {outbox.last_error}; "
+                f"oplstm doctor {folder.name} ships them"
+            )
