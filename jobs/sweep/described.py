@@ -19,18 +19,18 @@ _LONGEST: Final = 2000  # characters of a command or a list of values
 
 
 def sweep_note(header: Header, *more: str) -> str:
-    """That of a sweep's, training's or final run's own run.
+    """That of a sweep's, training's or final run's own run; links first, because MLflow folds what is long.
 
     Args:
         header: Of it.
-        more: Paragraphs behind it.
+        more: Paragraphs of further links.
     """
     job = header.job
-    lines = [job.description]
+    lines = []
     if header.kind is SweepKind.SWEEP:
         view = view_key(header.name, _BEST, ascending=not header.measure.higher_is_better)
         lines.append(f"{trials_link('All trials', view)}, best meta-validation first.")
-    lines += [_budget(job.budget), _fixed(job.fixed), *more]
+    lines += [*more, job.description, _budget(job.budget), _fixed(job.fixed)]
     return "\n\n".join(line for line in lines if line)
 
 

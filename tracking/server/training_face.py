@@ -6,11 +6,7 @@ keeps the last choice; so the front page carries a line of script that makes the
 """
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
-
-if TYPE_CHECKING:
-    from fastapi import FastAPI
-    from flask import Response
+from typing import Any, Final
 
 NAME: Final = "oplstm"
 """Of the plug-in, an entry point of the group ``mlflow.app``."""
@@ -22,22 +18,14 @@ for (const [name, choice] of Object.entries({
 """The names and the form are those in which MLflow's pages keep the choices of a user."""
 
 
-def app() -> "FastAPI":
+def app() -> Any:
     """MLflow's application; called by the server's worker processes."""
     from mlflow.server import app as pages
     from mlflow.server.fastapi_app import app as whole
 
-    pages.before_request(_front_page)
-    application: FastAPI = whole
-    return application
-
-
-def _front_page() -> "Response | None":
-    """The answer to a request for the front page, with the script before all others; None to any other."""
-    from flask import Response, current_app, request
-
-    page = Path(current_app.static_folder or "") / "index.html"
-    if request.endpoint != "serve" or not page.is_file():
-        return None
-    text = page.read_text(encoding="utf-8").replace("<head>", f"<head>{_SCRIPT}", 1)
-    return Response(text, mimetype="text/html", headers={"Cache-Control": "no-cache"})
+    index = Path(pages.static_folder or "") / "index.html"
+    if index.is_file():  # else MLflow says that it is not there
+        text = index.read_text(encoding="utf-8").replace("<head>", f"<head>{_SCRIPT}", 1)
+        fresh = {"Cache-Control": "no-cache"}
+        pages.view_functions["serve"] = lambda: pages.response_class(text, mimetype="text/html", headers=fresh)
+    return whole

@@ -2,6 +2,7 @@
 
 import json
 from collections import Counter
+from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
@@ -9,6 +10,8 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from oplstm.training.checkpoint import load_model
+from tests.browser import browsing
+from tests.jobs.integration import clicks
 from tests.jobs.integration.command_line import Oplstm
 from tests.jobs.integration.tracked_runs import TrackedSweep
 from tests.journal_lines import groups_in, resealed
@@ -171,7 +174,7 @@ def test_a_promotion_is_registered_and_its_final_run_tracked(
     assert logged <= {*rest.artifacts(sweep, "report"), *rest.artifacts(sweep, "promotion")}
     assert texts(sweep, "tags")["oplstm.final_run"] == parent["info"]["run_id"]
     assert (tags["oplstm.of_sweep"], tags["oplstm.of_run"]) == ("swept", sweep["info"]["run_id"])
-    assert f"(#/runs/{sweep['info']['run_id']})" in tags["mlflow.note.content"]
+    assert f"/runs/{sweep['info']['run_id']}?workflowType=machine_learning)" in tags["mlflow.note.content"]
     before = swept.sweep("swept").journal.read_bytes()
     swept.here("promote", "swept", "--seeds", "2").ok()
     assert swept.sweep("swept").journal.read_bytes() == before, "promoted and reported before"
@@ -200,6 +203,16 @@ def test_a_promotion_is_registered_and_its_final_run_tracked(
     ours = load_model(swept.sweep(final).trials / best).predict(*map(torch.tensor, (x, y, x)))
     theirs = registered.predict({"support_x": x, "support_y": y, "query_x": x})
     torch.testing.assert_close(torch.as_tensor(theirs, dtype=torch.float32).reshape(3, 1), ours)
+
+
+def test_every_page_is_reached_by_clicks(swept: Oplstm, promoted: dict, server: Server, tmp_path: Path):
+    with browsing(tmp_path) as browser:
+        page = browser.page()
+        clicks.to_the_experiment(page, server.uri, "promoted")
+        clicks.to_a_curve(page, "swept", promoted["picked"])
+        clicks.to_the_experiment(page, server.uri, "promoted")
+        clicks.to_the_report(page, "swept")
+        clicks.to_the_champion(page, server.uri, "promoted")
 
 
 def test_a_trial_of_the_users_choice_is_promoted_once_and_is_said_to_be(swept: Oplstm, promoted: dict, rest: Rest):

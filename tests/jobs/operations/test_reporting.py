@@ -142,9 +142,13 @@ def test_whatever_comes_from_files_and_users_is_text(tmp_path, no_waiting_for_th
     contents = Contents.of(folder)
     failed = contents.state.trials[0]
     failed.note, failed.state = HOSTILE, TrialState.FAILED
-    header = replace(contents.header, tracking_uri='http://host/"onmouseover="alert(7)', provenance={HOSTILE: HOSTILE})
+    run_ids = {"": HOSTILE, "trial-0001": HOSTILE, "trial-0000": "1"}
     contents = replace(
-        contents, header=header, problems=(HOSTILE,), run_ids={"": HOSTILE, "trial-0001": HOSTILE, "trial-0000": "1"}
+        contents,
+        header=replace(contents.header, provenance={HOSTILE: HOSTILE}),
+        problems=(HOSTILE,),
+        run_ids=run_ids,
+        server='http://host/"onmouseover="alert(7)',
     )
     seen = page(promoted(contents))
     assert {tag for tag, _ in seen.elements} <= set(
@@ -160,7 +164,7 @@ def test_whatever_comes_from_files_and_users_is_text(tmp_path, no_waiting_for_th
     assert HOSTILE in seen.text and "<script>alert(4)</script>" in seen.text
     drawn = "".join(seen.scripts)
     assert "alert(1)" in drawn and not any(tag in drawn for tag in ("<img", "<a ", "<b>", "\\u003cimg", "\\u003ca "))
-    elsewhere = replace(contents, header=replace(header, tracking_uri="javascript:alert(8)//"))
+    elsewhere = replace(contents, server="javascript:alert(8)//")
     assert not [tag for tag, _ in page(elsewhere).elements if tag == "a"]
 
 
@@ -222,7 +226,7 @@ def test_it_is_logged_once_for_each_content(trained):
     text = trained.journal.read_bytes()
     [tags, artifact] = groups_in(text)[-1]
     assert (artifact["op"], artifact["path"], artifact["folder"]) == ("artifact", "report", "report")
-    assert set(tags["tags"]) == {"oplstm.report"}
+    assert set(tags["tags"]) == {"oplstm.report", "mlflow.note.content"}
     shutil.rmtree(trained.report)
     track_report(trained, NOWHERE, wait=False)
     assert trained.journal.read_bytes() == text and trained.report.is_dir()
@@ -286,7 +290,7 @@ def test_a_thousand_trials_stay_small(ended):
             state.apply(Validated(trial=trial, update=update, milestone=4 * update, metrics=metrics, prune=False))
         state.apply(Ended(trial=trial, state=TrialState.COMPLETE, update=29, best_update=29, metrics={}, note=""))
     ranked = tuple(sorted(state.trials.values(), key=lambda trial: trial.cost))
-    contents = Contents(header, state, ranked, {}, (), None, {}, ())
+    contents = Contents(header, state, ranked, {}, (), None, {}, (), None)
     text = pages.page(contents)
     assert len(text.encode()) < 8_000_000
     assert "Not drawn" not in text and "Of 120 of the 1000 completed trials" in text

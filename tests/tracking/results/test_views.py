@@ -54,7 +54,11 @@ def shipped(rest: Rest, tmp_path_factory: pytest.TempPathFactory) -> tuple[str, 
 def test_the_shared_view_holds_filter_order_and_columns(rest: Rest, shipped: tuple[str, str, str]) -> None:
     name, experiment_id, url = shipped
     stored = rest.get("experiments/get", experiment_id=experiment_id)["experiment"]
-    state = json.loads(texts({"data": stored}, "tags")["mlflow.sharedViewState." + query(url)["viewStateShareKey"]])
+    view = json.loads(texts({"data": stored}, "tags")["mlflow.sharedViewState." + query(url)["viewStateShareKey"]])
+    assert view["name"] == name, "as the menu of views lists it"
+    state = json.loads(view["state"])
+    assert [chart["uuid"] for chart in state["compareRunCharts"]][:1] == ["val/loss"]
+    assert [section["name"] for section in state["compareRunSections"] if not section["display"]] == ["test"]
     assert (state["orderByKey"], state["orderByAsc"]) == ("metrics.`val/loss`", False)
     assert state["selectedColumns"] == [
         *("metrics.`val/loss`", "metrics.`val/accuracy`", "tags.`oplstm.state`", "params.`lr`", "params.`trial`"),

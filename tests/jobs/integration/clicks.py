@@ -1,0 +1,42 @@
+"""The ways through MLflow's pages, from the front page and by clicks alone."""
+
+from tests.browser import Page
+
+
+def to_the_experiment(page: Page, uri: str, experiment: str) -> None:
+    """Home, and the experiment, which shows its runs and no traces."""
+    page.open(uri)
+    page.click(experiment, within="a")
+    page.shows("Run Name", "Model training")
+
+
+def to_a_curve(page: Page, sweep: str, trial: str) -> None:
+    """From the experiment: the view of the sweep, a trial with its description, its validation curve."""
+    page.click("Views")
+    page.click(sweep, within="[role=menuitem] span")
+    page.shows("val/best", "val/loss", "oplstm.state")
+    page.click(f"{sweep}/{trial}", within=".ag-row a")
+    page.shows(f"of sweep {sweep}", "oplstm train ")
+    page.click("Model metrics")
+    page.wait("!!document.querySelector('.js-plotly-plot .scatterlayer .trace')")
+
+
+def to_the_report(page: Page, sweep: str) -> None:
+    """From the experiment: the run of the sweep, and by its description the report."""
+    page.click(sweep, within=".ag-row a")
+    page.shows("Picked:")
+    page.click("Report", within="a")
+    page.wait("location.hash.includes('/artifacts/report/report.html')")
+    page.wait("!!document.querySelector('iframe.mlflow-html-iframe')")
+
+
+def to_the_champion(page: Page, uri: str, experiment: str) -> None:
+    """Home, the registry, the model, its champion, and from its description the report of its sweep."""
+    page.open(uri)
+    page.click("Model registry", within="a")
+    page.click(experiment, within="a")
+    page.shows("champion")
+    page.click_on("[...document.querySelectorAll('a')].find(one => /^Version 2$/.test(one.textContent.trim()))")
+    page.shows("Its sweep:")
+    page.click("report", within="a")
+    page.wait("!!document.querySelector('iframe.mlflow-html-iframe')")
