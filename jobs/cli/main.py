@@ -5,6 +5,7 @@ from typing import Any
 
 import click
 
+from jobs.cli.completing import completion, offer
 from jobs.cli.data import data
 from jobs.cli.evaluating import evaluate
 from jobs.cli.figures import figure, page
@@ -47,7 +48,8 @@ def main() -> None:
 
 VERBS = (
     init, jobs, plan, train, sweep, resume, rerun_failed, stop, status, promote, evaluate, table, figure, page, ui,
-    doctor, data, rename, archive, delete, gc,
+    doctor, data, rename, archive, delete, gc, completion,
 )  # fmt: skip
 for verb in VERBS:
+    offer(verb)
     main.add_command(verb)

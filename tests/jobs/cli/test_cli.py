@@ -38,6 +38,7 @@ VERBS = {
     "archive",
     "delete",
     "gc",
+    "completion",
 }
 
 
