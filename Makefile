@@ -15,6 +15,7 @@ CHAOS_ARGS     ?=
 PACKAGES       := oplstm search_spaces tracking jobs
 BIN            := .venv/bin
 STAMP          := .venv/.installed
+DOCS_STAMP     := .venv-docs/.installed
 
 .DEFAULT_GOAL := help
 .PHONY: help install demo ui test test-unit lint types imports docs bench chaos gpu-check clean
@@ -48,7 +49,7 @@ test-unit: install  ## the unit tier alone (about 1 minute)
 	$(BIN)/python -m pytest -m unit -n 2 --dist worksteal $(PYTEST_ARGS)
 
 lint: install  ## ruff
-	$(BIN)/ruff check $(PACKAGES) tests
+	$(BIN)/ruff check $(PACKAGES) tests docs
 
 types: install  ## mypy, strict
 	$(BIN)/mypy
@@ -56,8 +57,17 @@ types: install  ## mypy, strict
 imports: install  ## who may import whom
 	$(BIN)/lint-imports
 
-docs: install  ## links, commands and the equation map in README.md and docs/
+docs: install $(DOCS_STAMP)  ## build the documentation site, and check its links, commands and the equation map
 	$(BIN)/python -m pytest tests/test_docs.py $(PYTEST_ARGS)
+	$(BIN)/python -m docs.site build/docs
+	cd build/docs && PYTHONPATH=$(CURDIR) $(CURDIR)/.venv-docs/bin/zensical build --strict
+	$(BIN)/python -m docs.site.built build/docs/site
+
+$(DOCS_STAMP): pyproject.toml constraints.txt
+	@.venv-docs/bin/python -c 'import pip' 2>/dev/null || $(BIN)/python -m venv --clear .venv-docs
+	@$(BIN)/python -c 'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["project"]["optional-dependencies"]["docs"], sep="\n")' \
+		| xargs -d '\n' .venv-docs/bin/python -m pip install -q --disable-pip-version-check $(PIP_ARGS) -c constraints.txt
+	@touch $@
 
 bench: install  ## measure this machine (some 20 minutes)
 	$(BIN)/python -m tests.benchmark

@@ -58,6 +58,31 @@ def curves(name: str, leaders: int, output: Path | None, json_: bool) -> None:
     report({"file": str(path), "trials": drawn}, lambda: say(f"wrote {path}"), as_json=json_)
 
 
+@figure.command("5")
+@click.argument("names", nargs=-1, required=True, metavar="NAME...")
+@_output
+@as_json
+def shots(names: tuple[str, ...], output: Path | None, json_: bool) -> None:
+    """Draw the paper's Figure 5: the plain LSTM reading in order and at once, against shots.
+
+    Of all tested runs of the sweeps NAME, replicates included, such as those of sine-shots and omniglot-shots under
+    several seeds.
+    """
+    from jobs.cli.display.results import interval
+    from jobs.operations.shots import draw_shots
+    from jobs.store.home import Home
+
+    home, path = Home(), output or Path(f"{names[0]}-5.png")
+    points = draw_shots([home.sweep(name) for name in dict.fromkeys(names)], path)
+    data = {"file": str(path), "points": [point.to_json() for point in points]}
+    lines = [
+        f"{one.support}, {one.shots} shots: {interval(one.test)} over {len(one.runs)} runs"
+        + ("" if one.published is None else f" (published {one.published:g})")
+        for one in points
+    ]
+    report(data, lambda: say(f"wrote {path}", *lines), as_json=json_)
+
+
 @figure.command("6")
 @click.argument("name")
 @_output

@@ -8,15 +8,16 @@ import subprocess
 import sys
 import threading
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from urllib.parse import urlparse
 
 import ray
 
 from jobs.execution.ray_processes import OwnProcesses, RayLost
 from jobs.jobfile.sections import Resources
-from oplstm.errors import RequestError
+from oplstm.errors import RequestError, shortened
 
+LOOK_SECONDS = 0.1
 TCP_SECONDS = 3.0
 HEALTH_SECONDS = 7.0
 
@@ -34,32 +35,74 @@ def connected(address: str | None, resources: Resources) -> Iterator[None]:
         check_resources(resources)
         yield
         return
-    own = OwnProcesses()
-    _connect(address)
+    own, over = OwnProcesses(), threading.Event()
     try:
-        if address is None:
-            own.find()
-        check_resources(resources)
+        _connect(address, resources, own=own, over=over)
         yield
     except RayLost:
         own.kill()  # they would wait for a minute for the one that is gone
         raise
     finally:
-        ray.shutdown()
+        if ray.is_initialized():
+            ray.shutdown()
+        over.set()
 
 
-def _connect(address: str | None) -> None:
-    with warnings.catch_warnings(action="ignore", category=FutureWarning), _own_signals():
+def _connect(address: str | None, resources: Resources, *, own: OwnProcesses, over: threading.Event) -> None:
+    """Connect, and see that a pack has room; a Ray that comes up only in part is ended."""
+    try:
+        _with_an_eye_on(own, lambda: _begin(address, resources), over)
+        if address is None:
+            own.find()
+    except RequestError:
+        raise
+    except Exception as error:  # Ray raises all kinds, plain ones too where a part of it dies while it starts
+        line = shortened(next(iter(str(error).strip().splitlines()), type(error).__name__))
+        if address is not None:
+            raise RequestError(f"cannot connect to Ray at {address}: {line}") from error
+        own.find()
+        own.kill()
+        raise RequestError(f"Ray did not start on this machine: {line}; nothing was begun, so try again") from error
+
+
+def _begin(address: str | None, resources: Resources) -> None:
+    ray.init(
+        address=address or "local",
+        include_dashboard=None if address else False,
+        log_to_driver=False,
+        logging_level=logging.ERROR,
+    )
+    check_resources(resources)
+
+
+def _with_an_eye_on(own: OwnProcesses, begin: Callable[[], None], over: threading.Event) -> None:
+    """Start Ray in a thread: who waits for a part of it that has died hears of that after a minute, or never.
+
+    Args:
+        own: The processes that come up.
+        begin: Starts Ray.
+        over: Set when Ray is not used any more. Until then the thread lives: Linux ends with it what it has started.
+
+    Raises:
+        RayLost: A part has died; the thread is left to wait.
+        Exception: What ``begin`` raised.
+    """
+    ready, raised = threading.Event(), list[BaseException]()
+
+    def work() -> None:
         try:
-            ray.init(
-                address=address or "local",
-                include_dashboard=None if address else False,
-                log_to_driver=False,
-                logging_level=logging.ERROR,
-            )
-        except (ConnectionError, RuntimeError, ValueError) as error:
-            first_line = next(iter(str(error).strip().splitlines()), type(error).__name__)
-            raise RequestError(f"cannot connect to Ray at {address or 'this machine'}: {first_line}") from error
+            begin()
+        except BaseException as error:
+            raised.append(error)
+        ready.set()
+        over.wait()
+
+    with warnings.catch_warnings(action="ignore", category=FutureWarning), _own_signals():
+        threading.Thread(target=work, name="ray", daemon=True).start()
+        while not ready.wait(LOOK_SECONDS):
+            own.check()
+    if raised:
+        raise raised[0]
 
 
 @contextlib.contextmanager

@@ -94,14 +94,76 @@ def run_on_ray(
 def _run(
     folder: SweepFolder, resources: Resources, *, scratch: str, tracking_uri: str, on_progress: OnProgress
 ) -> tuple[Progress, int]:
-    name, namespace = f"coordinator-{folder.name}", ray.get_runtime_context().namespace
+    safe = f"what was trained is on the disk up to the last checkpoint: oplstm resume {folder.name}"
+    vital = VitalProcesses(ray.get_runtime_context().gcs_address, safe)
+    actors: list[Any] = []  # the coordinator, once it is there
+    failure: list[BaseException] = []
+
+    def work() -> None:
+        try:
+            actors.append(_coordinator(folder, tracking_uri))
+            with _logged_to(folder.path / "tune.log"):
+                _tuner(actors[0], folder, resources, scratch=scratch).fit()
+        except BaseException as error:
+            failure.append(error)
+
+    thread = threading.Thread(target=work, name="tune", daemon=True)
+    try:
+        thread.start()
+        while thread.is_alive():
+            vital.check()
+            for actor in actors:
+                with contextlib.suppress(ray.exceptions.GetTimeoutError):
+                    on_progress(ray.get(actor.progress.remote(), timeout=ANSWER_SECONDS))
+            thread.join(PROGRESS_SECONDS)
+        if not actors:
+            vital.check()
+            raise WorkError(f"the coordinator of {folder.name} did not start: {reason_of(failure[0])}; {safe}")
+        progress: Progress = ray.get(actors[0].progress.remote())
+        on_progress(progress)
+        waiting: int = ray.get(actors[0].close.remote())
+    except RayLost:
+        for actor in actors:
+            with contextlib.suppress(ray.exceptions.RayError):  # which needs no head to answer
+                ray.get(actor.close.remote(flush_seconds=0.0), timeout=ANSWER_SECONDS)
+        raise
+    except ray.exceptions.RayError as error:
+        vital.check()
+        raise WorkError(f"the coordinator of {folder.name} {_end_of(error, safe)}") from error
+    finally:
+        for actor in actors:
+            with contextlib.suppress(ray.exceptions.RayError):
+                ray.kill(actor)
+    if progress.failure:
+        raise WorkError(progress.failure)
+    if failure:
+        raise WorkError(f"Ray Tune failed: {reason_of(failure[0])}; see {folder.path / 'tune.log'}")
+    return progress, waiting
+
+
+def _end_of(error: ray.exceptions.RayError, safe: str) -> str:
+    """What became of the coordinator: Ray's own words for a process that died say nothing to a user."""
+    if isinstance(error, ray.exceptions.RayActorError) and not error.actor_init_failed:
+        return f"has died: its process was killed, by somebody or for want of memory; {safe}"
+    return f"failed: {reason_of(error)}"
+
+
+def _name(folder: SweepFolder) -> str:
+    return f"coordinator-{folder.name}"
+
+
+def _coordinator(folder: SweepFolder, tracking_uri: str) -> Any:
+    """An actor on this node."""
     here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
-    options = {"name": name, "num_cpus": 0, "scheduling_strategy": here}
-    actor: Any = ray.remote(Coordinator).options(**options).remote(folder, tracking_uri)
-    searcher = PackSearcher(actor, SweepOnRay(name, namespace, folder, resources))
-    tuner = tune.Tuner(
+    options = {"name": _name(folder), "num_cpus": 0, "scheduling_strategy": here}
+    return ray.remote(Coordinator).options(**options).remote(folder, tracking_uri)
+
+
+def _tuner(actor: Any, folder: SweepFolder, resources: Resources, *, scratch: str) -> tune.Tuner:
+    sweep = SweepOnRay(_name(folder), ray.get_runtime_context().namespace, folder, resources)
+    return tune.Tuner(
         tune.with_resources(PackTrainable, {"cpu": resources.cpus, "gpu": resources.gpus}),
-        tune_config=tune.TuneConfig(search_alg=searcher, num_samples=-1, reuse_actors=True),
+        tune_config=tune.TuneConfig(search_alg=PackSearcher(actor, sweep), num_samples=-1, reuse_actors=True),
         run_config=tune.RunConfig(
             name=folder.name,
             storage_path=scratch,
@@ -110,40 +172,3 @@ def _run(
             callbacks=[MemoryKills(actor)],
         ),
     )
-    failure: list[BaseException] = []
-
-    def fit() -> None:
-        try:
-            with _logged_to(folder.path / "tune.log"):
-                tuner.fit()
-        except BaseException as error:
-            failure.append(error)
-
-    thread = threading.Thread(target=fit, name="tune", daemon=True)
-    safe = f"what was trained is on the disk up to the last checkpoint: oplstm resume {folder.name}"
-    vital = VitalProcesses(ray.get_runtime_context().gcs_address, safe)
-    try:
-        thread.start()
-        while thread.is_alive():
-            vital.check()
-            with contextlib.suppress(ray.exceptions.GetTimeoutError):
-                on_progress(ray.get(actor.progress.remote(), timeout=ANSWER_SECONDS))
-            thread.join(PROGRESS_SECONDS)
-        progress: Progress = ray.get(actor.progress.remote())
-        on_progress(progress)
-        waiting: int = ray.get(actor.close.remote())
-    except RayLost:
-        with contextlib.suppress(ray.exceptions.RayError):  # which needs no head to answer
-            ray.get(actor.close.remote(flush_seconds=0.0), timeout=ANSWER_SECONDS)
-        raise
-    except ray.exceptions.RayError as error:
-        vital.check()
-        raise WorkError(f"the coordinator of {folder.name} failed: {reason_of(error)}") from error
-    finally:
-        with contextlib.suppress(ray.exceptions.RayError):
-            ray.kill(actor)
-    if progress.failure:
-        raise WorkError(progress.failure)
-    if failure:
-        raise WorkError(f"Ray Tune failed: {reason_of(failure[0])}; see {folder.path / 'tune.log'}")
-    return progress, waiting

@@ -32,10 +32,25 @@ class OwnProcesses:
     def __init__(self) -> None:
         self._others = set(psutil.Process().children())
         self._found: set[psutil.Process] = set()
+        self._vital: dict[psutil.Process, str] = {}
+
+    def check(self) -> None:
+        """Return if none of them without which a sweep cannot go on has died.
+
+        Raises:
+            RayLost: One has.
+        """
+        self._vital |= {child: name for child in self._new() if (name := _name(child)) in VITAL}
+        for process, name in self._vital.items():
+            if not _lives(process):
+                raise RayLost(f"{VITAL[name]}, process {process.pid}, has died")
+
+    def _new(self) -> set[psutil.Process]:
+        return set(psutil.Process().children()) - self._others
 
     def find(self) -> None:
         """Remember those that have come since this object was made."""
-        self._found = set(psutil.Process().children()) - self._others
+        self._found = self._new()
 
     def kill(self) -> None:
         """End them and all that they have started, in the midst of their work: what they have written outlives that."""
@@ -68,7 +83,8 @@ class VitalProcesses:
     def check(self) -> None:
         """Return if all live, as far as can be told.
 
-        Those that this process started are looked at; of another cluster the head service is called.
+        Those that this process started are looked at, and the head service is called: one that was told to end may
+        live on for minutes and answer nobody.
 
         Raises:
             RayLost: One does not.
@@ -76,7 +92,7 @@ class VitalProcesses:
         for process, name in self._here.items():
             if not _lives(process):
                 raise RayLost(f"{VITAL[name]}, process {process.pid}, has died; {self._mend}")
-        if not self._here and not self._answers():
+        if not self._answers():
             host, port = self._address
             silent = f"at {host}:{port} has not answered for {PATIENCE_SECONDS:.0f} s"
             raise RayLost(f"{VITAL['gcs_server']} {silent}; {self._mend}")

@@ -46,6 +46,8 @@ def resume(
 ) -> Outcome:
     """Go on with a sweep, training or final run that was stopped or killed.
 
+    A sweep that was killed when all had ended gets the report that it lacks.
+
     Args:
         home: Where it is.
         name: Of it.
@@ -61,6 +63,8 @@ def resume(
     with owned(folder):
         header, state = _known(folder)
         if state.finished:
+            if header.kind is SweepKind.SWEEP and (made := _missing_report(home, header, means, notice)) is not None:
+                return made
             lost = len(failed(state))
             mend = f"{lost} of its runs failed: oplstm rerun-failed {name}" if lost else "nothing is left to resume"
             raise RequestError(f"{name} has ended; {mend}")
@@ -109,6 +113,21 @@ def _known(folder: SweepFolder) -> tuple[Header, SweepState]:
         return header, SweepState.of(folder, header)
     except WorkError as error:  # nothing was started
         raise RequestError(str(error)) from error
+
+
+def _missing_report(home: Home, header: Header, means: Means, notice: Callable[[str], None]) -> Outcome | None:
+    """Make the report of a sweep that has ended and has none; None if it has."""
+    from jobs.operations.reporting.tracked import has_report, track_report  # imports what draws
+    from jobs.operations.trust import server_of
+
+    folder = home.sweep(header.name)
+    if has_report(folder):
+        return None
+    server = server_of(header, means.uri)
+    home.check_writable()
+    notice(f"{header.name} has ended, and its report was missing: it is made now")
+    with tracking_server(home, server, wait=True) as tracking_uri:
+        return Outcome(folder, None, track_report(folder, tracking_uri))
 
 
 def _go_on(

@@ -10,7 +10,7 @@ from jobs.store.header import Header
 from jobs.store.home import SweepFolder
 from jobs.store.trial import Trial
 from jobs.sweep.tracked import key
-from oplstm.durable import write_file
+from oplstm.durable import make_folder, write_file
 from oplstm.errors import shortened
 from oplstm.training.reports import RunEnd
 from tracking.outbox.records import Artifact, Record
@@ -68,7 +68,7 @@ class Failures:
         if pack not in self._errors:
             return []
         for trial in trials:
-            (self._folder.path / _place(trial)).parent.mkdir(parents=True, exist_ok=True)
+            make_folder((self._folder.path / _place(trial)).parent)
             write_file(self._folder.path / _place(trial), self._errors[pack])
         return [Artifact(key(header, trial.name), path=_place(trial), folder="") for trial in trials]
 

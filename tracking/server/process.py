@@ -7,10 +7,13 @@ import socket
 import subprocess
 import sys
 import time
+from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Final
 
 import psutil
+
+from tracking.server.training_face import NAME
 
 _LOG_TAIL_LINES: Final = 12
 _EXEC_SECONDS: Final = 1.0
@@ -30,6 +33,8 @@ def launch(folder: Path, port: int) -> "subprocess.Popen[bytes]":
         *("--allowed-hosts", "localhost,localhost:*,127.0.0.1,127.0.0.1:*"),
         *("--uvicorn-opts", "--timeout-graceful-shutdown 3"),
     ]
+    if NAME in entry_points(group="mlflow.app").names:  # not where oplstm is run from a checkout, never installed
+        command += ["--app-name", NAME]
     # A user's MLFLOW_ variables, such as a backend store, are meant for another server.
     environment = {name: value for name, value in os.environ.items() if not name.startswith("MLFLOW_")}
     environment |= {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "MLFLOW_DISABLE_TELEMETRY": "true"}

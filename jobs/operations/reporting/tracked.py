@@ -23,6 +23,7 @@ from tracking.outbox.outbox import Outbox, idle_outbox
 
 PAGE: Final = "report.html"
 TABLE: Final = "trials.csv"
+REPORT_TAG: Final = "oplstm.report"
 SHIP_SECONDS: Final = 30.0
 
 
@@ -63,6 +64,16 @@ def track_report(folder: SweepFolder, tracking_uri: str, *, wait: bool = True) -
     except Exception as error:
         _complain(folder, f"the report of {folder.name} was not made: {one_line(error)}")
         return 0
+
+
+def has_report(folder: SweepFolder) -> bool:
+    """Whether the report of a sweep was made, and MLflow told of it; whoever was killed meanwhile may have done half.
+
+    Raises:
+        WorkError: The journal is damaged.
+    """
+    told = (record.get("tags") for record in Journal.read(folder.journal))
+    return folder.report.is_dir() and any(REPORT_TAG in _names(tags) for tags in told)
 
 
 def _complain(folder: SweepFolder, line: str) -> None:
@@ -106,7 +117,7 @@ def _written(folder: SweepFolder, contents: Contents) -> list[records.Record]:
         for name, text in files.items():
             (draft / name).write_text(text, encoding="utf-8")
     digest = hashlib.sha256("\0".join(files.values()).encode()).hexdigest()
-    tags = {"oplstm.report": digest, **_of_sweep(contents)}
+    tags = {REPORT_TAG: digest, **_of_sweep(contents)}
     return [
         records.Tags(key(header), tags),
         records.Artifact(key(header), path=folder.report.name, folder=folder.report.name),

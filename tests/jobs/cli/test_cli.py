@@ -159,8 +159,9 @@ def test_what_runs_cannot_be_resumed_promoted_or_shipped(home):
         coordinator.close(flush_seconds=0)
 
 
-def test_what_has_ended_cannot_be_resumed(home, trained_once):
+def test_what_has_ended_cannot_be_resumed(home, trained_once, monkeypatch):
     shutil.copytree(trained_once.path, home / "sweeps" / "small")
+    monkeypatch.setattr("jobs.operations.reporting.tracked.has_report", lambda folder: True)
     assert the_complaint("resume", "small") == "small has ended; nothing is left to resume"
 
 

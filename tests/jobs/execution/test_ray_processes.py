@@ -5,11 +5,15 @@ import shutil
 import socket
 import subprocess
 import sys
+import threading
 
 import psutil
 import pytest
 
+from jobs.execution.cluster import connected
 from jobs.execution.ray_processes import PATIENCE_SECONDS, OwnProcesses, RayLost, VitalProcesses
+from jobs.jobfile.sections import Resources
+from oplstm.errors import RequestError
 
 
 @pytest.fixture
@@ -77,3 +81,58 @@ def test_what_is_left_of_a_cluster_of_one_s_own_is_ended_and_nothing_else(childr
         own.kill()
     assert not child.is_running() or child.status() == psutil.STATUS_ZOMBIE
     assert stranger.poll() is None and later.poll() is None
+
+
+def test_a_part_that_dies_while_ray_starts_is_one_line_and_what_is_left_is_ended(children, monkeypatch):
+    """Ray itself would wait for a minute for it, as the thread here does for ever."""
+    started, never = [], threading.Event()
+
+    def init(**_):
+        started.extend(map(children, ("gcs_server", "log_monitor", "raylet")))
+        started[-1].kill()
+        never.wait(60)
+
+    monkeypatch.setattr("jobs.execution.cluster.ray.init", init)
+    line = r"^Ray did not start on this machine: .*\(raylet\), process \d+, has died; nothing was begun, so try again$"
+    try:
+        with pytest.raises(RequestError, match=line), connected(None, Resources()):
+            pass
+    finally:
+        never.set()
+    for process in started:
+        process.wait(10)
+
+
+@pytest.mark.parametrize(
+    ("address", "words"),
+    [(None, "Ray did not start on this machine"), ("10.0.0.1:6379", "cannot connect to Ray at 10.0.0.1:6379")],
+)
+def test_whatever_ray_raises_while_it_starts_is_one_line(address, words, monkeypatch):
+    def init(**_):
+        raise Exception("The current node timed out during startup.\nThis could happen because ...")
+
+    monkeypatch.setattr("jobs.execution.cluster.ray.init", init)
+    line = f"^{words}: The current node timed out during startup[^\n]*$"
+    with pytest.raises(RequestError, match=line), connected(address, Resources()):
+        pass
+
+
+def test_the_thread_in_which_ray_starts_lives_as_long_as_ray_is_used(monkeypatch):
+    """Linux ends what asked to die with its parent when that thread ends."""
+    began = []
+    monkeypatch.setattr("jobs.execution.cluster.ray.init", lambda **_: began.append(threading.current_thread()))
+    monkeypatch.setattr("jobs.execution.cluster.check_resources", lambda resources: None)
+    with connected(None, Resources()):
+        assert began[0].is_alive()
+    began[0].join(10)
+    assert not began[0].is_alive()
+
+
+def test_a_head_that_this_process_started_may_live_and_answer_nobody(children):
+    now = [0.0]
+    children("gcs_server")
+    vital = VitalProcesses("127.0.0.1:1", "oplstm resume s", lambda: now[0])
+    vital.check()
+    now[0] += PATIENCE_SECONDS
+    with pytest.raises(RayLost, match="has not answered for 15 s; oplstm resume s"):
+        vital.check()

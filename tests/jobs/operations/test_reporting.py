@@ -1,5 +1,6 @@
 """The report of a sweep: what it says, what it never says, and that nothing can break it."""
 
+import contextlib
 import csv
 import io
 import shutil
@@ -10,14 +11,15 @@ import pytest
 import yaml
 
 from jobs.jobfile.schema import Job
+from jobs.operations.control import resume
 from jobs.operations.reporting import page as pages
 from jobs.operations.reporting.charts import charts
 from jobs.operations.reporting.contents import Contents
 from jobs.operations.reporting.files import job_yaml, trials_csv
-from jobs.operations.reporting.tracked import track_report, write_report
+from jobs.operations.reporting.tracked import has_report, track_report, write_report
 from jobs.store.events import Asked, Ended, Packed, Started, Validated
 from jobs.store.header import Header
-from jobs.store.home import SweepFolder
+from jobs.store.home import Home, SweepFolder
 from jobs.store.intervals import StatedInterval
 from jobs.store.promoted import LeaderScores, Promoted, StatedSpread
 from jobs.store.state import SweepState
@@ -224,6 +226,26 @@ def test_it_is_logged_once_for_each_content(trained):
     shutil.rmtree(trained.report)
     track_report(trained, NOWHERE, wait=False)
     assert trained.journal.read_bytes() == text and trained.report.is_dir()
+
+
+@pytest.mark.parametrize("half", [False, True])
+def test_a_sweep_that_was_killed_before_its_report_gets_it_from_resume(half, trained, monkeypatch):
+    """Killed before its report was there, or before the journal tells MLflow of it."""
+    monkeypatch.setattr("jobs.operations.control.tracking_server", lambda *_, **__: contextlib.nullcontext(NOWHERE))
+    monkeypatch.setattr("jobs.operations.reporting.tracked.SHIP_SECONDS", 0.0)
+    if half:
+        trained.report.mkdir()
+    said: list[str] = []
+
+    def go_on():
+        return resume(Home(trained.home), "trained", progress=print, notice=said.append)
+
+    assert not has_report(trained)
+    assert go_on().waiting > 0
+    assert said == ["trained has ended, and its report was missing: it is made now"]
+    assert has_report(trained) and (trained.report / "report.html").is_file()
+    with pytest.raises(RequestError, match="trained has ended; nothing is left to resume"):
+        go_on()
 
 
 def test_a_report_that_cannot_be_made_is_one_line(trained, monkeypatch, capsys):

@@ -148,6 +148,7 @@ def test_a_sweep_that_has_ended_with_failed_runs_says_how_they_are_trained_again
     while (assignment := coordinator.next_pack()) is not None:
         coordinator.pack_failed(assignment.pack, "failed: it died")
     coordinator.close(flush_seconds=0)
+    monkeypatch.setattr("jobs.operations.reporting.tracked.has_report", lambda folder: True)
     assert the_complaint("resume", "s") == "s has ended; 2 of its runs failed: oplstm rerun-failed s"
     stopped = []
 

@@ -261,7 +261,11 @@ def test_a_failed_pack_fails_what_has_not_ended_and_the_sweep_goes_on(tmp_path, 
     assert same_state(folder, coordinator)
 
 
-def test_the_error_of_the_last_try_is_the_note_of_a_failed_trial_and_its_traceback_an_artifact(tmp_path, coordinators):
+def test_the_error_of_the_last_try_is_the_note_of_a_failed_trial_and_its_traceback_an_artifact(
+    tmp_path, coordinators, monkeypatch
+):
+    synced = set()
+    monkeypatch.setattr("oplstm.durable.sync", synced.add)
     folder = new_sweep(tmp_path / "s", job("rates", trials=2))
     coordinator = coordinators(folder)
     first, second = coordinator.next_pack(), coordinator.next_pack()
@@ -276,6 +280,7 @@ def test_the_error_of_the_last_try_is_the_note_of_a_failed_trial_and_its_traceba
     assert [path.parent.name for path in folder.path.glob("failures/*/error.txt")] == [first.trials[0]]
     artifacts = [record for record in Journal.read(folder.journal) if record.get("op") == "artifact"]
     assert [record["path"] for record in artifacts] == [f"failures/{first.trials[0]}/error.txt"]
+    assert {folder.path, *kept.parents[:2]} <= synced, "a power cut leaves what the journal names"
 
 
 @pytest.mark.parametrize(

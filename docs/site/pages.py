@@ -1,0 +1,52 @@
+"""The pages of the site: those in ``docs/``, with what is generated from the code in place of their marks."""
+
+import re
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from docs.site import command_line, job_file, methods, python_door
+
+DOCS = Path(__file__).resolve().parent.parent
+ROOT = DOCS.parent
+MARK = re.compile(r"^<!-- generated: ([a-z_-]+)((?: [\w.-]+)*) -->$", re.MULTILINE)
+GENERATORS: dict[str, Callable[..., str]] = {
+    "verbs": command_line.verbs,
+    "options": methods.options,
+    "published": methods.published,
+    "job-file": job_file.sections,
+    "jobs": job_file.shipped,
+    "python": python_door.described,
+}
+"""What may stand in a mark, as in ``<!-- generated: options op_lstm -->``; the words after the first are its arguments."""
+BESIDE = {"changelog.md": ROOT / "CHANGELOG.md"}
+"""Pages of the site that stand elsewhere in a checkout, because people and programs look for them there."""
+
+
+def sources() -> Iterator[tuple[str, Path]]:
+    """Every page of the site: its path there, and where it stands in the checkout."""
+    for path in sorted(DOCS.rglob("*.md")):
+        yield str(path.relative_to(DOCS)), path
+    yield from BESIDE.items()
+
+
+def filled_in(text: str) -> str:
+    """A page with its generated parts.
+
+    Raises:
+        KeyError: A mark names something that is not generated.
+    """
+    return MARK.sub(lambda mark: GENERATORS[mark[1]](*mark[2].split()), text)
+
+
+def write_site_source(folder: Path) -> None:
+    """The pages, pictures, style and settings of the site, into ``folder``, in place of what was there."""
+    shutil.rmtree(folder, ignore_errors=True)
+    for page, path in sources():
+        target = folder / "pages" / page
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_text(filled_in(path.read_text()))
+    shutil.copytree(DOCS / "images", folder / "pages" / "images")
+    for name in ("style.css", "iframe-worker.js"):
+        shutil.copy(DOCS / "site" / name, folder / "pages" / name)
+    shutil.copy(DOCS / "site" / "zensical.toml", folder / "zensical.toml")
