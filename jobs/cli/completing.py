@@ -75,7 +75,14 @@ class Models(Offered):
         return (f"{name}/" for name in Sweeps().names(ctx, incomplete))
 
 
-_OFFERS: Final = {"name": Sweeps(), "names": Sweeps(), "job": Jobs(), "trial": Trials(), "model": Models()}
+_OFFERS: Final = {
+    "name": Sweeps(),
+    "names": Sweeps(),
+    "job": Jobs(),
+    "trial": Trials(),
+    "words": Trials(),
+    "model": Models(),
+}
 """By the names of arguments, which mean the same in all verbs; and of options, but that a ``--name`` is a new one."""
 
 

@@ -19,6 +19,7 @@ from oplstm.errors import RequestError, WorkError
 def status(name: str | None, archived: bool, json_: bool) -> None:
     """Show all sweeps, or every trial of NAME."""
     from jobs.cli.display.tables import show_statuses, show_trials
+    from jobs.operations.remarks import remarks
     from jobs.operations.status import Status, all_status, sweep_status
     from jobs.store.home import Home
 
@@ -28,13 +29,16 @@ def status(name: str | None, archived: bool, json_: bool) -> None:
         rows = [one.to_json(trials=False) if isinstance(one, Status) else one.to_json() for one in found]
         report(rows, lambda: show_statuses(found), as_json=json_)
         return
-    one = sweep_status(home.sweep(name))
+    one, said = sweep_status(home.sweep(name)), remarks(home.sweep(name))
 
     def show() -> None:
         show_statuses([one])
         show_trials([*one.trials, *one.replicates])
+        if said:
+            say(*(line for remark in said for line in remark.lines()))
 
-    report(one.to_json(trials=True), show, as_json=json_)
+    data = {**one.to_json(trials=True), "remarks": list(map(dataclasses.asdict, said))}
+    report(data, show, as_json=json_)
 
 
 @click.command()

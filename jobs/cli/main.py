@@ -14,6 +14,7 @@ from jobs.cli.keeping import archive, delete, gc, rename
 from jobs.cli.looking import doctor, status, table, ui
 from jobs.cli.output import say
 from jobs.cli.promoting import promote
+from jobs.cli.remarks import note, tag
 from jobs.cli.running import rerun_failed, resume, stop, sweep, train
 from oplstm.errors import RequestError, WorkError
 
@@ -48,7 +49,7 @@ def main() -> None:
 
 VERBS = (
     init, jobs, plan, train, sweep, resume, rerun_failed, stop, status, promote, evaluate, table, figure, page, ui,
-    doctor, data, rename, archive, delete, gc, completion,
+    doctor, data, rename, archive, delete, gc, completion, note, tag,
 )  # fmt: skip
 for verb in VERBS:
     offer(verb)

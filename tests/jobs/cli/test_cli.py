@@ -39,6 +39,8 @@ VERBS = {
     "delete",
     "gc",
     "completion",
+    "note",
+    "tag",
 }
 
 
