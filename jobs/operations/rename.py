@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from jobs.operations.family import require_idle_finals, sweep_of
-from jobs.operations.running import held, owned, require_idle
+from jobs.operations.running import held, owned, require_idle, require_original
 from jobs.operations.telling import RUN_NAME, ship, tell_runs
 from jobs.operations.tracking_server import tracking_server
 from jobs.store.header import Header
@@ -40,8 +40,8 @@ def rename(home: Home, name: str, new: str, *, uri: str | None = None) -> SweepF
     folder = there if _was_called(old, there) else home.sweep(name)
     if folder is not there:
         home.new_sweep(new)
-    header = Header.read(folder)
     require_idle(folder)
+    header = require_original(folder)
     require_idle_finals(home, header)
     with tracking_server(home, server_of(header, uri), wait=True) as address:
         if folder is not there:

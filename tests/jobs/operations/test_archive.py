@@ -23,7 +23,8 @@ VERBS = (("rename", "s", "t"), ("archive", "s"), ("archive", "s", "--undo"), ("d
 
 
 @pytest.fixture
-def sweeps(oplstm_home):
+def sweeps(oplstm_home, monkeypatch):
+    monkeypatch.setattr("jobs.operations.tracking_server.running_server", lambda *_, **__: pytest.fail("started"))
     return oplstm_home / "sweeps"
 
 
