@@ -58,7 +58,7 @@ imports: install  ## who may import whom
 	$(BIN)/lint-imports
 
 docs: install $(DOCS_STAMP)  ## build the documentation site, and check its links, commands and the equation map
-	$(BIN)/python -m pytest tests/test_docs.py $(PYTEST_ARGS)
+	$(BIN)/python -m pytest tests/test_docs.py tests/test_documented_commands.py $(PYTEST_ARGS)
 	$(BIN)/python -m docs.site build/docs
 	cd build/docs && PYTHONPATH=$(CURDIR) $(CURDIR)/.venv-docs/bin/zensical build --strict
 	$(BIN)/python -m docs.site.built build/docs/site

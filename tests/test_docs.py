@@ -1,6 +1,7 @@
 """The docs say what is so: their links, the commands they name, and the map from the paper's equations to the code."""
 
 import ast
+import functools
 import re
 import shlex
 from collections.abc import Iterator
@@ -13,13 +14,22 @@ import pytest
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
+from docs.site.built import asked_elsewhere
+from docs.site.markdown import prose, written
+from docs.site.pages import filled_in
 from jobs.cli.main import main
 from tests.conftest import ROOT
 
-PAGES = sorted(path for path in [ROOT / "README.md", *(ROOT / "docs").rglob("*.md")] if path.exists())
+PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
 EQUATIONS = ROOT / "docs" / "equations.md"
 IN_THE_PAPER = {*range(1, 21)}
 MUST_BE_MAPPED = {*range(1, 9), *range(10, 18)}
+
+
+@functools.cache
+def whole(page: Path) -> str:
+    """A page with what is generated in it."""
+    return filled_in(page.read_text())
 
 
 def parse(text: str) -> list[Token]:
@@ -55,19 +65,19 @@ def commands(text: str) -> Iterator[list[str]]:
                 continue
             while words and re.fullmatch(r"\w+=.*", words[0]):
                 words.pop(0)
-            if words:
-                yield [bare for word in words if (bare := word.strip("[]…").rstrip("."))]
+            if bare_words := [bare for word in words if (bare := word.strip("[]…").rstrip("."))]:
+                yield bare_words
 
 
 def broken_links(page: Path) -> list[str]:
     broken = []
-    for target in targets(page.read_text()):
+    for target in targets(whole(page)):
         if re.match(r"[a-z][a-z+.-]*:|//", target):
             continue
         path, _, anchor = unquote(target).partition("#")
         file = (page.parent / path).resolve() if path else page
         there = file.is_relative_to(ROOT) and file.exists()
-        if not there or (anchor and file.suffix == ".md" and anchor not in anchors(file.read_text())):
+        if not there or (anchor and file.suffix == ".md" and anchor not in anchors(whole(file))):
             broken.append(target)
     return broken
 
@@ -158,7 +168,7 @@ class TestPage:
         there = set(re.findall(r"^([a-z][a-z-]*):", (ROOT / "Makefile").read_text(), re.MULTILINE))
         named = {
             word
-            for words in commands(page.read_text())
+            for words in commands(whole(page))
             if words[0] == "make"
             for word in words[1:]
             if re.fullmatch(r"[a-z][a-z-]*", word)
@@ -166,7 +176,7 @@ class TestPage:
         assert named - there == set()
 
     def test_oplstm_commands_exist(self, page):
-        named = [words for words in commands(page.read_text()) if Path(words[0]).name == "oplstm"]
+        named = [words for words in commands(whole(page)) if Path(words[0]).name == "oplstm"]
         assert {" ".join(words): unknown for words in named if (unknown := unknown_words(words, main))} == {}
 
 
@@ -223,3 +233,27 @@ def test_an_untrue_equation_map_is_seen(tmp_path):
     assert wrong_rows(table + "| 8 | m | `a.py::Cell.go` |\n", tmp_path) == ["a.py::Cell.go: a.py defines no Cell.go"]
     assert wrong_rows(table + "| 8 | m | `b.py::m` |\n", tmp_path) == ["b.py::m: there is no b.py"]
     assert len(wrong_rows(table + "| 21 | m | `a.py::g` |\n| 8 | m | somewhere |\n", tmp_path)) == 3
+
+
+def test_a_docstring_keeps_its_code_and_makes_no_link():
+    assert (
+        prose("Clamp to [-clip, clip],\n    as ``a_b`` does; f_i*")
+        == r"Clamp to \[-clip, clip\], as `a_b` does; f\_i\*"
+    )
+
+
+@pytest.mark.parametrize(
+    ("value", "text"), [(None, "null"), (True, "true"), ((5, 5, 1), "[5, 5, 1]"), (2.5e-4, "0.00025"), ("none", "none")]
+)
+def test_values_are_written_as_job_files_have_them(value, text):
+    assert written(value) == text
+
+
+def test_what_a_page_would_fetch_from_another_host_is_seen(tmp_path):
+    (tmp_path / "index.html").write_text(
+        '<a href="https://a.org">a</a><script src="https://b.org/x.js"></script>'
+        '<img src="c.png"><img src="//d.org/e.png">'
+    )
+    (tmp_path / "style.css").write_text("@import 'https://f.org/g.css'; a { background: url(h.png) }")
+    found = list(asked_elsewhere(tmp_path))
+    assert found == ["index.html: https://b.org/x.js", "index.html: //d.org/e.png", "style.css: https://f.org/g.css"]

@@ -9,7 +9,13 @@ from collections.abc import Iterator
 from html.parser import HTMLParser
 from pathlib import Path
 
-FETCHING = {"img": ("src", "srcset"), "script": ("src",), "link": ("href",), "iframe": ("src",), "source": ("src", "srcset")}
+FETCHING = {
+    "img": ("src", "srcset"),
+    "script": ("src",),
+    "link": ("href",),
+    "iframe": ("src",),
+    "source": ("src", "srcset"),
+}
 """Attributes for which a browser asks without being told to."""
 
 
@@ -23,7 +29,9 @@ class Fetched(HTMLParser):
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         """Look at one element."""
         self.elsewhere += [
-            value for name, value in attrs if value and name in FETCHING.get(tag, ()) and re.match(r"(https?:)?//", value)
+            value
+            for name, value in attrs
+            if value and name in FETCHING.get(tag, ()) and re.match(r"(https?:)?//", value)
         ]
 
 

@@ -8,6 +8,15 @@ from jobs.jobfile.schema import Job
 from jobs.jobfile.shipped import descriptions
 
 Schema = Mapping[str, Any]
+WORDS = {
+    "integer": "a whole number",
+    "number": "a number",
+    "string": "text",
+    "null": "`null`",
+    "boolean": "`true`, `false`",
+    "array": "a list",
+    "object": "keys and values",
+}
 ORDER = ("Sampler", "Pruner", "Resources", "Promotion", "Replicates", "Final")
 
 
@@ -49,11 +58,7 @@ def takes(key: Schema) -> str:
         return " or ".join(takes(one) for one in key["anyOf"])
     if "const" in key:
         return code(key["const"])
-    words = {
-        "integer": "a whole number", "number": "a number", "string": "text", "null": "`null`", "boolean": "`true`, `false`",
-        "array": "a list", "object": "keys and values",
-    }  # fmt: skip
-    return words[key["type"]] + _limits(key)
+    return WORDS[key["type"]] + _limits(key)
 
 
 def _limits(key: Schema) -> str:

@@ -1,4 +1,4 @@
-"""Equations of the pages, ```` ```math ````, as MathML: browsers draw it themselves, without scripts or fonts of ours."""
+"""Equations, the fences named ``math``, as MathML: browsers draw it themselves, without scripts or fonts of ours."""
 
 from typing import Any
 

@@ -5,9 +5,10 @@ import types
 from collections.abc import Mapping
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
+import yaml
+
 from docs.site.markdown import code, documented, table
-from jobs.jobfile.reading import load_job
-from jobs.jobfile.shipped import descriptions
+from jobs.jobfile.shipped import shipped_jobs
 from oplstm.episodes.registry import BENCHMARKS
 from oplstm.learners.registry import LEARNERS
 from oplstm.training.budget import Budget
@@ -73,8 +74,7 @@ def takes(hint: Any) -> str:
 
 def published(learner: str) -> str:
     """The jobs that are a method's published cells, with the command of each."""
-    rows = []
-    for name, description in descriptions().items():
-        if name.startswith("published-") and (job := load_job(name)).learner == learner:
-            rows.append([f"`oplstm train {name}`", description])
+    jobs = {name: yaml.safe_load(text) for name, text in shipped_jobs().items() if name.startswith("published-")}
+    of_learner = {name: job for name, job in jobs.items() if job["learner"] == learner}
+    rows = [[f"`oplstm train {name}`", job["description"]] for name, job in of_learner.items()]
     return table(["command", "what it is"], rows)

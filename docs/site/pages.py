@@ -18,7 +18,7 @@ GENERATORS: dict[str, Callable[..., str]] = {
     "jobs": job_file.shipped,
     "python": python_door.described,
 }
-"""What may stand in a mark, as in ``<!-- generated: options op_lstm -->``; the words after the first are its arguments."""
+"""What may stand in a mark, as in ``<!-- generated: options op_lstm -->``, with its arguments behind it."""
 BESIDE = {"changelog.md": ROOT / "CHANGELOG.md"}
 """Pages of the site that stand elsewhere in a checkout, because people and programs look for them there."""
 

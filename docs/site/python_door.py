@@ -42,7 +42,7 @@ def _of_function(function: Any, *, level: int, name: str = "", owner: str = "") 
 
 def _signature(function: Any) -> str:
     text = str(inspect.signature(function))
-    return re.sub(r"\b(?:[a-z_]+\.)+(?=[A-Z])", "", text).replace("'", "")
+    return re.sub(r"~|'|\b(?:[a-z_]+\.)+(?=[A-Z])", "", text)
 
 
 def _doc(owner: Any) -> list[str]:

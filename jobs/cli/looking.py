@@ -3,42 +3,80 @@
 import dataclasses
 import json
 import sys
+import time
 import webbrowser
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from jobs.cli.output import as_json, quiet_libraries, report, say, tracking_uri
 from oplstm.errors import RequestError, WorkError
 
+if TYPE_CHECKING:
+    from jobs.store.home import SweepFolder
+
 
 @click.command()
 @click.argument("name", required=False)
 @click.option("--all", "archived", is_flag=True, help="Archived sweeps too.")
+@click.option("--watch", is_flag=True, help="Show NAME until it has ended or stopped, and exit as its own verb does.")
 @as_json
-def status(name: str | None, archived: bool, json_: bool) -> None:
-    """Show all sweeps, or every trial of NAME."""
+def status(name: str | None, archived: bool, watch: bool, json_: bool) -> None:
+    """Show all sweeps, or every trial of NAME, and the test result of a training or final run."""
+    from jobs.cli.display.results import result_lines
     from jobs.cli.display.tables import show_statuses, show_trials
     from jobs.operations.remarks import remarks
-    from jobs.operations.status import Status, all_status, sweep_status
+    from jobs.operations.status import Damaged, Status, all_status, result_of, sweep_status
     from jobs.store.home import Home
 
     home = Home()
+    if watch:
+        if name is None:
+            raise RequestError("--watch needs the NAME of a sweep")
+        _watch(home.sweep(name), as_json=json_)
+        return
     if name is None:
         found = all_status(home, archived=archived)
         rows = [one.to_json(trials=False) if isinstance(one, Status) else one.to_json() for one in found]
         report(rows, lambda: show_statuses(found), as_json=json_)
         return
-    one, said = sweep_status(home.sweep(name)), remarks(home.sweep(name))
+    folder = home.sweep(name)
+    one, result = sweep_status(folder), result_of(folder)
+    said = remarks(folder)
 
     def show() -> None:
         show_statuses([one])
         show_trials([*one.trials, *one.replicates])
+        if isinstance(result, Damaged):
+            say(f"{one.name}: no test result: {result.problem}")
+        elif result is not None:
+            say(*result_lines(one.name, result))
         if said:
             say(*(line for remark in said for line in remark.lines()))
 
-    data = {**one.to_json(trials=True), "remarks": list(map(dataclasses.asdict, said))}
+    data = one.to_json(trials=True) | ({} if result is None else {"result": result.to_json()})
+    data["remarks"] = list(map(dataclasses.asdict, said))
     report(data, show, as_json=json_)
+
+
+def _watch(folder: "SweepFolder", *, as_json: bool) -> None:
+    """Show a sweep until it runs no more; exits with 1 unless it is complete."""
+    from jobs.cli.display.progress import stderr
+    from jobs.cli.display.results import ending_lines
+    from jobs.cli.display.tables import stdout
+    from jobs.cli.display.watching import follow
+    from jobs.cli.running import is_done
+    from jobs.operations.status import Damaged, result_of
+    from jobs.operations.watching import watch
+
+    one = follow(watch(folder), stderr if as_json else stdout, time.monotonic)
+    result = result_of(folder)
+    if isinstance(result, Damaged):
+        raise WorkError(f"{one.name} has no test result: {result.problem}")
+    data = one.to_json(trials=True) | ({} if result is None else {"result": result.to_json()})
+    report(data, lambda: say(*ending_lines(one, result)[1:]), as_json=as_json)
+    if not is_done(one, result):
+        sys.exit(1)
 
 
 @click.command()

@@ -5,6 +5,7 @@ from typing import Any
 
 import click
 
+from jobs.cli.comparing import compare, explain, export
 from jobs.cli.completing import completion, offer
 from jobs.cli.data import data
 from jobs.cli.evaluating import evaluate
@@ -48,8 +49,9 @@ def main() -> None:
 
 
 VERBS = (
-    init, jobs, plan, train, sweep, resume, rerun_failed, stop, status, promote, evaluate, table, figure, page, ui,
-    doctor, data, rename, archive, delete, gc, completion, note, tag,
+    init, jobs, plan, train, sweep, resume, rerun_failed, stop, status, explain, compare, promote, evaluate, table,
+    figure, page, export, ui, doctor, data, rename, archive, delete, gc, completion,
+    note, tag,
 )  # fmt: skip
 for verb in VERBS:
     offer(verb)

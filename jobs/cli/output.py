@@ -15,6 +15,12 @@ ray_address = click.option("--ray-address", metavar="HOST:PORT", help="Ray clust
 trust = click.option("--trust", is_flag=True, help="Take a space of your own as it is now, changed or moved.")
 
 
+def name_option(what: str, default: str) -> Callable[[Any], Any]:
+    """``--name`` of what a verb makes: one rule for all."""
+    rule = f"Of {what}; by default {default}, with the next free number behind it (-2, -3, ...) where that is taken."
+    return click.option("--name", help=rule)
+
+
 def printable(text: str) -> str:
     """Text that a terminal shows and does not obey: all but letters, signs, spaces, tabs and line breaks is escaped.
 

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from jobs.cli.interrupt import stop_on_interrupt
-from jobs.cli.output import as_json, quiet_libraries, report, say, tracking_uri
-from jobs.cli.running import is_done
+from jobs.cli.output import as_json, name_option, quiet_libraries, report, say, tracking_uri
+from jobs.cli.running import announced, is_done
 from oplstm.errors import RequestError
 
 if TYPE_CHECKING:
@@ -20,21 +20,23 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("name")
+@click.argument("sweep", metavar="NAME")
 @click.option("--seeds", type=click.IntRange(1, 1000), help="Of the final run; by default the job's.")
 @click.option(
     "--replicates",
     metavar="LEADERSxSEEDS",
     help="More seeds of the leaders first, as in 5x2, or up to 15 in a race of 10, as in 10/15; 0 for none.",
 )
+@name_option("the final run", "NAME-final")
 @click.option("--again", is_flag=True, help="Promote anew, on fresh tasks, with another final run.")
 @click.option("--dry-run", is_flag=True, help="Only say what would be picked.")
 @tracking_uri
 @as_json
 def promote(
-    name: str,
+    sweep: str,
     seeds: int | None,
     replicates: str | None,
+    name: str | None,
     again: bool,
     dry_run: bool,
     tracking_uri: str | None,
@@ -53,7 +55,7 @@ def promote(
 
     quiet_libraries()
     home, asked = Home(), _replicates(replicates)
-    promotion = Promotion.of(home.sweep(name), asked)
+    promotion = Promotion.of(home.sweep(sweep), asked)
     if promotion.missing is not None:
         say(f"warning: {promotion.missing}", err=True)
     if dry_run:
@@ -64,9 +66,14 @@ def promote(
     server = server_of(promotion.header, chosen_uri(tracking_uri))
     with tracking_server(home, server, wait=True) as uri:
         if promotion.made is not None and not again:
-            made, lines = promotion.made, [f"{name} was promoted before, and nothing has ended since"]
+            made, lines = promotion.made, [f"{sweep} was promoted before, and nothing has ended since"]
+            if name not in (None, made.final):
+                raise RequestError(
+                    f"{sweep} was promoted before, and its final run is {made.final}; --again makes another, {name}"
+                )
         else:
-            made, lines = _picked(home, promotion, uri, asked=asked, seeds=seeds, as_json=json_), []
+            final = None if name is None else home.new_sweep(name).name
+            made, lines = _picked(home, promotion, uri, asked=asked, final=final, seeds=seeds, as_json=json_), []
         _final(home, promotion, made, seeds=seeds, server=server, uri=uri, lines=lines, as_json=json_)
 
 
@@ -111,6 +118,7 @@ def _picked(
     uri: str,
     *,
     asked: "Replicates | int | None",
+    final: str | None,
     seeds: int | None,
     as_json: bool,
 ) -> "Promoted":
@@ -143,7 +151,7 @@ def _picked(
         show_choice(choice, promotion.header.measure)
     with working:
         working.tell("registering the model")
-        made = register(folder, choice, uri, final=home.free_name(f"{folder.name}-final"))
+        made = register(folder, choice, uri, final=final or home.free_name(f"{folder.name}-final"))
         working.tell("writing the report")
         track_report(folder, uri)
     return made
@@ -172,7 +180,8 @@ def _final(
     name = made.final or ""
     stop_on_interrupt(home, name)
     with progress_bar(name) as show:
-        outcome = final_run(home, promotion.folder, made, seeds=seeds, uri=server, progress=show)
+        progress = announced(show, home, name, uri=server)
+        outcome = final_run(home, promotion.folder, made, seeds=seeds, uri=server, progress=progress)
     status, result = sweep_status(outcome.folder), outcome.result
     data = {**_told(made), "state": status.state, "result": None if result is None else result.to_json()}
     lines += ending_lines(status, result)
@@ -182,5 +191,5 @@ def _final(
         lines.append(f"champion in the MLflow Model Registry: {data['champion']}")
         track_report(promotion.folder, uri)
     report(data, lambda: say(*lines), as_json=as_json)
-    if not is_done(status, outcome):
+    if not is_done(status, result):
         sys.exit(1)

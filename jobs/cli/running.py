@@ -9,41 +9,62 @@ from typing import TYPE_CHECKING
 import click
 
 from jobs.cli.interrupt import stop_on_interrupt
-from jobs.cli.output import as_json, quiet_libraries, ray_address, report, say, settings, tracking_uri, trust
+from jobs.cli.output import (
+    as_json,
+    name_option,
+    quiet_libraries,
+    ray_address,
+    report,
+    say,
+    settings,
+    tracking_uri,
+    trust,
+)
 from oplstm.errors import RequestError
 
 if TYPE_CHECKING:
     from jobs.operations.running import Outcome
     from jobs.operations.status import Status
     from jobs.store.home import Home
-    from jobs.sweep.messages import OnProgress
+    from jobs.store.scores import FinalResult
+    from jobs.sweep.messages import OnProgress, Progress
 
 
 @click.command()
 @click.argument("job")
-@click.option("--name", help="Of this training; by default the job's.")
+@name_option("the training", "JOB-train")
 @settings
 @tracking_uri
 @as_json
 def train(job: str, name: str | None, overrides: tuple[str, ...], tracking_uri: str | None, json_: bool) -> None:
-    """Train one configuration of JOB here, without Ray: its fixed values and its first enqueued point."""
+    """Train one configuration of JOB here, without Ray: its fixed values and its first enqueued point.
+
+    JOB is a job, or a trial as SWEEP/TRIAL, whose configuration is trained again, with its seeds.
+    """
     from jobs.jobfile.reading import load_job
     from jobs.jobfile.resolving import single_configuration
     from jobs.operations.start import NewSweep, start_here
     from jobs.operations.tracking_server import chosen_uri
+    from jobs.operations.trials import Alone, job_of_trial, split_reference
     from jobs.store.home import Home
     from jobs.store.states import SweepKind
 
     quiet_libraries()
-    loaded, stem, home = single_configuration(load_job(job, overrides)), Path(job).stem, Home()
-    name = name or home.free_name(f"{stem}-train")
-    new = NewSweep(loaded, name, SweepKind.TRAIN, experiment=stem, tracking_uri=chosen_uri(tracking_uri))
-    run(home, name, lambda show: start_here(home, new, progress=show), as_json=json_)
+    home = Home()
+    if (reference := split_reference(job)) is not None:
+        alone = job_of_trial(home, *reference, overrides=overrides)
+    else:
+        stem = Path(job).stem
+        alone = Alone(load_job(job, overrides), experiment=stem, name=f"{stem}-train")
+    loaded, name = single_configuration(alone.job), name or home.free_name(alone.name)
+    uri = chosen_uri(tracking_uri)
+    new = NewSweep(loaded, name, SweepKind.TRAIN, experiment=alone.experiment, tracking_uri=uri)
+    run(home, name, lambda show: start_here(home, new, progress=show), uri=uri, as_json=json_)
 
 
 @click.command()
 @click.argument("job")
-@click.option("--name", help="Of the sweep; by default the job's.")
+@name_option("the sweep", "JOB")
 @click.option("--trials", type=int, metavar="K", help="Trials at most.")
 @settings
 @tracking_uri
@@ -69,8 +90,13 @@ def sweep(
     loaded, stem, home = load_job(job, overrides, trials=trials), Path(job).stem, Home()
     if loaded.space is None:
         raise RequestError(f"{job} has no space to sweep; oplstm train {job} trains its one configuration")
-    new = NewSweep(loaded, name or stem, SweepKind.SWEEP, experiment=stem, tracking_uri=chosen_uri(tracking_uri))
-    run(home, new.name, lambda show: start_on_ray(home, new, ray_address=ray_address, progress=show), as_json=json_)
+    name, uri = name or home.free_name(stem), chosen_uri(tracking_uri)
+    new = NewSweep(loaded, name, SweepKind.SWEEP, experiment=stem, tracking_uri=uri)
+
+    def work(show: "OnProgress") -> "Outcome":
+        return start_on_ray(home, new, ray_address=ray_address, progress=show)
+
+    run(home, name, work, uri=uri, as_json=json_)
 
 
 @click.command()
@@ -87,7 +113,11 @@ def resume(name: str, trust: bool, tracking_uri: str | None, ray_address: str | 
 
     quiet_libraries()
     home, means = Home(), control.Means(chosen_uri(tracking_uri), ray_address, trust)
-    run(home, name, lambda show: control.resume(home, name, progress=show, means=means, notice=_notice), as_json=json_)
+
+    def work(show: "OnProgress") -> "Outcome":
+        return control.resume(home, name, progress=show, means=means, notice=_notice)
+
+    run(home, name, work, uri=means.uri, as_json=json_)
 
 
 def _notice(line: str) -> None:
@@ -115,7 +145,7 @@ def rerun_failed(
     def work(show: "OnProgress") -> "Outcome":
         return control.rerun_failed(home, name, diverged=diverged, progress=show, means=means, notice=_notice)
 
-    run(home, name, work, as_json=json_)
+    run(home, name, work, uri=means.uri, as_json=json_)
 
 
 @click.command()
@@ -131,8 +161,16 @@ def stop(name: str, json_: bool) -> None:
     report({"name": name, "state": "stopped"}, lambda: say(text), as_json=json_)
 
 
-def run(home: "Home", name: str, work: "Callable[[OnProgress], Outcome]", *, as_json: bool) -> None:
-    """Do long work behind a progress bar and report how it ended; exits with 1 unless it is complete."""
+def run(home: "Home", name: str, work: "Callable[[OnProgress], Outcome]", *, uri: str | None, as_json: bool) -> None:
+    """Do long work behind a progress bar and report how it ended; exits with 1 unless it is complete.
+
+    Args:
+        home: Where.
+        name: Of what is run.
+        work: Does it.
+        uri: Of the tracking server, if one was named.
+        as_json: Whether the report is JSON.
+    """
     from jobs.cli.display.progress import progress_bar
     from jobs.cli.display.results import ending_lines
     from jobs.operations.doctor import refusal_line, refusals
@@ -143,7 +181,7 @@ def run(home: "Home", name: str, work: "Callable[[OnProgress], Outcome]", *, as_
     stop_on_interrupt(home, name)
     # Ray writes about processes that die to stdout, which belongs to the report.
     with contextlib.redirect_stdout(sys.stderr), progress_bar(name) as show:
-        outcome = work(show)
+        outcome = work(announced(show, home, name, uri=uri))
     status = sweep_status(outcome.folder)
     data = {**status.to_json(trials=True), "records_waiting": outcome.waiting}
     if outcome.result is not None:
@@ -153,11 +191,28 @@ def run(home: "Home", name: str, work: "Callable[[OnProgress], Outcome]", *, as_
         say(f"{outcome.waiting} records wait for MLflow: oplstm doctor {name} ships them", err=True)
     if refused := refusals(outcome.folder):
         say(refusal_line(name, refused), err=True)
-    if not is_done(status, outcome):
+    if not is_done(status, outcome.result):
         sys.exit(1)
 
 
-def is_done(status: "Status", outcome: "Outcome") -> bool:
+def announced(show: "OnProgress", home: "Home", name: str, *, uri: str | None) -> "OnProgress":
+    """The same, which says first, once the work has begun, where it can be watched."""
+    said = False
+
+    def first(progress: "Progress") -> None:
+        nonlocal said
+        if not said:
+            from jobs.operations.ui import page_of
+
+            said = True
+            page = page_of(home.sweep_folder(name), uri) or "oplstm ui"
+            say(f"{name}: watch it with: oplstm status {name} --watch; in MLflow: {page}", err=True)
+        show(progress)
+
+    return first
+
+
+def is_done(status: "Status", result: "FinalResult | None") -> bool:
     """Whether the work asked for is complete: a final run has a result, anything else a run that completed."""
-    has_result = outcome.result is not None if status.kind == "final" else status.has_result
+    has_result = result is not None if status.kind == "final" else status.has_result
     return status.state == "complete" and has_result

@@ -61,7 +61,7 @@ def build_trial_run(job: Job, suggested: Suggested) -> RunConfig:
 
 def numbered(job: Job, run: RunConfig, number: int, *, final: bool) -> RunConfig:
     """The same run as that of trial ``number``: a trial's number decides its seeds."""
-    seed = derived_seed(job.seed, number, final=final)
+    seed = derived_seed(job.seed, job.first_seed + number, final=final)
     return replace(run, seed=seed, evaluation_seed=seed if final else job.seed, final=final)
 
 

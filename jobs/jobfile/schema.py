@@ -30,28 +30,45 @@ class Job(Section):
 
     # ``benchmark``, ``fixed``, ``enqueue`` and ``budget`` are dictionaries because what they may hold is said by the
     # benchmark, the learner and the space, not here.
-    version: int = Field(default=1, ge=1, le=1)
-    description: str = Field(default="", max_length=LONGEST_TEXT)
-    learner: str
-    benchmark: dict[str, Any] = Field(json_schema_extra=LIMITS_OF_BENCHMARKS)
+    version: int = Field(default=1, ge=1, le=1, description="Of the format")
+    description: str = Field(
+        default="", max_length=LONGEST_TEXT, description="What the job is for; `oplstm jobs` lists it"
+    )
+    learner: str = Field(description="The method, by its name")
+    benchmark: dict[str, Any] = Field(
+        description="Where the tasks come from: its name, and its own keys", json_schema_extra=LIMITS_OF_BENCHMARKS
+    )
     fixed: dict[str, Any] = Field(
         default={},
         description="Hyperparameters that do not vary; they win over the space",
         json_schema_extra=LIMITS_OF_RUNS,
     )
-    space: str | None = None
-    sampler: Sampler = Sampler()
-    pruner: Pruner = Pruner()
+    space: str | None = Field(
+        default=None,
+        description="One that ships, or your own function as package.module:function; null: one configuration",
+    )
+    sampler: Sampler = Field(default=Sampler(), description="Who proposes configurations")
+    pruner: Pruner = Field(default=Pruner(), description="Who ends weak trials early; nobody without a name")
     trials: int | None = Field(default=None, ge=1, le=MOST_TRIALS, description="Default: every cell of a grid, else 20")
     seeds: int = Field(default=1, ge=1, le=MOST_RUNS, description="Without a space: runs of the one configuration")
-    seed: int = Field(default=0, ge=0, lt=2**31)
+    seed: int = Field(
+        default=0,
+        ge=0,
+        lt=2**31,
+        description="Of proposals, of the trials' own seeds, and of the common evaluation tasks",
+    )
+    first_seed: int = Field(
+        default=0, ge=0, le=MOST_TRIALS, description="Which of the seeds that follow from seed the first run has"
+    )
     enqueue: list[dict[str, Any]] = Field(
         default=[], max_length=MOST_ENTRIES, description="Points of the space that are tried first"
     )
-    budget: dict[str, Any] = Field(json_schema_extra=LIMITS_OF_BUDGETS)
-    resources: Resources = Resources()
-    promotion: Promotion = Promotion()
-    final: Final = Final()
+    budget: dict[str, Any] = Field(
+        description="How long a run trains, and how it is validated and tested", json_schema_extra=LIMITS_OF_BUDGETS
+    )
+    resources: Resources = Field(default=Resources(), description="What one pack gets, and how many runs it holds")
+    promotion: Promotion = Field(default=Promotion(), description="How the best configuration is picked")
+    final: Final = Field(default=Final(), description="The final run of the promoted configuration")
 
     @property
     def is_grid(self) -> bool:

@@ -33,15 +33,15 @@ class Section(BaseModel):
 class Sampler(Section):
     """Which Optuna sampler proposes configurations: any by name, or ``grid``."""
 
-    name: str = "RandomSampler"
-    options: dict[str, Any] = {}
+    name: str = Field(default="RandomSampler", description="Of a class of `optuna.samplers`, or grid")
+    options: dict[str, Any] = Field(default={}, description="Its arguments by name")
 
 
 class Pruner(Section):
     """Which Optuna pruner ends weak trials early, and the patience that guards late starters."""
 
-    name: str | None = None
-    options: dict[str, Any] = {}
+    name: str | None = Field(default=None, description="Of a class of `optuna.pruners`; null prunes nothing")
+    options: dict[str, Any] = Field(default={}, description="Its arguments by name; steps are in the budget's unit")
     patience: int | None = Field(
         default=3, ge=0, le=100_000, description="Points without improvement before a run may be pruned"
     )
@@ -103,9 +103,9 @@ class Promotion(Section):
 class Final(Section):
     """The final run of the promoted configuration."""
 
-    seeds: int = Field(default=3, ge=1, le=MOST_RUNS)
+    seeds: int = Field(default=3, ge=1, le=MOST_RUNS, description="Runs of the configuration")
     budget: dict[str, Any] = Field(
         default={}, description="Replaces keys of the sweep's budget", json_schema_extra=LIMITS_OF_BUDGETS
     )
-    cpus: Cpus = 1
-    gpus: Gpus = 0.0
+    cpus: Cpus = Field(default=1, description="CPU cores, and threads, a pack of them")
+    gpus: Gpus = Field(default=0.0, description="GPUs a pack of them")

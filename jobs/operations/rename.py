@@ -60,9 +60,9 @@ def _move(folder: SweepFolder, there: SweepFolder) -> None:
     """Write down what MLflow is to be told, and move the folder: its header first, which says what is between."""
     with owned(folder, archived=True):
         header = Header.read(folder)
-        tell_runs(folder, lambda trial: {RUN_NAME: _run_name(there.name, trial), "oplstm.sweep": there.name})
         earlier = tuple(name for name in header.earlier_names if name not in (header.name, there.name))
         renamed = replace(header, name=there.name, earlier_names=(*earlier, header.name))
+        tell_runs(folder, lambda trial: _named(renamed, trial))
         renamed.write_again(folder, becomes=there.path)
         _move_folder(folder, there)
 
@@ -72,8 +72,12 @@ def _move_folder(folder: SweepFolder, there: SweepFolder) -> None:
     sync(there.path.parent)
 
 
-def _run_name(sweep: str, trial: str) -> str:
-    return f"{sweep}/{trial}" if trial else sweep
+def _named(header: Header, trial: str) -> dict[str, str]:
+    """The tags that name a trial's run, or the sweep's own, and with it the view that shows its trials."""
+    from jobs.sweep.described import view_tag
+
+    own = {} if trial else view_tag(header)
+    return {RUN_NAME: f"{header.name}/{trial}" if trial else header.name, "oplstm.sweep": header.name, **own}
 
 
 def _finish_move(old: SweepFolder, there: SweepFolder) -> None:

@@ -24,7 +24,7 @@ class Outcome:
         folder: Where it is.
         progress: At the end; None where it had ended before.
         waiting: Records that still wait for the MLflow server.
-        result: The test result of a final run that has ended.
+        result: The test result of a training or final run that has ended.
     """
 
     folder: SweepFolder

@@ -143,5 +143,4 @@ def run_here(folder: SweepFolder, tracking_uri: str, progress: OnProgress) -> Ou
     header = Header.read(folder)
     with full_disk_named(folder, header.job):
         last, waiting = run_in_process(folder, tracking_uri, progress, slots=slots_here(header.job.resources))
-    final = header.kind is SweepKind.FINAL
-    return Outcome(folder, last, waiting, final_result(folder, SweepState.of(folder, header)) if final else None)
+    return Outcome(folder, last, waiting, final_result(folder, SweepState.of(folder, header)))

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from jobs.operations.running import is_running
 from jobs.store.events import Params
@@ -13,6 +13,9 @@ from jobs.store.states import SweepKind, TrialState
 from jobs.store.trial import Trial
 from oplstm.errors import RequestError, WorkError
 from tracking.outbox.outbox import idle_outbox
+
+if TYPE_CHECKING:
+    from jobs.store.scores import FinalResult
 
 SweepStatus = Literal["complete", "incomplete", "running", "stopped"]
 
@@ -163,6 +166,25 @@ def sweep_status(folder: SweepFolder) -> Status:
         tracking=Tracking.of(folder),
         archived=header.archived,
     )
+
+
+def result_of(folder: SweepFolder) -> "FinalResult | Damaged | None":
+    """The test result of a training or final run; None of a sweep, and where there is none (yet).
+
+    Raises:
+        RequestError: The sweep's files are of another version.
+        WorkError: Its journal is damaged.
+    """
+    header = Header.read(folder)
+    state = SweepState.of(folder, header)
+    if header.kind is SweepKind.SWEEP or not state.finished:
+        return None
+    from jobs.store.scores import final_result  # imports torch, which all else here is told without
+
+    try:
+        return final_result(folder, state)
+    except (RequestError, WorkError, OSError) as error:  # scores that are damaged, or a dataset that is not here
+        return Damaged(header.name, " ".join(str(error).split()))
 
 
 def _trial_status(trial: Trial) -> TrialStatus:

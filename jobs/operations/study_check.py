@@ -2,9 +2,9 @@
 
 import json
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from jobs.store.events import Asked, Ended, Params, Refused, Validated, read_events
 from jobs.store.header import Header
@@ -12,7 +12,7 @@ from jobs.store.home import SweepFolder
 from jobs.store.names import trial_name
 from jobs.store.state import SweepState
 from jobs.store.states import TrialState
-from jobs.store.study_file import damage_in
+from jobs.store.study_file import damage_in, stored_study
 from oplstm.errors import one_line
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ def study_problems(folder: SweepFolder, header: Header, state: SweepState) -> It
     if damage is not None or not folder.study.exists():
         return
     try:
-        found = _read(folder)
+        found = stored_study(folder.study, folder.name).trials
     except Exception as error:  # whatever Optuna finds impossible in its own file
         yield f"{folder.study}: Optuna cannot read it: {one_line(error)}"
         return
@@ -90,31 +90,10 @@ def _wanted(folder: SweepFolder, header: Header) -> list[_Wanted]:
     return list(trials.values())
 
 
-def _read(folder: SweepFolder) -> "list[FrozenTrial]":
-    import optuna
-    from optuna.storages import JournalStorage
-    from optuna.storages.journal import BaseJournalBackend
-
-    class Reader(BaseJournalBackend):
-        """Optuna's own makes a file where there is none, and a lock."""
-
-        def read_logs(self, log_number_from: int) -> Iterable[dict[str, Any]]:
-            lines = folder.study.read_bytes().splitlines()
-            return [json.loads(line) for line in lines[log_number_from:]]
-
-        def append_logs(self, logs: list[dict[str, Any]]) -> None:
-            raise OSError("the study is only read")
-
-    return optuna.load_study(study_name=folder.name, storage=JournalStorage(Reader())).trials
-
-
 def _compared(wanted: list[_Wanted], found: "list[FrozenTrial]") -> Iterator[str]:
-    """Trials stand in the same order; what the sampler drew in vain, before one that was new, is Optuna's alone."""
     rest = iter(found)
     for number, one in enumerate(wanted):
-        drawn = next(rest, None)
-        while drawn is not None and _is_in_vain(drawn) and _text(drawn.params) != _text(one.params):
-            drawn = next(rest, None)
+        drawn = next_of(rest, one.params)
         if drawn is None:
             yield f"{trial_name(number)} and what follows are missing"
             return
@@ -129,6 +108,17 @@ def _compared(wanted: list[_Wanted], found: "list[FrozenTrial]") -> Iterator[str
             yield f"{here} has the value {drawn.values} and not {one.value}"
     if any(not _is_in_vain(left) for left in rest):
         yield f"it holds more trials than the {len(wanted)} of the journal"
+
+
+def next_of(rest: "Iterator[FrozenTrial]", params: Params) -> "FrozenTrial | None":
+    """Optuna's trial of the next point of a sweep, out of those that follow the one before; None where none is left.
+
+    They stand in the same order; what the sampler drew in vain, before one that was new, is Optuna's alone.
+    """
+    drawn = next(rest, None)
+    while drawn is not None and _is_in_vain(drawn) and _text(drawn.params) != _text(params):
+        drawn = next(rest, None)
+    return drawn
 
 
 def _is_in_vain(trial: "FrozenTrial") -> bool:

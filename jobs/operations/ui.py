@@ -1,9 +1,10 @@
 """``oplstm ui``: the MLflow UI, opened where it shows something."""
 
 import contextlib
+import threading
 import time
 from collections.abc import Callable
-from urllib.parse import quote
+from typing import Final
 
 from jobs.operations.family import headers
 from jobs.operations.tracking_server import embedded_server, tracking_server
@@ -11,9 +12,13 @@ from jobs.store.header import Header
 from jobs.store.home import Home, SweepFolder
 from jobs.store.states import SweepKind
 from oplstm.errors import RequestError
+from tracking.outbox.links import run_address
 from tracking.outbox.outbox import idle_outbox
-from tracking.results.views import share_sweep_view
+from tracking.results.views import share_sweep_view, sweep_url
 from tracking.server.client import connect, without_credentials
+from tracking.server.experiments import prepare_experiment
+
+PAGE_SECONDS: Final = 5.0
 
 
 def landing_url(home: Home, uri: str, folder: SweepFolder | None = None) -> str:
@@ -56,8 +61,38 @@ def _url_of(folder: SweepFolder, header: Header, uri: str) -> str | None:
     run_id = idle_outbox(folder.journal).run_id(header.id)
     if run_id is None:
         return None
-    page = f"#/experiments/{experiment.experiment_id}/runs/{quote(run_id, safe='')}"
-    return f"{without_credentials(uri).rstrip('/')}/{page}"
+    return f"{without_credentials(uri).rstrip('/')}/{run_address(experiment.experiment_id, run_id)}"
+
+
+def page_of(folder: SweepFolder, uri: str | None) -> str | None:
+    """Where the MLflow UI shows the trials of a sweep that has begun; None of the embedded server, which may go.
+
+    Args:
+        folder: Of the sweep.
+        uri: Of its server, if one was named.
+
+    Returns:
+        The server's front page where the server does not answer within seconds: nothing waits for it.
+    """
+    from jobs.operations.trust import server_of  # imports torch
+
+    header = Header.read(folder)
+    if (server := server_of(header, uri)) is None:
+        return None
+    found = []
+
+    def ask() -> None:
+        with contextlib.suppress(Exception):  # of the server, or of the way to it
+            experiment_id = prepare_experiment(connect(server), header.experiment)
+            ascending = not header.measure.higher_is_better
+            found.append(
+                sweep_url(server, experiment_id, sweep_key=header.name, metric="val/best", ascending=ascending)
+            )
+
+    asking = threading.Thread(target=ask, name="page", daemon=True)
+    asking.start()
+    asking.join(PAGE_SECONDS)
+    return found[0] if found else without_credentials(server)
 
 
 def serve(

@@ -19,7 +19,7 @@ def final_job(job: Job, winner: Trial, *, seeds: int | None = None) -> Job:
             "seeds": count,
             "seed": job.seed,
             "budget": final_budget(job),
-            "resources": {"cpus": job.final.cpus, "gpus": job.final.gpus},
+            "resources": {"cpus": job.final.cpus, "gpus": job.final.gpus, "retries": job.resources.retries},
             "final": job.final.model_dump(),
         }
     )

@@ -17,8 +17,11 @@ from oplstm.durable import write_file
 from oplstm.errors import WorkError
 from tracking.journal.journal import Journal
 from tracking.outbox import records
+from tracking.outbox.keyed_runs import run_of
+from tracking.outbox.links import run_address
 from tracking.outbox.outbox import Outbox
 from tracking.results.registry import Registration, register_model
+from tracking.server.client import connect, one_line
 
 SHIP_SECONDS = 120.0
 
@@ -109,6 +112,7 @@ def _register(
     run_id = outbox.run_id(key(header, trial))
     if waiting or run_id is None:
         raise WorkError(f"the MLflow server did not take the records of {folder.name}: {outbox.last_error}")
+    description = "\n\n".join([description, *_where(header, tracking_uri, run_id)])
     tags = {"oplstm.promotion_of": header.of or header.id, "oplstm.sweep": header.name, "oplstm.trial": trial}
     tags |= {name: f"{value:.6g}" for name, value in (metrics or {}).items()}
     model = Registration(
@@ -120,6 +124,20 @@ def _register(
         replaces="oplstm.promotion_of",
     )
     return f"{header.experiment}:{register_model(tracking_uri, model)}"
+
+
+def _where(header: Header, tracking_uri: str, run_id: str) -> list[str]:
+    """Links from the registry to the sweep's run and report, if they are on the server."""
+    client = connect(tracking_uri)
+    try:
+        experiment_id = str(client.get_run(run_id).info.experiment_id)
+        sweep = run_of(client, experiment_id, header.of or header.id)
+    except Exception as error:
+        raise WorkError(f"the MLflow server did not say where {header.name} is: {one_line(error)}") from error
+    if sweep is None:
+        return []
+    report = run_address(experiment_id, sweep, "report/report.html")
+    return [f"Its sweep: [run]({run_address(experiment_id, sweep)}), [report]({report})."]
 
 
 def _tracked(header: Header, state: SweepState, choice: Choice) -> list[records.Record]:

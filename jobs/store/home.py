@@ -115,6 +115,10 @@ class SweepFolder:
         """Best weights and scores of a trial."""
         return self.trials / name
 
+    def error(self, name: str) -> Path:
+        """The traceback of a trial that failed."""
+        return self.path / "failures" / name / "error.txt"
+
 
 class Home:
     """``$OPLSTM_HOME``.

@@ -1,4 +1,4 @@
-"""The test scores of a final run, pooled over its seeds."""
+"""The test scores of a final run, or of a training, pooled over its seeds."""
 
 import math
 from collections.abc import Sequence
@@ -76,7 +76,7 @@ class FinalResult:
 
 
 def final_result(folder: SweepFolder, state: SweepState) -> FinalResult | None:
-    """The result of a final run, or None while a seed is missing.
+    """The result of a final run, or of a training; None while a seed is missing, or where there is no test.
 
     Raises:
         WorkError: The scores of one are damaged.
@@ -104,4 +104,4 @@ def _is_tested(folder: SweepFolder, trial: Trial) -> bool:
     """Whether it has a test score: one that diverged has, but not in sweeps of older versions."""
     if trial.state is TrialState.DIVERGED:
         return has_test_scores(folder.trial(trial.name))
-    return trial.state is TrialState.COMPLETE
+    return trial.state is TrialState.COMPLETE and trial.run["budget"].get("test_tasks", 1) > 0

@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from optuna.storages import JournalStorage
 from optuna.storages.journal import BaseJournalBackend
+from optuna.study import Study, load_study
 from optuna.trial import FrozenTrial, TrialState
 
 from oplstm.durable import draft_beside
@@ -104,6 +105,39 @@ def _is_one_of_optunas(line: bytes) -> bool:
         return line.endswith(b"\n") and type(json.loads(line)["op_code"]) is int
     except (ValueError, KeyError, TypeError, RecursionError):
         return False
+
+
+class StudyReader(BaseJournalBackend):
+    """Reads a study's file. Optuna's own makes a file where there is none, and a lock.
+
+    Args:
+        path: The file.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def read_logs(self, log_number_from: int) -> Iterable[dict[str, Any]]:
+        """The entries from that number on, without one that is just being written."""
+        *lines, _ = self._path.read_bytes().split(b"\n")
+        return [json.loads(line) for line in lines[log_number_from:]]
+
+    def append_logs(self, logs: list[dict[str, Any]]) -> None:
+        """Refused."""
+        raise OSError(f"{self._path} is only read")
+
+
+def stored_study(path: Path, name: str) -> Study:
+    """The study in a file, which it cannot change.
+
+    Args:
+        path: The file.
+        name: Of the study: its sweep's.
+
+    Raises:
+        Exception: Whatever Optuna finds impossible in it.
+    """
+    return load_study(study_name=name, storage=JournalStorage(StudyReader(path)))
 
 
 class StudyStorage(JournalStorage):

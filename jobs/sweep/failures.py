@@ -67,10 +67,12 @@ class Failures:
         """Write a pack's traceback for each of its trials; returns what uploads them."""
         if pack not in self._errors:
             return []
-        for trial in trials:
-            make_folder((self._folder.path / _place(trial)).parent)
-            write_file(self._folder.path / _place(trial), self._errors[pack])
-        return [Artifact(key(header, trial.name), path=_place(trial), folder="") for trial in trials]
+        found = {trial.name: self._folder.error(trial.name) for trial in trials}
+        for path in found.values():
+            make_folder(path.parent)
+            write_file(path, self._errors[pack])
+        places = {name: str(path.relative_to(self._folder.path)) for name, path in found.items()}
+        return [Artifact(key(header, name), path=place, folder="") for name, place in places.items()]
 
     def forget(self, pack: str) -> None:
         """What a pack has met was met with: it is another pack now."""
@@ -96,10 +98,6 @@ class Failures:
     def succeeded(self) -> None:
         """A run came to its end: what failed before was no fault of them all."""
         self._last, self._alike = "", 0
-
-
-def _place(trial: Trial) -> str:
-    return f"failures/{trial.name}/error.txt"
 
 
 def _last_line(error: str) -> str:

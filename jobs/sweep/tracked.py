@@ -13,8 +13,10 @@ from jobs.store.scores import FinalResult
 from jobs.store.state import SweepState
 from jobs.store.states import TrialState
 from jobs.store.trial import PackState, Trial
+from jobs.sweep.described import sweep_note, trial_note, view_tag
 from oplstm.training.parameters import parameter_count
 from tracking.outbox import records
+from tracking.outbox.links import NOTE
 from tracking.outbox.records import EndStatus, Record, Scalar
 
 # MLflow shows all but FINISHED in red, and pruning is no failure; the tag oplstm.state tells the two apart.
@@ -25,6 +27,8 @@ _STATUS: dict[TrialState, EndStatus] = {
     TrialState.DIVERGED: "FAILED",
     TrialState.FAILED: "FAILED",
 }
+_VIEWED = (1, 10)
+"""After so many ends the view of the trials is written anew: by then it is known which parameters differ."""
 _NOT_IN_NAMES = re.compile(r"[^A-Za-z0-9_./ :-]")
 """What MLflow refuses in the name of a parameter; a user's space may name its own as it likes."""
 
@@ -38,13 +42,13 @@ def sweep_run(header: Header, now: float) -> Record:
     """The parent run of a sweep."""
     job = header.job
     tags = {**_shared_tags(header, header.provenance), "oplstm.kind": header.kind, "oplstm.state": "running"}
-    if job.description:
-        tags["mlflow.note.content"] = job.description
+    tags |= {NOTE: sweep_note(header), **view_tag(header)}
     params: dict[str, Scalar] = {"learner": job.learner, "space": job.space or "none", "seed": job.seed}
     params |= {f"benchmark.{name}": value for name, value in job.benchmark.items()}
     params |= {f"fixed.{name}": str(value) for name, value in job.fixed.items()}
+    params |= {f"budget.{name}": _text(value) for name, value in job.budget.items()}
     if job.space:
-        params |= {"sampler": job.sampler.name, "pruner": job.pruner.name or "none"}
+        params |= {"sampler": job.sampler.name, "pruner": job.pruner.name or "none", "trials": job.trials}
     return records.CreateRun(
         key(header), name=header.name, parent_key=None, experiment=header.experiment, tags=tags, params=params,
         start_time=now,
@@ -81,11 +85,11 @@ def trial_run(header: Header, trial: Trial, *, provenance: Mapping[str, str], da
     if trial.replicate:
         of = trial_name(trial.number)
         tags |= {"oplstm.kind": f"{header.kind}-replicate", "oplstm.replicate_of": of}
-        tags["mlflow.note.content"] = f"One more seed of {of}, for its promotion."
     tags |= {"oplstm.shots": str(run.benchmark.shots), "oplstm.mode": getattr(run.hyperparameters, "support", "")}
     if (partial := run.benchmark.open(data).partial_title()) is not None:
-        note = f"On {partial}: not comparable with results on the whole dataset."
-        tags |= {"oplstm.partial_dataset": partial, "mlflow.note.content": note}
+        tags["oplstm.partial_dataset"] = partial
+    on = f"On {partial}: not comparable with results on the whole dataset." if partial else ""
+    tags[NOTE] = trial_note(header, trial, on)
     params: dict[str, Scalar] = {name: _text(value) for name, value in run.configuration().items()}
     params["parameters"] = parameter_count(run)
     params |= {"seed": run.seed, "evaluation_seed": run.evaluation_seed}
@@ -102,7 +106,7 @@ def refused(header: Header, event: Refused, *, provenance: Mapping[str, str], no
     """A point of which the space made no run: a trial that has ended before it began."""
     this = key(header, trial_name(event.trial))
     tags = {**_shared_tags(header, provenance), "oplstm.kind": f"{header.kind}-trial", "oplstm.state": event.state}
-    tags["mlflow.note.content"] = event.reason
+    tags[NOTE] = event.reason
     run = records.CreateRun(
         this, name=f"{header.name}/{trial_name(event.trial)}", parent_key=key(header), experiment=header.experiment,
         tags=tags, params=_point(event.params), start_time=now,
@@ -154,7 +158,7 @@ def end(header: Header, trial: Trial, event: Ended, *, now: float, budget_exhaus
     this, state = key(header, trial.name), event.state
     tags = {"oplstm.state": state, "oplstm.best_update": str(event.best_update)}
     if event.note or trial.note:  # of an earlier end of a trial that was trained again
-        tags["mlflow.note.content"] = event.note
+        tags[NOTE] = trial_note(header, trial, event.note)
     if budget_exhausted:
         tags["oplstm.budget_exhausted"] = "true"
     found: list[Record] = [records.Tags(this, tags)]
@@ -174,12 +178,15 @@ def best_so_far(header: Header, leader: Trial | None, *, ends: int, now: float) 
     """The sweep's own curve: the best validation against the number of trials that have ended."""
     if leader is None or leader.best is None or not math.isfinite(leader.best):
         return []
-    return [records.Points(key(header), step=ends, metrics={"val/best": leader.best}, timestamp=now)]
+    told: list[Record] = [records.Points(key(header), step=ends, metrics={"val/best": leader.best}, timestamp=now)]
+    if ends in _VIEWED:
+        told.append(records.Tags(key(header), view_tag(header)))
+    return told
 
 
 def sweep_end(header: Header, state: SweepState, result: FinalResult | None, *, done: bool, now: float) -> list[Record]:
     """The sweep has ended, or stopped and can be resumed; ``result`` is a final run's."""
-    this, tags = key(header), {"oplstm.state": "complete" if done else "stopped"}
+    this, tags = key(header), {"oplstm.state": "complete" if done else "stopped", **view_tag(header)}
     tags |= {f"oplstm.trials_{name}": str(count) for name, count in state.counts().items()}
     if (leader := state.leader()) is not None:
         tags["oplstm.leader"] = leader.name

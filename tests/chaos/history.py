@@ -13,14 +13,15 @@ from tests.chaos.report import Calm, Told
 from tests.chaos.suffering import Round, Suffered
 from tests.chaos.workload import Workload
 from tests.chaos.world import World
+from tracking.server.embedded import Server, ensure_server
 
 
-def unbroken(world: World) -> tuple[Findings, Calm]:
-    """The workload of a world from beginning to end with nothing in its way."""
+def unbroken(world: World, *, here: bool) -> tuple[Findings, Calm]:
+    """The workload of a world from beginning to end with nothing in its way; ``here`` on the Ray of this process."""
     total, seconds, starting = {}, {}, {}
     for phase in Phase:
         began = time.time()
-        world.start(phase).wait(300).ok()
+        (world.here(phase) if here else world.start(phase).wait(300)).ok()
         seconds[phase], total[phase] = time.time() - began, world.done(phase)
         starting[phase] = world.first_point(phase) - began
     return world.findings(), Calm(total, seconds, starting)
@@ -34,6 +35,7 @@ def hurt(
     most_costly: int | None,
     workloads: tuple[Workload, ...],
     say: Callable[[str], object],
+    server: Server | None = None,
 ) -> list[Told]:
     """Go through a history; a round each that it has.
 
@@ -44,17 +46,28 @@ def hurt(
         most_costly: Those of them at most that a restart follows.
         workloads: What is hurt.
         say: Told what happens.
+        server: The MLflow server, where there is one already, and Ray in this process: what is not hurt uses both.
     """
+    if server is not None:
+        return _hurt(folder, draw(seed, kills, most_costly=most_costly, workloads=workloads), server, say, here=True)
+    server = ensure_server(folder / "server")
+    try:
+        return _hurt(folder, draw(seed, kills, most_costly=most_costly, workloads=workloads), server, say, here=False)
+    finally:
+        server.stop()
+
+
+def _hurt(folder: Path, plans: list[RoundPlan], of: Server, say: Callable[[str], object], *, here: bool) -> list[Told]:
     told: list[Told] = []
     calm: dict[str, tuple[Findings, Calm]] = {}
-    server = HurtServer(folder / "server")
+    server = HurtServer(of)
     try:
-        for number, one in enumerate(draw(seed, kills, most_costly=most_costly, workloads=workloads)):
+        for number, one in enumerate(plans):
             name = one.workload.name
             if name not in calm:
                 say(f"{name}, unbroken")
                 world = World(folder / f"calm-{name}", one.workload, uri=server.uri, experiment=f"calm-{name}")
-                calm[name] = unbroken(world)
+                calm[name] = unbroken(world, here=here)
                 world.end()
             expected, took = calm[name]
             say(f"round {number}: {name}, {len(one.injuries)} injuries")
@@ -63,7 +76,8 @@ def hurt(
             for difference in told[-1].differences:
                 say(f"  DIFFERENCE: {difference}")
     finally:
-        server.stop()
+        server.revive()
+        server.wait()
     return told
 
 

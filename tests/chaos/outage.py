@@ -4,26 +4,25 @@ import contextlib
 import os
 import signal
 import threading
-from pathlib import Path
 
 from tests.chaos.injuries import Kind
 from tests.chaos.processes import SIGNALS
-from tracking.server.embedded import Server, ensure_server
+from tracking.server.embedded import Server
 
 
 class HurtServer:
     """A real server of its own process group.
 
     Args:
-        home: The folder for its files.
+        server: It; whoever started it ends it.
 
     Attributes:
         uri: Where it is found, whenever it runs.
         is_out: Whether it was hurt and did not come back.
     """
 
-    def __init__(self, home: Path) -> None:
-        self._server: Server = ensure_server(home)
+    def __init__(self, server: Server) -> None:
+        self._server = server
         self.uri, self.is_out = self._server.uri, False
         self._reviving: threading.Thread | None = None
 
@@ -52,9 +51,3 @@ class HurtServer:
         if self._reviving is not None:
             self._reviving.join()
             self._reviving = None
-
-    def stop(self) -> None:
-        """End it."""
-        self.revive()
-        self.wait()
-        self._server.stop()

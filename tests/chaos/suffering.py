@@ -15,7 +15,7 @@ from tests.chaos.injuries import Injury, Kind, Phase, Victim
 from tests.chaos.outage import HurtServer
 from tests.chaos.processes import SIGNALS, Processes
 from tests.chaos.world import World
-from tests.jobs.integration.command_line import Verb
+from tests.jobs.integration.command_line import Done, Verb
 
 LOOK_SECONDS: Final = 0.05
 STALLED_SECONDS: Final = 300.0
@@ -122,6 +122,8 @@ class Round:
             self._note(f"the verb ended with {done.code}", world.done(phase), last[0][:300])
             if "Traceback (most recent call last)" in done.err:
                 self.suffered.faults.append(f"a traceback in a user's face: {last[0][:300]}")
+            if done.code > 0 and not says_more(done):
+                self.suffered.faults.append(f"no line says how to go on: {last[0][:300]}")
             is_idle = world.done(phase) <= before and len(self.suffered.injuries) == hurt
             fruitless = fruitless + 1 if is_idle else 0
         self.suffered.missed += injuries
@@ -197,6 +199,11 @@ class Round:
         event = Event(round(time.monotonic() - self._began, 1), what, done, detail)
         self.suffered.events.append(event)
         self._say(f"{event.at:7.1f} s  {what}, {done} done{f': {detail}' if detail else ''}")
+
+
+def says_more(done: Done) -> bool:
+    """Whether a verb that failed says so in words of its own, and not of Ray's alone."""
+    return any(line.startswith("oplstm: ") for line in done.err.splitlines()) or "oplstm resume" in done.out
 
 
 def _signal(victim: psutil.Process, injury: Injury, pause: float) -> None:

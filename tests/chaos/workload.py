@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 SEEDS: Final = 2
-BUDGET: Final = {"tasks": 6000, "validate_every": 300, "validation_tasks": 20, "test_tasks": 20}
+BUDGET: Final = {"validate_every": 300, "validation_tasks": 20, "test_tasks": 20}
 PRUNER: Final = {"name": "ThresholdPruner", "options": {"upper": 3.6, "n_warmup_steps": 3000}, "patience": None}
 PROMOTION: Final = {"replicates": {"leaders": 2, "seeds": 1}}
 MOST_RETRIES: Final = 100
@@ -33,8 +33,14 @@ class Workload:
     job: Mapping[str, Any]
 
 
-def _job(**changes: Any) -> dict[str, Any]:
-    return {"budget": BUDGET, "pruner": PRUNER, "promotion": PROMOTION, "final": {"seeds": SEEDS, "cpus": 1}, **changes}
+def _job(tasks: int = 6000, **changes: Any) -> dict[str, Any]:
+    return {
+        "budget": {**BUDGET, "tasks": tasks},
+        "pruner": PRUNER,
+        "promotion": PROMOTION,
+        "final": {"seeds": SEEDS, "cpus": 1},
+        **changes,
+    }
 
 
 RANDOM: Final = Workload(
@@ -61,3 +67,5 @@ GRID: Final = Workload(
     ),
 )
 WORKLOADS: Final = (RANDOM, GRID)
+SHORT: Final = Workload("random", slots=2, job={**RANDOM.job, **_job(tasks=3600), "trials": 4})
+"""What the slow tier of the tests takes."""

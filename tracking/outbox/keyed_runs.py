@@ -33,10 +33,23 @@ class KeyedRuns:
         self._doubtful = cursor.doubtful
         self._save = save
         self._experiments: dict[str, str] = {}
+        self._experiment_id = ""
 
     def find(self, key: str) -> str | None:
         """The run of `key`, if it was ensured before."""
         return self._ids.get(key)
+
+    def find_anywhere(self, key: str, experiment_id: str) -> str | None:
+        """The run of `key`, if it is in the experiment, whoever made it."""
+        if found := self._ids.get(key):
+            return found
+        return run_of(self._client, experiment_id, key)
+
+    def experiment_id(self, run_id: str) -> str:
+        """Where a run is; all runs of a journal are in one experiment."""
+        if not self._experiment_id:
+            self._experiment_id = str(self._client.get_run(run_id).info.experiment_id)
+        return self._experiment_id
 
     def ensure(self, record: CreateRun) -> None:
         """Make the run of the record, unless a run has its key."""
@@ -97,15 +110,25 @@ class KeyedRuns:
         return str(runs[0].info.run_id) if runs else None
 
     def _search(self, experiment_id: str, key: str) -> "list[Run]":
-        from mlflow.entities import ViewType
-
-        wanted = f"tags.`{KEY_TAG}` = '{key}'"
-        return list(self._client.search_runs([experiment_id], wanted, run_view_type=ViewType.ALL, max_results=10))
+        return _runs_of(self._client, experiment_id, key)
 
     def _drop_twins(self, run_id: str, key: str) -> None:
         for twin in self._search(self._client.get_run(run_id).info.experiment_id, key):
             if twin.info.run_id != run_id and is_active(twin) and is_empty(twin):
                 self._client.delete_run(twin.info.run_id)
+
+
+def run_of(client: "MlflowClient", experiment_id: str, key: str) -> str | None:
+    """The active run of `key` in an experiment, whoever made it."""
+    runs = sorted(filter(is_active, _runs_of(client, experiment_id, key)), key=is_empty)
+    return str(runs[0].info.run_id) if runs else None
+
+
+def _runs_of(client: "MlflowClient", experiment_id: str, key: str) -> "list[Run]":
+    from mlflow.entities import ViewType
+
+    wanted = f"tags.`{KEY_TAG}` = '{key}'"
+    return list(client.search_runs([experiment_id], wanted, run_view_type=ViewType.ALL, max_results=10))
 
 
 def is_active(run: "Run") -> bool:

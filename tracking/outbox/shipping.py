@@ -1,5 +1,7 @@
 """Turns journal records into MLflow calls, such that shipping a record twice is the same as shipping it once."""
 
+import functools
+import json
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -12,9 +14,12 @@ from tracking.outbox.decoding import decode
 from tracking.outbox.description import AUTHORS, described
 from tracking.outbox.entities import Entity, entities
 from tracking.outbox.keyed_runs import KeyedRuns
+from tracking.outbox.links import NOTE, VIEW, shipped
+from tracking.outbox.names import MAX_TAG, text
 from tracking.outbox.records import Artifact, CreateRun, EndRun, LearningCurve, Record, ReopenRun, Untag
 from tracking.outbox.refusals import Refusal
 from tracking.outbox.uploads import upload
+from tracking.results.views import share_sweep_view
 from tracking.server.client import is_final, is_missing, one_line
 from tracking.server.inside import CannotUpload
 
@@ -96,23 +101,25 @@ class Shipper:
                 else:
                     waiting.setdefault(record.key, []).append(item)
         for key, told in descriptions.items():
-            waiting.setdefault(key, []).extend(self._described(key, told))
+            waiting.setdefault(key, []).extend(self._merged(key, told))
         for key, items in waiting.items():
             self._log(key, items)
         return list(uploads.values())
 
-    def _described(self, key: str, told: Mapping[str, str]) -> list[Entity]:
+    def _merged(self, key: str, told: Mapping[str, str]) -> list[Entity]:
         """The tags that make the description of a run, in which a person may have written too."""
-        tags: Mapping[str, str] = {}
-        if (run_id := self._runs.find(key)) is not None:
-            self._check_open()
-            try:
-                tags = self._client.get_run(run_id).data.tags
-            except Exception as error:
-                if is_missing(error):
-                    raise RunVanished(key) from error
-                raise
-        return [Entity("tag", name, value) for name, value in described(tags, told).items()]
+        news, run_id = [Entity("tag", name, value) for name, value in told.items()], self._runs.find(key)
+        if run_id is None:
+            return news
+        linked = {item.name: str(item.value) for item in self._described(run_id, news)}
+        self._check_open()
+        try:
+            tags = self._client.get_run(run_id).data.tags
+        except Exception as error:
+            if is_missing(error):
+                raise RunVanished(key) from error
+            raise
+        return [Entity("tag", name, value) for name, value in described(tags, linked).items()]
 
     def upload(self, record: Upload) -> None:
         """Upload an artifact or a learning curve.
@@ -186,8 +193,44 @@ class Shipper:
         if run_id is None:
             self._refuse(Refusal(key, "values", _NO_RUN, count=len(items)))
             return
-        for batch in batches(items):
+        for batch in batches(self._described(run_id, items)):
             self._send(key, run_id, batch)
+        if views := [str(item.value) for item in items if item.name == VIEW]:
+            self._save_view(run_id, views[-1])
+
+    def _described(self, run_id: str, items: Sequence[Entity]) -> list[Entity]:
+        """With the links of descriptions as they are on this server."""
+        found = list(items)
+        for place, item in enumerate(found):
+            if item.name == NOTE and "](" in str(item.value):
+                experiment_id = self._experiment_id(run_id)
+                find = functools.partial(self._runs.find_anywhere, experiment_id=experiment_id)
+                note = text(shipped(str(item.value), experiment_id, find), MAX_TAG)
+                found[place] = item._replace(value=note)
+        return found
+
+    def _save_view(self, run_id: str, view: str) -> None:
+        """Write the view of a sweep, with the parameters that its trials have by now."""
+        try:
+            sweep, metric, ascending = map(str, json.loads(view))
+        except (ValueError, TypeError):
+            return  # altered by hand
+        share_sweep_view(
+            self._client,
+            self._client.tracking_uri,
+            self._experiment_id(run_id),
+            sweep_key=sweep,
+            metric=metric,
+            ascending=ascending == "True",
+        )
+
+    def _experiment_id(self, run_id: str) -> str:
+        try:
+            return self._runs.experiment_id(run_id)
+        except Exception as error:
+            if is_missing(error):
+                raise RunVanished(run_id) from error
+            raise
 
     def _send(self, key: str, run_id: str, items: Sequence[Entity]) -> None:
         """One log_batch call; what the server refuses for good is halved until the culprit is alone."""

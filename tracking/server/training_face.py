@@ -28,7 +28,8 @@ def app() -> "FastAPI":
     from mlflow.server.fastapi_app import app as whole
 
     pages.before_request(_front_page)
-    return whole
+    application: FastAPI = whole
+    return application
 
 
 def _front_page() -> "Response | None":

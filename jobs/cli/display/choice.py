@@ -1,11 +1,12 @@
 """What promote picked, and what its ranking hides."""
 
 import math
+import time
 from typing import TYPE_CHECKING
 
 from rich.table import Table
 
-from jobs.cli.display.progress import stderr
+from jobs.cli.display.progress import Pace, stderr
 from jobs.cli.display.results import interval
 from jobs.cli.display.tables import cell, stdout
 from jobs.cli.output import say
@@ -20,14 +21,17 @@ MOST_NAMES = 12
 
 
 class Working:
-    """A line on stderr that says what is being done, on a terminal, for as long as it is entered."""
+    """A line on stderr that says what is being done, for as long as it is entered; off a terminal one every 30 s."""
 
     def __init__(self) -> None:
         self._line = stderr.status("")
+        self._pace = None if stderr.is_terminal else Pace(time.monotonic)
 
     def tell(self, text: str) -> None:
         """What is being done now."""
         self._line.update(cell(text))
+        if self._pace is not None and self._pace.is_due():
+            say(text, err=True)
 
     def __enter__(self) -> None:
         self._line.start()

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from jobs.cli.display.progress import duration
 from jobs.operations.plan import Plan
 from jobs.operations.planning.hours import PlannedPack
 
@@ -30,13 +31,13 @@ def _time(plan: Plan) -> str:
     """One by one, and in packs where there are any; both are estimates."""
     if plan.cpu_hours is None:
         return "unknown"
-    alone = f"about {_duration(plan.cpu_hours * 3600)} on one core"
+    alone = f"about {duration(plan.cpu_hours * 3600)} on one core"
     without = "without validation and pruning"
     if not plan.planned_packs:
         return f"{alone}, {without}"
     if plan.packed_hours is None:
         return f"{alone} one by one, {without}; packs take too long an update to be timed here"
-    packed = _duration(plan.packed_hours * 3600)
+    packed = duration(plan.packed_hours * 3600)
     return f"{alone} one by one, {packed} in packs, {without}: estimates from a few updates"
 
 
@@ -48,7 +49,7 @@ def _each(packs: Sequence[PlannedPack]) -> str:
 
 
 def _in(hours: float | None) -> str:
-    return "" if hours is None else f" in {_duration(hours * 3600)}"
+    return "" if hours is None else f" in {duration(hours * 3600)}"
 
 
 def _packs(plan: Plan) -> str:
@@ -59,9 +60,3 @@ def _packs(plan: Plan) -> str:
         return f"{plan.packs}, of up to {sizes} runs, as measured on this machine"
     known = f" but for those of up to {sizes} runs" if sizes else ""
     return f"of as many runs as pay, measured at the start{known}"
-
-
-def _duration(seconds: float) -> str:
-    if seconds < 120:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"

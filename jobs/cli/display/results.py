@@ -1,11 +1,14 @@
 """Results and endings in words."""
 
 import math
+from typing import TYPE_CHECKING
 
 from jobs.operations.status import Status
 from jobs.store.intervals import Interval
-from jobs.store.scores import FinalResult, Score
 from jobs.store.states import SweepKind
+
+if TYPE_CHECKING:  # they import torch
+    from jobs.store.scores import FinalResult, Score
 
 
 def interval(value: Interval) -> str:
@@ -13,7 +16,7 @@ def interval(value: Interval) -> str:
     return f"{value.mean:.4f}" + ("" if math.isnan(value.half_width) else f" ± {value.half_width:.4f}")
 
 
-def ending_lines(status: Status, result: FinalResult | None) -> list[str]:
+def ending_lines(status: Status, result: "FinalResult | None") -> list[str]:
     """How a sweep, training or final run has ended, and what to do next."""
     best = "" if status.best is None else f", best validation {status.best:.4f} ({status.leader})"
     counts = ", ".join(f"{count} {state}" for state, count in status.counts.items())
@@ -36,7 +39,7 @@ def ending_lines(status: Status, result: FinalResult | None) -> list[str]:
     return lines
 
 
-def result_lines(name: str, result: FinalResult) -> list[str]:
+def result_lines(name: str, result: "FinalResult") -> list[str]:
     """The test result of a final run, with the claim that each interval makes."""
     what = {"loss": "MSE", "accuracy": "accuracy"}[result.measure]
     named = "" if result.dataset is None else f" on {result.dataset}"
@@ -48,7 +51,7 @@ def result_lines(name: str, result: FinalResult) -> list[str]:
     return lines
 
 
-def _score_lines(title: str, score: Score) -> list[str]:
+def _score_lines(title: str, score: "Score") -> list[str]:
     seeds = len(score.seed_means)
     lines = [
         f"{title} {score.mean:.4f}",

@@ -20,6 +20,14 @@ def cell(text: str) -> str:
 
 def show_statuses(found: Sequence[Status | Damaged]) -> None:
     """One line a sweep, and below the table what is wrong with those that are damaged."""
+    stdout.print(statuses_table(found))
+    for row in found:
+        for line in [f"{row.name}: {row.problem}"] if isinstance(row, Damaged) else tracking_lines(row):
+            stdout.print(printable(line), markup=False, highlight=False)
+
+
+def statuses_table(found: Sequence[Status | Damaged]) -> Table:
+    """One line a sweep."""
     table = Table()
     for heading in ("name", "kind", "state", "runs", "best", "leader"):
         table.add_column(heading)
@@ -31,10 +39,7 @@ def show_statuses(found: Sequence[Status | Damaged]) -> None:
         best = "" if row.best is None else f"{row.best:.4f}"
         state = f"{row.state}, archived" if row.archived else row.state
         table.add_row(cell(row.name), row.kind, state, runs, best, cell(row.leader or ""))
-    stdout.print(table)
-    for row in found:
-        for line in [f"{row.name}: {row.problem}"] if isinstance(row, Damaged) else tracking_lines(row):
-            stdout.print(printable(line), markup=False, highlight=False)
+    return table
 
 
 def tracking_lines(status: Status) -> list[str]:
@@ -54,6 +59,11 @@ def tracking_lines(status: Status) -> list[str]:
 
 def show_trials(trials: Sequence[TrialStatus]) -> None:
     """One line a trial."""
+    stdout.print(trials_table(trials))
+
+
+def trials_table(trials: Sequence[TrialStatus]) -> Table:
+    """One line a trial."""
     table = Table()
     for heading in ("trial", "state", "done", "val/best", "configuration"):
         table.add_column(heading, overflow="fold")
@@ -62,4 +72,4 @@ def show_trials(trials: Sequence[TrialStatus]) -> None:
                            for name, value in trial.params.items())  # fmt: skip
         best = "" if trial.best is None else f"{trial.best:.4f}"
         table.add_row(cell(trial.name), trial.state, f"{trial.fraction:.0%}", best, cell(params))
-    stdout.print(table)
+    return table

@@ -1,10 +1,10 @@
 """What a report says: read from the journals and files of a sweep and of its final run."""
 
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 from jobs.operations.family import as_named_now
-from jobs.operations.tuning import shared_hours
+from jobs.operations.trial_rows import hours_of, ranked, trial_rows
 from jobs.promotion.seeds import SeedVariance
 from jobs.promotion.selection import configurations
 from jobs.promotion.standing import Standing, standings
@@ -52,6 +52,7 @@ class Contents:
         final: The final run of the last promotion; None where there is none.
         run_ids: MLflow runs, by the names of trials and replicates and, for the sweep's own, "".
         problems: What could not be read, a line each.
+        server: Address of the MLflow server that links lead to, if one is known.
     """
 
     header: Header
@@ -62,6 +63,7 @@ class Contents:
     final: FinalRun | None
     run_ids: dict[str, str]
     problems: tuple[str, ...]
+    server: str | None
 
     @classmethod
     def of(cls, folder: SweepFolder) -> "Contents":
@@ -76,20 +78,24 @@ class Contents:
             raise RequestError(f"{folder.name} is a {header.kind} run; report takes a sweep")
         state, problems = SweepState.of(folder, header), list[str]()
         state.promotion = as_named_now(Home(folder.home), header, state.promotion)
-        ranked = sorted(state.trials.values(), key=lambda trial: (_rank(trial), trial.cost, trial.number))
         outbox = idle_outbox(folder.journal)
         names = {"": key(header)} | {name: key(header, name) for name in state.by_name}
         found = {name: outbox.run_id(unique) for name, unique in names.items()}
         return cls(
             header=header,
             state=state,
-            ranked=tuple(ranked),
-            hours=dict(spent for pack in state.packs.values() for spent in shared_hours(pack)),
+            ranked=tuple(ranked(state)),
+            hours=hours_of(state),
             standings=tuple(_standings(folder, header, state=state, problems=problems)),
             final=_final(folder, header, state=state, problems=problems),
             run_ids={name: run_id for name, run_id in found.items() if run_id is not None},
             problems=tuple(problems),
+            server=header.tracking_uri,
         )
+
+    def rows(self) -> list[dict[str, Any]]:
+        """The trials as rows of a table."""
+        return trial_rows(self.state, self.header.measure, hours=self.hours, run_ids=self.run_ids)
 
     @property
     def leaders(self) -> list[Trial]:
@@ -101,10 +107,6 @@ class Contents:
         """What diverged or failed, and points of which the space made no run."""
         alone = (trial for trial in self.state.trials.values() if trial.state in OUT or not trial.run)
         return [*alone, *(trial for trial in self.state.replicates.values() if trial.state in OUT)]
-
-
-def _rank(trial: Trial) -> int:
-    return 0 if trial.state is TrialState.COMPLETE else 2 if trial.state in OUT else 1
 
 
 def _standings(folder: SweepFolder, header: Header, *, state: SweepState, problems: list[str]) -> list[Standing]:

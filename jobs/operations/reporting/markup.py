@@ -62,7 +62,7 @@ def stated(value: StatedInterval) -> Html:
 
 
 def run_link(contents: Contents, run_id: str | None, text: str) -> Html:
-    """To a run in the MLflow UI, where the sweep names its server; the embedded one has another port each time."""
+    """To a run in the MLflow UI, where a server is known: that of the sweep, or the one the page is sent to."""
     if run_id is None:
         return escape(text) if text.startswith("trial-") else ""
     return _link(contents, f"#/runs/{quote(run_id, safe='')}", text, else_=f"{text} {run_id}")
@@ -76,7 +76,7 @@ def model_link(contents: Contents, registered: str) -> Html:
 
 
 def _link(contents: Contents, path: str, text: str, *, else_: str) -> Html:
-    uri = contents.header.tracking_uri or ""
+    uri = contents.server or ""
     if urlsplit(uri).scheme not in ("http", "https"):
         return escape(text if text.startswith("trial-") else else_)
     return f'<a href="{escape(uri.rstrip("/"))}/{escape(path)}" rel="noopener noreferrer">{escape(text)}</a>'

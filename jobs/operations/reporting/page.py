@@ -10,9 +10,9 @@ from typing import Final
 from jobs.operations.reporting import sections
 from jobs.operations.reporting.charts import Chart, charts
 from jobs.operations.reporting.contents import Contents
-from jobs.operations.reporting.files import half_width
 from jobs.operations.reporting.markup import interval, run_link, section, stated
 from jobs.operations.reporting.style import STYLE
+from jobs.operations.trial_rows import half_width
 from jobs.store.states import TrialState
 
 _POLICY: Final = (

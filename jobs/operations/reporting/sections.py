@@ -5,7 +5,7 @@ from html import escape
 from typing import Final
 
 from jobs.operations.reporting.contents import Contents, FinalRun
-from jobs.operations.reporting.files import PARAMETER, command, job_yaml, trial_rows
+from jobs.operations.reporting.files import command, job_yaml
 from jobs.operations.reporting.markup import (
     Html,
     bullets,
@@ -18,6 +18,7 @@ from jobs.operations.reporting.markup import (
     stated,
     table,
 )
+from jobs.operations.trial_rows import PARAMETER
 from jobs.store.promoted import LeaderScores, Promoted
 from jobs.store.scores import Score
 
@@ -134,7 +135,7 @@ def failures(contents: Contents) -> str:
 
 def trials(contents: Contents) -> str:
     """The trial table."""
-    rows = trial_rows(contents)
+    rows = contents.rows()
     if not rows:
         return section("Trials", "<p>None yet.</p>")
     left_out = {"replicate_of", "mlflow_run", "updates", "pack"}

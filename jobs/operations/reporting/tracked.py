@@ -4,6 +4,7 @@ import hashlib
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 from urllib.parse import quote
@@ -11,15 +12,17 @@ from urllib.parse import quote
 from jobs.operations.reporting.contents import Contents, FinalRun
 from jobs.operations.reporting.files import job_name, job_yaml, trials_csv
 from jobs.operations.reporting.page import page
-from jobs.store.header import Header
 from jobs.store.home import Home, SweepFolder
+from jobs.sweep.described import sweep_note
 from jobs.sweep.tracked import key
 from oplstm.durable import new_folder, write_file
 from oplstm.errors import RequestError, one_line
 from tracking.journal.format import Json
 from tracking.journal.journal import Journal
 from tracking.outbox import records
+from tracking.outbox.links import NOTE, run_link
 from tracking.outbox.outbox import Outbox, idle_outbox
+from tracking.server.client import without_credentials
 
 PAGE: Final = "report.html"
 TABLE: Final = "trials.csv"
@@ -54,7 +57,7 @@ def track_report(folder: SweepFolder, tracking_uri: str, *, wait: bool = True) -
     """
     patience = SHIP_SECONDS if wait else 0.0
     try:
-        contents = Contents.of(folder)
+        contents = replace(Contents.of(folder), server=without_credentials(tracking_uri))
         if not contents.state.finished and contents.state.promotion is None:
             return 0
         if (final := contents.final) is not None and final.state.finished and final.run_id is not None:
@@ -126,37 +129,36 @@ def _written(folder: SweepFolder, contents: Contents) -> list[records.Record]:
 
 def _of_sweep(contents: Contents) -> dict[str, str]:
     """Tags of the sweep's own run that lead to what was picked in it."""
-    made, final = contents.state.promotion, contents.final
-    if made is None:
-        return {}
-    tags = {"oplstm.picked": made.picked}
-    lines = [f"Picked: {_linked(made.picked, contents.run_ids.get(made.picked))}."]
-    if made.registered is not None:
-        tags["oplstm.registered"] = made.registered
-        model, _, version = made.registered.rpartition(":")
-        lines.append(f"Registered: [{made.registered}](#/models/{quote(model, safe='')}/versions/{version}).")
-    if made.final is not None:
-        run_id = None if final is None else final.run_id
-        tags |= {"oplstm.final": made.final, "oplstm.final_run": run_id or ""}
-        lines.append(f"Final run: {_linked(made.final, run_id)}.")
-    return tags | {"mlflow.note.content": _note(contents.header, lines)}
+    header, made, final = contents.header, contents.state.promotion, contents.final
+    this = key(header)
+    files = (("Report", PAGE), ("table of trials", TABLE), ("job file with all that was set", job_name(header)))
+    linked = [run_link(text, this, f"report/{name}") for text, name in files]
+    lines, tags = [", ".join(linked) + "."], dict[str, str]()
+    if made is not None:
+        tags = {"oplstm.picked": made.picked}
+        lines.append(f"Picked: {run_link(made.picked, f'{this}/{made.picked}')}.")
+        if replicates := [run_link(name, f"{this}/{name}") for name in contents.state.replicates]:
+            lines.append(f"Replicates: {', '.join(replicates)}.")
+        if made.registered is not None:
+            tags["oplstm.registered"] = made.registered
+            model, _, version = made.registered.rpartition(":")
+            lines.append(
+                f"Registered: [{made.registered}](#/models/{quote(model, safe='')}/versions/{version}), and all "
+                f"versions of [{model}](#/models/{quote(model, safe='')})."
+            )
+        if made.final is not None:
+            tags |= {"oplstm.final": made.final, "oplstm.final_run": (final and final.run_id) or ""}
+            name = made.final if final is None else run_link(made.final, key(final.header))
+            lines.append(f"Final run: {name}.")
+    return tags | {NOTE: sweep_note(header, *lines)}
 
 
 def _of_final(contents: Contents, final: FinalRun) -> records.Record:
     """Tags of the final run's own run that lead back to the sweep."""
-    name, made, run_ids = contents.header.name, contents.state.promotion, contents.run_ids
+    header, made, run_ids = contents.header, contents.state.promotion, contents.run_ids
     picked = "" if made is None else made.picked
-    sweep, trial = _linked(name, run_ids.get("")), _linked(picked, run_ids.get(picked))
-    note = _note(final.header, [f"Final run of sweep {sweep}, with the configuration of {trial}."])
-    tags = {"oplstm.of_sweep": name, "oplstm.of_run": run_ids.get("", ""), "oplstm.of_trial": picked}
-    return records.Tags(key(final.header), tags | {"mlflow.note.content": note})
-
-
-def _linked(text: str, run_id: str | None) -> str:
-    """A name in Markdown, as a link within the MLflow UI."""
-    return text if run_id is None else f"[{text}](#/runs/{run_id})"
-
-
-def _note(header: Header, lines: Sequence[str]) -> str:
-    description = [header.job.description] if header.job.description else []
-    return "\n\n".join([*description, *lines])
+    sweep, trial = run_link(header.name, key(header)), run_link(picked, key(header, picked))
+    report = run_link("report", key(header), f"report/{PAGE}")
+    note = sweep_note(final.header, f"Final run of sweep {sweep} ({report}), with the configuration of {trial}.")
+    tags = {"oplstm.of_sweep": header.name, "oplstm.of_run": run_ids.get("", ""), "oplstm.of_trial": picked}
+    return records.Tags(key(final.header), tags | {NOTE: note})

@@ -10,10 +10,15 @@ import click
 import pytest
 
 from jobs.cli.main import main
+from jobs.execution.pack_worker import train_pack
 from jobs.jobfile.shipped import shipped_jobs
-from jobs.store.home import Home
+from jobs.store.home import Home, SweepFolder
+from jobs.store.scores import Score
+from jobs.store.states import SweepKind
+from oplstm.training.checkpoint import load_test_scores
 from tests.conftest import ROOT
 from tests.jobs.cli.verbs import answer, files_in, run, the_complaint
+from tests.jobs.conftest import REALLY_TRAINED
 from tests.jobs.formula_training import job, new_sweep, opened
 
 VERBS = {
@@ -23,6 +28,9 @@ VERBS = {
     "train",
     "sweep",
     "status",
+    "explain",
+    "compare",
+    "export",
     "stop",
     "resume",
     "rerun-failed",
@@ -133,6 +141,47 @@ def test_status_of_all_goes_on_where_one_is_damaged(home, trained_once):
     assert (shown.exit_code, "complete" in shown.stdout) == (0, True)
     assert "".join(shown.stdout.splitlines()).endswith(f"second: {problem}")
     assert the_complaint("status", "second") == problem
+
+
+def test_what_is_watched_ends_with_the_exit_code_of_the_work(home, trained_once):
+    shutil.copytree(trained_once.path, home / "sweeps" / "small")
+    shown = run("status", "small", "--watch")
+    assert (shown.exit_code, shown.stdout.splitlines()[0].startswith("small complete: 3 complete, ")) == (0, True)
+    assert answer("status", "small", "--watch") == answer("status", "small")
+    new_sweep(home / "sweeps" / "s", job())
+    shown = run("status", "s", "--watch")
+    assert (shown.exit_code, shown.stdout) == (1, "s stopped: \ngo on with: oplstm resume s\n")
+    assert the_complaint("status", "--watch") == "--watch needs the NAME of a sweep"
+
+
+@pytest.fixture(scope="module")
+def training_of_two(tmp_path_factory, no_waiting_for_the_disk):
+    """A training of two seeds that were really trained and tested."""
+    one = {"widths": [2], "passes": 1, "meta_batch_size": 2, "lr": 0.01}
+    keys = {key: REALLY_TRAINED[key] for key in ("budget", "resources")}
+    folder = new_sweep(tmp_path_factory.mktemp("t") / "t", job(None, fixed=one, seeds=2, **keys), kind=SweepKind.TRAIN)
+    coordinator = opened(folder)
+    while (assignment := coordinator.next_pack()) is not None:
+        train_pack(assignment, coordinator, folder, resources=coordinator.job.resources)
+    coordinator.close(flush_seconds=0)
+    return SweepFolder(folder.path.parent.rename(folder.path.parent.with_name("moved")) / "t")
+
+
+def test_the_status_of_a_training_has_its_test_result_with_its_intervals(home, training_of_two):
+    shutil.copytree(training_of_two.path, home / "sweeps" / "t")
+    values = [load_test_scores(training_of_two.trial(f"trial-000{n}"))["loss"].double().numpy() for n in range(2)]
+    wanted = Score.of(values)
+    told = answer("status", "t")["result"]
+    assert (told["final/test_loss"], told["seed_means"]) == (wanted.mean, list(wanted.seed_means))
+    for words in (run("status", "t").stdout, run("status", "t", "--watch").stdout):
+        assert f"t: test MSE {wanted.mean:.4f}\n  ± {wanted.ci95_tasks:.4f} (95% over all test tasks pooled" in words
+        assert f"  ± {wanted.ci95_seeds:.4f} (95% over 2 seeds: about the configuration)" in words
+    (home / "sweeps" / "t" / "trials" / "trial-0001" / "test.safetensors").unlink()
+    shown = run("status", "t")
+    assert shown.exit_code == 0
+    assert "t: no test result: " in shown.stdout
+    shown = run("status", "t", "--watch")
+    assert (shown.exit_code, shown.stderr.startswith("oplstm: t has no test result: ")) == (1, True)
 
 
 def test_promote_as_a_dry_run_only_says_what_it_would_pick(home, trained_once):

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from jobs.cli.display import choice, progress, tables
+from jobs.cli.display import choice, progress, tables, watching
 from jobs.cli.display.plan import plan_lines
 from jobs.cli.display.results import ending_lines, interval, result_lines
 from jobs.operations.plan import Plan
@@ -52,29 +52,77 @@ PROGRESS = Progress(
 )
 
 
-def test_the_bar_counts_runs_and_names_the_best(seen):
+@pytest.fixture
+def terminal(monkeypatch):
+    """What a terminal gets."""
+    written = io.StringIO()
+    monkeypatch.setattr(progress, "stderr", Console(file=written, width=160, force_terminal=True, color_system=None))
+    return written
+
+
+ERASED = "\x1b[1A\x1b[2K"
+"""One line up, and that line cleared."""
+
+
+def test_the_bar_counts_runs_and_names_the_best(terminal):
     with progress.progress_bar("[demo]") as show:
         show(PROGRESS)
-    assert "[demo]" in seen.getvalue()
-    assert "50%" in seen.getvalue()
-    assert "2/3 runs, best 0.1235, 1 diverged" in seen.getvalue()
+    assert "[demo]" in terminal.getvalue()
+    assert "50%" in terminal.getvalue()
+    assert "2/3 runs, best 0.1235, 1 diverged" in terminal.getvalue()
+    assert "left" not in terminal.getvalue(), "nobody knows how long"
 
 
-def test_an_exhausted_space_ends_the_bar_early_and_a_waiting_server_is_said(seen):
+def test_an_exhausted_space_ends_the_bar_early_and_a_waiting_server_is_said(terminal):
     last = {"exhausted": True, "fraction": 2.0, "best": None, "tracking_error": "refused"}
     with progress.progress_bar("demo") as show:
         show(dataclasses.replace(PROGRESS, **last))
-    assert "100%" in seen.getvalue()
-    assert "2/2 runs, 1 diverged, MLflow waits (7 records)" in seen.getvalue()
+    assert "100%" in terminal.getvalue()
+    assert "2/2 runs, 1 diverged, MLflow waits (7 records)" in terminal.getvalue()
 
 
-def test_no_bar_stays_behind_when_nothing_was_started(seen):
+def test_no_bar_stays_behind_when_nothing_was_started(terminal):
     with pytest.raises(RequestError), progress.progress_bar("demo"):
         raise RequestError("wrong")
-    assert "starting" not in seen.getvalue()
+    assert terminal.getvalue().endswith(ERASED)
     with pytest.raises(WorkError), progress.progress_bar("demo"):
         raise WorkError("broken")
-    assert "starting" in seen.getvalue()
+    assert not terminal.getvalue().endswith(ERASED)
+
+
+def test_off_a_terminal_a_line_comes_every_half_minute_and_at_every_tenth(seen):
+    now, told = 100.0, []
+
+    def at(seconds, **changes):
+        nonlocal now
+        now = 100.0 + seconds
+        show(dataclasses.replace(PROGRESS, limit=100, **changes))
+        told.append(len(seen.getvalue().splitlines()))
+
+    with progress.plain_lines("[demo]", lambda: now) as show:
+        at(0, fraction=2.0, best=None, counts={})
+        at(10, fraction=5.0)  # too early
+        at(31, fraction=6.0)
+        at(40, fraction=12.0)  # a tenth
+        at(41, fraction=13.0, lines=("pack-0000 is tried again",))
+        at(60, fraction=100.0, lines=("pack-0000 is tried again",))
+    assert told == [1, 1, 2, 3, 4, 5]
+    assert seen.getvalue().splitlines() == [
+        "[demo]: 2%, 0/100 runs",
+        "[demo]: 6%, 2/100 runs, best 0.1235, 1 diverged, 12 min left",
+        "[demo]: 12%, 2/100 runs, best 0.1235, 1 diverged, 6 min left",
+        "[demo]: pack-0000 is tried again",
+        "[demo]: 100%, 2/100 runs, best 0.1235, 1 diverged",
+    ]
+
+
+def test_off_a_terminal_nothing_is_said_of_what_was_not_started_nor_of_a_whole_that_nobody_knows(seen):
+    with pytest.raises(RequestError), progress.progress_bar("demo"):
+        raise RequestError("wrong")
+    assert seen.getvalue() == ""
+    with progress.plain_lines("demo", lambda: 0.0) as show:
+        show(dataclasses.replace(PROGRESS, limit=None))
+    assert seen.getvalue() == "demo: 2/? runs, best 0.1235, 1 diverged\n"
 
 
 def test_a_plan_in_words():
@@ -205,6 +253,31 @@ def test_what_mlflow_does_not_have_stands_below_the_table(changes, state, lines,
     tracking = dataclasses.replace(SWEEP.tracking, **changes)
     tables.show_statuses([dataclasses.replace(SWEEP, state=state, tracking=tracking)])
     assert [line for line in seen.getvalue().splitlines() if line.startswith("s: ")] == lines
+
+
+def test_off_a_terminal_what_is_watched_is_a_line_at_every_change_and_every_half_minute(seen):
+    now, begun = 0.0, dataclasses.replace(SWEEP, state="running", counts={TrialState.RUNNING: 1}, best=None)
+
+    def looks():
+        nonlocal now
+        for seconds, status in ((0, begun), (10, begun), (31, begun), (32, SWEEP)):
+            now = seconds
+            yield status
+
+    assert watching.follow(looks(), Console(file=seen, width=40), lambda: now) is SWEEP
+    assert seen.getvalue().splitlines() == [
+        "s running: 1 running",
+        "s running: 1 running",
+        "s complete: 1 complete, best validation 0.5000 (trial-0000)",
+    ]
+
+
+def test_on_a_terminal_what_is_watched_is_one_display(terminal):
+    many = dataclasses.replace(SWEEP, trials=(TRIAL,) * 100)
+    console = Console(file=terminal, width=160, height=20, force_terminal=True, color_system=None)
+    assert watching.follow(iter([SWEEP, many]), console, lambda: 0.0) is many
+    assert terminal.getvalue().count("trial-0000") == 2 + 2 * (1 + 8), "the leaders that fit on the screen"
+    assert "\x1b[1A" in terminal.getvalue()
 
 
 LOST = dataclasses.replace(TRIAL, name="trial-0001", state=TrialState.FAILED, note="it died")

@@ -98,6 +98,7 @@ def test_the_exit_code_says_whether_the_work_is_complete(verb, ending, work_beco
     assert words.stdout.startswith(f"s {state}: ")
     assert advice in words.stdout
     assert "Ray says something" in words.stderr
+    assert words.stderr.startswith("s: watch it with: oplstm status s --watch; in MLflow: oplstm ui\n")
 
 
 def test_records_that_wait_are_said_and_do_no_harm_to_a_sweep_that_is_complete(work_becomes):
@@ -182,6 +183,8 @@ def test_promoting_again_says_the_same_and_trains_nothing(final_run, monkeypatch
     assert ended == "small-final-2 complete: "
     assert result[0] == "small-final-2: test MSE 0.0400"
     assert result[-1] == "champion in the MLflow Model Registry: at-uri:2"
+    named = run("promote", "small", "--name", "mine").stderr
+    assert "small was promoted before, and its final run is small-final-2; --again makes another, mine" in named
     more = run("promote", "small", "--seeds", 3)
     assert more.exit_code == 2
     assert "small-final-2, the final run of small, has 2 seeds, and 3 are asked for" in more.stderr
@@ -192,6 +195,9 @@ def test_promoting_anew_picks_on_fresh_tasks_and_has_another_final_run(final_run
     first = json.loads(run("promote", "small", "--seeds", 2, "--json").stdout)
     again = json.loads(run("promote", "small", "--seeds", 2, "--again", "--json").stdout)
     assert again["final"] == "small-final-3"
+    named = run("promote", "small", "--seeds", 2, "--again", "--name", "mine", "--json")
+    assert json.loads(named.stdout)["final"] == "mine"
+    assert "name 'mine' is taken" in run("promote", "small", "--again", "--name", "mine").stderr
     assert again["score_b"] != first["score_b"]
 
 

@@ -119,15 +119,17 @@ def test_the_words_of_a_space_are_shown_and_not_obeyed(tmp_path, oplstm_home):
 BAR = """
 import sys
 from jobs.cli.display.progress import progress_bar
-from oplstm.errors import RequestError, WorkError
+from jobs.sweep.messages import Progress
+from oplstm.errors import RequestError
 with progress_bar("sweep [red]\\x1b[31m") as show:
-    if sys.argv[1] != "None":
-        raise {"RequestError": RequestError, "WorkError": WorkError}[sys.argv[1]]("no")
+    if sys.argv[1] == "RequestError":
+        raise RequestError("no")
+    show(Progress(0.0, 3, 0, False, 0, 0.0, {}, None, None, 0, None, None))
 """
 
 
-@pytest.mark.parametrize(("error", "lines"), [("RequestError", 0), ("WorkError", 1), ("None", 1)])
-def test_a_bar_that_nobody_watches_leaves_no_blank_line(error, lines):
+@pytest.mark.parametrize(("error", "lines"), [("RequestError", 0), ("None", 1)])
+def test_progress_that_nobody_watches_is_whole_lines(error, lines):
     done = subprocess.run([sys.executable, "-c", BAR, error], capture_output=True, text=True, check=False, cwd=ROOT)
     before = done.stderr.partition("Traceback")[0]
     assert before.count("\n") == lines

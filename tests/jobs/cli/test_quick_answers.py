@@ -23,6 +23,8 @@ ANSWERS = {
     "status --json": '    "name": "small",',
     "status small": "trial-0002",
     "status small --json": '      "name": "trial-0002",',
+    "status small --watch": "small complete: 3 complete",
+    "explain small 2": "oplstm train small/trial-0002",
     "stop small": "oplstm: small is not running",
     "stop nobody": "oplstm: no sweep named 'nobody'",
     "data status": "no dataset in",

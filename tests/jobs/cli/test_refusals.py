@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from oplstm.errors import RequestError
 from tests.jobs.cli.verbs import complaints, files_in, run, the_complaint
 from tests.jobs.formula_training import job, new_sweep
 
@@ -104,10 +105,21 @@ def test_a_tracking_uri_of_the_environment_is_checked_too(home, monkeypatch):
 def test_a_name_that_is_taken(home):
     folder = new_sweep(home / "sweeps" / "demo", job())
     before = folder.header.read_bytes()
-    for arguments in (["sweep", "demo"], ["train", "sine-lstm", "--name", "demo"]):
+    for arguments in (["sweep", "demo", "--name", "demo"], ["train", "sine-lstm", "--name", "demo"]):
         assert the_complaint(*arguments).startswith("name 'demo' is taken (")
     assert files_in(home) == [folder.header]
     assert folder.header.read_bytes() == before
+
+
+def test_a_name_left_out_is_the_jobs_with_the_next_free_number(home, monkeypatch):
+    def made(at, new, **means):
+        new_sweep(at.sweeps / new.name, job())
+        raise RequestError(new.name)
+
+    for place in ("start_on_ray", "start_here"):
+        monkeypatch.setattr(f"jobs.operations.start.{place}", made)
+    named = [the_complaint(*words) for words in 2 * [["sweep", "sine-lstm"], ["train", "sine-lstm"]]]
+    assert named == ["sine-lstm", "sine-lstm-train", "sine-lstm-2", "sine-lstm-train-2"]
 
 
 @pytest.mark.parametrize("verb", [["sweep", "demo"], ["train", "sine-lstm"]])

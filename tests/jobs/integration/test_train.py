@@ -4,6 +4,7 @@ import pytest
 
 from tests.jobs.integration.command_line import Oplstm, wait_until
 from tests.jobs.jobfile.jobs_that_ship import ON_SINE, SWEEPS_ON_SINE
+from tracking.server.client import connect
 from tracking.server.embedded import Server
 
 pytestmark = pytest.mark.integration
@@ -51,6 +52,22 @@ def test_a_job_that_ships_trains_its_first_configuration(oplstm: Oplstm, server:
     done = oplstm.here("train", name, *short(), "--tracking-uri", server.uri, "--json").ok().json
     assert done["name"] == f"{name}-train"
     assert done["counts"] == {"complete": len(done["trials"])}
+
+
+def test_explain_names_the_command_that_trains_a_trial_again_to_the_bit(oplstm: Oplstm, server: Server):
+    config, uri = {"widths": [4], "passes": 1, "meta_batch_size": 2, "lr": 0.005}, ("--tracking-uri", server.uri)
+    job = oplstm.job("seeds", space=None, fixed=config, seeds=2, budget={"tasks": 200})
+    done = oplstm.here("train", job, "--name", "seeds", *uri).ok()
+    experiment = connect(server.uri).get_experiment_by_name("seeds")
+    assert f"; in MLflow: {server.uri}/#/experiments/{experiment.experiment_id}/runs?" in done.err
+    assert "seeds: test MSE " in done.out
+    command = oplstm.here("explain", "seeds", "trial-0001", "--json").ok().json["command"]
+    assert command in oplstm.here("explain", "seeds", "trial-0001").ok().out
+    program, *words = command.split()
+    assert program == "oplstm"
+    alone = oplstm.here(*words, *uri, "--json").ok().json
+    assert alone["name"] == "seeds-trial-0001"
+    assert models(oplstm, "seeds-trial-0001")["trial-0000"] == models(oplstm, "seeds")["trial-0001"]
 
 
 def test_stop_ends_a_training_from_another_process(oplstm: Oplstm, server: Server):

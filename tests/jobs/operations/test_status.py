@@ -6,6 +6,7 @@ import time
 import pytest
 
 from jobs.operations.status import Damaged, all_status, sweep_status
+from jobs.operations.watching import watch
 from jobs.store.events import Promoted, encode
 from jobs.store.home import Home
 from jobs.store.intervals import StatedInterval
@@ -54,6 +55,37 @@ def test_running_then_stopped_then_complete(oplstm_home):
     assert {trial.name: trial.fraction for trial in status.trials} == {"trial-0000": 1.0, "trial-0001": 0.25}
     finish(folder)
     assert sweep_status(folder).state == "complete"
+
+
+def test_who_watches_sees_every_step_until_the_sweep_runs_no_more(oplstm_home):
+    folder = new_sweep(oplstm_home / "sweeps" / "s", job("rates", trials=2))
+    coordinator, waits = opened(folder), []
+    steps = training(coordinator, coordinator.next_pack())
+
+    def wait(seconds):
+        waits.append(seconds)
+        if next(steps, None) is None:
+            coordinator.close(flush_seconds=0)
+
+    seen = list(watch(folder, wait=wait, clock=lambda: 0.0))
+    assert [status.state for status in seen] == ["running"] * (len(seen) - 1) + ["stopped"]
+    assert [status.trials[0].fraction for status in seen] == [0.0, 0.0, 0.25, 0.5, 0.75, 1.0, 1.0]
+    assert waits == [1.0] * 6
+    finish(folder)
+    [last] = watch(folder, wait=None)
+    assert last.state == "complete"
+
+
+def test_a_look_that_takes_long_is_followed_by_a_longer_pause(oplstm_home):
+    coordinator = opened(new_sweep(oplstm_home / "sweeps" / "s", job("rates")))
+    ticks, waits = iter([0.0, 2.0, 10.0, 10.0]), []
+
+    def wait(seconds):
+        waits.append(seconds)
+        coordinator.close(flush_seconds=0)
+
+    assert len(list(watch(coordinator.folder, wait=wait, clock=lambda: next(ticks)))) == 2
+    assert waits == [10.0]
 
 
 def test_trials_are_ranked_by_their_best_validation(oplstm_home):

@@ -35,9 +35,10 @@ def test_the_final_job_trains_the_winners_configuration_in_one_pack(name):
 
 
 def test_seeds_of_the_command_line_win():
-    of = job("rates", final={"seeds": 4, "cpus": 3, "gpus": 0.5})
+    of = job("rates", final={"seeds": 4, "cpus": 3, "gpus": 0.5}, resources={"retries": 7})
     _, winner = winner_of(of)
     final = final_job(of, winner)
+    assert final.resources.retries == 7, "a seed is given up no sooner than a trial"
     assert (final.seeds, final.resources.cpus, final.resources.gpus) == (4, 3, 0.5)
     assert final_job(of, winner, seeds=2).seeds == 2
 

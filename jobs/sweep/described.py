@@ -1,0 +1,97 @@
+"""The descriptions of runs in MLflow, in Markdown: what each is, how to train it again, and where to look next."""
+
+import json
+import re
+import shlex
+from typing import Any, Final
+
+import yaml
+
+from jobs.store.header import Header
+from jobs.store.names import trial_name
+from jobs.store.states import SweepKind
+from jobs.store.trial import Trial
+from tracking.outbox.links import run_link, trials_link
+from tracking.results.views import view_key
+
+_BEST: Final = "val/best"
+_LONGEST: Final = 2000  # characters of a command or a list of values
+
+
+def sweep_note(header: Header, *more: str) -> str:
+    """That of a sweep's, training's or final run's own run.
+
+    Args:
+        header: Of it.
+        more: Paragraphs behind it.
+    """
+    job = header.job
+    lines = [job.description]
+    if header.kind is SweepKind.SWEEP:
+        view = view_key(header.name, _BEST, ascending=not header.measure.higher_is_better)
+        lines.append(f"{trials_link('All trials', view)}, best meta-validation first.")
+    lines += [_budget(job.budget), _fixed(job.fixed), *more]
+    return "\n\n".join(line for line in lines if line)
+
+
+def view_tag(header: Header) -> dict[str, str]:
+    """What makes shipping write the saved view of a sweep's trials, anew each time; {} for what is no sweep."""
+    if header.kind is not SweepKind.SWEEP:
+        return {}
+    return {"oplstm.view": json.dumps([header.name, _BEST, not header.measure.higher_is_better])}
+
+
+def trial_note(header: Header, trial: Trial, *first: str) -> str:
+    """That of a trial's, replicate's or seed's run.
+
+    Args:
+        header: Of its sweep.
+        trial: It.
+        first: Paragraphs before it, such as why it has failed; "" for none.
+    """
+    whole = run_link(header.name, header.id)
+    if trial.replicate:
+        original = trial_name(trial.number)
+        what = f"One more seed of {run_link(original, f'{header.id}/{original}')} of sweep {whole}, for its promotion."
+    elif header.kind is SweepKind.SWEEP:
+        given = " as the job lists it under `enqueue`" if trial.number < len(header.job.enqueue) else ""
+        what = f"Trial {trial.number} of sweep {whole}: a point{given or f' that {header.job.sampler.name} proposed'}."
+    else:
+        kind = "final run" if header.kind is SweepKind.FINAL else "training"
+        what = f"Seed {trial.number} of {kind} {whole}."
+    point = ", ".join(f"{_code(name)} {_code(value)}" for name, value in trial.params.items())
+    lines = [*first, what, point[:_LONGEST], _budget(header.job.budget), _alone(header, trial)]
+    return "\n\n".join(line for line in lines if line)
+
+
+def _alone(header: Header, trial: Trial) -> str:
+    """The command that trains its configuration once more."""
+    if not trial.params or not trial.run:
+        return ""
+    point = yaml.safe_dump([trial.params], default_flow_style=True, width=10**6).strip()
+    job = header.experiment
+    command = f"oplstm train {shlex.quote(job + '.yaml')} --set {shlex.quote(f'enqueue={point}')}"
+    if len(command) > _LONGEST:
+        return ""
+    return f"Its configuration alone, with the job file from `report` of {run_link(header.name, header.id)}:\n\n" + (
+        f"    {command}"
+    )
+
+
+def _budget(budget: dict[str, Any]) -> str:
+    return _listed("Budget", budget)
+
+
+def _fixed(fixed: dict[str, Any]) -> str:
+    return _listed("Fixed", fixed)
+
+
+def _listed(title: str, values: dict[str, Any]) -> str:
+    shown = ", ".join(f"{_code(name)} {_code(value)}" for name, value in values.items())
+    return f"{title}: {shown[:_LONGEST]}." if shown else ""
+
+
+def _code(value: object) -> str:
+    """Text from a user, as it stands."""
+    plain = re.sub(r"[`\s]+", " ", str(value)).strip()
+    return f"`{plain}`" if plain else ""

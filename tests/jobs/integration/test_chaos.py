@@ -1,0 +1,20 @@
+"""A dozen injuries of a random search and its promotion: two restarts, a power cut, the server away meanwhile."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.chaos.history import hurt
+from tests.chaos.workload import SHORT
+from tracking.server.embedded import Server
+
+pytestmark = pytest.mark.slow
+
+SEED, INJURIES, RESTARTS = 2, 12, 3
+
+
+def test_a_sweep_that_was_hurt_ends_as_if_nothing_had_happened(tmp_path: Path, ray_address: str, server: Server):
+    told = hurt(tmp_path, SEED, INJURIES, most_costly=RESTARTS, workloads=(SHORT,), say=print, server=server)
+    assert [one.differences for one in told] == [[]]
+    assert told[0].compared.expected == told[0].compared.found > 0
+    assert len(told[0].suffered.injuries) >= INJURIES - 2, "what finds nobody any more hurts nobody"
