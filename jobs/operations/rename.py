@@ -11,6 +11,7 @@ from jobs.store.home import Home, SweepFolder
 from jobs.store.states import SweepKind
 from oplstm.durable import sync
 from oplstm.errors import RequestError
+from tracking.outbox.description import DESCRIPTION
 
 
 def rename(home: Home, name: str, new: str, *, uri: str | None = None) -> SweepFolder:
@@ -74,9 +75,10 @@ def _move_folder(folder: SweepFolder, there: SweepFolder) -> None:
 
 def _named(header: Header, trial: str) -> dict[str, str]:
     """The tags that name a trial's run, or the sweep's own, and with it the view that shows its trials."""
-    from jobs.sweep.described import view_tag
+    from jobs.sweep.described import sweep_note, view_tag
 
     own = {} if trial else view_tag(header)
+    own |= {DESCRIPTION: sweep_note(header)} if own else {}  # of a promoted sweep the report says it anew
     return {RUN_NAME: f"{header.name}/{trial}" if trial else header.name, "oplstm.sweep": header.name, **own}
 
 
