@@ -55,7 +55,7 @@ def status(name: str | None, archived: bool, watch: bool, json_: bool) -> None:
             say(*(line for remark in said for line in remark.lines()))
 
     data = one.to_json(trials=True) | ({} if result is None else {"result": result.to_json()})
-    data["remarks"] = list(map(dataclasses.asdict, said))
+    data |= {"remarks": list(map(dataclasses.asdict, said))} if said else {}
     report(data, show, as_json=json_)
 
 

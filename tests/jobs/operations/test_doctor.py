@@ -190,4 +190,5 @@ def test_the_ui_of_a_name_is_the_view_of_a_sweep_and_the_page_of_any_other(ended
     with pytest.raises(RequestError, match="f is not in MLflow at http://server yet: oplstm doctor f ships it"):
         landing_url(home, "http://server", final)
     Cursor(runs={"id-of-f": "run1"}).save(final.path / "journal.jsonl.shipped")
-    assert landing_url(home, "http://u:p@server/", final) == "http://server/#/experiments/7/runs/run1"
+    shown = landing_url(home, "http://u:p@server/", final)
+    assert shown == "http://server/#/experiments/7/runs/run1?workflowType=machine_learning"
