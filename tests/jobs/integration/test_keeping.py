@@ -113,7 +113,7 @@ def test_the_sweep_of_a_renamed_final_run_still_knows_it(kept: Oplstm, rest: Res
     assert sorted(path.name for path in kept.home.sweeps.iterdir()) == ["other", "result"]
     parent = runs_of(rest, kept, "other")[0]
     assert texts(parent, "tags")["oplstm.final"] == "result"
-    assert "[result](#/runs/" in texts(parent, "tags")["mlflow.note.content"]
+    assert "[result](#/experiments/" in texts(parent, "tags")["mlflow.note.content"]
     table = kept.here("table", "1", "--tracking-uri", server.uri, "--json").ok().json
     assert "result" in [other["run_name"] for other in table["others"]]
     assert "result" in (kept.sweep("other").report / "report.html").read_text()
