@@ -25,6 +25,7 @@ def status(name: str | None, archived: bool, watch: bool, json_: bool) -> None:
     """Show all sweeps, or every trial of NAME, and the test result of a training or final run."""
     from jobs.cli.display.results import result_lines
     from jobs.cli.display.tables import show_statuses, show_trials
+    from jobs.operations.remarks import remarks
     from jobs.operations.status import Damaged, Status, all_status, result_of, sweep_status
     from jobs.store.home import Home
 
@@ -41,6 +42,7 @@ def status(name: str | None, archived: bool, watch: bool, json_: bool) -> None:
         return
     folder = home.sweep(name)
     one, result = sweep_status(folder), result_of(folder)
+    said = remarks(folder)
 
     def show() -> None:
         show_statuses([one])
@@ -49,8 +51,11 @@ def status(name: str | None, archived: bool, watch: bool, json_: bool) -> None:
             say(f"{one.name}: no test result: {result.problem}")
         elif result is not None:
             say(*result_lines(one.name, result))
+        if said:
+            say(*(line for remark in said for line in remark.lines()))
 
     data = one.to_json(trials=True) | ({} if result is None else {"result": result.to_json()})
+    data |= {"remarks": list(map(dataclasses.asdict, said))} if said else {}
     report(data, show, as_json=json_)
 
 
@@ -93,35 +98,50 @@ def table(number: int, form: str, tracking_uri: str | None, json_: bool) -> None
     with what differs.
     """
     from jobs.cli.display.paper_table import paper_table_text
+    from jobs.operations.homes_server import HomesServer
     from jobs.operations.tracking_server import chosen_uri, tracking_server
     from jobs.store.home import Home
     from tracking.results.table_formats import FORMATS
     from tracking.results.tables import paper_table
-    from tracking.server.client import connect
+    from tracking.server.client import connect, without_credentials
 
-    with tracking_server(Home(), chosen_uri(tracking_uri), wait=True) as uri:
+    home = Home()
+    server = HomesServer.of(home, chosen_uri(tracking_uri))
+    with tracking_server(home, server.uri, wait=True) as uri:
+        say(f"final runs in MLflow at {without_credentials(uri)} ({server.why})", err=True)
         made = paper_table(connect(uri), number)
     text = paper_table_text(made) if form == "text" else FORMATS[form](made).removesuffix("\n")
     report(made.to_dict(), lambda: say(text), as_json=json_)
 
 
 @click.command()
+@click.argument("name", required=False)
 @click.option("--port", type=click.IntRange(1, 65535), help="Of a new server.")
 @click.option("--no-browser", is_flag=True, help="Only print the address.")
 @tracking_uri
 @as_json
-def ui(port: int | None, no_browser: bool, tracking_uri: str | None, json_: bool) -> None:
-    """Open the MLflow UI on the newest sweep; Ctrl-C ends it."""
+def ui(name: str | None, port: int | None, no_browser: bool, tracking_uri: str | None, json_: bool) -> None:
+    """Open the MLflow UI on NAME, or on the newest sweep; Ctrl-C ends it.
+
+    A sweep is shown by the table of its trials, a training or final run by its page, on the server that it tracks to.
+    """
+    from jobs.operations.homes_server import HomesServer
     from jobs.operations.tracking_server import chosen_uri
     from jobs.operations.ui import serve
+    from jobs.store.header import Header
     from jobs.store.home import Home
 
+    home = Home()
+    folder = None if name is None else home.sweep(name)
+    server = HomesServer.of(home, chosen_uri(tracking_uri), None if folder is None else Header.read(folder))
+
     def announce(url: str) -> None:
-        say(json.dumps({"url": url}) if json_ else f"MLflow UI: {url}\nCtrl-C ends it")
+        ending = "\nCtrl-C ends it" if server.uri is None else ""
+        say(json.dumps({"url": url}) if json_ else f"MLflow UI: {url} ({server.why}){ending}")
         if not no_browser:
             webbrowser.open(url)
 
-    serve(Home(), chosen_uri(tracking_uri), port=port, announce=announce)
+    serve(home, server.uri, port=port, announce=announce, folder=folder)
 
 
 @click.command()

@@ -6,6 +6,7 @@ from typing import Any
 import click
 
 from jobs.cli.comparing import compare, explain, export
+from jobs.cli.completing import completion, offer
 from jobs.cli.data import data
 from jobs.cli.evaluating import evaluate
 from jobs.cli.figures import figure, page
@@ -15,6 +16,7 @@ from jobs.cli.live import add, limit, prune
 from jobs.cli.looking import doctor, status, table, ui
 from jobs.cli.output import say
 from jobs.cli.promoting import promote
+from jobs.cli.remarks import note, tag
 from jobs.cli.running import extend, rerun_failed, resume, stop, sweep, train
 from oplstm.errors import RequestError, WorkError
 
@@ -49,7 +51,8 @@ def main() -> None:
 
 VERBS = (
     init, jobs, plan, train, sweep, resume, extend, rerun_failed, stop, prune, add, limit, status, explain, compare,
-    promote, evaluate, table, figure, page, export, ui, doctor, data, rename, archive, delete, gc,
+    promote, evaluate, table, figure, page, export, ui, doctor, note, tag, rename, archive, delete, gc, data, completion,
 )  # fmt: skip
 for verb in VERBS:
+    offer(verb)
     main.add_command(verb)

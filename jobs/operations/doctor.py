@@ -9,6 +9,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from jobs.operations.homes_server import servers_in_use
 from jobs.operations.running import is_running, require_original
 from jobs.operations.sweep_check import Check, checked
 from jobs.operations.tracked_check import (
@@ -46,6 +47,7 @@ def examine(home: Home) -> list[Check]:
         checked("CPU cores", lambda: str(os.cpu_count())),
         checked("GPUs", _gpus),
         checked("home", lambda: _writable(home)),
+        *(servers.check(uri, sweeps=count) for uri, count in servers_in_use(home).items()),
         *(_of_sweep(folder, servers) for folder in home.all_sweeps()),
     ]
 

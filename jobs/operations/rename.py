@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from jobs.operations.family import require_idle_finals, sweep_of
-from jobs.operations.running import held, owned, require_idle
+from jobs.operations.running import held, owned, require_idle, require_original
 from jobs.operations.telling import RUN_NAME, ship, tell_runs
 from jobs.operations.tracking_server import tracking_server
 from jobs.store.header import Header
@@ -11,6 +11,7 @@ from jobs.store.home import Home, SweepFolder
 from jobs.store.states import SweepKind
 from oplstm.durable import sync
 from oplstm.errors import RequestError
+from tracking.outbox.description import DESCRIPTION
 
 
 def rename(home: Home, name: str, new: str, *, uri: str | None = None) -> SweepFolder:
@@ -40,8 +41,8 @@ def rename(home: Home, name: str, new: str, *, uri: str | None = None) -> SweepF
     folder = there if _was_called(old, there) else home.sweep(name)
     if folder is not there:
         home.new_sweep(new)
-    header = Header.read(folder)
     require_idle(folder)
+    header = require_original(folder)
     require_idle_finals(home, header)
     with tracking_server(home, server_of(header, uri), wait=True) as address:
         if folder is not there:
@@ -60,9 +61,9 @@ def _move(folder: SweepFolder, there: SweepFolder) -> None:
     """Write down what MLflow is to be told, and move the folder: its header first, which says what is between."""
     with owned(folder, archived=True):
         header = Header.read(folder)
-        tell_runs(folder, lambda trial: {RUN_NAME: _run_name(there.name, trial), "oplstm.sweep": there.name})
         earlier = tuple(name for name in header.earlier_names if name not in (header.name, there.name))
         renamed = replace(header, name=there.name, earlier_names=(*earlier, header.name))
+        tell_runs(folder, lambda trial: _named(renamed, trial))
         renamed.write_again(folder, becomes=there.path)
         _move_folder(folder, there)
 
@@ -72,8 +73,13 @@ def _move_folder(folder: SweepFolder, there: SweepFolder) -> None:
     sync(there.path.parent)
 
 
-def _run_name(sweep: str, trial: str) -> str:
-    return f"{sweep}/{trial}" if trial else sweep
+def _named(header: Header, trial: str) -> dict[str, str]:
+    """The tags that name a trial's run, or the sweep's own, and with it the view that shows its trials."""
+    from jobs.sweep.described import sweep_note, view_tag
+
+    own = {} if trial else view_tag(header)
+    own |= {DESCRIPTION: sweep_note(header)} if own else {}  # of a promoted sweep the report says it anew
+    return {RUN_NAME: f"{header.name}/{trial}" if trial else header.name, "oplstm.sweep": header.name, **own}
 
 
 def _finish_move(old: SweepFolder, there: SweepFolder) -> None:

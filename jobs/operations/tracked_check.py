@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from jobs.operations.files_check import model_problems, with_models
+from jobs.operations.sweep_check import Check
 from jobs.store.header import Header
 from jobs.store.home import SweepFolder
 from jobs.store.servers import KnownServers
@@ -138,6 +139,19 @@ class NamedServers:
     def __init__(self) -> None:
         self._found: dict[str, MlflowClient | RequestError] = {}
 
+    def check(self, uri: str | None, *, sweeps: int) -> Check:
+        """Whether a server to which so many sweeps track answers; the embedded one does when it is needed."""
+        told = f"of {sweeps} sweep{'s' if sweeps > 1 else ''} here"
+        if uri is None:
+            return Check("MLflow", ok=True, found=f"the server that comes with oplstm, {told}")
+        if uri not in KnownServers():
+            return Check("MLflow", ok=True, found=f"{uri}, {told}; it was never named here, and is not asked")
+        try:
+            self._client(uri)
+        except RequestError as error:
+            return Check("MLflow", ok=False, found=f"{error}; it is that {told}")
+        return Check("MLflow", ok=True, found=f"{uri}, {told}")
+
     def twins(self, folder: SweepFolder, header: Header) -> list[str]:
         """The empty runs beside those of a sweep that nobody runs, one line each; none of a server that has no name.
 
@@ -147,6 +161,14 @@ class NamedServers:
         uri = header.tracking_uri
         if uri is None or uri not in KnownServers():
             return []
+        client = self._client(uri)
+        try:
+            found = empty_running(client, folder.journal, experiment=header.experiment, key=header.id)
+        except Exception as error:
+            raise RequestError(f"tracking server {uri}: {one_line(error)}") from error
+        return tracked_problems(found, folder.name)
+
+    def _client(self, uri: str) -> "MlflowClient":
         if uri not in self._found:
             try:
                 check_reachable(uri, REACH_SECONDS)
@@ -156,8 +178,4 @@ class NamedServers:
         client = self._found[uri]
         if isinstance(client, RequestError):
             raise client
-        try:
-            found = empty_running(client, folder.journal, experiment=header.experiment, key=header.id)
-        except Exception as error:
-            raise RequestError(f"tracking server {uri}: {one_line(error)}") from error
-        return tracked_problems(found, folder.name)
+        return client

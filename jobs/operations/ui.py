@@ -6,11 +6,14 @@ import time
 from collections.abc import Callable
 from typing import Final
 
+from jobs.operations.family import headers
 from jobs.operations.tracking_server import embedded_server, tracking_server
 from jobs.store.header import Header
 from jobs.store.home import Home, SweepFolder
 from jobs.store.states import SweepKind
 from oplstm.errors import RequestError
+from tracking.outbox.links import run_address
+from tracking.outbox.outbox import idle_outbox
 from tracking.results.views import share_sweep_view, sweep_url
 from tracking.server.client import connect, without_credentials
 from tracking.server.experiments import prepare_experiment
@@ -18,25 +21,47 @@ from tracking.server.experiments import prepare_experiment
 PAGE_SECONDS: Final = 5.0
 
 
-def landing_url(home: Home, uri: str) -> str:
-    """The newest sweep's table of trials, or the server's front page; a damaged sweep is passed over."""
-    client = connect(uri)
-    for folder in reversed(home.all_sweeps()):
-        try:
-            header = Header.read(folder)
-        except RequestError:
-            continue
-        experiment = client.get_experiment_by_name(header.experiment)
-        if header.kind is SweepKind.SWEEP and experiment is not None:
-            return share_sweep_view(
-                client,
-                uri,
-                experiment.experiment_id,
-                sweep_key=header.name,
-                metric="val/best",
-                ascending=not header.measure.higher_is_better,
-            )
+def landing_url(home: Home, uri: str, folder: SweepFolder | None = None) -> str:
+    """Where a server shows a sweep: its table of trials, or the page of a training or final run.
+
+    Args:
+        home: Of the sweeps.
+        uri: Of the server.
+        folder: Of the sweep; None for the newest that is there and not archived, else the server's front page.
+
+    Raises:
+        RequestError: The server does not know the sweep yet.
+    """
+    if folder is not None:
+        header = Header.read(folder)
+        url = _url_of(folder, header, uri)
+        if url is None:
+            raise RequestError(f"{header.name} is not in MLflow at {uri} yet: oplstm doctor {header.name} ships it")
+        return url
+    for newest, header in reversed(list(headers(home))):
+        if header.kind is SweepKind.SWEEP and not header.archived and (url := _url_of(newest, header, uri)) is not None:
+            return url
     return uri
+
+
+def _url_of(folder: SweepFolder, header: Header, uri: str) -> str | None:
+    client = connect(uri)
+    experiment = client.get_experiment_by_name(header.experiment)
+    if experiment is None:
+        return None
+    if header.kind is SweepKind.SWEEP:
+        return share_sweep_view(
+            client,
+            uri,
+            experiment.experiment_id,
+            sweep_key=header.name,
+            metric="val/best",
+            ascending=not header.measure.higher_is_better,
+        )
+    run_id = idle_outbox(folder.journal).run_id(header.id)
+    if run_id is None:
+        return None
+    return f"{without_credentials(uri).rstrip('/')}/{run_address(experiment.experiment_id, run_id)}"
 
 
 def page_of(folder: SweepFolder, uri: str | None) -> str | None:
@@ -70,7 +95,14 @@ def page_of(folder: SweepFolder, uri: str | None) -> str | None:
     return found[0] if found else without_credentials(server)
 
 
-def serve(home: Home, uri: str | None, *, port: int | None, announce: Callable[[str], None]) -> None:
+def serve(
+    home: Home,
+    uri: str | None,
+    *,
+    port: int | None,
+    announce: Callable[[str], None],
+    folder: SweepFolder | None = None,
+) -> None:
     """Announce the address; keep the embedded server running until Ctrl-C or SIGTERM, whatever sweeps do.
 
     Args:
@@ -78,13 +110,17 @@ def serve(home: Home, uri: str | None, *, port: int | None, announce: Callable[[
         uri: Of another server, whose address is announced and nothing more.
         port: Of a new embedded server.
         announce: Takes the address.
+        folder: Of the sweep that is to be shown; None for the newest.
+
+    Raises:
+        RequestError: The server does not know that sweep yet.
     """
     if uri is not None:
         with tracking_server(home, uri) as checked:
-            announce(landing_url(home, checked))
+            announce(landing_url(home, checked, folder))
         return
     with contextlib.suppress(KeyboardInterrupt), embedded_server(home, port=port) as server:
-        announce(landing_url(home, server.uri))
+        announce(landing_url(home, server.uri, folder))
         while True:
             time.sleep(1.0)
             if not server.is_ready():

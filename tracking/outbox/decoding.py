@@ -19,6 +19,7 @@ _FIELDS: Final[dict[type[records.Record], _Wanted]] = {
     },
     records.Points: {"step": int, "metrics": dict, "timestamp": _NUMBER},
     records.Tags: {"tags": dict},
+    records.Untag: {"names": list},
     records.Artifact: {"path": str, "folder": str},
     records.LearningCurve: {"points": list, "metric": str, "title": str},
     records.EndRun: {"status": str, "end_time": _NUMBER},
@@ -43,5 +44,7 @@ def decode(data: JsonObject) -> records.Record:
     rows = data["points"] if kind is records.LearningCurve else []
     if not all(isinstance(row, dict) for row in rows):  # type: ignore[union-attr]
         raise ValueError("bad or missing fields: points")
+    if kind is records.Untag and not all(isinstance(name, str) for name in data["names"]):  # type: ignore[union-attr]
+        raise ValueError("bad or missing fields: names")
     fields: dict[str, Any] = {name: data[name] for name in ("key", *_FIELDS[kind]) if name in data}
     return kind(**fields)

@@ -141,6 +141,20 @@ class Tags(Record):
 
 
 @dataclass(frozen=True, slots=True)
+class Untag(Record):
+    """Take tags away; one that is not there is none to take."""
+
+    op = "untag"
+    names: Sequence[str]
+
+    def _check(self) -> None:
+        object.__setattr__(self, "names", tuple(map(checked_name, self.names)))
+
+    def _values(self) -> dict[str, Json]:
+        return {"names": list(self.names)}
+
+
+@dataclass(frozen=True, slots=True)
 class Artifact(Record):
     """Upload a file, or what is in a directory.
 

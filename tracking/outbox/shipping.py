@@ -3,7 +3,7 @@
 import functools
 import json
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,11 +11,12 @@ from tracking.journal.format import JsonObject
 from tracking.outbox.batches import batches, log_batch
 from tracking.outbox.cursor import Upload
 from tracking.outbox.decoding import decode
+from tracking.outbox.description import AUTHORS, described
 from tracking.outbox.entities import Entity, entities
 from tracking.outbox.keyed_runs import KeyedRuns
 from tracking.outbox.links import NOTE, VIEW, shipped
 from tracking.outbox.names import MAX_TAG, text
-from tracking.outbox.records import Artifact, CreateRun, EndRun, LearningCurve, Record, ReopenRun
+from tracking.outbox.records import Artifact, CreateRun, EndRun, LearningCurve, Record, ReopenRun, Untag
 from tracking.outbox.refusals import Refusal
 from tracking.outbox.uploads import upload
 from tracking.results.views import share_sweep_view
@@ -71,6 +72,7 @@ class Shipper:
             Exception: A temporary failure: ship the same records again later.
         """
         waiting: dict[str, list[Entity]] = {}
+        descriptions: dict[str, dict[str, str]] = {}
         uploads: dict[tuple[str, ...], Upload] = {}
         for data in records:
             self._check_open()
@@ -86,14 +88,38 @@ class Shipper:
                 case EndRun() | ReopenRun():
                     self._log(record.key, waiting.pop(record.key, []))
                     self._set_status(record)
+                case Untag():
+                    self._log(record.key, waiting.pop(record.key, []))
+                    self._untag(record)
                 case Artifact():
                     uploads[record.key, record.op, record.path, record.folder] = record
                 case LearningCurve():
                     uploads[record.key, record.op] = record
-            waiting.setdefault(record.key, []).extend(entities(record))
+            for item in entities(record):
+                if item.kind == "tag" and item.name in AUTHORS:
+                    descriptions.setdefault(record.key, {})[item.name] = str(item.value)
+                else:
+                    waiting.setdefault(record.key, []).append(item)
+        for key, told in descriptions.items():
+            waiting.setdefault(key, []).extend(self._merged(key, told))
         for key, items in waiting.items():
             self._log(key, items)
         return list(uploads.values())
+
+    def _merged(self, key: str, told: Mapping[str, str]) -> list[Entity]:
+        """The tags that make the description of a run, in which a person may have written too."""
+        news, run_id = [Entity("tag", name, value) for name, value in told.items()], self._runs.find(key)
+        if run_id is None:
+            return news
+        linked = {item.name: str(item.value) for item in self._described(run_id, news)}
+        self._check_open()
+        try:
+            tags = self._client.get_run(run_id).data.tags
+        except Exception as error:
+            if is_missing(error):
+                raise RunVanished(key) from error
+            raise
+        return [Entity("tag", name, value) for name, value in described(tags, linked).items()]
 
     def upload(self, record: Upload) -> None:
         """Upload an artifact or a learning curve.
@@ -145,6 +171,20 @@ class Shipper:
             if not is_final(error):
                 raise
             self._refuse_record(record, one_line(error))
+
+    def _untag(self, record: Untag) -> None:
+        run_id = self._runs.find(record.key)
+        if run_id is None:
+            self._refuse_record(record, _NO_RUN)
+            return
+        for name in record.names:
+            try:
+                self._client.delete_tag(run_id, name)
+            except Exception as error:
+                if is_final(error):
+                    self._refuse_record(record, one_line(error))
+                elif not is_missing(error):  # of the tag: that the run is gone is seen by what else it is told
+                    raise
 
     def _log(self, key: str, items: Sequence[Entity]) -> None:
         if not items:

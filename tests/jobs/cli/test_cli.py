@@ -50,6 +50,9 @@ VERBS = {
     "archive",
     "delete",
     "gc",
+    "completion",
+    "note",
+    "tag",
 }
 
 

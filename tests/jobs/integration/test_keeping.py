@@ -113,10 +113,38 @@ def test_the_sweep_of_a_renamed_final_run_still_knows_it(kept: Oplstm, rest: Res
     assert sorted(path.name for path in kept.home.sweeps.iterdir()) == ["other", "result"]
     parent = runs_of(rest, kept, "other")[0]
     assert texts(parent, "tags")["oplstm.final"] == "result"
-    assert "[result](#/runs/" in texts(parent, "tags")["mlflow.note.content"]
+    assert "[result](#/experiments/" in texts(parent, "tags")["mlflow.note.content"]
     table = kept.here("table", "1", "--tracking-uri", server.uri, "--json").ok().json
     assert "result" in [other["run_name"] for other in table["others"]]
     assert "result" in (kept.sweep("other").report / "report.html").read_text()
+
+
+def test_what_a_person_says_stays_whatever_oplstm_and_others_write(kept: Oplstm, rest: Rest):
+    def run(number: int) -> dict[str, str]:
+        return texts(runs_of(rest, kept, "other")[number], "tags")
+
+    ours, of_trial = run(0)["mlflow.note.content"], run(2)["mlflow.note.content"]
+    kept.here("note", "other", "too small").ok()
+    kept.here("note", "other", "trial-0001", "odd").ok()
+    kept.here("tag", "other", "trial-0001", "checked=yes", "by=me").ok()
+    kept.here("tag", "other", "trial-0001", "--remove", "by", "checked=no").ok()
+    assert (run(2)["mlflow.note.content"], run(2)["checked"]) == (f"{of_trial}\n\nodd", "no") and "by" not in run(2)
+    edited = f"Mine first.\n\n{ours}\n\ntoo small\n\nand last."
+    run_id = runs_of(rest, kept, "other")[0]["info"]["run_id"]
+    rest.post("runs/set-tag", run_id=run_id, key="mlflow.note.content", value=edited)
+    kept.here("note", "other", "far too small").ok()
+    kept.here("doctor", "other", "--rebuild").ok()  # tells all that oplstm has ever said of it again
+    assert run(0)["mlflow.note.content"] == edited.replace("too small", "far too small")
+    assert (run(2)["mlflow.note.content"], run(2)["checked"]) == (f"{of_trial}\n\nodd", "no") and "by" not in run(2)
+    said = kept.here("status", "other", "--json").ok().json["remarks"]
+    assert said == [
+        {"trial": None, "note": "far too small", "tags": {}},
+        {"trial": "trial-0001", "note": "odd", "tags": {"checked": "no"}},
+    ]
+    shown = kept.here("status", "other").ok().out.splitlines()
+    assert shown[-3:] == ["this sweep: far too small", "trial-0001: checked=no", "trial-0001: odd"]
+    kept.here("note", "other", "--remove").ok()
+    assert run(0)["mlflow.note.content"] == edited.replace("too small\n\n", "\n\n")
 
 
 def test_what_is_archived_is_not_listed_and_not_gone_on_with(kept: Oplstm, rest: Rest):

@@ -2,15 +2,20 @@
 
 import contextlib
 import json
+from dataclasses import replace
 
 import pytest
 import torch
 
 from jobs.operations import doctor
 from jobs.operations.doctor import examine, ship
+from jobs.operations.homes_server import HomesServer
 from jobs.operations.tracking_server import embedded_server, tracking_server
 from jobs.operations.ui import landing_url
+from jobs.store.header import Header
 from jobs.store.home import Home
+from jobs.store.servers import KnownServers
+from jobs.store.states import SweepKind
 from oplstm.errors import RequestError
 from oplstm.training.sealed import write_sealed
 from tests.jobs.cli.verbs import run
@@ -141,3 +146,49 @@ def test_no_server_is_started_on_links(place, oplstm_home, tmp_path, monkeypatch
         with pytest.raises(RequestError, match="is a symbolic link"), server:
             pass
     assert list((tmp_path / "victim").iterdir()) == []
+
+
+def test_a_verb_that_names_no_sweep_asks_the_server_of_the_newest(ended, monkeypatch):
+    home, wanted = Home(), "http://127.0.0.1:1"
+    assert HomesServer.of(home, None).uri is None
+    assert HomesServer.of(home, "http://given") == HomesServer("http://given", "as it was named")
+    later = new_sweep(home.sweeps / "t", job("rates", trials=1))
+    replace(Header.read(later), tracking_uri=wanted).write_again(later)
+    with pytest.raises(RequestError, match=f"t tracks to {wanted}, which was never named here"):
+        HomesServer.of(home, None)
+    checks = {check.found: check.ok for check in examine(home) if check.check == "MLflow"}
+    assert checks == {
+        "the server that comes with oplstm, of 1 sweep here": True,
+        f"{wanted}, of 1 sweep here; it was never named here, and is not asked": True,
+    }
+    KnownServers().add(wanted)
+    found = HomesServer.of(home, None)
+    assert (found.uri, found.why) == (wanted, "that of t, the newest sweep here; --tracking-uri names another")
+    assert HomesServer.of(home, "http://given", Header.read(ended)) == HomesServer(None, "that of s")
+    [silent] = [check for check in examine(home) if check.check == "MLflow" and not check.ok]
+    assert silent.found.startswith(f"tracking server {wanted}: ")
+    assert silent.found.endswith("; it is that of 1 sweep here")
+    monkeypatch.setattr("jobs.operations.tracking_server.check_reachable", lambda uri: None)
+    monkeypatch.setattr("tracking.results.tables.paper_table", lambda client, number: pytest.fail("asked"))
+    with pytest.raises(pytest.fail.Exception):
+        run("table", "1")
+
+
+def test_the_ui_of_a_name_is_the_view_of_a_sweep_and_the_page_of_any_other(ended, monkeypatch):
+    class Client:
+        def get_experiment_by_name(self, name):
+            return type("Experiment", (), {"experiment_id": "7"})
+
+    monkeypatch.setattr("jobs.operations.ui.connect", lambda uri: Client())
+    monkeypatch.setattr("jobs.operations.ui.share_sweep_view", lambda *_, sweep_key, **__: f"view of {sweep_key}")
+    home = Home()
+    final = new_sweep(home.sweeps / "f", job("rates", trials=1), kind=SweepKind.FINAL, of="id-of-s")
+    later = new_sweep(home.sweeps / "t", job("rates", trials=1))
+    assert landing_url(home, "http://server") == "view of t"
+    replace(Header.read(later), archived=True).write_again(later)
+    assert landing_url(home, "http://server") == landing_url(home, "http://server", ended) == "view of s"
+    with pytest.raises(RequestError, match="f is not in MLflow at http://server yet: oplstm doctor f ships it"):
+        landing_url(home, "http://server", final)
+    Cursor(runs={"id-of-f": "run1"}).save(final.path / "journal.jsonl.shipped")
+    shown = landing_url(home, "http://u:p@server/", final)
+    assert shown == "http://server/#/experiments/7/runs/run1?workflowType=machine_learning"
