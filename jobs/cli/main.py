@@ -51,7 +51,8 @@ def main() -> None:
 
 VERBS = (
     init, jobs, plan, train, sweep, resume, extend, rerun_failed, stop, prune, add, limit, status, explain, compare,
-    promote, evaluate, table, figure, page, export, ui, doctor, note, tag, rename, archive, delete, gc, data, completion,
+    promote, evaluate, table, figure, page, export, ui, doctor, note, tag, rename, archive, delete, gc, data,
+    completion,
 )  # fmt: skip
 for verb in VERBS:
     offer(verb)

@@ -3,7 +3,7 @@
 from collections.abc import Container, Mapping, Sequence
 
 from jobs.store.extended import Extended
-from jobs.store.names import trial_name
+from jobs.store.names import pack_name, trial_name
 from jobs.store.states import OUT, TrialState
 from jobs.store.trial import PackState, Trial
 
@@ -78,3 +78,15 @@ def original_of(number: int, replicate: int, *, trials: Mapping[int, Trial], rep
     if replicate != before + 1:
         raise ValueError(f"it makes {trial_name(number, replicate)} after {before} replicates")
     return of
+
+
+def check_new_pack(name: str, trials: Sequence[object], packs: Mapping[str, PackState]) -> None:
+    """See that a pack has the next name, and trials."""
+    if name != pack_name(len(packs)) or not trials:
+        raise ValueError(f"it makes {name} of {len(trials)} trials, after {len(packs)} packs")
+
+
+def check_taken_out(trial: Trial, *, waits: bool) -> None:
+    """See that a user can have taken a trial out: it had not ended, and was in a pack or waited as is told."""
+    if trial.state.ended or trial.replicate or waits != (trial.pack is None):
+        raise ValueError(f"it takes {trial.name} out, which is {trial.state}")

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import assert_never
 
+from jobs.store import following
 from jobs.store.events import (
     Asked,
     Ended,
@@ -26,15 +27,6 @@ from jobs.store.events import (
     read_events,
 )
 from jobs.store.extended import Extended
-from jobs.store.following import (
-    check_free,
-    check_next,
-    check_out,
-    in_pack,
-    original_of,
-    those_that_go_on,
-    those_that_leave,
-)
 from jobs.store.header import Header
 from jobs.store.home import SweepFolder
 from jobs.store.indices import Ranking, Waiting
@@ -145,20 +137,19 @@ class SweepState:
             case Exhausted():
                 self.exhausted = True
             case Packed():
-                if event.pack != pack_name(len(self.packs)) or not event.trials:
-                    raise ValueError(f"it makes {event.pack} of {len(event.trials)} trials, after {len(self.packs)}")
-                check_free(event.trials, self.by_name, resting=self._resting)
+                following.check_new_pack(event.pack, event.trials, self.packs)
+                following.check_free(event.trials, self.by_name, resting=self._resting)
                 pack = self.packs[event.pack] = self._resting[event.pack] = PackState(event.pack)
                 self._put(pack, event.trials)
             case Sized():
                 pack = self.packs[event.pack]
-                check_free(event.trials, self.by_name, resting=self._resting)
+                following.check_free(event.trials, self.by_name, resting=self._resting)
                 pack.capacity = event.capacity
                 self._put(pack, event.trials)
                 self._begin(pack)
             case Joined():
                 pack = self.packs[event.pack]
-                check_free(event.trials, self.by_name, resting=self._resting)
+                following.check_free(event.trials, self.by_name, resting=self._resting)
                 pack.joins[event.update] = event.trials
                 pack.reach(event.update)
                 self._put(pack, event.trials, event.update)
@@ -199,13 +190,13 @@ class SweepState:
 
     def _split(self, event: Split) -> None:
         pack = self.packs[event.pack]
-        running, leave = pack.unended(), those_that_leave(event.trials, pack)
+        running, leave = pack.unended(), following.those_that_leave(event.trials, pack)
         self._part(pack, event.into, leave)
         self.outgrown.append((leave[0], len(running) - len(running) // 2))
 
     def _rerun(self, event: Rerun) -> None:
         pack, trials = self.packs[event.pack], [self.by_name[name] for name in event.trials]
-        check_out(trials, pack)
+        following.check_out(trials, pack)
         self._part(pack, event.into, trials)
         self.finished = False
         self._reopen(trials)
@@ -218,7 +209,7 @@ class SweepState:
             self._ranking.add(trial)
 
     def _extend(self, event: Extended) -> None:
-        of_packs = those_that_go_on(event, self.by_name)
+        of_packs = following.those_that_go_on(event, self.by_name)
         self.extensions.append(event)
         self.exhausted = self.finished = False
         self.ends_at_promotion = -1  # its choice was between others
@@ -229,8 +220,7 @@ class SweepState:
 
     def _part(self, pack: PackState, name: str, trials: Sequence[Trial]) -> None:
         """Trials leave a pack for a new one."""
-        if name != pack_name(len(self.packs)) or not trials:
-            raise ValueError(f"it makes {name} of {len(trials)} trials, after {len(self.packs)} packs")
+        following.check_new_pack(name, trials, self.packs)
         new = self.packs[name] = pack.part(name)
         for trial in trials:
             pack.remove(trial)
@@ -238,7 +228,7 @@ class SweepState:
             trial.pack = name
 
     def _ask(self, event: Asked) -> None:
-        check_next(event.trial, self.trials)
+        following.check_next(event.trial, self.trials)
         trial = Trial(event.trial, event.params, event.run, self._measure, added=event.added)
         self.trials[trial.number] = self.by_name[trial.name] = trial
         self.waiting.add(trial)
@@ -246,14 +236,14 @@ class SweepState:
         self._counts[trial.state] += 1
 
     def _replicate(self, event: Replicated) -> None:
-        of = original_of(event.trial, event.replicate, trials=self.trials, replicates=self.replicates)
+        of = following.original_of(event.trial, event.replicate, trials=self.trials, replicates=self.replicates)
         trial = Trial(of.number, of.params, event.run, self._measure, replicate=event.replicate)
         self.replicates[trial.name] = self.by_name[trial.name] = trial
         self.waiting.add(trial)
         self.finished = False
 
     def _refuse(self, event: Refused) -> None:
-        check_next(event.trial, self.trials)
+        following.check_next(event.trial, self.trials)
         trial = Trial(event.trial, event.params, {}, self._measure, state=event.state, note=event.reason)
         self.trials[trial.number] = self.by_name[trial.name] = trial
         self._counts[trial.state] += 1
@@ -281,7 +271,7 @@ class SweepState:
         self._running[pack.name] = pack
 
     def _validate(self, event: Validated) -> None:
-        trial = in_pack(event.trial, self.by_name)
+        trial = following.in_pack(event.trial, self.by_name)
         trial.points.append({"update": event.update, **event.metrics})
         trial.updates.add(event.update)
         trial.milestone = event.milestone
@@ -296,7 +286,7 @@ class SweepState:
             self.packs[trial.pack].reach((trial.joined or 0) + update)
 
     def _end(self, event: Ended) -> None:
-        trial = in_pack(event.trial, self.by_name)
+        trial = following.in_pack(event.trial, self.by_name)
         self._set(trial, event.state)
         trial.note, trial.best_update, trial.ended_at = event.note, event.best_update, event.update
         self._reach(trial, event.update)
@@ -311,8 +301,7 @@ class SweepState:
 
     def _take_out(self, event: TakenOut) -> None:
         trial = self.by_name[event.trial]
-        if trial.state.ended or trial.replicate or event.waits != (trial.pack is None):
-            raise ValueError(f"it takes {trial.name} out, which is {trial.state}")
+        following.check_taken_out(trial, waits=event.waits)
         trial.taken_out = True
         self.live.take(event)
         if event.waits:
