@@ -68,7 +68,7 @@ def promote(
         _say_what_would_be(promotion, promotion.choose(home, promotion.rescorer(), seeds=seeds), as_json=json_)
         return
     if again and promotion.made is None:
-        raise RequestError(f"{name} has no final run yet that seeds could join: oplstm promote {name}")
+        raise RequestError(f"{sweep} has no final run yet that seeds could join: oplstm promote {sweep}")
     require_at_hand(require_original(promotion.folder))
     home.check_writable()
     server = server_of(promotion.header, chosen_uri(tracking_uri))

@@ -72,14 +72,11 @@ class SweepState:
         self.by_name: dict[str, Trial] = {}
         self.waiting = Waiting()
         self.packs: dict[str, PackState] = {}
-        self.exhausted = False
-        self.resumes = 0
-        self.ends = 0
+        self.exhausted = self.finished = False
+        self.resumes = self.ends = 0
         self.outgrown: list[tuple[Trial, int]] = []
-        self.finished = False
         self.promotion: Promoted | None = None
-        self.promotions = 0
-        self.ends_at_promotion = 0
+        self.promotions = self.ends_at_promotion = 0
         self.extensions: list[Extended] = []
         self.live = Live()
         self.told_at = 0.0

@@ -62,10 +62,10 @@ def save_pack(folder: Path, pack: Pack, counters: dict[str, Any]) -> None:
         "runs": [run.to_dict() for run in pack.runs],
         "counters": counters,
     }
-    write_checkpoint(folder, data, pack.state)
+    write_checkpoint(folder, data, pack.state, kept=KEPT)
 
 
-def write_checkpoint(folder: Path, data: Mapping[str, Any], state: RunState, *, kept: int = KEPT) -> None:
+def write_checkpoint(folder: Path, data: Mapping[str, Any], state: RunState, *, kept: int) -> None:
     """Write what ``Checkpoint.read`` reads to ``folder/update-<n>``, and let go of all but the newest there.
 
     Raises:

@@ -69,7 +69,7 @@ def gather_ends(ends: Path, into: Path, runs: Mapping[str, RunConfig]) -> None:
         },
     }
     tensors = {key: torch.cat([state[key] for state in states]) for key in states[0]}
-    write_checkpoint(into, data, RunState.from_tensors(tensors))
+    write_checkpoint(into, data, RunState.from_tensors(tensors), kept=1)
 
 
 def _end_of(folder: Path, name: str, run: RunConfig) -> Checkpoint | None:

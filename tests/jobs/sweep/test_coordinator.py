@@ -320,6 +320,7 @@ def test_a_sweep_ends_as_finished_with_its_best_trial(tmp_path):
     last = [record for record in Journal.read(folder.journal) if record.get("key") == "id-of-s"]
     assert last[-1]["status"] == "FINISHED"
     tags = next(record["tags"] for record in reversed(last) if record["op"] == "tags")
+    assert tags.pop("oplstm.view") == '["s", "val/best", true]'
     assert tags == {"oplstm.state": "complete", "oplstm.trials_complete": "3", "oplstm.leader": best.name}
     curve = own_curve(last)
     assert [step for step, _ in curve] == [1, 2, 3]

@@ -22,6 +22,7 @@ from jobs.sweep.messages import Assignment
 from oplstm.errors import RequestError
 from oplstm.training.reports import RunEnd
 from tests.jobs.formula_training import finish, job, new_sweep, opened, same_state, state_of, training
+from tracking.journal.file_lock import FileLock
 
 pytestmark = pytest.mark.usefixtures("no_waiting_for_the_disk")
 
@@ -131,7 +132,10 @@ class Histories(RuleBasedStateMachine):
 
 
 @pytest.mark.parametrize("name", SWEEPS)
-def test_however_a_history_goes_the_trials_end_as_if_nothing_had_happened(name: str, tmp_path: Path) -> None:
+def test_however_a_history_goes_the_trials_end_as_if_nothing_had_happened(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(FileLock.__init__.__kwdefaults__, "patience", 0.0)
     finish(alone := new_sweep(tmp_path / "s", SWEEPS[name]))
     expected = told(state_of(alone))
     assert {state for *_, (state, _) in expected.values()} >= {TrialState.COMPLETE, TrialState.PRUNED}
