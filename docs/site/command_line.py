@@ -25,7 +25,7 @@ def commands(group: click.Group, path: tuple[str, ...]) -> Iterator[tuple[tuple[
 
 
 def _described(path: tuple[str, ...], command: click.Command) -> str:
-    context = click.Context(command, info_name=" ".join(path))
+    context = click.Context(command, info_name=" ".join(path), **main.context_settings)  # a command keeps its first
     usage = re.sub(r"\s+", " ", command.get_usage(context).removeprefix("Usage: "))
     paragraphs = [prose(text) for text in inspect.cleandoc(command.help or "").split("\n\n")]
     options = [one for one in command.params if isinstance(one, click.Option) and not one.hidden]
