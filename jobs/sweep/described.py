@@ -2,10 +2,7 @@
 
 import json
 import re
-import shlex
 from typing import Any, Final
-
-import yaml
 
 from jobs.store.header import Header
 from jobs.store.names import trial_name
@@ -67,17 +64,10 @@ def trial_note(header: Header, trial: Trial, *first: str) -> str:
 
 
 def _alone(header: Header, trial: Trial) -> str:
-    """The command that trains its configuration once more."""
-    if not trial.params or not trial.run:
+    """The command that trains it once more, of a replicate or final run its configuration."""
+    if not trial.run:
         return ""
-    point = yaml.safe_dump([trial.params], default_flow_style=True, width=10**6).strip()
-    job = header.experiment
-    command = f"oplstm train {shlex.quote(job + '.yaml')} --set {shlex.quote(f'enqueue={point}')}"
-    if len(command) > _LONGEST:
-        return ""
-    return f"Its configuration alone, with the job file from `report` of {run_link(header.name, header.id)}:\n\n" + (
-        f"    {command}"
-    )
+    return f"Its configuration alone, in the home of its sweep:\n\n    oplstm train {header.name}/{trial.name}"
 
 
 def _budget(budget: dict[str, Any]) -> str:

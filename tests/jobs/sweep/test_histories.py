@@ -24,7 +24,7 @@ from oplstm.training.reports import RunEnd
 from tests.jobs.formula_training import finish, job, new_sweep, opened, same_state, state_of, training
 from tracking.journal.file_lock import FileLock
 
-pytestmark = pytest.mark.usefixtures("no_waiting_for_the_disk")
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("no_waiting_for_the_disk")]
 
 PRUNER = {"name": "ThresholdPruner", "options": {"upper": 0.75, "n_warmup_steps": 15}, "patience": None}
 SWEEPS = {

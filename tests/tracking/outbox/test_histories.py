@@ -25,7 +25,7 @@ from tracking.outbox.delivery import Delivery
 from tracking.outbox.entities import Entity
 from tracking.outbox.keyed_runs import KEY_TAG
 
-pytestmark = pytest.mark.usefixtures("no_waiting_for_the_disk")
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("no_waiting_for_the_disk")]
 
 TROUBLES = ("refused", "unanswered", "killed", "late", "late and killed")
 SWEEP, TRIALS = "w/sweep", ("w/trial-0000", "w/trial-0001")
