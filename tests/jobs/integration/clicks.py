@@ -1,6 +1,6 @@
 """The ways through MLflow's pages, from the front page and by clicks alone."""
 
-from tests.browser import Page
+from tests.browser import Browser, Page
 
 
 def to_the_experiment(page: Page, uri: str, experiment: str) -> None:
@@ -21,22 +21,12 @@ def to_a_curve(page: Page, sweep: str, trial: str) -> None:
     page.wait("!!document.querySelector('.js-plotly-plot .scatterlayer .trace')")
 
 
-def to_the_report(page: Page, sweep: str) -> None:
+def to_the_report(browser: Browser, page: Page, sweep: str) -> None:
     """From the experiment: the run of the sweep, and by its description the report."""
     page.click(sweep, within=".ag-row a")
     page.shows("Picked:")
+    page.click("Show more", within="button")  # what MLflow folds fades out over its last lines
     page.click("Report", within="a")
+    page = browser.newest(page)
     page.wait("location.hash.includes('/artifacts/report/report.html')")
-    page.wait("!!document.querySelector('iframe.mlflow-html-iframe')")
-
-
-def to_the_champion(page: Page, uri: str, experiment: str) -> None:
-    """Home, the registry, the model, its champion, and from its description the report of its sweep."""
-    page.open(uri)
-    page.click("Model registry", within="a")
-    page.click(experiment, within="a")
-    page.shows("champion")
-    page.click_on("[...document.querySelectorAll('a')].find(one => /^Version 2$/.test(one.textContent.trim()))")
-    page.shows("Its sweep:")
-    page.click("report", within="a")
     page.wait("!!document.querySelector('iframe.mlflow-html-iframe')")

@@ -205,14 +205,34 @@ def test_a_promotion_is_registered_and_its_final_run_tracked(
     torch.testing.assert_close(torch.as_tensor(theirs, dtype=torch.float32).reshape(3, 1), ours)
 
 
-def test_every_page_is_reached_by_clicks(swept: Oplstm, promoted: dict, server: Server, tmp_path: Path):
+def test_a_trials_curve_and_the_report_are_reached_by_clicks(
+    swept: Oplstm, promoted: dict, server: Server, tmp_path: Path
+):
     with browsing(tmp_path) as browser:
         page = browser.page()
         clicks.to_the_experiment(page, server.uri, "promoted")
         clicks.to_a_curve(page, "swept", promoted["picked"])
         clicks.to_the_experiment(page, server.uri, "promoted")
-        clicks.to_the_report(page, "swept")
-        clicks.to_the_champion(page, server.uri, "promoted")
+        clicks.to_the_report(browser, page, "swept")
+
+
+def test_more_seeds_join_the_final_run(swept: Oplstm, promoted: dict, rest: Rest):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("jobs.promotion.registration.register_final", die)
+        with pytest.raises(Killed):
+            swept.here("promote", "swept", "--again", "1", "--json")
+    report = swept.here("promote", "swept", "--json").ok().json
+    assert (report["final"], report["result"]["final/seeds"]) == ("swept-final", 3)
+    assert report["result"]["seed_means"][:2] == promoted["result"]["seed_means"], "those are as they were"
+    assert len(swept.events("swept", "promoted")) == 1
+    runs = [found[0] for found in rest.runs("promoted").values()]
+    [final] = [run for run in runs if texts(run, "tags")["oplstm.kind"] == "final"]
+    assert final["info"]["status"] == "FINISHED"
+    assert [value for _, value in rest.history(final, "final/seeds")] == [2, 3]
+    seeds = [run for run in runs if texts(run, "tags")["oplstm.kind"] == "final-trial"]
+    assert sorted(len(rest.history(run, "test/loss")) for run in seeds) == [1, 1, 1]
+    found = rest.get("registered-models/alias", name="promoted", alias="champion")["model_version"]
+    assert "best of 3 seeds" in found["description"]
 
 
 def test_a_trial_of_the_users_choice_is_promoted_once_and_is_said_to_be(swept: Oplstm, promoted: dict, rest: Rest):
@@ -234,22 +254,3 @@ def test_a_final_run_cannot_be_promoted(swept: Oplstm):
     done = swept.here("promote", "swept-final", "--dry-run")
     assert done.code == 2
     assert "is a final run; promote takes a sweep" in done.err
-
-
-def test_more_seeds_join_the_final_run(swept: Oplstm, promoted: dict, rest: Rest):
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("jobs.promotion.registration.register_final", die)
-        with pytest.raises(Killed):
-            swept.here("promote", "swept", "--again", "1", "--json")
-    report = swept.here("promote", "swept", "--json").ok().json
-    assert (report["final"], report["result"]["final/seeds"]) == ("swept-final", 3)
-    assert report["result"]["seed_means"][:2] == promoted["result"]["seed_means"], "those are as they were"
-    assert len(swept.events("swept", "promoted")) == 1
-    runs = [found[0] for found in rest.runs("promoted").values()]
-    [final] = [run for run in runs if texts(run, "tags")["oplstm.kind"] == "final"]
-    assert final["info"]["status"] == "FINISHED"
-    assert [value for _, value in rest.history(final, "final/seeds")] == [2, 3]
-    seeds = [run for run in runs if texts(run, "tags")["oplstm.kind"] == "final-trial"]
-    assert sorted(len(rest.history(run, "test/loss")) for run in seeds) == [1, 1, 1]
-    found = rest.get("registered-models/alias", name="promoted", alias="champion")["model_version"]
-    assert "best of 3 seeds" in found["description"]

@@ -214,6 +214,7 @@ def test_whatever_the_files_say_it_is_read_or_refused(written, surroundings, opl
     monkeypatch.setattr("jobs.operations.start.cluster_and_server", lambda *_, **__: contextlib.nullcontext("uri"))
     monkeypatch.setattr("jobs.operations.start.run_here", lambda *_: None)
     monkeypatch.setattr("jobs.operations.control.tracking_server", lambda *_, **__: contextlib.nullcontext("uri"))
+    monkeypatch.setattr("jobs.operations.reporting.tracked.track_report", lambda *_, **__: 0)
     before = snapshot(surroundings / "victim")
     first = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     failures, outcomes = [], {"taken": 0, "refused": 0}
