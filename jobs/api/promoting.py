@@ -17,7 +17,7 @@ def promote(
     *,
     seeds: int | None = None,
     replicates: "Replicates | int | None" = None,
-    again: bool = False,
+    again: int = 0,
     tracking_uri: str | None = None,
     home: AnyHome = None,
     progress: "OnProgress | None" = None,
@@ -31,7 +31,7 @@ def promote(
         seeds: Of the final run; None for as many as the job says.
         replicates: More seeds of the leaders first, such as ``Replicates(leaders=5, seeds=2)`` of
             ``jobs.jobfile.sections``; 0 for none, None for as many as the job says.
-        again: Promote anew, on fresh tasks, with another final run.
+        again: So many more seeds, which join those of its final run.
         tracking_uri: Of the sweep's MLflow server, where it was not named in this home before.
         home: Where it is.
         progress: Called about twice a second, in this thread.

@@ -13,6 +13,7 @@ from jobs.promotion.registration import register, register_final
 from jobs.store.home import Home
 from jobs.store.promoted import Promoted
 from jobs.sweep.messages import OnProgress
+from oplstm.errors import RequestError
 
 
 @dataclass(frozen=True)
@@ -34,7 +35,7 @@ def carry(
     home: Home,
     promotion: Promotion,
     *,
-    again: bool,
+    again: int,
     asked: Replicates | int | None,
     seeds: int | None,
     uri: str | None,
@@ -45,7 +46,7 @@ def carry(
     Args:
         home: Where.
         promotion: Of the sweep.
-        again: Whether to promote anew what was promoted.
+        again: So many more seeds, which join those of its final run.
         asked: How many replicates; 0 for none, None for as many as the job says.
         seeds: Of the final run; None for as many as the job says.
         uri: Of the MLflow server that was chosen.
@@ -60,8 +61,10 @@ def carry(
     home.check_writable()
     server = server_of(promotion.header, uri)
     with tracking_server(home, server, wait=True) as address:
-        made = None if again else promotion.made
+        made = promotion.made
         if made is None:
+            if again:
+                raise RequestError(f"{folder.name} has no final run yet that seeds could join: promote it first")
             rescore = promotion.rescorer()
             plan = promotion.next_plan(rescore)
             while plan.missing:
@@ -72,7 +75,7 @@ def carry(
             choice = promotion.choose(home, rescore, seeds=seeds)
             made = register(folder, choice, address, final=home.free_name(f"{folder.name}-final"))
             track_report(folder, address)
-        outcome = final_run(home, folder, made, seeds=seeds, uri=server, progress=progress)
+        outcome = final_run(home, folder, made, seeds=seeds, uri=server, progress=progress, more=again)
         if outcome.result is None:
             return Carried(made, outcome)
         champion = register_final(outcome.folder, outcome.result, address, of=made)
