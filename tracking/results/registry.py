@@ -73,7 +73,7 @@ def register_model(uri: str, model: Registration) -> str:
     Raises:
         WorkError: The server did not take it, or there is no model, or a link in it leads out of the folder it is in.
     """
-    if not model.model_dir.is_dir():
+    if not (model.model_dir / "run.json").is_file():
         raise WorkError(f"there is no model at {model.model_dir}")
     try:
         checked_artifact(model.model_dir.parent, model.model_dir.name)

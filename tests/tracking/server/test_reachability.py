@@ -140,7 +140,9 @@ def test_a_server_behind_a_password_takes_everything(
     check_sweep(rest, unique, trials=1, steps=2)
     assert run_id is not None
     monkeypatch.setattr("tracking.results.registry._signature", lambda model_dir: None)  # it holds no model
-    model = Registration(unique, run_id, journal_path.parent, description="", tags={"of": "a"}, replaces="of")
+    (model_dir := journal_path.parent / "model").mkdir()
+    (model_dir / "run.json").write_text("{}")
+    model = Registration(unique, run_id, model_dir, description="", tags={"of": "a"}, replaces="of")
     assert register_model(uri, model) == "1"
     client = connect(uri)
     assert (client.tracking_uri, client._registry_uri) == (proxy.uri, proxy.uri)
