@@ -65,6 +65,11 @@ def size_key(like: Sequence[RunConfig], device: torch.device, resources: Resourc
     return f"{_cpu_name()}, {resources.cpus} threads, {digest}"
 
 
+def foreseen_updates(like: Sequence[RunConfig], runs: int) -> int:
+    """Meta-updates of so many runs like these together."""
+    return runs * sum(run.budget.update_count(run.meta_batch_size) for run in like) // len(like)
+
+
 def _cpu_name() -> str:
     try:
         return Path("/proc/cpuinfo").read_text().partition("model name\t: ")[2].splitlines()[0]
@@ -91,8 +96,10 @@ def measured_size(path: Path, like: Sequence[RunConfig], device: Device, *, limi
     """
     sizes, key = PackSizes(path), size_key(like, device.device, resources)
     limit = min(limit, LARGEST)
-    size = sizes.find(key, limit)
-    if size is None:
-        size = probe(like, device, limit, gpu_share=min(resources.gpus, 1.0))
-        sizes.remember(key, size, limit)
-    return size
+    updates = foreseen_updates(like, limit)
+    remembered = sizes.find(key, limit, updates=updates)
+    if remembered is not None:
+        return remembered
+    size = probe(like, device, limit, gpu_share=min(resources.gpus, 1.0))
+    sizes.remember(key, size.runs, limit, updates=None if size.sure else updates)
+    return size.runs
