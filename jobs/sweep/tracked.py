@@ -5,6 +5,7 @@ import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from jobs.jobfile.published import published_as
 from jobs.store.events import Ended, Params, Refused
 from jobs.store.header import Header
 from jobs.store.live import BEFORE_IT_BEGAN
@@ -44,6 +45,8 @@ def sweep_run(header: Header, now: float) -> Record:
     job = header.job
     tags = {**_shared_tags(header, header.provenance), "oplstm.kind": header.kind, "oplstm.state": "running"}
     tags |= {NOTE: sweep_note(header), **view_tag(header)}
+    if (published := published_as(job)) is not None:
+        tags["oplstm.published"] = published
     params: dict[str, Scalar] = {"learner": job.learner, "space": job.space or "none", "seed": job.seed}
     params |= {f"benchmark.{name}": value for name, value in job.benchmark.items()}
     params |= {f"fixed.{name}": str(value) for name, value in job.fixed.items()}

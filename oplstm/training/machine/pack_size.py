@@ -130,7 +130,7 @@ def probe(like: Sequence[RunConfig], device: Device, limit: int = LARGEST, *, gp
 
     try:
         alone = [_measure([run], device) for run in like]
-        one_run, took = (sum(of) / len(like) for of in zip(*((one.seconds, one.took) for one in alone), strict=True))
+        one_run, took = (sum(of) / len(like) for of in ([one.seconds for one in alone], [one.took for one in alone]))
         if len(like) == 1:
             measured.append(alone[0])
         for copies in _first_tries(like, alone, room=room, most=most):
