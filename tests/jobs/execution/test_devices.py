@@ -95,3 +95,6 @@ def test_what_was_measured_in_a_hurry_holds_for_no_more_work_than_there_was(run,
     for limit in (30, 12, 31, 30):
         assert measured_size(tmp_path / "sizes.json", [run], Device(), limit=limit, resources=ONE) == 2
     assert tried == [30, 31]
+    other = replace(run, meta_batch_size=3)
+    assert measured_size(tmp_path / "sizes.json", [other], Device(), limit=9, resources=ONE) == 2
+    assert tried == [30, 31], "what is left of the same sweep is not measured anew with every pack"
