@@ -149,24 +149,24 @@ TABLES: Final[dict[int, tuple[str, str, tuple[PaperCell, ...]]]] = {
 """Title, what the values are, and the paper's cells, by number."""
 
 
-def paper_table(client: "MlflowClient", number: int, experiment_ids: Sequence[str] | None = None) -> Table:
-    """A table of the paper, with the final runs that a tracking server holds.
+def runs_of(client: "MlflowClient", number: int, experiment_ids: Sequence[str] | None = None) -> list[FinalRun]:
+    """The final runs that a tracking server holds on the benchmarks of a table of the paper.
 
     Args:
         client: Of the tracking server.
         number: 1 to 4.
         experiment_ids: Where to look; everywhere by default.
     """
-    benchmarks = sorted({paper.benchmark for paper in TABLES[number][2]})
-    return table_of(number, final_runs(client, benchmarks, experiment_ids))
+    return final_runs(client, sorted({paper.benchmark for paper in TABLES[number][2]}), experiment_ids)
 
 
 def table_of(number: int, runs: Sequence[FinalRun]) -> Table:
-    """A table of the paper with these final runs, the newest first.
+    """A table of the paper with these final runs, the newest first; those on other benchmarks are passed over.
 
     Of several that are exact for a cell the best documented stands in it: that with most seeds, of equals the newest.
     """
     title, metric, papers = TABLES[number]
+    runs = [run for run in runs if _benchmark(run) in {paper.benchmark for paper in papers}]
     cells: list[Cell] = []
     others: dict[tuple[int, str], Other] = {}
 

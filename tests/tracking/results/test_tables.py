@@ -18,7 +18,7 @@ from tracking.outbox.outbox import Outbox
 from tracking.results.final_runs import FinalRun
 from tracking.results.paper_results import ACROSS_TABLE_4, OMNIGLOT_TABLE_2, SINE_TABLE_1, WITHIN_TABLE_3
 from tracking.results.table_formats import COLUMNS, FORMATS
-from tracking.results.tables import Table, paper_table, table_of
+from tracking.results.tables import Table, runs_of, table_of
 from tracking.server.client import connect
 
 
@@ -307,8 +307,8 @@ def test_tables_are_made_of_what_the_server_holds(rest: Rest, journal_path: Path
         assert outbox.flush(60) == 0, outbox.last_error
     client = connect(rest.uri)
     for experiments in ([rest.experiment_id(unique)], None):
-        table = paper_table(client, 1, experiments)
+        table = table_of(1, runs_of(client, 1, experiments))
         assert in_cells(table) == {"LSTM 5-shot": "full", "LSTM 10-shot": "other-shots"}
         assert [cell.retrained.run_name for cell in table.cells if cell.retrained is not None] == ["theirs"]
         assert below(table) == {"toy": ("test tasks 300, the cell's 2,000", "seeds 1, the cell's 3")}
-    assert in_cells(paper_table(client, 2, [rest.experiment_id(unique)])) == {"OP-LSTM 1-shot": "images"}
+    assert in_cells(table_of(2, runs_of(client, 2, [rest.experiment_id(unique)]))) == {"OP-LSTM 1-shot": "images"}
