@@ -111,7 +111,8 @@ def table(
     from tracking.results.run_records import read_records, write_records
     from tracking.results.table_formats import FORMATS
     from tracking.results.tables import runs_of, table_of
-    from tracking.server.client import connect, without_credentials
+    from tracking.server.access import without_credentials
+    from tracking.server.client import connect
 
     if records is not None:
         runs = read_records(records)

@@ -25,6 +25,7 @@ from jobs.sweep.coordinator import Coordinator
 from jobs.sweep.messages import OnProgress, Progress
 from oplstm.errors import WorkError
 from tracking.journal.file_lock import FileLock, is_locked
+from tracking.server.access import Access
 
 PROGRESS_SECONDS = 0.5
 ANSWER_SECONDS = 5.0
@@ -156,7 +157,8 @@ def _coordinator(folder: SweepFolder, tracking_uri: str) -> Any:
     """An actor on this node."""
     here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
     options = {"name": _name(folder), "num_cpus": 0, "scheduling_strategy": here}
-    return ray.remote(Coordinator).options(**options).remote(folder, tracking_uri)
+    # its process inherits the environment of the cluster, which may have been started with another
+    return ray.remote(Coordinator).options(**options).remote(folder, Access.from_here(tracking_uri))
 
 
 def _tuner(actor: Any, folder: SweepFolder, resources: Resources, *, scratch: str) -> tune.Tuner:

@@ -15,9 +15,9 @@ from jobs.operations.tracking_server import tracking_server
 from jobs.store.header import Header
 from jobs.store.home import Home, SweepFolder
 from oplstm.durable import sync
-from oplstm.errors import RequestError, WorkError, one_line
+from oplstm.errors import RequestError, WorkError
 from tracking.outbox.comparison import runs_of
-from tracking.server.client import connect
+from tracking.server.client import connect, one_line
 
 ARCHIVED: Final = "oplstm.archived"
 

@@ -22,7 +22,7 @@ from jobs.store.servers import KnownServers
 from jobs.store.state import SweepState
 from jobs.store.states import SweepKind
 from jobs.sweep.messages import OnProgress
-from tracking.server.client import without_credentials
+from tracking.server.access import without_credentials
 
 
 @dataclass(frozen=True)

@@ -15,9 +15,9 @@ from jobs.store.state import SweepState
 from jobs.store.trial import Trial
 from jobs.sweep.tracked import key
 from oplstm.durable import new_folder
-from oplstm.errors import RequestError, one_line
+from oplstm.errors import RequestError
 from tracking.outbox.comparison import Difference, Fault, differences, empty_running
-from tracking.server.client import connect
+from tracking.server.client import connect, one_line
 from tracking.server.reachability import check_reachable
 
 if TYPE_CHECKING:

@@ -5,6 +5,7 @@ import os
 from collections.abc import Iterator
 
 from jobs.store.home import Home, check_plain
+from tracking.server.access import without_credentials
 from tracking.server.embedded import Server, running_server
 from tracking.server.ending import end_unused_server
 from tracking.server.reachability import check_reachable
@@ -14,6 +15,7 @@ from tracking.server.reachability import check_reachable
 def tracking_server(home: Home, uri: str | None, *, wait: bool = False) -> Iterator[str]:
     """The URI to track to: the given server, checked, or the embedded one, which runs at least while in here.
 
+    It holds no credentials: MLflow's client has them from the environment.
     An embedded server that a killed process left behind is taken over, or ended where another server was chosen.
 
     Args:
@@ -27,7 +29,7 @@ def tracking_server(home: Home, uri: str | None, *, wait: bool = False) -> Itera
     if uri is not None:
         end_unused_server(home.path)
         check_reachable(uri)
-        yield uri
+        yield without_credentials(uri)  # from here on they are the environment's
         return
     with embedded_server(home, wait=wait) as server:
         yield server.uri

@@ -14,7 +14,7 @@ from oplstm.errors import RequestError, one_line
 from oplstm.training.run import RunConfig
 from search_spaces.own import is_own
 from search_spaces.spaces import find_space
-from tracking.server.client import without_credentials
+from tracking.server.access import without_credentials
 
 
 def check_space(header: Header, state: SweepState, *, trust: bool) -> None:

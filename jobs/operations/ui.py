@@ -15,7 +15,8 @@ from oplstm.errors import RequestError
 from tracking.outbox.links import run_address
 from tracking.outbox.outbox import idle_outbox
 from tracking.results.views import share_sweep_view, sweep_url
-from tracking.server.client import connect, without_credentials
+from tracking.server.access import without_credentials
+from tracking.server.client import connect
 from tracking.server.experiments import prepare_experiment
 
 PAGE_SECONDS: Final = 5.0

@@ -2,10 +2,12 @@
 
 import base64
 import http.client
+import ssl
 import threading
 import time
 from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
 from urllib.parse import urlsplit
 
 
@@ -17,16 +19,25 @@ class FaultyProxy:
         fault: Asked with "METHOD /path" before a request is forwarded. None forwards it; (status, content type, body)
             answers so without forwarding, with a Retry-After if a fourth names one; "drop" closes the connection;
             "hang" leaves it open and never answers.
-        credentials: "user:password" that every request must bring, in the header of HTTP's basic authentication.
+        guard: A header that every request must bring, the value that it must have, and what others are answered:
+            see ``basic``, ``bearer`` and ``proxy_basic``.
+        brought: The guarded header of every request so far.
         after: Called with "METHOD /path" when the server has carried a request out and its answer is not yet passed on.
         seen: Every request so far.
+
+    Args:
+        upstream: Address of the server.
+        port: To listen on; a free one by default.
+        tls: Speaks TLS with it.
+        prefix: Of every path, such as "/mlflow"; without it there is nothing.
     """
 
-    def __init__(self, upstream: str, port: int = 0) -> None:
+    def __init__(self, upstream: str, port: int = 0, *, tls: ssl.SSLContext | None = None, prefix: str = "") -> None:
         self.fault: Callable[[str], tuple[int, str, bytes] | tuple[int, str, bytes, str] | str | None]
         self.fault = lambda request: None
         self.after: Callable[[str], None] = lambda request: None
-        self.credentials: str | None = None
+        self.guard: tuple[str, str, int] | None = None
+        self.brought: list[str | None] = []
         self._is_closed = False
         self.seen: list[str] = []
         self.upstream = upstream
@@ -38,11 +49,17 @@ class FaultyProxy:
 
             def forward(self) -> None:
                 body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-                request = f"{self.command} {urlsplit(self.path).path}"
+                asked = urlsplit(self.path)
+                request = f"{self.command} {asked.path.removeprefix(prefix)}"
                 proxy.seen.append(request)
-                expected = f"Basic {base64.b64encode((proxy.credentials or '').encode()).decode()}"
-                if proxy.credentials is not None and self.headers.get("Authorization") != expected:
-                    self.reply(401, "text/html", b"<html>who are you?</html>")
+                if proxy.guard is not None:
+                    header, expected, status = proxy.guard
+                    proxy.brought.append(self.headers.get(header))
+                    if proxy.brought[-1] != expected:
+                        self.reply(status, "text/html", b"<html>who are you?</html>")
+                        return
+                if not asked.path.startswith(prefix):
+                    self.reply(404, "text/html", b"<html>nothing here</html>")
                     return
                 fault = proxy.fault(request)
                 if fault == "drop" or proxy._is_closed:  # clients keep their connections
@@ -58,7 +75,8 @@ class FaultyProxy:
                 at = urlsplit(proxy.upstream)
                 upstream_call = http.client.HTTPConnection(str(at.hostname), at.port, timeout=60)
                 headers = {name: value for name, value in self.headers.items() if name.lower() != "host"}
-                upstream_call.request(self.command, self.path, body, headers)
+                target = asked.path.removeprefix(prefix) + (f"?{asked.query}" if asked.query else "")
+                upstream_call.request(self.command, target, body, headers)
                 answer = upstream_call.getresponse()
                 content = answer.read()
                 upstream_call.close()
@@ -85,12 +103,19 @@ class FaultyProxy:
         class Quiet(ThreadingHTTPServer):
             daemon_threads = True
 
+            def finish_request(self, request: Any, client_address: Any) -> None:
+                if tls is None:
+                    super().finish_request(request, client_address)
+                    return
+                with tls.wrap_socket(request, server_side=True) as wrapped:
+                    super().finish_request(wrapped, client_address)
+
             def handle_error(self, *_: object) -> None:
                 pass
 
         self._server = Quiet(("127.0.0.1", port), Handler)
         self.port = self._server.server_address[1]
-        self.uri = f"http://127.0.0.1:{self.port}"
+        self.uri = f"http{'s' if tls else ''}://127.0.0.1:{self.port}{prefix}"
         threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True).start()
 
     def close(self) -> None:
@@ -99,6 +124,21 @@ class FaultyProxy:
         self.released.set()
         self._server.shutdown()
         self._server.server_close()
+
+
+def basic(user: str, password: str) -> tuple[str, str, int]:
+    """A guard that asks for a user name and password, as HTTP's basic authentication sends them."""
+    return "Authorization", f"Basic {base64.b64encode(f'{user}:{password}'.encode()).decode()}", 401
+
+
+def proxy_basic(user: str, password: str) -> tuple[str, str, int]:
+    """The guard of a proxy that clients know to be one."""
+    return f"Proxy-{basic(user, password)[0]}", basic(user, password)[1], 407
+
+
+def bearer(token: str) -> tuple[str, str, int]:
+    """A guard that asks for a token."""
+    return "Authorization", f"Bearer {token}", 401
 
 
 def answer_json(status: int, code: str) -> tuple[int, str, bytes]:

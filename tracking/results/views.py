@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote, urlencode
 
 from tracking.results.charts import chart_state
-from tracking.server.client import error_code, is_final, without_credentials
+from tracking.server.access import without_credentials
+from tracking.server.client import error_code, is_final
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

@@ -1,10 +1,12 @@
 """How this project talks to an MLflow server: the client, its patience, and which refusals are final."""
 
+import configparser
 import os
-import re
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Final
-from urllib.parse import unquote, urlsplit
+from urllib.parse import urlsplit
+
+from tracking.server.access import CREDENTIALS, PASSWORD, USERNAME, redacted, settle
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -18,8 +20,6 @@ _DEFAULTS: Final = {
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
 }
-USERNAME: Final = "MLFLOW_TRACKING_USERNAME"
-PASSWORD: Final = "MLFLOW_TRACKING_PASSWORD"  # noqa: S105 (a variable's name)
 SETTLED: Final = (*_DEFAULTS, USERNAME, PASSWORD, "NO_PROXY", "no_proxy")
 """Variables of the environment that ``connect`` may set."""
 
@@ -33,16 +33,12 @@ _PAGE: Final = 1000
 def connect(uri: str) -> "MlflowClient":
     """A client for `uri` that gives up on a dead server in seconds; environment variables the user set win.
 
-    A user name and password in `uri` go into MLflow's environment variables for them, where they are used by every
-    call of this process and stand in no error text.
+    A user name and password in `uri` go into MLflow's environment variables for them (``settle``).
     """
     for name, value in _DEFAULTS.items():
         os.environ.setdefault(name, value)
     bypass_proxy(uri)
-    parts = urlsplit(uri)
-    if parts.username and parts.password:
-        os.environ[USERNAME], os.environ[PASSWORD] = unquote(parts.username), unquote(parts.password)
-        uri = without_credentials(uri)
+    uri = settle(uri)
     from mlflow import MlflowClient  # takes seconds to import
 
     return MlflowClient(tracking_uri=uri, registry_uri=uri)
@@ -84,12 +80,6 @@ def all_runs(
             return
 
 
-def without_credentials(uri: str) -> str:
-    """The address as it may be shown or stored: without the user name and password that it may hold."""
-    scheme, mark, rest = uri.partition("://")
-    return f"{scheme}{mark}{rest.rpartition('@')[2]}" if mark else uri.rpartition("@")[2]
-
-
 def bypass_proxy(uri: str) -> None:
     """Keep calls to this machine from an HTTP proxy that the environment names."""
     host = urlsplit(uri).hostname
@@ -114,7 +104,8 @@ def is_missing(error: Exception) -> bool:
 
 
 def one_line(error: BaseException) -> str:
-    """The error as one line of at most 300 characters, without the credentials of an address that it names."""
-    text = " ".join(str(error).split()) or type(error).__name__
-    text = re.sub(r"://\S*@", "://", text)
+    """The error as one line of at most 300 characters, without credentials that it may quote."""
+    if isinstance(error, configparser.Error):  # it quotes the line, which may be that of the password
+        return f"MLflow cannot read {CREDENTIALS}; a % in a password is written %% there"
+    text = redacted(" ".join(str(error).split())) or type(error).__name__
     return text if len(text) <= _MAX_LINE else text[: _MAX_LINE - 3] + "..."

@@ -4,15 +4,13 @@ import os
 import shlex
 import threading
 import time
-from typing import TYPE_CHECKING, Final
+from typing import Final
 from urllib.parse import urlsplit
 
 from oplstm.errors import RequestError
-from tracking.server.client import PASSWORD, USERNAME, bypass_proxy, connect, error_code, one_line, without_credentials
-
-if TYPE_CHECKING:
-    from mlflow import MlflowClient
-    from requests import Response
+from tracking.server.access import without_credentials
+from tracking.server.client import bypass_proxy, connect
+from tracking.server.obstacles import obstacle, silent
 
 _LOOK_SECONDS: Final = 0.02
 _EXAMPLE: Final = "localhost:5000"
@@ -25,57 +23,32 @@ def answers(uri: str, *, timeout: float) -> bool:
 
     bypass_proxy(uri)
     try:
-        return _is_well(requests.get(f"{uri.rstrip('/')}/health", timeout=timeout))
+        reply = requests.get(f"{uri.rstrip('/')}/health", timeout=timeout)
     except requests.RequestException:
         return False
+    return reply.status_code == 200 and reply.text.strip() == "OK"
 
 
 def check_reachable(uri: str, timeout: float = 15) -> None:
-    """Return if an MLflow server answers at `uri`.
+    """Return if an MLflow server answers at `uri`, and lets this process in.
+
+    Afterwards MLflow's client finds credentials that `uri` holds in the environment, as after ``connect``.
 
     Raises:
         RequestError: None does within `timeout` seconds; the line says what was found instead.
     """
     if not _is_usable(uri):
         raise RequestError(_not_usable(uri))
-    client = connect(uri)
+    address = connect(uri).tracking_uri
     found: list[str] = []
     # a name lookup knows no timeout
-    threading.Thread(target=lambda: found.append(_fault(client, timeout)), daemon=True).start()
+    threading.Thread(target=lambda: found.append(obstacle(address, timeout)), daemon=True).start()
     deadline = time.monotonic() + timeout
     while not found and time.monotonic() < deadline:
         time.sleep(_LOOK_SECONDS)
-    reason = found[0] if found else f"no answer in {timeout:g} s"
+    reason = found[0] if found else silent(timeout)
     if reason:
-        raise RequestError(f"tracking server {without_credentials(uri)}: {reason}")
-
-
-def _fault(client: "MlflowClient", timeout: float) -> str:
-    """What keeps the client from its server; "" when nothing does."""
-    from mlflow.utils.credentials import get_default_host_creds
-    from mlflow.utils.rest_utils import http_request
-
-    refused = f"it wants a user name and password, other than those in {USERNAME} and {PASSWORD}, or none are there"
-    uri = client.tracking_uri
-    try:
-        reply = http_request(get_default_host_creds(uri), "/health", "GET", timeout=timeout, raise_on_status=False)
-    except Exception:
-        return "no MLflow server answers there; check the address, and that the server is up"
-    if reply.status_code == 401:
-        return refused
-    if not _is_well(reply):
-        return f"no MLflow server answers there, but something else (HTTP {reply.status_code}); check the address"
-    try:
-        client.search_experiments(max_results=1)
-    except Exception as error:
-        if error_code(error) == "UNAUTHENTICATED":
-            return refused
-        return f"it does not answer as an MLflow server does ({one_line(error)})"
-    return ""
-
-
-def _is_well(reply: "Response") -> bool:
-    return reply.status_code == 200 and reply.text.strip() == "OK"
+        raise RequestError(f"tracking server {address}: {reason}")
 
 
 def _is_usable(uri: str) -> bool:

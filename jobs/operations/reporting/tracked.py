@@ -22,7 +22,7 @@ from tracking.journal.journal import Journal
 from tracking.outbox import records
 from tracking.outbox.links import NOTE, run_link
 from tracking.outbox.outbox import Outbox, idle_outbox
-from tracking.server.client import without_credentials
+from tracking.server.access import without_credentials
 
 PAGE: Final = "report.html"
 TABLE: Final = "trials.csv"

@@ -225,7 +225,7 @@ def test_a_dead_mlflow_server(
     assert [check["ok"] for check in report.json if check["check"] == "unseen"] == [False]
     still_dead = oplstm.here("doctor", "unseen")
     assert still_dead.code == 1
-    assert f"LOOK  MLflow: tracking server {proxy.uri}: no MLflow server answers there" in still_dead.out
+    assert f"LOOK  MLflow: tracking server {proxy.uri}: refused, nothing listens at" in still_dead.out
 
     back = FaultyProxy(server.uri, port=proxy.port)
     assert oplstm.here("doctor", "unseen", "--json").ok().json["shipped"] > 0

@@ -10,12 +10,13 @@ import pytest
 
 from oplstm.errors import RequestError
 from tests.tracking.conftest import Rest
-from tests.tracking.faulty_proxy import FaultyProxy
+from tests.tracking.faulty_proxy import FaultyProxy, basic
 from tests.tracking.sweep_records import check_sweep, write_sweep
 from tracking.outbox.outbox import Outbox
 from tracking.results.registry import Registration, register_model
 from tracking.results.views import sweep_url
-from tracking.server.client import PASSWORD, USERNAME, connect, one_line, without_credentials
+from tracking.server.access import PASSWORD, USERNAME, without_credentials
+from tracking.server.client import connect, one_line
 from tracking.server.reachability import check_reachable
 
 
@@ -47,28 +48,10 @@ def test_addresses_that_are_refused_unseen(uri: str, said: str) -> None:
 
 
 @pytest.mark.integration
-def test_what_is_found_at_an_address(rest: Rest) -> None:
-    check_reachable(rest.uri)
-    check_reachable(rest.uri + "/")
-    proxy = FaultyProxy(rest.uri)
-    for fault, said in (
-        ("drop", "no MLflow server answers there"),
-        ((200, "text/html", b"<html>hello</html>"), "no MLflow server answers there"),
-        ((200, "text/plain", b"OK"), "does not answer as an MLflow server does"),
-    ):
-        proxy.fault = lambda request, fault=fault: fault  # type: ignore[misc]
-        with pytest.raises(RequestError, match=said):
-            check_reachable(proxy.uri)
-    proxy.close()
-    with pytest.raises(RequestError, match="no MLflow server answers there"):
-        check_reachable(proxy.uri)
-
-
-@pytest.mark.integration
 def test_a_silent_address_is_given_up_in_time() -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         started = time.monotonic()
-        with pytest.raises(RequestError, match=r"no answer in 1 s|no MLflow server answers"):
+        with pytest.raises(RequestError, match=r"no answer in 1 s; is the host up"):
             check_reachable(f"http://127.0.0.1:{silent.getsockname()[1]}", timeout=1)
         assert time.monotonic() - started < 8  # the first call imports MLflow
 
@@ -121,10 +104,10 @@ def test_a_server_behind_a_password_takes_everything(
     rest: Rest, journal_path: Path, unique: str, monkeypatch: pytest.MonkeyPatch, place: str
 ) -> None:
     proxy = FaultyProxy(rest.uri)
-    proxy.credentials = f"ann:{SECRET}"
+    proxy.guard = basic("ann", SECRET)
     for name in (USERNAME, PASSWORD):
         monkeypatch.setenv(name, "wrong")
-    with pytest.raises(RequestError, match=f"user name and password, other than those in {USERNAME}"):
+    with pytest.raises(RequestError, match=f"it refuses the user name and password of {USERNAME}"):
         check_reachable(proxy.uri)
     if place == "environment":
         monkeypatch.setenv(USERNAME, "ann")
@@ -162,5 +145,7 @@ def test_a_failing_outbox_does_not_tell_the_password(
             assert outbox.flush(2) > 0
             assert outbox.last_error is not None and "127.0.0.1" in outbox.last_error
             assert ESCAPED not in outbox.last_error and "token" not in outbox.last_error
-        with pytest.raises(RequestError, match=r"tracking server http://127\.0\.0\.1:1: no MLflow server answers"):
+        with pytest.raises(
+            RequestError, match=r"tracking server http://127\.0\.0\.1:1: refused, nothing listens at 127"
+        ):
             check_reachable(uri)
