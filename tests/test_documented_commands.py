@@ -46,7 +46,8 @@ OTHER_PROGRAMS = {
     "done": "a shell's own",
     "git": "needs the repository's address", "cd": "a shell's own",
     "python3": "by hand what make install does", ".venv/bin/pip": "by hand what make install does",
-    "mlflow": "needs PostgreSQL and S3",
+    "mlflow": "a server of others; tests/jobs/integration/test_secured.py starts such a one",
+    "sudo": "by hand what tests/tracking/postgres.py does", "pip": "on the server's machine",
 }  # fmt: skip
 """Commands that are not ours, in the shell code of the pages, and why no test runs them."""
 JOB_VERBS = ("plan", "train", "sweep")

@@ -4,8 +4,8 @@ import json
 import os
 import urllib.parse
 import urllib.request
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -16,19 +16,27 @@ from tracking.server.embedded import Server, ensure_server
 
 @dataclass(frozen=True)
 class Rest:
-    """Reads MLflow's REST API with no MLflow code in between."""
+    """Reads MLflow's REST API with no MLflow code in between.
+
+    Attributes:
+        uri: Of the server.
+        headers: That every call brings along.
+    """
 
     uri: str
+    headers: Mapping[str, str] = field(default_factory=dict)
 
     def post(self, endpoint: str, **body: Any) -> dict[str, Any]:
         request = urllib.request.Request(
-            f"{self.uri}/api/2.0/mlflow/{endpoint}", json.dumps(body).encode(), {"Content-Type": "application/json"}
+            f"{self.uri}/api/2.0/mlflow/{endpoint}",
+            json.dumps(body).encode(),
+            {"Content-Type": "application/json", **self.headers},
         )
         return json.load(urllib.request.urlopen(request, timeout=30))
 
     def get(self, endpoint: str, **query: Any) -> dict[str, Any]:
         url = f"{self.uri}/api/2.0/mlflow/{endpoint}?{urllib.parse.urlencode(query)}"
-        return json.load(urllib.request.urlopen(url, timeout=30))
+        return json.load(urllib.request.urlopen(urllib.request.Request(url, headers=dict(self.headers)), timeout=30))
 
     def experiment_id(self, name: str) -> str:
         return self.get("experiments/get-by-name", experiment_name=name)["experiment"]["experiment_id"]

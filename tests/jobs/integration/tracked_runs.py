@@ -79,7 +79,8 @@ class TrackedSweep:
 
     def artifact(self, name: str, path: str) -> bytes:
         query = urllib.parse.urlencode({"path": path, "run_uuid": self.trials[name]["info"]["run_id"]})
-        return urllib.request.urlopen(f"{self.rest.uri}/get-artifact?{query}", timeout=30).read()
+        request = urllib.request.Request(f"{self.rest.uri}/get-artifact?{query}", headers=dict(self.rest.headers))
+        return urllib.request.urlopen(request, timeout=30).read()
 
     def check_picture(self, name: str) -> None:
         """The learning curve is a picture that shows something."""
