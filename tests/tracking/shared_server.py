@@ -40,6 +40,7 @@ class SharedServer:
             "[mlflow]\ndefault_permission = READ\nauthorization_function = "
             "mlflow.server.auth:authenticate_request_basic_auth\n"
             f"database_uri = sqlite:///{folder / 'accounts.db'}\nadmin_username = {ADMIN[0]}\n"
+            "auth_cache_ttl_seconds = 60\n"  # else it hashes the password again at every call
         )
         self.start()
 
