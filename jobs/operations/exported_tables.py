@@ -5,11 +5,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from jobs.store.events import Asked, Ended, Refused, Replicated, Validated, read_events
 from jobs.store.header import Header
 from jobs.store.home import SweepFolder
+from jobs.store.memory import PEAK, SHARING
 from jobs.store.names import trial_name
 from jobs.store.state import SweepState
 from jobs.store.trial import Trial
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
     import pyarrow
 
 Row = dict[str, Any]
+_KNOWN: Final = ("val/best", PEAK, SHARING)
+"""What the metrics of an end say again."""
 
 
 @dataclass(frozen=True)
@@ -63,7 +66,7 @@ class Tables:
                 "ended": _time(ended.get(trial.name) if trial.state.ended else None),
                 **{f"param.{name}": value for name, value in trial.params.items()},
                 **{f"run.{name}": value for name, value in flat(trial.run)},
-                **{name: value for name, value in scores.get(trial.name, {}).items() if name != "val/best"},
+                **{name: value for name, value in scores.get(trial.name, {}).items() if name not in _KNOWN},
             }
             for trial in state.by_name.values()
         ]
@@ -83,6 +86,8 @@ def _known(trial: Trial) -> Row:
         "tasks_seen": last.get("tasks_seen"),
         "done": trial.fraction if trial.run else None,
         "hours": trial.hours,
+        "peak_memory": None if trial.memory is None else int(trial.memory.peak),
+        "sharing": None if trial.memory is None else trial.memory.sharing,
         "pack": trial.pack,
         "note": trial.note,
     }

@@ -14,7 +14,7 @@ from tracking.outbox.outbox import idle_outbox
 if TYPE_CHECKING:  # it takes a while to import
     from pandas import DataFrame
 
-WHOLE: Final = ("best_update", "updates", "parameters", "tasks_seen")
+WHOLE: Final = ("best_update", "updates", "peak_memory", "sharing", "parameters", "tasks_seen")
 """Columns of whole numbers, some of which may be missing."""
 
 
@@ -24,7 +24,8 @@ def trials_frame(folder: SweepFolder) -> "DataFrame":
     Columns: ``number``, ``trial`` (its name), ``replicate_of`` (the name of the trial whose configuration this is one
     more seed of), ``state``, the best validation value and the half-width of its 95% interval over tasks (``val/...``),
     ``best_update`` and ``updates`` (meta-updates), ``seconds`` (of training, validation left out, those of a pack
-    shared by its runs), ``parameters`` (weights), ``pack``, the searched parameters (``param....``), ``note``,
+    shared by its runs), ``peak_memory`` (bytes, of the process of its pack) and ``sharing`` (the most runs that shared
+    them), ``parameters`` (weights), ``pack``, the searched parameters (``param....``), ``note``,
     ``mlflow_run``, and at the very end the test scores, which nothing may be picked by.
 
     Args:

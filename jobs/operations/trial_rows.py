@@ -53,6 +53,8 @@ def trial_rows(
             "best_update": trial.best_update if trial.state.ended and trial.points else None,
             "updates": int(trial.points[-1]["update"]) if trial.points else None,
             "hours": float(f"{hours[trial.name]:.6g}") if trial.name in hours else None,
+            "peak_memory": None if trial.memory is None else int(trial.memory.peak),
+            "sharing": None if trial.memory is None else trial.memory.sharing,
             "parameters": _parameters(trial),
             "pack": trial.pack,
             **{PARAMETER + name: trial.params.get(name) for name in names},

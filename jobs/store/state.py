@@ -285,7 +285,7 @@ class SweepState:
     def _end(self, event: Ended) -> None:
         trial = following.in_pack(event.trial, self.by_name)
         self._set(trial, event.state)
-        trial.note, trial.best_update, trial.ended_at = event.note, event.best_update, event.update
+        trial.end(event)
         self._reach(trial, event.update)
         if trial.state.ended and trial.pack is not None:
             self.ends += 1

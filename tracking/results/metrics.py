@@ -76,6 +76,14 @@ _ENTRIES: Final = (
         better="lower",
         meaning="hours of training up to the last point, validation left out, by the clock of the pack that it shared",
     ),
+    _number(
+        "train/peak_memory",
+        unit="bytes",
+        better="lower",
+        meaning="the most memory that the process of the run's pack took up to the run's end: resident bytes or, on a "
+        "GPU, bytes that it allocated there; shared by the runs of the pack",
+    ),
+    _number("train/sharing", unit="runs", meaning="the most runs that shared train/peak_memory at once"),
     _number("tasks_seen", unit="tasks", meaning="training tasks so far: meta-updates times the meta-batch size"),
     _loss("val/loss", f"meta-validation: {_QUERY_LOSS}", _SECTION_5),
     _accuracy("val/accuracy", f"meta-validation: {_RIGHT}", _SECTION_5),
