@@ -28,7 +28,7 @@ _TRAINING: Final = ("tasks", "updates", "max_hours")
 _MOST_FAILURES: Final = 200
 _OPEN_UP_TO: Final = 50  # trials
 _IN_MIB: Final = "peak memory, MiB"
-_CHAMPION: Final = "; the champion is now the seed of the final run that is best by validation"
+_LATER: Final = "; so is, since then, the seed of the final run that is best by validation"
 
 
 def promotion(contents: Contents) -> str:
@@ -71,7 +71,7 @@ def promotion(contents: Contents) -> str:
         if _other_budget(contents):
             lines.append("The final run has another budget than the sweep, and the forecast is for that of the sweep.")
     if made.registered is not None:
-        later = "" if contents.final is None or contents.final.result is None else _CHAMPION
+        later = "" if contents.final is None or contents.final.result is None else _LATER
         lines.append(f"Registered as {model_link(contents, made.registered)}{later}")
     if made.final is not None:
         run = None if contents.final is None else contents.final.run_id
