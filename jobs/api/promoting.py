@@ -5,7 +5,7 @@ from contextlib import nullcontext
 from typing import TYPE_CHECKING
 
 from jobs.api.asked import AnyHome, home_of
-from jobs.api.process import as_before
+from jobs.api.process import as_before, unseen
 
 if TYPE_CHECKING:
     from jobs.jobfile.sections import Replicates
@@ -59,7 +59,7 @@ def promote(
         promotion = Promotion.of(there.sweep(name), replicates, chosen=trial)
         if promotion.missing is not None:
             warnings.warn(promotion.missing, stacklevel=2)
-        show = progress or (lambda progress: None)
+        show = progress or unseen
         return carry(
             there,
             promotion,

@@ -196,6 +196,7 @@ def test_a_sweep_of_version_3_goes_on(tmp_path):
     before = decisions(folder)
     assert finish(folder).finished
     assert decisions(folder)[: len(before)] == before
+    assert b'"version": 4' in folder.journal.read_bytes().splitlines()[0], "an older oplstm refuses it by its version"
 
 
 def replay(path, take):
