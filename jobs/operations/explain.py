@@ -112,9 +112,9 @@ def explain(home: Home, name: str, trial: str) -> Explanation:
     wanted = find_trial(SweepState.of(folder, header), trial, sweep=name).name
     state, story = SweepState(header.measure), _Story(wanted)
     history = PruneHistory(header, wanted)
-    for event in state.replay(folder.journal):
-        story.take(event, state)
-        history.take(event, state)
+    for read in state.replay(folder.journal):
+        story.take(read.event, state)
+        history.take(read.event, state)
     found = state.by_name[wanted]
     failed = found.state is TrialState.FAILED
     error_file = folder.error(wanted) if failed and folder.error(wanted).exists() else None

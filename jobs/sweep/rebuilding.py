@@ -39,7 +39,7 @@ def rebuild(
         WorkError: The journal is damaged.
     """
     refused, reruns = 0, _reruns(folder)
-    for event in state.replay(folder.journal):
+    for event in (read.event for read in state.replay(folder.journal)):
         match event:
             case Asked():
                 _ask_again(folder, header, trial=state.trials[event.trial], event=event, proposals=proposals)

@@ -127,7 +127,8 @@ def test_what_a_sweep_is_asked_for_while_it_rests_takes_effect_when_it_goes_on(t
     assert asked[0].said == "asked; s is not running: oplstm resume s takes it up"
     state = finish(folder)
     assert (state.trials[0].state, state.live.limit, state.live.added) == ("pruned", None, 1)
-    assert [trial.params["lr"] for trial in state.trials.values() if trial.added] == [0.0123]
+    added = [(trial.params["lr"], trial.added.like) for trial in state.trials.values() if trial.added]
+    assert added == [(0.0123, "trial-0000")]
     wrong = [
         (lambda: api.limit("s", 0, home=tmp_path), "concurrent must be >= 1, or None for no limit, got 0"),
         (lambda: api.add("s", {"lr": object()}, home=tmp_path), "values must be plain"),

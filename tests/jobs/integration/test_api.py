@@ -44,7 +44,7 @@ def test_from_a_sweep_to_its_champion(ray_address: str, server: Server, tmp_path
     again = in_a_notebook(lambda: api.promote(unique, tracking_uri=uri, home=home, replicates=0))
     assert again.champion == carried.champion
     more = in_a_notebook(lambda: api.promote(unique, again=1, tracking_uri=uri, home=home, replicates=0))
-    assert more.final.result.test.seed_means[:1] == final.result.test.seed_means and more.made == carried.made
+    assert more.final.result.test.seed_means[:1] == carried.final.result.test.seed_means and more.made == carried.made
     assert len(more.final.result.test.seed_means) == 2, "one more joined, and the first is as it was"
     extended = in_a_notebook(lambda: api.extend(unique, trials=3, tracking_uri=uri, home=home))
     assert list(extended.trials()["state"]) == ["complete"] * 3 and extended.job.trials == 3
