@@ -208,7 +208,7 @@ def best_so_far(header: Header, leader: Trial | None, *, ends: int, now: float) 
 
 
 def sweep_end(header: Header, state: SweepState, result: FinalResult | None, *, done: bool, now: float) -> list[Record]:
-    """The sweep has ended, or stopped and can be resumed; ``result`` is a final run's."""
+    """The sweep has ended, or stopped and can be resumed; ``result`` is a final run's or a training's."""
     this, tags = key(header), {"oplstm.state": "complete" if done else "stopped", **view_tag(header)}
     tags |= {f"oplstm.trials_{name}": str(count) for name, count in state.counts().items()}
     if (leader := state.leader()) is not None:
