@@ -124,14 +124,19 @@ def _shown(home: "Home", promotion: "Promotion", uri: str | None, *, quiet: bool
     from jobs.cli.display.choice import Working, show_choice
     from jobs.cli.display.progress import progress_bar
     from jobs.operations.promoting import Shown
+    from jobs.operations.webhook import telling
 
     sweep, working = promotion.folder.name, Working()
 
     @contextlib.contextmanager
     def training(name: str) -> "Iterator[OnProgress]":
         stop_on_interrupt(home, name)
-        with progress_bar(f"{name} replicates" if name == sweep else name) as show:
-            yield show if name == sweep else announced(show, home, name, uri=uri)
+        if name == sweep:
+            with progress_bar(f"{name} replicates") as show:
+                yield show
+        else:
+            with telling(home, name, warn=notice), progress_bar(name) as show:
+                yield announced(show, home, name, uri=uri)
 
     def chosen(choice: "Choice") -> None:
         if not quiet:
