@@ -1,18 +1,23 @@
-"""What lies in the folders `report/`, `requests/`, `ends/` of a sweep: `doctor` says what is wrong; it or `gc` mends it."""
+"""What lies in the folders `report/`, `requests/`, `ends/`: `doctor` says what is wrong; it or `gc` mends it."""
 
 import contextlib
 import shutil
+from types import SimpleNamespace
 
 import pytest
 
-from jobs.operations import doctor
+from jobs.operations import doctor, tracked_check
 from jobs.operations.sweep_check import check_sweep
+from jobs.store.header import Header
 from jobs.store.requests import Limit, ask
 from jobs.store.states import TrialState
+from jobs.sweep.tracked import key
 from oplstm.training.sealed import write_sealed
 from tests.jobs.cli.verbs import answer, run
 from tests.jobs.formula_training import finish, job, new_sweep, no_server
 from tests.jobs.operations.test_doctor import with_models
+from tracking.outbox.comparison import SHIPPED_AGAIN
+from tracking.outbox.cursor import Cursor
 from tracking.outbox.outbox import Outbox
 
 pytestmark = pytest.mark.usefixtures("no_waiting_for_the_disk")
@@ -68,6 +73,22 @@ def test_a_report_of_which_mlflow_was_not_told_is_said(new):
         (new.report / name).write_text("x")
     [said] = wrong(new, "report")
     assert said.startswith(f"MLflow was not told of {new.report}; ")
+
+
+def test_a_report_that_mlflow_has_lost_is_said_and_shipped_again(new, monkeypatch):
+    finish(new)
+    header = Header.read(new)
+    run("doctor", "s", "--repair")
+    Cursor(offset=new.journal.stat().st_size, runs={key(header): "r1"}).save(new.path / "journal.jsonl.shipped")
+    there = ["report/report.html", "report/tests.yaml", "report/trials.csv"]
+    client = SimpleNamespace(list_artifacts=lambda run_id, path: [SimpleNamespace(path=one) for one in there])
+    monkeypatch.setattr(tracked_check, "connect", lambda address: client)
+    monkeypatch.setattr(tracked_check, "differences", lambda *_, **__: [])
+    assert tracked_check.tracked_differences(new, header, "http://server") == []
+    del there[:2]
+    [one] = tracked_check.tracked_differences(new, header, "http://server")
+    assert one.line == f"run r1 of {key(header)} lacks report.html, tests.yaml of the report in MLflow"
+    assert one.fault in SHIPPED_AGAIN
 
 
 def test_requests_that_nobody_takes_up_are_said_and_freed(new):
