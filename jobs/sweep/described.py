@@ -54,6 +54,8 @@ def trial_note(header: Header, trial: Trial, *first: str) -> str:
         given = " as the job lists it under `enqueue`" if trial.number < len(header.job.enqueue) else ""
         if trial.added is not None:
             given = " added by hand" + (f", like {trial.added.like}" if trial.added.like else "")
+        if trial.is_warm:
+            given += f", which began with {trial.began_with} and not with fresh ones, so it is not ranked"
         what = f"Trial {trial.number} of sweep {whole}: a point{given or f' that {header.job.sampler.name} proposed'}."
     else:
         kind = "final run" if header.kind is SweepKind.FINAL else "training"
