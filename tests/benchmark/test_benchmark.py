@@ -228,7 +228,11 @@ def small(monkeypatch):
     monkeypatch.setattr(measuring, "give_back_freed", lambda device: None)
     monkeypatch.setattr(command, "keep_freed_memory", lambda: True)  # would hold for the tests after this one
     rows = [{"what": "a sweep", "seconds": 1.5}]
-    for name, title in (("orchestration", "Orchestration"), ("orchestration.sweeps", "Sweeps")):
+    for name, title in (
+        ("orchestration", "Orchestration"),
+        ("orchestration.sweeps", "Sweeps"),
+        ("orchestration.pages", "Pages"),
+    ):
         faked = SimpleNamespace(sections=lambda bench, title=title: [(title, rows)])
         monkeypatch.setitem(sys.modules, f"tests.benchmark.{name}", faked)
     monkeypatch.setattr(mixed, "RUNS", 3)
