@@ -20,6 +20,7 @@ SPACES: Mapping[str, Space] = {
     "sine-lstm": sine.lstm,
     "sine-lstm-sequential": sine.lstm_sequential,
     "sine-op-lstm": sine.op_lstm,
+    "sine-op-lstm-conventions": sine.op_lstm_conventions,
     "sine-demo": sine.demo,
     "sine-shots": sine.shots,
     "image-lstm": images.lstm,

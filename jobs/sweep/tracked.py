@@ -5,6 +5,7 @@ import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from jobs.jobfile.published import published_as
 from jobs.store.events import Ended, Params, Refused
 from jobs.store.header import Header
 from jobs.store.live import BEFORE_IT_BEGAN
@@ -44,6 +45,8 @@ def sweep_run(header: Header, now: float) -> Record:
     job = header.job
     tags = {**_shared_tags(header, header.provenance), "oplstm.kind": header.kind, "oplstm.state": "running"}
     tags |= {NOTE: sweep_note(header), **view_tag(header)}
+    if (published := published_as(job)) is not None:
+        tags["oplstm.published"] = published
     params: dict[str, Scalar] = {"learner": job.learner, "space": job.space or "none", "seed": job.seed}
     params |= {f"benchmark.{name}": value for name, value in job.benchmark.items()}
     params |= {f"fixed.{name}": str(value) for name, value in job.fixed.items()}
@@ -207,7 +210,7 @@ def best_so_far(header: Header, leader: Trial | None, *, ends: int, now: float) 
 
 
 def sweep_end(header: Header, state: SweepState, result: FinalResult | None, *, done: bool, now: float) -> list[Record]:
-    """The sweep has ended, or stopped and can be resumed; ``result`` is a final run's."""
+    """The sweep has ended, or stopped and can be resumed; ``result`` is a final run's or a training's."""
     this, tags = key(header), {"oplstm.state": "complete" if done else "stopped", **view_tag(header)}
     tags |= {f"oplstm.trials_{name}": str(count) for name, count in state.counts().items()}
     if (leader := state.leader()) is not None:

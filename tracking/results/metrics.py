@@ -109,10 +109,14 @@ _ENTRIES: Final = (
     _interval("promote/ci95_b", "half-width of the 95% interval of promote/score_b over tasks", _OURS),
     _score("promote/forecast", "promotion: what the final run of the winner is expected to show, from its replicates"),
     _interval("promote/ci95_forecast", "half-width of the 95% interval of promote/forecast", _OURS),
-    _loss("final/test_loss", "final run: test loss, mean over the test tasks of all seeds pooled", "paper, Table 1"),
+    _loss(
+        "final/test_loss",
+        "final run or training: test loss, mean over the test tasks of all seeds pooled",
+        "paper, Table 1",
+    ),
     _accuracy(
         "final/test_accuracy",
-        "final run: test accuracy, mean over the test tasks of all seeds pooled",
+        "final run or training: test accuracy, mean over the test tasks of all seeds pooled",
         "paper, Tables 2-4",
     ),
     _interval(
@@ -138,7 +142,7 @@ _ENTRIES: Final = (
     _interval("cross/<dataset>/ci95", "as test/ci95, for the other dataset", "paper, Table 4"),
     _accuracy(
         "final/cross/<dataset>/accuracy",
-        "final run: cross/<dataset>/accuracy, mean over the tasks of all seeds pooled",
+        "final run or training: cross/<dataset>/accuracy, mean over the tasks of all seeds pooled",
         "paper, Table 4",
     ),
     _interval("final/cross/<dataset>/ci95_tasks", "as final/ci95_tasks, for the other dataset", "paper, Table 4"),

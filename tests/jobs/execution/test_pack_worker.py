@@ -266,7 +266,7 @@ def test_a_pack_is_measured_once_and_a_resumed_sweep_keeps_what_was_found(tmp_pa
     [sized] = [event for event in decisions(folder) if isinstance(event, Sized)]
     assert sized.capacity in (1, 2, 4)
     [entry] = json.loads((tmp_path / "pack-sizes.json").read_text())["sizes"].values()
-    assert entry == {"size": sized.capacity, "limit": 3}
+    assert entry["size"] == sized.capacity and entry["limit"] == 3
     monkeypatch.setattr(devices, "probe", dies)
     for each in (folder, again):
         run(each)
