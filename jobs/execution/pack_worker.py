@@ -15,6 +15,7 @@ from typing import Protocol, TextIO
 import torch
 
 from jobs.execution.devices import choose_device, device_tags, measured_size
+from jobs.execution.first_weights import FirstWeights
 from jobs.jobfile.sections import Resources
 from jobs.store.home import SweepFolder
 from jobs.store.memory import Memory
@@ -93,6 +94,7 @@ class PackListener:
         folder: Of the sweep; a request to stop appears in it.
         device: Whose memory is looked at.
         tick: Moves the progress bar, if this process has one.
+        first: Is told which runs come in.
     """
 
     def __init__(
@@ -103,9 +105,10 @@ class PackListener:
         folder: SweepFolder,
         device: torch.device,
         tick: Tick | None = None,
+        first: FirstWeights | None = None,
     ) -> None:
         self._coordinator, self._pack, self._folder, self._tick = coordinator, pack, folder, tick
-        self._device, self._runs = device, 1
+        self._device, self._runs, self._first = device, 1, first or FirstWeights(folder)
         self._next_look, self._stop = 0.0, False
         forget_peak(device)
 
@@ -126,7 +129,9 @@ class PackListener:
 
     def joins(self, update: int, room: int) -> Sequence[tuple[str, RunConfig]]:
         """Waits until the coordinator has decided which runs come in."""
-        return [(joined.name, joined.run) for joined in self._coordinator.joins(self._pack, update, room)]
+        joined = self._coordinator.joins(self._pack, update, room)
+        self._first.know(joined)
+        return [(one.name, one.run) for one in joined]
 
     def settle(self) -> None:
         """Waits until all that was reported is on the disk."""
@@ -182,7 +187,9 @@ def train_pack(
         coordinator.sized(name, size)
     started = coordinator.started(name, device_tags(device.device, gpu_ids))
     if started is not None:
-        listener = PackListener(coordinator, name, folder=folder, device=device.device, tick=tick)
+        first = FirstWeights(folder)
+        first.know(started.runs)
+        listener = PackListener(coordinator, name, folder=folder, device=device.device, tick=tick, first=first)
         with _warnings_to(folder.pack_log):
             if started.origin is not None:
                 hand_over(folder.pack(started.origin), folder.pack(name), keep=False)
@@ -191,7 +198,7 @@ def train_pack(
                 gather_ends(folder.ends, folder.pack(name), runs)
             for part in started.parts:
                 hand_over(folder.pack(name), folder.pack(part), keep=True)
-            pack = _pack(started, folder.pack(name), device)
+            pack = _pack(started, folder.pack(name), device, first=first)
             Trainer(
                 pack,
                 listener,
@@ -217,7 +224,7 @@ def errors_told(coordinator: CoordinatorCalls, pack: str) -> Iterator[None]:
         raise
 
 
-def _pack(started: StartedPack, checkpoints: Path, device: Device) -> Pack:
+def _pack(started: StartedPack, checkpoints: Path, device: Device, *, first: FirstWeights) -> Pack:
     """A pack of the runs with which it goes on or begins.
 
     Of all that were ever in it, the others will join again, or are trained when these have ended.
@@ -226,7 +233,7 @@ def _pack(started: StartedPack, checkpoints: Path, device: Device) -> Pack:
     kept = runs_of_checkpoint(checkpoints, runs)
     if kept is None:
         kept = {name: runs[name] for name in started.initial}
-    return Pack(list(kept.values()), list(kept), device)
+    return Pack(list(kept.values()), list(kept), device, weights=first)
 
 
 @contextlib.contextmanager

@@ -12,6 +12,7 @@ from typing import Any
 from jobs.operations.homes_server import servers_in_use
 from jobs.operations.running import is_running, owned, require_original
 from jobs.operations.sweep_check import Check, checked
+from jobs.operations.telling import forget_views
 from jobs.operations.tracked_check import (
     NamedServers,
     damaged_models,
@@ -185,6 +186,8 @@ def ship(home: Home, name: str, *, uri: str | None = None, rebuild: bool = False
                     again, refused, _ = _shipped(folder, header, state, address=address, again=True)
                     mended.append(f"shipped the whole journal of {name} again, {again} records")
             found = tracked_differences(folder, header, address) if mended else found
+        if rebuild or mended:
+            forget_views(home, header, address)  # which the whole journal makes again
     return Shipped(name, shipped, refused, tuple(mended), tuple(tracked_problems(found, name)))
 
 

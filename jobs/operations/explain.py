@@ -120,11 +120,12 @@ def explain(home: Home, name: str, trial: str) -> Explanation:
     error_file = folder.error(wanted) if failed and folder.error(wanted).exists() else None
     names = {wanted, *(pack.pack for pack in story.packs)}
     ended = found.state.ended and bool(found.points)
+    began = f"; it began with {found.began_with}" if found.is_warm else ""
     return Explanation(
         sweep=name,
         trial=wanted,
         state=found.state,
-        why=_why(found, history.pruned, story, running=is_running(folder), sweep=name),
+        why=_why(found, history.pruned, story, running=is_running(folder), sweep=name) + began,
         update=story.update if story.update is not None else _last_update(found),
         best=found.best,
         best_update=found.best_update if ended else None,

@@ -49,12 +49,16 @@ def cells(trial: Trial, columns: Iterable[str]) -> Row:
 
 
 def ranked(state: SweepState) -> list[Trial]:
-    """All trials, those that can be promoted first, best meta-validation first; without replicates."""
+    """All trials, those that can be promoted first, best meta-validation first; without replicates.
+
+    What began with the weights of another trial cannot be promoted.
+    """
     return sorted(state.trials.values(), key=lambda trial: (_rank(trial), trial.cost, trial.number))
 
 
 def _rank(trial: Trial) -> int:
-    return 0 if trial.state is TrialState.COMPLETE else 2 if trial.state in OUT else 1
+    promotable = trial.state is TrialState.COMPLETE and not trial.is_warm
+    return 0 if promotable else 2 if trial.state in OUT else 1
 
 
 def hours_of(state: SweepState) -> dict[str, float]:
@@ -86,6 +90,7 @@ def trial_rows(
             "hours": float(f"{hours[trial.name]:.6g}") if trial.name in hours else None,
             **cells(trial, ("peak_memory", "sharing", "parameters", "pack")),
             **{PARAMETER + name: trial.params.get(name) for name in names},
+            "began_with": trial.began_with if trial.is_warm else None,
             "note": trial.note,
             "mlflow_run": run_ids.get(trial.name),
         }

@@ -66,6 +66,16 @@ class Trial:
         """Name of the trial's run and folder."""
         return trial_name(self.number, self.replicate)
 
+    @property
+    def is_warm(self) -> bool:
+        """Whether it began with the weights of another: what became of it is no result of its configuration."""
+        return self.added is not None and self.added.from_update is not None
+
+    @property
+    def began_with(self) -> str:
+        """Whose weights, if it is warm, in words."""
+        return f"the weights of {self.added.like} at update {self.added.from_update}" if self.added else ""
+
     @cached_property
     def config(self) -> "RunConfig":
         """The run, built."""

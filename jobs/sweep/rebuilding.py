@@ -109,7 +109,11 @@ def _ask_again(folder: SweepFolder, header: Header, *, trial: Trial, event: Aske
         _ = trial.config
     except ValueError as error:
         raise WorkError(f"{folder.journal} is damaged: {trial.name}: {one_line(error)}") from error
-    again = proposals.replay(event.params, event.draws) if event.added is None else proposals.add(event.params)
+    again = (
+        proposals.replay(event.params, event.draws)
+        if event.added is None
+        else proposals.add(event.params, warm=trial.is_warm)
+    )
     if isinstance(again, Impossible):
         raise RequestError(
             f"space {header.job.space} no longer gives {trial.name} {str(event.params)[:200]}: {again.reason}; "

@@ -91,6 +91,8 @@ def trial_run(header: Header, trial: Trial, *, provenance: Mapping[str, str], da
         tags |= {"oplstm.kind": f"{header.kind}-replicate", "oplstm.replicate_of": of}
     if trial.added is not None:
         tags |= {"oplstm.added": "by hand", "oplstm.added_like": trial.added.like or ""}
+    if trial.is_warm:  # a kind of its own: tables and views rank what began with fresh weights
+        tags |= {"oplstm.kind": f"{header.kind}-warm-start", "oplstm.warm_start": trial.began_with}
     tags |= {"oplstm.shots": str(run.benchmark.shots), "oplstm.mode": getattr(run.hyperparameters, "support", "")}
     if (partial := run.benchmark.open(data).partial_title()) is not None:
         tags["oplstm.partial_dataset"] = partial

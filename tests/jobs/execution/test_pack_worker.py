@@ -221,7 +221,7 @@ def test_no_more_runs_are_built_than_a_pack_goes_on_or_begins_with(lost, never_k
     if lost:
         shutil.rmtree(folder.pack("pack-0000"))
     built = []
-    monkeypatch.setattr(pack_worker, "Pack", lambda runs, *others: built.append(len(runs)) or Pack(runs, *others))
+    monkeypatch.setattr(pack_worker, "Pack", lambda runs, *a, **k: built.append(len(runs)) or Pack(runs, *a, **k))
     run(folder)
     assert built == [JOBS[never_killed.name].resources.pack if lost else len(left)]
     assert len(left) < 3

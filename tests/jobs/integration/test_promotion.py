@@ -206,7 +206,7 @@ def test_a_promotion_is_registered_and_its_final_run_tracked(
     torch.testing.assert_close(torch.as_tensor(theirs, dtype=torch.float32).reshape(3, 1), ours)
 
 
-def test_a_trials_curve_and_the_report_are_reached_by_clicks(
+def test_a_trials_curve_the_report_and_the_champion_are_reached_by_clicks(
     swept: Oplstm, promoted: dict, server: Server, tmp_path: Path
 ):
     with browsing(tmp_path) as browser:
@@ -215,6 +215,9 @@ def test_a_trials_curve_and_the_report_are_reached_by_clicks(
         clicks.to_a_curve(page, "swept", promoted["picked"])
         clicks.to_the_experiment(page, server.uri, "promoted")
         clicks.to_the_report(browser, page, "swept")
+        page = browser.page()
+        clicks.to_the_champion(page, server.uri, "promoted")
+        clicks.to_its_report(browser, page)
 
 
 def test_more_seeds_join_the_final_run(swept: Oplstm, promoted: dict, rest: Rest):

@@ -160,7 +160,7 @@ def test_an_event_has_its_json_and_comes_back(event, text):
 
 def test_a_trial_that_was_added_says_by_which_request():
     record = encode(ADDED)
-    assert record["added"] == {"request": REQUEST, "like": "trial-0002"}
+    assert record["added"] == {"request": REQUEST, "like": "trial-0002", "from_update": None}
     assert decode(record) == ADDED
 
 
