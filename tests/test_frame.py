@@ -82,6 +82,7 @@ def test_oplstm_imports_the_science_and_nothing_else():
     assert {path: names for path, names in beyond.items() if names} == {}
 
 
+@pytest.mark.slow
 def test_oplstm_runs_where_only_the_science_is_installed(tmp_path):
     others = {Requirement(line).name for line in PROJECT["project"]["dependencies"]} - SCIENCE - {"pillow", "pyyaml"}
     code = f"""

@@ -226,6 +226,7 @@ def at_length(path, tasks, pack):
     return new_sweep(path, JOB.model_copy(update={"budget": budget, "resources": Resources(pack=pack)}))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("pack", [1, 3])
 def test_runs_go_on_to_a_longer_budget_as_if_they_had_had_it(pack, oplstm_home, no_ray, monkeypatch):
     """To the bit where each has a pack of its own; what shares one with others than it would have, but for rounding.

@@ -53,7 +53,7 @@ def assert_seen(path, content):
         read(path)
 
 
-@pytest.mark.unit
+@pytest.mark.slow
 @pytest.mark.parametrize("file", FILES)
 def test_one_flipped_bit_in_any_byte_is_seen(file, sound):
     path = sound / file
@@ -80,7 +80,7 @@ def test_every_flipped_bit_is_seen(file, sound):
         path.write_bytes(content)
 
 
-@pytest.mark.unit
+@pytest.mark.slow
 @pytest.mark.parametrize("file", FILES)
 def test_every_lost_end_is_seen(file, sound):
     """Of the tensors at some lengths, of the manifests at all; and a byte too much, and no file at all."""
