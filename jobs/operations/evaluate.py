@@ -2,18 +2,22 @@
 
 import contextlib
 import tempfile
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from jobs.jobfile.plugins import load_plugin, named
+from jobs.operations.family import headers
 from jobs.operations.tracking_server import tracking_server
+from jobs.store.header import Header
 from jobs.store.home import Home
 from jobs.store.intervals import Interval
 from jobs.store.trial_files import readable
 from oplstm.configuration import Problems
 from oplstm.episodes.split import Split
-from oplstm.errors import RequestError
+from oplstm.errors import RequestError, message
 from oplstm.training.checkpoint import read_model
 from oplstm.training.device import Device
 from oplstm.training.model import Model
@@ -64,7 +68,7 @@ class Evaluation:
         return asdict(self)
 
 
-def evaluate(home: Home, model: str, tasks: Tasks, *, uri: str | None) -> Evaluation:
+def evaluate(home: Home, model: str, tasks: Tasks, *, uri: str | None, plugins: Sequence[str] = ()) -> Evaluation:
     """Score a model on test tasks.
 
     Args:
@@ -72,13 +76,20 @@ def evaluate(home: Home, model: str, tasks: Tasks, *, uri: str | None) -> Evalua
         model: ``SWEEP/TRIAL``, or a registered model: ``NAME`` (its champion), ``NAME@ALIAS``, ``NAME:VERSION``.
         tasks: On which.
         uri: Of the MLflow server; None for the embedded one.
+        plugins: Code that the model or its tasks are of, beside that of the sweeps in ``home``.
 
     Raises:
         RequestError: There is no such model, it is not made for such tasks, or the data are not there.
         WorkError: A file of the model is damaged.
     """
+    for plugin in plugins:
+        load_plugin(named(plugin))
     with found_model(home, model, uri) as folder:
-        run, weights = read_model(folder)
+        try:
+            run, weights = read_model(folder)
+        except ValueError as error:  # of a learner or a benchmark that is not known here
+            problem = f"{model} cannot be read here: {message(error)}"
+            raise RequestError(f"{problem}; if code of yours brings that, name it with --plugin") from error
     wanted = _run_on(run, tasks, model=model)
     there = Model(wanted, weights, Device(data=home.data))
     if there.pack.layout.shapes != {name: tuple(weight.shape) for name, weight in weights.items()}:
@@ -96,6 +107,7 @@ def found_model(home: Home, model: str, uri: str | None) -> Iterator[Path]:
     if slash:
         folder = home.sweep(sweep)
         folder.check_links()
+        Header.read(folder)  # from then on its plug-ins are known
         if not (folder.trials / Path(trial).name / "run.json").is_file() or Path(trial).name != trial:
             raise RequestError(f"sweep {sweep} has no trained trial {trial!r}; oplstm status {sweep} shows its trials")
         with readable(folder, trial, again="sweep its configuration again (under enqueue)"):
@@ -103,6 +115,7 @@ def found_model(home: Home, model: str, uri: str | None) -> Iterator[Path]:
         return
     from tracking.results.registry import download_model  # imports MLflow, which takes seconds
 
+    deque(headers(home), maxlen=0)  # of one of which it may be: what its plug-ins bring is known from then on
     with tempfile.TemporaryDirectory() as drawer, tracking_server(home, uri, wait=True) as server:
         yield download_model(server, model, Path(drawer))
 

@@ -46,7 +46,7 @@ def checked(name: str, look: Callable[[], str]) -> Check:
 
 
 def check_sweep(folder: SweepFolder) -> list[Check]:
-    """Whether a sweep's header, place, journal, study, models and checkpoints are as they should be.
+    """Whether a sweep's header, place, journal, plug-ins, study, models and checkpoints are as they should be.
 
     Nothing is changed. What is wrong is a check of its own, one line each.
     """
@@ -60,6 +60,9 @@ def check_sweep(folder: SweepFolder) -> list[Check]:
         state = SweepState.of(folder, what)
     except (RequestError, WorkError, OSError) as error:
         return [header, place, Check("journal", ok=False, found=" ".join(str(error).split()))]
+    code = [checked("plug-ins", lambda: _plugins(what))] if what.plugins else []
+    if not all(check.ok for check in code):  # without them no run can be read
+        return [header, place, checked("journal", lambda: _journal(folder, state)), *code]
     trials, kept = with_models(state), checkpoints(folder, state)
     models = (problem for trial in trials for problem in model_problems(folder.trial(trial.name), trial))
     damaged = (f"{problem}; {CHECKPOINT_MEND}" for path in kept for problem in checkpoint_problems(path, state))
@@ -68,12 +71,20 @@ def check_sweep(folder: SweepFolder) -> list[Check]:
         header,
         place,
         checked("journal", lambda: _journal(folder, state)),
+        *code,
         *_checks("study", study, f"as the journal has it, {len(state.trials)} trials"),
         *_checks("models", models, f"{len(trials)}, all as they were written"),
         *_checks(
             "checkpoints", damaged, f"{len(kept)} of {len(state.unfinished_packs())} packs that resume goes on with"
         ),
     ]
+
+
+def _plugins(header: Header) -> str:
+    from jobs.operations.trust import check_plugins  # imports torch
+
+    check_plugins(header, trust=False)
+    return f"{', '.join(source.path for source in header.plugins)}, as when it was made"
 
 
 def _checks(name: str, problems: Iterable[str], fine: str) -> list[Check]:
