@@ -16,8 +16,11 @@ from jobs.store.home import Home
 from jobs.store.intervals import Interval
 from jobs.store.trial_files import readable
 from oplstm.configuration import Problems
+from oplstm.episodes.datasets.store import open_dataset
+from oplstm.episodes.registry import BENCHMARKS
 from oplstm.episodes.split import Split
 from oplstm.errors import RequestError, message
+from oplstm.registry import NAME
 from oplstm.training.checkpoint import read_model
 from oplstm.training.device import Device
 from oplstm.training.model import Model
@@ -29,7 +32,7 @@ class Tasks:
     """The tasks to evaluate on; None for what the model was trained with.
 
     Attributes:
-        dataset: Name of the benchmark.
+        dataset: Name of the benchmark, or of an imported dataset of the user's own.
         shots: k.
         ways: N.
         queries: Of a task; of a class where there are classes.
@@ -90,7 +93,7 @@ def evaluate(home: Home, model: str, tasks: Tasks, *, uri: str | None, plugins: 
         except ValueError as error:  # of a learner or a benchmark that is not known here
             problem = f"{model} cannot be read here: {message(error)}"
             raise RequestError(f"{problem}; if code of yours brings that, name it with --plugin") from error
-    wanted = _run_on(run, tasks, model=model)
+    wanted = _run_on(run, tasks, home=home, model=model)
     there = Model(wanted, weights, Device(data=home.data))
     if there.pack.layout.shapes != {name: tuple(weight.shape) for name, weight in weights.items()}:
         raise RequestError(_misfit(run, wanted, model))
@@ -120,15 +123,15 @@ def found_model(home: Home, model: str, uri: str | None) -> Iterator[Path]:
         yield download_model(server, model, Path(drawer))
 
 
-def _run_on(run: RunConfig, tasks: Tasks, *, model: str) -> RunConfig:
+def _run_on(run: RunConfig, tasks: Tasks, *, home: Home, model: str) -> RunConfig:
     """The run on other tasks than those it was trained with."""
     data = run.to_dict()
     before = data["benchmark"]
     given = {"shots": tasks.shots, "ways": tasks.ways, "queries": tasks.queries}
     changed = {name: value for name, value in given.items() if value is not None}
-    if tasks.dataset is not None and tasks.dataset != before["name"]:
+    if tasks.dataset is not None and tasks.dataset not in (before["name"], before.get("dataset")):
         shared = {name: before[name] for name in ("ways", "shots", "queries") if name in before}
-        data["benchmark"] = {"name": tasks.dataset, **shared, **changed}
+        data["benchmark"] = {**_benchmark(tasks.dataset, home), **shared, **changed}
     else:
         data["benchmark"] = {**before, **changed}
     problems = Problems()
@@ -136,6 +139,14 @@ def _run_on(run: RunConfig, tasks: Tasks, *, model: str) -> RunConfig:
     if found is None:
         raise RequestError(f"{model} cannot be evaluated on these tasks: {'; '.join(problems.lines())}")
     return found
+
+
+def _benchmark(dataset: str, home: Home) -> dict[str, Any]:
+    """The benchmark of that name, or that of a dataset of the user's own as it was imported."""
+    if dataset in BENCHMARKS or not (NAME.fullmatch(dataset) and (home.data / dataset).is_dir()):
+        return {"name": dataset}
+    height, _, channels = open_dataset(home.data / dataset).pixels.shape[1:]
+    return {"name": "images", "dataset": dataset, "size": height, "grey": channels == 1}
 
 
 def _misfit(run: RunConfig, wanted: RunConfig, model: str) -> str:

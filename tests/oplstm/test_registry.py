@@ -61,7 +61,7 @@ def test_what_ships_carries_the_name_it_is_found_by(known):
 
 def test_the_names_that_ship():
     assert list(LEARNERS) == ["lstm", "op_lstm", "maml", "protonet", "warp_maml", "sap"]
-    assert list(BENCHMARKS) == ["sine", "omniglot", "miniimagenet", "cub"]
+    assert list(BENCHMARKS) == ["sine", "omniglot", "miniimagenet", "cub", "images"]
     assert list(ANALYSES) == ["update_similarity", "update_similarity_authors", "permutation_variance"]
     assert all(callable(analysis) for analysis in ANALYSES.values())
 
