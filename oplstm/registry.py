@@ -3,7 +3,7 @@
 import importlib
 import re
 from collections.abc import Callable, Container, Iterator, Mapping
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from oplstm.errors import RequestError
 
@@ -19,7 +19,7 @@ NAME = re.compile(r"[a-z][a-z0-9_]{0,63}")
 class Registry(Mapping[str, T]):
     """Entries by name. Knowing the names imports nothing; an entry is imported when it is looked up.
 
-    Beside what ships there is what ``register`` adds, for this process, and what installed packages declare as entry
+    Beside what ships there is what ``register`` and ``declare`` add, for this process, and what installed packages declare as entry
     points, for every process::
 
         [project.entry-points."oplstm.learners"]
@@ -51,12 +51,20 @@ class Registry(Mapping[str, T]):
         Raises:
             ValueError: The name is impossible or taken, or the entry carries another.
         """
-        if name in self._registered and self._registered[name] is entry:
+        if name in self._registered and place_of(self._registered[name]) == place_of(entry) != ":":
             return
         declared = {key: point for key, point in (self._declared or {}).items() if not _is_of(point, entry)}
         if problem := self._name_problem(name, declared) or _other_name(name, entry):
             raise ValueError(problem)
         self._registered[name] = entry
+
+    def declare(self, name: str, place: str) -> None:
+        """``register`` for an entry that is imported when it is looked up: ``module:attribute``, as an entry point.
+
+        Raises:
+            ValueError: The name is impossible or taken.
+        """
+        self.register(name, cast(T, _Place(place)))
 
     def forget(self, name: str) -> None:
         """Take back what ``register`` added."""
@@ -85,10 +93,10 @@ class Registry(Mapping[str, T]):
             shipped: T = getattr(importlib.import_module(module), attribute)
             return shipped
         if name in self._registered:
-            return self._registered[name]
+            return self._of_program(name)
         if name in self._offered and name not in self._outside():
             self._offered[name]()
-            return self._registered[name]
+            return self._of_program(name)
         return self._imported(self._outside()[name])
 
     def __contains__(self, name: object) -> bool:
@@ -116,6 +124,15 @@ class Registry(Mapping[str, T]):
             self._declared = found
         return self._declared
 
+    def _of_program(self, name: str) -> T:
+        """What a program registered or declared; imported at the first look."""
+        entry = self._registered[name]
+        if isinstance(entry, _Place):
+            from importlib.metadata import EntryPoint
+
+            entry = self._registered[name] = self._imported(EntryPoint(name, str(entry), self._group))
+        return entry
+
     def _imported(self, point: "EntryPoint") -> T:
         try:
             entry: T = point.load()
@@ -141,7 +158,18 @@ class Registry(Mapping[str, T]):
 
 def _is_of(point: "EntryPoint", entry: Any) -> bool:
     """Whether an entry is what an entry point stands for."""
-    return point.value == f"{getattr(entry, '__module__', '')}:{getattr(entry, '__qualname__', '')}"
+    return point.value == place_of(entry)
+
+
+class _Place(str):
+    """Where an entry is that nobody has looked up yet."""
+
+
+def place_of(entry: Any) -> str:
+    """Where an entry is, ``module:attribute``."""
+    if isinstance(entry, _Place):
+        return entry
+    return f"{getattr(entry, '__module__', '')}:{getattr(entry, '__qualname__', '')}"
 
 
 def _other_name(name: str, entry: Any) -> str | None:

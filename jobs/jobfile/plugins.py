@@ -21,7 +21,7 @@ from oplstm.analysis.registry import ANALYSES
 from oplstm.episodes.registry import BENCHMARKS
 from oplstm.errors import RequestError, one_line, shown
 from oplstm.learners.registry import LEARNERS
-from oplstm.registry import Registry
+from oplstm.registry import Registry, place_of
 from search_spaces.own import sources_of
 from search_spaces.spaces import SPACES
 
@@ -156,7 +156,7 @@ def load_code(code: Code) -> PluginSource:
     of_it = {
         f"{kind} {name}"
         for (kind, name), entry in _registered().items()
-        if (kind, name) not in there or str(getattr(entry, "__module__", "")).partition(".")[0] == root
+        if (kind, name) not in there or place_of(entry).partition(":")[0].partition(".")[0] == root
     }
     if not of_it:
         if code.module != code.plugin:
