@@ -19,8 +19,8 @@ NAME = re.compile(r"[a-z][a-z0-9_]{0,63}")
 class Registry(Mapping[str, T]):
     """Entries by name. Knowing the names imports nothing; an entry is imported when it is looked up.
 
-    Beside what ships there is what ``register`` and ``declare`` add, for this process, and what installed packages declare as entry
-    points, for every process::
+    Beside what ships there is what ``register`` and ``declare`` add, for this process, and what installed packages
+    declare as entry points, for every process::
 
         [project.entry-points."oplstm.learners"]
         my_method = "my_package.my_method:MyMethod"

@@ -1,4 +1,4 @@
-"""``python draw_shapes.py FOLDER``: pictures of seven shapes, a folder for each, and which are for training and test."""
+"""``python draw_shapes.py FOLDER``: pictures of seven shapes, a folder for each, and their split."""
 
 import random
 import sys

@@ -1,8 +1,8 @@
 """First-order Reptile and a benchmark for it: an example of a plug-in of oplstm.
 
-Importing this registers what it brings, which is all that ``--plugin oplstm_reptile`` does. ``declare`` names an entry that
-is imported when it is looked up; ``register`` takes the entry itself. An installation declares the same as entry points,
-which is no conflict.
+Importing this registers what it brings, which is all that ``--plugin oplstm_reptile`` does. ``declare`` names an entry
+that is imported when it is looked up; ``register`` takes the entry itself. An installation declares the same as entry
+points, which is no conflict.
 """
 
 from oplstm.episodes.registry import BENCHMARKS

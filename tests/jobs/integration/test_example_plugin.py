@@ -1,4 +1,4 @@
-"""The example project: by its name, and installed; stopped, resumed from elsewhere, promoted, evaluated; its own tests."""
+"""The example project: by its name, and installed; stopped, resumed, promoted, evaluated; its own tests."""
 
 import os
 import shutil
@@ -62,17 +62,17 @@ def test_it_is_swept_as_a_plug_in_stopped_resumed_from_elsewhere_promoted_and_ev
 
 
 @pytest.mark.integration
-def test_its_pictures_are_imported_and_swept(
-    oplstm: Oplstm, ray_address: str, server: Server, project: Path, elsewhere: Path, monkeypatch: pytest.MonkeyPatch
+def test_its_pictures_are_imported_and_trained_on(
+    oplstm: Oplstm, server: Server, project: Path, elsewhere: Path, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.chdir(project)
     subprocess.run([sys.executable, "draw_shapes.py", str(elsewhere / "shapes")], check=True)
     data = ("--name", "shapes", "--size", "16", "--gray", "--json")
     assert oplstm.here("data", "import", str(elsewhere / "shapes"), *data).ok().json["size"] == [16, 16, 1]
     where = ("--tracking-uri", server.uri, "--json")
-    done = oplstm.here("sweep", "shapes.yaml", *SHORT, "--plugin", "oplstm_reptile", *where).ok().json
-    assert done["counts"] == {"complete": 2}
-    trial = oplstm.here("evaluate", "shapes/trial-0000", "--tasks", "20", "--json").ok().json
+    done = oplstm.here("train", "shapes.yaml", *SHORT[:8], "--plugin", "oplstm_reptile", *where).ok().json
+    assert done["counts"] == {"complete": 1}
+    trial = oplstm.here("evaluate", "shapes-train/trial-0000", "--tasks", "20", "--json").ok().json
     assert (trial["benchmark"]["dataset"], trial["measure"]) == ("shapes", "accuracy")
 
 
