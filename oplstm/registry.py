@@ -104,7 +104,7 @@ class Registry(Mapping[str, T]):
         return any(name in names for names in known) or name in self._outside()
 
     def __iter__(self) -> Iterator[str]:
-        return iter([*self._shipped, *self._registered, *self._outside()])
+        return iter(dict.fromkeys([*self._shipped, *self._registered, *self._outside()]))
 
     def __len__(self) -> int:
         return len(list(iter(self)))
