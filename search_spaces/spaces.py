@@ -26,6 +26,7 @@ SPACES: Registry[Space] = Registry(
         "sine-lstm": "search_spaces.sine:lstm",
         "sine-lstm-sequential": "search_spaces.sine:lstm_sequential",
         "sine-op-lstm": "search_spaces.sine:op_lstm",
+        "sine-op-lstm-conventions": "search_spaces.sine:op_lstm_conventions",
         "sine-demo": "search_spaces.sine:demo",
         "sine-shots": "search_spaces.sine:shots",
         "image-lstm": "search_spaces.images:lstm",

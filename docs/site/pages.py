@@ -5,7 +5,7 @@ import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from docs.site import command_line, job_file, methods, python_door
+from docs.site import command_line, job_file, methods, python_door, results
 
 DOCS = Path(__file__).resolve().parent.parent
 ROOT = DOCS.parent
@@ -17,6 +17,10 @@ GENERATORS: dict[str, Callable[..., str]] = {
     "job-file": job_file.sections,
     "jobs": job_file.shipped,
     "python": python_door.described,
+    "cells": results.cells,
+    "seeds": results.seeds,
+    "below": results.below,
+    "not-run": results.not_run,
 }
 """What may stand in a mark, as in ``<!-- generated: options op_lstm -->``, with its arguments behind it."""
 BESIDE = {"changelog.md": ROOT / "CHANGELOG.md"}

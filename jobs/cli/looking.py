@@ -5,6 +5,7 @@ import json
 import sys
 import time
 import webbrowser
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -14,6 +15,8 @@ from oplstm.errors import RequestError, WorkError
 
 if TYPE_CHECKING:
     from jobs.store.home import SweepFolder
+
+FOLDER = click.Path(file_okay=False, path_type=Path)
 
 
 @click.command()
@@ -89,27 +92,39 @@ def _watch(folder: "SweepFolder", *, as_json: bool) -> None:
     show_default=True,
     help="Of what is printed; --json for JSON.",
 )
+@click.option("--save", type=FOLDER, help="Write a small JSON file of each final run of the table there.")
+@click.option("--from", "records", type=FOLDER, help="Make the table of such files, without a server.")
 @tracking_uri
 @as_json
-def table(number: int, form: str, tracking_uri: str | None, json_: bool) -> None:
+def table(
+    number: int, form: str, save: Path | None, records: Path | None, tracking_uri: str | None, json_: bool
+) -> None:
     """Print a table of the paper, ours beside its cells, from tracked final runs.
 
     A final run stands in a cell only where everything that defines the cell agrees; others are listed below the table
-    with what differs.
+    with what differs. The paper's own configuration, trained by its published job, has a column of its own.
     """
     from jobs.cli.display.paper_table import paper_table_text
     from jobs.operations.homes_server import HomesServer
     from jobs.operations.tracking_server import chosen_uri, tracking_server
     from jobs.store.home import Home
+    from tracking.results.run_records import read_records, write_records
     from tracking.results.table_formats import FORMATS
-    from tracking.results.tables import paper_table
+    from tracking.results.tables import runs_of, table_of
     from tracking.server.client import connect, without_credentials
 
-    home = Home()
-    server = HomesServer.of(home, chosen_uri(tracking_uri))
-    with tracking_server(home, server.uri, wait=True) as uri:
-        say(f"final runs in MLflow at {without_credentials(uri)} ({server.why})", err=True)
-        made = paper_table(connect(uri), number)
+    if records is not None:
+        runs = read_records(records)
+    else:
+        home = Home()
+        server = HomesServer.of(home, chosen_uri(tracking_uri))
+        with tracking_server(home, server.uri, wait=True) as uri:
+            say(f"final runs in MLflow at {without_credentials(uri)} ({server.why})", err=True)
+            runs = runs_of(connect(uri), number)
+    if save is not None:
+        written = write_records(save, runs)
+        say(f"{len(written)} final runs written to {save}", err=True)
+    made = table_of(number, runs)
     text = paper_table_text(made) if form == "text" else FORMATS[form](made).removesuffix("\n")
     report(made.to_dict(), lambda: say(text), as_json=json_)
 

@@ -224,11 +224,12 @@ def run(home: "Home", name: str, work: "Callable[[OnProgress], Outcome]", *, uri
     from jobs.operations.doctor import refusal_line, refusals
     from jobs.operations.running import forget_stop_request
     from jobs.operations.status import sweep_status
+    from jobs.operations.webhook import telling
 
     forget_stop_request(home.sweep_folder(name))
     stop_on_interrupt(home, name)
     # Ray writes about processes that die to stdout, which belongs to the report.
-    with contextlib.redirect_stdout(sys.stderr), progress_bar(name) as show:
+    with contextlib.redirect_stdout(sys.stderr), telling(home, name, warn=_notice), progress_bar(name) as show:
         outcome = work(announced(show, home, name, uri=uri))
     status = sweep_status(outcome.folder)
     data = {**status.to_json(trials=True), "records_waiting": outcome.waiting}

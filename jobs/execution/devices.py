@@ -55,9 +55,17 @@ def device_tags(device: torch.device, gpu_ids: str = "") -> dict[str, str]:
     }
 
 
-def size_key(like: Sequence[RunConfig], device: torch.device, resources: Resources) -> str:
-    """What a pack size depends on: the device and the share of it, the signature, T, B and P, and the versions."""
-    shapes = [(run.passes(training=True), run.meta_batch_size, parameters_of(run)) for run in like]
+def size_key(like: Sequence[RunConfig], device: torch.device, resources: Resources, *, in_a_hurry: bool = False) -> str:
+    """What a pack size depends on: the device and the share of it, the signature, T, B and P, and the versions.
+
+    Args:
+        like: Runs that stand for those of the pack.
+        device: Where they train.
+        resources: What the pack gets.
+        in_a_hurry: Of a measurement that there was no time for: the same for all runs of the signature.
+    """
+    of = [] if in_a_hurry else like
+    shapes = [(run.passes(training=True), run.meta_batch_size, parameters_of(run)) for run in of]
     all_of_it = (like[0].signature, shapes, version("oplstm"), torch.__version__)
     digest = hashlib.sha256(repr(all_of_it).encode()).hexdigest()[:16]
     if device.type == "cuda":
@@ -89,10 +97,34 @@ def measured_size(path: Path, like: Sequence[RunConfig], device: Device, *, limi
         limit: There is no use for more runs.
         resources: What a pack gets.
     """
-    sizes, key = PackSizes(path), size_key(like, device.device, resources)
-    limit = min(limit, LARGEST)
-    size = sizes.find(key, limit)
-    if size is None:
-        size = probe(like, device, limit, gpu_share=min(resources.gpus, 1.0))
-        sizes.remember(key, size, limit)
-    return size
+    sizes, limit = PackSizes(path), min(limit, LARGEST)
+    if (found := remembered_size(sizes, like, device.device, limit=limit, resources=resources)) is not None:
+        return found
+    size = probe(like, device, limit, gpu_share=min(resources.gpus, 1.0))
+    updates = None if size.sure else _updates(like, limit)
+    key = size_key(like, device.device, resources, in_a_hurry=not size.sure)
+    sizes.remember(key, size.runs, limit, updates=updates)
+    return size.runs
+
+
+def remembered_size(
+    sizes: PackSizes, like: Sequence[RunConfig], device: torch.device, *, limit: int, resources: Resources
+) -> int | None:
+    """The size that is remembered of packs of runs like these, or else of their signature where no more is to train.
+
+    Args:
+        sizes: What is remembered.
+        like: Some that stand for those that may share the pack, the heaviest first.
+        device: Where they train.
+        limit: There is no use for more runs.
+        resources: What a pack gets.
+    """
+    updates = _updates(like, limit)
+    keys = [size_key(like, device, resources, in_a_hurry=hurry) for hurry in (False, True)]
+    found = (sizes.find(key, limit, updates=updates) for key in keys)
+    return next((size for size in found if size is not None), None)
+
+
+def _updates(like: Sequence[RunConfig], runs: int) -> int:
+    """Meta-updates of so many runs like these together."""
+    return runs * sum(run.budget.update_count(run.meta_batch_size) for run in like) // len(like)

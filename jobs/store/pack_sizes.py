@@ -8,7 +8,8 @@ from oplstm.durable import write_file
 from oplstm.errors import RequestError, WorkError
 from tracking.journal.file_lock import FileLock
 
-VERSION = 1
+VERSION = 2
+"""1 had no ``updates``, and is read."""
 LOCK_SECONDS = 5.0
 
 
@@ -22,15 +23,28 @@ class PackSizes:
     def __init__(self, path: Path) -> None:
         self._path = path
 
-    def find(self, key: str, limit: int) -> int | None:
-        """The size remembered for a key; None if there is none, or larger packs were of no use then and are now."""
+    def find(self, key: str, limit: int, *, updates: int) -> int | None:
+        """The size remembered for a key; None if there is none that holds.
+
+        Args:
+            key: Of runs, device and versions.
+            limit: How many runs there are; None if larger packs were of no use then and are now.
+            updates: Of all of them together; None if measuring was cut short for fewer.
+        """
         entry = self._read().get(key)
         if entry is None or (entry["size"] >= entry["limit"] and limit > entry["limit"]):
             return None
-        return entry["size"]
+        return None if updates > entry.get("updates", updates) else entry["size"]
 
-    def remember(self, key: str, size: int, limit: int) -> None:
-        """Add an entry. Where that cannot be written, the next one measures again."""
+    def remember(self, key: str, size: int, limit: int, *, updates: int | None = None) -> None:
+        """Add an entry. Where that cannot be written, the next one measures again.
+
+        Args:
+            key: Of runs, device and versions.
+            size: Runs in a pack.
+            limit: More runs were of no use.
+            updates: It holds where no more than these are to be made; everywhere by default.
+        """
         try:
             lock = FileLock(self._path, patience=LOCK_SECONDS)
         except (RequestError, WorkError):
@@ -38,7 +52,8 @@ class PackSizes:
         try:
             if self.later_version() is not None:
                 return
-            sizes = self._read() | {key: {"size": size, "limit": limit}}
+            holds = {} if updates is None else {"updates": updates}
+            sizes = self._read() | {key: {"size": size, "limit": limit, **holds}}
             with contextlib.suppress(OSError):
                 write_file(self._path, json.dumps({"version": VERSION, "sizes": sizes}, indent=1) + "\n")
         finally:
@@ -57,9 +72,9 @@ class PackSizes:
     def _read(self) -> dict[str, dict[str, int]]:
         try:
             data = json.loads(self._path.read_text())
-            sizes: dict[str, dict[str, int]] = data["sizes"] if data["version"] == VERSION else {}
+            sizes: dict[str, dict[str, int]] = data["sizes"] if data["version"] in (1, VERSION) else {}
             for entry in sizes.values():
-                if not all(type(entry[name]) is int and entry[name] >= 1 for name in ("size", "limit")):
+                if not all(type(entry[name]) is int and entry[name] >= 1 for name in {"size", "limit", *entry}):
                     return {}
         except (OSError, ValueError, KeyError, TypeError, AttributeError):
             return {}

@@ -1,4 +1,4 @@
-"""Final runs as MLflow holds them, each with the runs of its seeds."""
+"""Final runs as MLflow holds them, and trainings of published configurations, each with the runs of its seeds."""
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
@@ -34,7 +34,7 @@ class TrackedRun:
 
 @dataclass(frozen=True, slots=True)
 class FinalRun:
-    """A final run, and the run of each of its seeds, in the order of their names."""
+    """A final run or the training of a published configuration, and its seeds' runs in the order of their names."""
 
     parent: TrackedRun
     seeds: tuple[TrackedRun, ...]
@@ -43,6 +43,11 @@ class FinalRun:
     def seed_count(self) -> int:
         """Seeds that its result is the mean over."""
         return int(self.parent.metrics.get("final/seeds", 1))
+
+    @property
+    def published(self) -> bool:
+        """Whether the configuration is the paper's, which nobody has searched for here."""
+        return self.parent.tags.get("oplstm.kind") == "train"
 
     @property
     def label(self) -> str:
@@ -56,7 +61,7 @@ class FinalRun:
 def final_runs(
     client: "MlflowClient", benchmarks: Sequence[str], experiment_ids: Sequence[str] | None = None
 ) -> list[FinalRun]:
-    """Final runs that have been made, the newest first.
+    """Final runs that have been made, and trainings of configurations that the paper publishes, the newest first.
 
     Args:
         client: Of the tracking server.
@@ -68,9 +73,10 @@ def final_runs(
     seeds, parents = defaultdict(list), []
     for benchmark in benchmarks:
         of = f"tags.`oplstm.benchmark` = '{benchmark}' AND tags.`oplstm.kind` = "
-        parents += [_tracked(run) for run in all_runs(client, experiment_ids, f"{of}'final'")]
-        for run in all_runs(client, experiment_ids, f"{of}'final-trial'"):
-            seeds[run.data.tags.get("mlflow.parentRunId")].append(_tracked(run))
+        for kind, which in (("final", ""), ("train", " AND tags.`oplstm.published` != ''")):
+            parents += [_tracked(run) for run in all_runs(client, experiment_ids, f"{of}'{kind}'{which}")]
+            for run in all_runs(client, experiment_ids, f"{of}'{kind}-trial'"):
+                seeds[run.data.tags.get("mlflow.parentRunId")].append(_tracked(run))
     parents.sort(key=lambda run: (-run.start_ms, run.run_id))
     ordered = {run_id: sorted(runs, key=lambda run: (run.name, run.run_id)) for run_id, runs in seeds.items()}
     return [FinalRun(parent, tuple(ordered.get(parent.run_id, ()))) for parent in parents]

@@ -1,7 +1,8 @@
 """The paper's tables with our results beside its cells, made from the final runs that MLflow holds.
 
 A final run stands in a cell only where everything that defines the cell agrees (``conditions.differences``); all others
-are listed with what differs.
+are listed with what differs. So do trainings of the configurations that the paper publishes, which stand in a column of
+their own: what their configuration gives in our hands is another question than what ours gives.
 """
 
 from collections.abc import Sequence
@@ -52,10 +53,17 @@ class Result:
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """A cell of the paper and what we have for it."""
+    """A cell of the paper and what we have for it.
+
+    Attributes:
+        paper: It.
+        ours: The final run of a configuration that a sweep of ours has picked.
+        retrained: The published configuration, trained here.
+    """
 
     paper: PaperCell
     ours: Result | None
+    retrained: Result | None = None
 
     @property
     def name(self) -> str:
@@ -141,24 +149,24 @@ TABLES: Final[dict[int, tuple[str, str, tuple[PaperCell, ...]]]] = {
 """Title, what the values are, and the paper's cells, by number."""
 
 
-def paper_table(client: "MlflowClient", number: int, experiment_ids: Sequence[str] | None = None) -> Table:
-    """A table of the paper, with the final runs that a tracking server holds.
+def runs_of(client: "MlflowClient", number: int, experiment_ids: Sequence[str] | None = None) -> list[FinalRun]:
+    """The final runs that a tracking server holds on the benchmarks of a table of the paper.
 
     Args:
         client: Of the tracking server.
         number: 1 to 4.
         experiment_ids: Where to look; everywhere by default.
     """
-    benchmarks = sorted({paper.benchmark for paper in TABLES[number][2]})
-    return table_of(number, final_runs(client, benchmarks, experiment_ids))
+    return final_runs(client, sorted({paper.benchmark for paper in TABLES[number][2]}), experiment_ids)
 
 
 def table_of(number: int, runs: Sequence[FinalRun]) -> Table:
-    """A table of the paper with these final runs, the newest first.
+    """A table of the paper with these final runs, the newest first; those on other benchmarks are passed over.
 
     Of several that are exact for a cell the best documented stands in it: that with most seeds, of equals the newest.
     """
     title, metric, papers = TABLES[number]
+    runs = [run for run in runs if _benchmark(run) in {paper.benchmark for paper in papers}]
     cells: list[Cell] = []
     others: dict[tuple[int, str], Other] = {}
 
@@ -168,14 +176,19 @@ def table_of(number: int, runs: Sequence[FinalRun]) -> Table:
     for paper in papers:
         found = [run for run in runs if _is_of(run, paper) and _metric(paper) in run.parent.metrics]
         differing = {run.parent.run_id: differences(run, paper) for run in found}
-        exact = sorted((run for run in found if not differing[run.parent.run_id]), key=lambda run: -run.seed_count)
-        cells.append(Cell(paper, _result(exact[0], paper) if exact else None))
+        in_cell: dict[bool, Result] = {}
+        for published in (False, True):
+            of = [run for run in found if run.published is published]
+            exact = sorted((run for run in of if not differing[run.parent.run_id]), key=lambda run: -run.seed_count)
+            if exact:
+                in_cell[published] = _result(exact[0], paper)
+            for run in exact[1:]:
+                why = "fewer seeds" if run.seed_count < exact[0].seed_count else "older"
+                list_below(run, paper, f"exact, but {why} than {exact[0].parent.name}, which stands in the cell")
+        cells.append(Cell(paper, in_cell.get(False), in_cell.get(True)))
         for run in found:
             if differing[run.parent.run_id]:
                 list_below(run, paper, *differing[run.parent.run_id])
-        for run in exact[1:]:
-            why = "fewer seeds" if run.seed_count < exact[0].seed_count else "older"
-            list_below(run, paper, f"exact, but {why} than {exact[0].parent.name}, which stands in the cell")
     for run in runs:
         if not any(_is_of(run, paper) for paper in papers):
             alike = {_metric(paper): paper for paper in papers if paper.benchmark == _benchmark(run)}

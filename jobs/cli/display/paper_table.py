@@ -7,7 +7,7 @@ from rich.table import Table as Grid
 
 from jobs.cli.display.tables import cell as as_text
 from tracking.results.table_formats import INTERVALS, OTHERS, number
-from tracking.results.tables import Cell, Table
+from tracking.results.tables import Cell, Result, Table
 
 WIDTH = 118
 
@@ -16,7 +16,7 @@ def paper_table_text(table: Table) -> str:
     """The table in at most ``WIDTH`` columns, and below it what made each cell and what stands in none."""
     grid = Grid(title=f"Table {table.number}: {table.title}", title_justify="left")
     grid.add_column("method")
-    for heading in ("tasks", "paper", "ours", "± seeds", "seeds", "difference", "meet"):
+    for heading in ("tasks", "paper", "retrained", "ours", "± seeds", "seeds", "difference", "meet"):
         grid.add_column(heading, justify="right")
     previous = ""
     for cell in table.cells:
@@ -30,7 +30,10 @@ def paper_table_text(table: Table) -> str:
     console.print(f"{table.metric}. {INTERVALS} 'meet' says whether our interval meets the paper's.")
     for cell in table.cells:
         if cell.ours is not None:
-            console.print(as_text(f"{cell.name}: {_made_of(cell)}"))
+            console.print(as_text(f"{cell.name}: {_made_of(cell.ours)}"))
+        if (again := cell.retrained) is not None:
+            over = "" if again.ci95_seeds is None else f" ± {number(again.ci95_seeds)} over seeds"
+            console.print(as_text(f"{cell.name} retrained: {again.seeds} seeds{over}, {_made_of(again)}"))
     if table.not_run:
         console.print(f"Not run: {', '.join(table.not_run)}.")
     if table.others:
@@ -42,18 +45,16 @@ def paper_table_text(table: Table) -> str:
 
 def _columns(cell: Cell, *, first: bool) -> tuple[str, ...]:
     paper, ours = cell.paper, cell.ours
-    left = (paper.method if first else "", paper.task, _interval(paper.value, paper.ci95))
+    again = "" if cell.retrained is None else _interval(cell.retrained.value, cell.retrained.ci95_tasks)
+    left = (paper.method if first else "", paper.task, _interval(paper.value, paper.ci95), again)
     if ours is None:
         return (*left, "not run", "", "", "", "")
     right = (number(ours.ci95_seeds), str(ours.seeds), number(cell.difference, sign=True), cell.intervals_meet or "")
     return (*left, _interval(ours.value, ours.ci95_tasks), *right)
 
 
-def _made_of(cell: Cell) -> str:
-    """The final run of a cell, and what it took."""
-    ours = cell.ours
-    if ours is None:
-        return ""
+def _made_of(ours: Result) -> str:
+    """The run behind a result, and what it took."""
     took = [
         f"{ours.budget} a seed" if ours.budget else "",
         "" if ours.parameters is None else f"{ours.parameters:,} parameters",

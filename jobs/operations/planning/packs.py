@@ -6,7 +6,7 @@ from pathlib import Path
 
 import torch
 
-from jobs.execution.devices import choose_device, size_key, slots_here
+from jobs.execution.devices import choose_device, remembered_size, slots_here
 from jobs.jobfile.schema import Job
 from jobs.store.pack_sizes import PackSizes
 from jobs.sweep.dealing import Hand, deal
@@ -57,8 +57,8 @@ def foresee_packs(job: Job, runs: Sequence[RunConfig], *, path: Path, slots: int
     for group in groups.values():
         largest = size
         if largest is None:
-            key = size_key(representatives(group), device, job.resources)
-            largest = PackSizes(path).find(key, min(len(group), LARGEST))
+            like, limit = representatives(group), min(len(group), LARGEST)
+            largest = remembered_size(PackSizes(path), like, device, limit=limit, resources=job.resources)
             known = known and largest is not None
             remembered |= set() if largest is None else {largest}
         evenly = size is None or job.space is None

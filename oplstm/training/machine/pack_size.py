@@ -24,6 +24,8 @@ CUDA_SHARE, CPU_SHARE = 0.8, 0.5
 WARM_UPS, WARM_UP_SECONDS = {"cuda": EAGER_CALLS + 1, "cpu": UNRECORDED_CALLS + 1}, 2.0
 """Updates before the clock starts, by device, with the capture or the recording; fewer if they take that long."""
 BURSTS, BURST_SECONDS, BURST_UPDATES = 3, 0.1, 20
+SHARE = 0.05
+"""Of what training all runs one by one would take, at most so much for measuring."""
 
 
 class Measured(NamedTuple):
@@ -33,11 +35,26 @@ class Measured(NamedTuple):
         copies: Of the runs that stand for all, so many times each.
         seconds: To train them to their end, by some meta-updates of all and of those that are left later on.
         bytes: The most memory that it has taken; 0 where nobody tells.
+        took: Seconds that trying it took.
     """
 
     copies: int
     seconds: float
     bytes: float
+    took: float = 0.0
+
+
+class Size(NamedTuple):
+    """How many runs to train side by side.
+
+    Attributes:
+        runs: So many.
+        sure: Whether all sizes that may pay were tried; else there is so little to train that trying more would cost
+            more than it can give, which says nothing of longer sweeps.
+    """
+
+    runs: int
+    sure: bool
 
 
 class Decision(NamedTuple):
@@ -62,16 +79,22 @@ def decide(measured: Sequence[Measured], *, limit: int, room: float) -> Decision
     """
     if not measured:
         return Decision(1, final=False)
+    largest, pays = max(one.copies for one in measured), paying(measured)
+    if pays < largest:
+        tries = sum(one.copies == largest for one in measured)
+        return Decision(pays, final=True) if tries > 1 else Decision(largest, final=False)
+    if largest >= limit or predicted_bytes(measured, 2 * largest) > room:
+        return Decision(largest, final=True)
+    return Decision(2 * largest, final=False)
+
+
+def paying(measured: Sequence[Measured]) -> int:
+    """The copies that pay, by the packs tried so far: the most, or half of them."""
     seconds: dict[int, float] = {}
     for one in measured:
         seconds[one.copies] = min(one.seconds, seconds.get(one.copies, math.inf))
     largest = max(seconds)
-    if largest > 1 and 2 * seconds[largest // 2] < GAIN * seconds[largest]:
-        tries = sum(one.copies == largest for one in measured)
-        return Decision(largest // 2, final=True) if tries > 1 else Decision(largest, final=False)
-    if largest >= limit or predicted_bytes(measured, 2 * largest) > room:
-        return Decision(largest, final=True)
-    return Decision(2 * largest, final=False)
+    return largest // 2 if largest > 1 and 2 * seconds[largest // 2] < GAIN * seconds[largest] else largest
 
 
 def predicted_bytes(measured: Sequence[Measured], copies: int) -> float:
@@ -82,12 +105,12 @@ def predicted_bytes(measured: Sequence[Measured], copies: int) -> float:
     return predicted_memory(taken, copies) or 0.0
 
 
-def probe(like: Sequence[RunConfig], device: Device, limit: int = LARGEST, *, gpu_share: float = 1.0) -> int:
+def probe(like: Sequence[RunConfig], device: Device, limit: int = LARGEST, *, gpu_share: float = 1.0) -> Size:
     """The number of runs like these to train side by side on a device; takes some tens of meta-updates.
 
     Packs of 1, 2, 4, ... copies of all of them are tried; where they differ, first each alone, which a pack of one
     copy must outdo as twice the copies must later on. Where their kinds differ one of two copies may, since some gain
-    only from others of their kind.
+    only from others of their kind. No pack is tried that would bring the whole above `SHARE` of all training.
 
     Args:
         like: Runs of one signature that stand for those of the pack, the heaviest first.
@@ -96,45 +119,68 @@ def probe(like: Sequence[RunConfig], device: Device, limit: int = LARGEST, *, gp
         gpu_share: Of the GPU that the pack has to itself.
     """
     if limit <= 1:
-        return 1
+        return Size(1, sure=True)
+    began = _now(device.device)
     _measure(like[:1], device)  # opens the data and whatever else is needed once
     measured: list[Measured] = []
     room, most, copies = _room(device.device, gpu_share), math.ceil(min(limit, LARGEST) / len(like)), 1
+
+    def affordable(took: float) -> bool:
+        return _now(device.device) - began + took <= SHARE * limit * one_run
+
     try:
-        if len(like) > 1 and not _pays(like, device, room=room, most=most):
-            return 1
+        alone = [_measure([run], device) for run in like]
+        one_run, took = (sum(of) / len(like) for of in ([one.seconds for one in alone], [one.took for one in alone]))
+        if len(like) == 1:
+            measured.append(alone[0])
+        for copies in _first_tries(like, alone, room=room, most=most):
+            if not affordable(copies * len(like) * took):
+                return Size(1, sure=False)
+            measured.append(_measure([*like] * copies, device)._replace(copies=copies))
+            if copies * len(like) * one_run >= GAIN * measured[-1].seconds:
+                break
+        else:
+            if len(like) > 1:
+                return Size(1, sure=True)
         while not (next_one := decide(measured, limit=most, room=room)).final:
             copies = next_one.copies
+            if not affordable(measured[-1].took * copies / measured[-1].copies):
+                return Size(min(paying(measured) * len(like), LARGEST), sure=False)
             measured.append(_measure([*like] * copies, device)._replace(copies=copies))
     except Exception as error:
         if not is_out_of_memory(error):
             raise
-        return copies // 2 * len(like) or 1
-    return min(next_one.copies * len(like), LARGEST)
+        return Size(copies // 2 * len(like) or 1, sure=True)
+    return Size(min(next_one.copies * len(like), LARGEST), sure=True)
 
 
-def _pays(like: Sequence[RunConfig], device: Device, *, room: float, most: int) -> bool:
-    """Whether runs fit beside each other and are faster so than one by one."""
-    alone = [_measure([run], device) for run in like]
+def _first_tries(like: Sequence[RunConfig], alone: Sequence[Measured], *, room: float, most: int) -> list[int]:
+    """Copies of runs that differ, one of which must be faster than the runs one by one."""
+    if len(like) == 1:
+        return []
     bytes_of_a_copy = max(one.bytes for one in alone) * len(like)
-    seconds = sum(one.seconds for one in alone)
     tries = [1, 1] if len({run.kind for run in like}) == 1 or most == 1 else [1, 1, 2]
-    return any(
-        copies * bytes_of_a_copy <= room and copies * seconds >= GAIN * _measure([*like] * copies, device).seconds
-        for copies in tries
-    )
+    return [copies for copies in tries if copies * bytes_of_a_copy <= room]
 
 
 def _measure(runs: Sequence[RunConfig], device: Device) -> Measured:
-    memory = PeakMemory(device.device)
+    memory, began = PeakMemory(device.device), _now(device.device)
     pack = Pack(runs, [f"probe-{row}" for row in range(len(runs))], device)
     seconds, made, ends = 0.0, 0, sorted(set(map(_updates, runs)))
     for updates in ends:
         pack.keep([row for row, run in enumerate(pack.runs) if _updates(run) > made])
         _warm_up(pack)
-        seconds += (updates - made) * min(_burst(pack, BURST_SECONDS / len(ends)) for _ in range(BURSTS))
+        seconds += (updates - made) * _seconds_of_an_update(pack, BURST_SECONDS / len(ends))
         made = updates
-    return Measured(len(runs), seconds, max(0.0, memory.added() or 0.0))
+    return Measured(len(runs), seconds, max(0.0, memory.added() or 0.0), _now(device.device) - began)
+
+
+def _seconds_of_an_update(pack: Pack, least: float) -> float:
+    """The best of some bursts; of updates that take longer than a burst, fewer."""
+    began, found = _now(pack.device.device), [_burst(pack, least)]
+    while len(found) < BURSTS and _now(pack.device.device) - began < BURSTS * least:
+        found.append(_burst(pack, least))
+    return min(found)
 
 
 def _updates(run: RunConfig) -> int:

@@ -39,13 +39,34 @@ def test_it_fits_into_the_width_of_a_terminal_and_nothing_is_obeyed(number):
 
 
 def test_each_format_is_what_the_verb_prints(home, monkeypatch):
-    made = table_of(1, [final_run("sine-final")])
+    runs = [final_run("sine-final")]
+    made = table_of(1, runs)
     server = contextlib.nullcontext("http://127.0.0.1:1")
     monkeypatch.setattr("jobs.operations.tracking_server.tracking_server", lambda *args, **keys: server)
     monkeypatch.setattr("tracking.server.client.connect", lambda uri: None)
-    monkeypatch.setattr("tracking.results.tables.paper_table", lambda client, number: made)
+    monkeypatch.setattr("tracking.results.tables.runs_of", lambda client, number: runs)
     for form, text in FORMATS.items():
         assert run("table", 1, "--format", form).stdout == text(made)
     assert run("table", 1).stdout == paper_table_text(made) + "\n"
     assert json.loads(run("table", 1, "--json").stdout) == json.loads(json.dumps(made.to_dict()))
     assert "csv" in run("table", 1, "--format", "xml").stderr
+
+
+def test_tables_are_made_of_records_without_a_server(home, tmp_path, monkeypatch):
+    runs = [final_run("sine-final", tags={"oplstm.host": "a-machine"}), final_run("sine/toy", seeds=1)]
+    server = contextlib.nullcontext("http://127.0.0.1:1")
+    with monkeypatch.context() as patch:
+        patch.setattr("jobs.operations.tracking_server.tracking_server", lambda *args, **keys: server)
+        patch.setattr("tracking.server.client.connect", lambda uri: None)
+        patch.setattr("tracking.results.tables.runs_of", lambda client, number: runs)
+        saved = run("table", 1, "--save", tmp_path / "runs")
+    assert saved.stderr.endswith(f"2 final runs written to {tmp_path / 'runs'}\n")
+    files = {path.name: path.read_text() for path in (tmp_path / "runs").iterdir()}
+    assert set(files) == {"sine-final.json", "sine_toy.json"}
+    assert not any("a-machine" in text for text in files.values())
+    assert run("table", 1, "--from", tmp_path / "runs").stdout == saved.stdout
+    assert run("table", 2, "--from", tmp_path / "runs").stdout.count("not run") == 8
+    (tmp_path / "runs" / "other.json").write_text('{"parent": 1}')
+    for folder, said in ((tmp_path / "runs", "other.json is no record of a final run"), (tmp_path, "holds no records")):
+        failed = run("table", 1, "--from", folder)
+        assert failed.exit_code == 2 and said in failed.stderr and failed.stderr.count("\n") == 1

@@ -11,7 +11,7 @@ from jobs.jobfile.sections import Resources
 from jobs.sweep.proposals import Proposals
 from oplstm.errors import RequestError
 from oplstm.training.device import Device
-from oplstm.training.machine.pack_size import LARGEST
+from oplstm.training.machine.pack_size import LARGEST, Size
 from tests.jobs.formula_training import job
 
 pytestmark = pytest.mark.unit
@@ -74,7 +74,9 @@ def test_a_share_of_a_gpu_has_a_size_of_its_own(run, monkeypatch):
 def test_a_size_is_measured_once(run, tmp_path, monkeypatch):
     tried = []
     monkeypatch.setattr(
-        devices, "probe", lambda like, device, limit, *, gpu_share: tried.append((limit, gpu_share)) or 16
+        devices,
+        "probe",
+        lambda like, device, limit, *, gpu_share: tried.append((limit, gpu_share)) or Size(16, sure=True),
     )
     path, resources = tmp_path / "pack-sizes.json", Resources(gpus=0.5)
     for limit in (30, 400, 7):
@@ -83,3 +85,16 @@ def test_a_size_is_measured_once(run, tmp_path, monkeypatch):
     other = replace(run, meta_batch_size=3)
     assert measured_size(path, [other], Device(), limit=10 * LARGEST, resources=Resources(gpus=2)) == 16
     assert tried[1:] == [(LARGEST, 1.0)]
+
+
+def test_what_was_measured_in_a_hurry_holds_for_no_more_work_than_there_was(run, tmp_path, monkeypatch):
+    tried = []
+    monkeypatch.setattr(
+        devices, "probe", lambda like, device, limit, **share: tried.append(limit) or Size(2, sure=False)
+    )
+    for limit in (30, 12, 31, 30):
+        assert measured_size(tmp_path / "sizes.json", [run], Device(), limit=limit, resources=ONE) == 2
+    assert tried == [30, 31]
+    other = replace(run, meta_batch_size=3)
+    assert measured_size(tmp_path / "sizes.json", [other], Device(), limit=9, resources=ONE) == 2
+    assert tried == [30, 31], "what is left of the same sweep is not measured anew with every pack"

@@ -249,7 +249,7 @@ def test_what_was_outgrown_is_remembered_and_later_packs_are_no_larger(tmp_path,
     assert entry["size"] == 4
     assert entry["limit"] > 4
     [key] = json.loads(folder.pack_sizes.read_text())["sizes"]
-    assert PackSizes(folder.pack_sizes).find(key, 256) == 4
+    assert PackSizes(folder.pack_sizes).find(key, 256, updates=100) == 4
 
 
 def test_a_run_that_does_not_fit_alone_fails_with_one_line_and_the_others_go_on(tmp_path, monkeypatch):

@@ -87,6 +87,7 @@ def server(monkeypatch):
     monkeypatch.setattr(Outbox, "flush", lambda *_: 0)
     monkeypatch.setattr("tracking.outbox.delivery.connect", lambda uri: pytest.fail("connected"))
     monkeypatch.setattr(doctor, "tracked_differences", lambda *_: [])
+    monkeypatch.setattr("jobs.operations.reporting.tracked.report_problem", lambda *_: None)
 
 
 def test_what_was_refused_is_listed_with_its_reason_and_the_mend(ended, server):
@@ -169,7 +170,7 @@ def test_a_verb_that_names_no_sweep_asks_the_server_of_the_newest(ended, monkeyp
     assert silent.found.startswith(f"tracking server {wanted}: ")
     assert silent.found.endswith("; it is that of 1 sweep here")
     monkeypatch.setattr("jobs.operations.tracking_server.check_reachable", lambda uri: None)
-    monkeypatch.setattr("tracking.results.tables.paper_table", lambda client, number: pytest.fail("asked"))
+    monkeypatch.setattr("tracking.results.tables.runs_of", lambda client, number: pytest.fail("asked"))
     with pytest.raises(pytest.fail.Exception):
         run("table", "1")
 

@@ -18,7 +18,7 @@ from tracking.outbox.outbox import Outbox
 from tracking.results.final_runs import FinalRun
 from tracking.results.paper_results import ACROSS_TABLE_4, OMNIGLOT_TABLE_2, SINE_TABLE_1, WITHIN_TABLE_3
 from tracking.results.table_formats import COLUMNS, FORMATS
-from tracking.results.tables import Table, paper_table, table_of
+from tracking.results.tables import Table, runs_of, table_of
 from tracking.server.client import connect
 
 
@@ -71,6 +71,27 @@ def test_a_toy_run_does_not_replace_a_full_one() -> None:
     less = ("test tasks 300, the cell's 2,000", "budget 2,000 tasks, the cell's 70,000 tasks", "seeds 1, the cell's 3")
     assert below(table) == {"toy": less}
     assert in_cells(table_of(1, [toy])) == {}
+
+
+@pytest.mark.unit
+def test_the_paper_s_own_configuration_stands_beside_ours_and_never_in_its_place() -> None:
+    theirs = {"labels": {"kind": "train"}, "scores": SCORES | {"final/test_loss": 0.01}}
+    newest = final_run("theirs", seeds=5, start=9, **theirs)  # type: ignore[arg-type]
+    fewer = final_run("fewer", seeds=3, start=8, **theirs)  # type: ignore[arg-type]
+    toy = final_run("toy", seeds=1, start=7, **theirs)  # type: ignore[arg-type]
+    table = table_of(1, [newest, fewer, toy, final_run("ours")])
+    cell = table.cells[0]
+    assert cell.ours is not None and cell.retrained is not None
+    assert (cell.ours.run_name, cell.retrained.run_name, cell.retrained.value) == ("ours", "theirs", 0.01)
+    assert below(table) == {
+        "fewer": ("exact, but fewer seeds than theirs, which stands in the cell",),
+        "toy": ("seeds 1, the cell's 3",),
+    }
+    assert cell.difference == pytest.approx(0.0391 - 0.0406), "of ours"
+    alone = table_of(1, [newest])
+    assert alone.cells[0].ours is None and "LSTM 5-shot" in alone.not_run
+    row = next(csv.DictReader(io.StringIO(FORMATS["csv"](alone))))
+    assert (row["retrained"], row["retrained seeds"], row["retrained by"], row["ours"]) == ("0.0100", "5", "theirs", "")
 
 
 @pytest.mark.unit
@@ -239,7 +260,7 @@ def test_formats_hold_the_same_figures_and_escape_what_others_wrote() -> None:
     assert r"a\_b\|50% & \<c\>" in row and row.replace(r"\|", "").count("|") == len(COLUMNS) + 1
     assert "- to y (lstm 5-shot on sine, 0.0391): seeds 1, the cell's 3" in made["markdown"]
     body = made["latex"].split(r"\midrule")[1].split(r"\bottomrule")[0]
-    assert body.count(r"\\") == 9 and {line.count("&") for line in body.splitlines() if line} == {len(COLUMNS) - 4}
+    assert body.count(r"\\") == 9 and {line.count("&") for line in body.splitlines() if line} == {len(COLUMNS) - 6}
     assert all(line.startswith("%") for line in made["latex"].split(r"\end{tabular}")[1].splitlines() if line)
     assert r"miniimagenet $\to$ cub 1-shot" in FORMATS["latex"](table_of(4, []))
 
@@ -248,7 +269,7 @@ def tracked(run: FinalRun, experiment: str) -> list[list[Any]]:
     """The records that make such a final run on a server."""
 
     def record(of: Any, parent: str | None, start: float) -> records.CreateRun:
-        kind = {"oplstm.kind": "final" if parent is None else "final-trial"}
+        kind = {"oplstm.kind": run.parent.tags["oplstm.kind"] + ("" if parent is None else "-trial")}
         return records.CreateRun(
             f"{experiment}/{of.run_id}", name=of.name, parent_key=parent, experiment=experiment,
             tags={**of.tags, **kind}, params=dict(of.params), start_time=start,
@@ -271,16 +292,23 @@ def test_tables_are_made_of_what_the_server_holds(rest: Rest, journal_path: Path
         final_run("other-shots", labels={"shots": "10"}, params={"benchmark.shots": "10"}),
         on_images("images"),
     ]
+    trainings = [final_run(name, labels={"kind": "train"}, start=5) for name in ("theirs", "of-whatever")]
     with Journal(journal_path) as journal:
         for group in (group for run in runs for group in tracked(run, unique)):
             write(journal, *group)
+        for training, published in zip(trainings, ({"oplstm.published": "published-sine-lstm"}, {}), strict=True):
+            (create, points), *of_seeds = tracked(training, unique)
+            write(journal, replace(create, tags={**create.tags, **published}), points)
+            for group in of_seeds:
+                write(journal, *group)
         create, points = tracked(final_run("a-sweep", start=9), unique)[0]
         write(journal, replace(create, tags={**create.tags, "oplstm.kind": "sweep"}), points)
     with Outbox(journal_path, rest.uri) as outbox:
         assert outbox.flush(60) == 0, outbox.last_error
     client = connect(rest.uri)
     for experiments in ([rest.experiment_id(unique)], None):
-        table = paper_table(client, 1, experiments)
+        table = table_of(1, runs_of(client, 1, experiments))
         assert in_cells(table) == {"LSTM 5-shot": "full", "LSTM 10-shot": "other-shots"}
+        assert [cell.retrained.run_name for cell in table.cells if cell.retrained is not None] == ["theirs"]
         assert below(table) == {"toy": ("test tasks 300, the cell's 2,000", "seeds 1, the cell's 3")}
-    assert in_cells(paper_table(client, 2, [rest.experiment_id(unique)])) == {"OP-LSTM 1-shot": "images"}
+    assert in_cells(table_of(2, runs_of(client, 2, [rest.experiment_id(unique)]))) == {"OP-LSTM 1-shot": "images"}

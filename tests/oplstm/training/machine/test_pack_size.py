@@ -8,7 +8,7 @@ import torch
 
 from oplstm.training.device import Device
 from oplstm.training.machine import pack_size
-from oplstm.training.machine.pack_size import LARGEST, Decision, Measured, decide, predicted_bytes, probe
+from oplstm.training.machine.pack_size import LARGEST, Decision, Measured, Size, decide, predicted_bytes, probe
 from oplstm.training.parameters import parameter_count
 from tests.oplstm.training.runs import run
 
@@ -16,6 +16,7 @@ from tests.oplstm.training.runs import run
 @pytest.fixture(autouse=True)
 def _short_bursts(monkeypatch):
     monkeypatch.setattr(pack_size, "BURST_SECONDS", 0.02)
+    monkeypatch.setattr(pack_size, "SHARE", math.inf)  # whatever it takes
 
 
 def decided(seconds, *, limit=LARGEST, room=math.inf, bytes_of=lambda runs: 0.0):
@@ -76,20 +77,20 @@ def test_a_decision_says_what_to_measure_first():
 
 @pytest.mark.slow
 def test_the_answer_is_a_size_that_could_have_been_measured():
-    assert probe([run("lstm", widths=[4], passes=1)], Device(), 3) in (1, 2, 4)
+    assert probe([run("lstm", widths=[4], passes=1)], Device(), 3).runs in (1, 2, 4)
 
 
 @pytest.mark.slow
 def test_a_single_run_is_not_compared_with_anything(monkeypatch):
     monkeypatch.setattr(pack_size, "_burst", lambda pack, least: 1 / len(pack.runs))
-    assert probe([run("lstm")], Device(), 1) == 1
-    assert probe([run("lstm")], Device(), 2) == 2
+    assert probe([run("lstm")], Device(), 1) == Size(1, sure=True)
+    assert probe([run("lstm")], Device(), 2) == Size(2, sure=True)
 
 
 def test_no_room_means_one_run(monkeypatch):
     monkeypatch.setattr(pack_size, "_burst", lambda pack, least: 1.0)
     monkeypatch.setattr(pack_size, "_room", lambda device, share: 0.0)
-    assert probe([run("lstm", widths=[400], passes=1)], Device(), 8) == 1
+    assert probe([run("lstm", widths=[400], passes=1)], Device(), 8) == Size(1, sure=True)
 
 
 @pytest.mark.slow
@@ -100,7 +101,7 @@ def test_what_does_not_fit_at_all_is_too_large(monkeypatch):
         return 1.0
 
     monkeypatch.setattr(pack_size, "_burst", burst)
-    assert probe([run("lstm")], Device(), 64) == 4
+    assert probe([run("lstm")], Device(), 64) == Size(4, sure=True)
 
 
 @pytest.mark.slow
@@ -146,14 +147,14 @@ def seconds_of_passes(monkeypatch, gain):
 @pytest.mark.integration
 def test_a_mix_is_tried_in_copies_and_the_answer_counts_runs(monkeypatch):
     tried = seconds_of_passes(monkeypatch, lambda runs: float(min(runs, 4)))
-    assert probe(MIX, Device(), 64) == 4
-    assert tried == [1, 1, 1, 2, 2, 4, 8, 8]
+    assert probe(MIX, Device(), 64) == Size(4, sure=True)
+    assert tried == [1, 1, 1, 2, 4, 8, 8]
 
 
 @pytest.mark.integration
 def test_a_mix_that_gains_nothing_from_sharing_a_pack_stays_alone(monkeypatch):
     tried = seconds_of_passes(monkeypatch, lambda runs: 1.05)
-    assert probe(MIX, Device(), 64) == 1
+    assert probe(MIX, Device(), 64) == Size(1, sure=True)
     assert tried == [1, 1, 1, 2, 2]
 
 
@@ -161,20 +162,43 @@ def test_a_mix_that_gains_nothing_from_sharing_a_pack_stays_alone(monkeypatch):
 def test_runs_that_gain_only_from_others_of_their_kind_are_tried_in_pairs(monkeypatch):
     kinds = [run("maml", base_widths=[5], passes=3), run("maml", base_widths=[4], passes=1)]
     tried = seconds_of_passes(monkeypatch, lambda runs: runs / 2)
-    assert probe(kinds, Device(), 8) == 8
-    assert tried == [1, 1, 1, 2, 2, 4, 2, 4, 8]
+    assert probe(kinds, Device(), 8) == Size(8, sure=True)
+    assert tried == [1, 1, 1, 2, 2, 4, 8]
     tried.clear()
-    assert probe(kinds, Device(), 2) == 1, "there are no others"
+    assert probe(kinds, Device(), 2) == Size(1, sure=True), "there are no others"
     assert tried == [1, 1, 1, 2, 2]
+
+
+@pytest.mark.integration
+@pytest.mark.parametrize(
+    ("seconds", "tries", "size"),
+    [(19.0, [1, 1, 1], 1), (20.0, [1, 1, 1, 2], 2), (60.0, [1, 1, 1, 2, 4], 4), (140.0, [1, 1, 1, 2, 4, 8], 8)],
+)
+def test_measuring_takes_its_share_of_the_training_and_no_more(monkeypatch, seconds, tries, size):
+    """Every pack that is tried takes 10 s for each of its runs, by a clock that only trying moves."""
+    tried, clock = seconds_of_passes(monkeypatch, float), [0.0]
+    real = pack_size._measure
+
+    def measure(runs, device):
+        clock[0] += 10 * len(runs)
+        return real(runs, device)._replace(took=10 * len(runs))
+
+    monkeypatch.setattr(pack_size, "_measure", measure)
+    monkeypatch.setattr(pack_size, "_now", lambda device: clock[0])
+    one_run = sum(real([one], Device()).seconds for one in MIX) / 2
+    tried.clear()
+    monkeypatch.setattr(pack_size, "SHARE", (30 + seconds) / 64 / one_run)
+    assert probe(MIX, Device(), 64) == Size(size, sure=False)
+    assert tried == tries
 
 
 @pytest.mark.integration
 def test_a_mix_grows_no_further_than_there_are_runs(monkeypatch):
     seconds_of_passes(monkeypatch, float)
-    assert probe(MIX, Device(), 5) == 8
+    assert probe(MIX, Device(), 5) == Size(8, sure=True)
     three = [*MIX, run("lstm", passes=2)]
     monkeypatch.setattr(pack_size, "LARGEST", 5)
-    assert probe(three, Device(), 64) == 5
+    assert probe(three, Device(), 64) == Size(5, sure=True)
 
 
 @pytest.mark.integration
@@ -182,9 +206,9 @@ def test_a_mix_that_does_not_fit_beside_each_other_stays_alone(monkeypatch):
     seconds_of_passes(monkeypatch, float)
     monkeypatch.setattr(pack_size.PeakMemory, "added", lambda self: 100.0)
     monkeypatch.setattr(pack_size, "_room", lambda device, share: 199.0)
-    assert probe(MIX, Device(), 64) == 1
+    assert probe(MIX, Device(), 64) == Size(1, sure=True)
     monkeypatch.setattr(pack_size, "_room", lambda device, share: 200.0)
-    assert probe(MIX, Device(), 64) > 1
+    assert probe(MIX, Device(), 64).runs > 1
 
 
 @pytest.mark.integration
@@ -198,8 +222,8 @@ def test_memory_that_is_over_in_the_first_pack_of_a_mix_means_one_run(monkeypatc
         return real(runs, device)
 
     monkeypatch.setattr(pack_size, "_measure", measure)
-    assert probe(MIX, Device(), 64) == 2
-    assert probe([*MIX, run("lstm", passes=2)], Device(), 64) == 1
+    assert probe(MIX, Device(), 64) == Size(2, sure=True)
+    assert probe([*MIX, run("lstm", passes=2)], Device(), 64) == Size(1, sure=True)
 
 
 @pytest.mark.integration

@@ -1,0 +1,121 @@
+"""The published results as made again here: tables of the paper from the records of tracked runs."""
+
+import functools
+from collections.abc import Iterator
+from pathlib import Path
+
+from docs.site.markdown import code, table
+from jobs.jobfile.shipped import shipped_jobs
+from tracking.results.final_runs import FinalRun, TrackedRun
+from tracking.results.paper_results import PaperCell
+from tracking.results.run_records import read_records
+from tracking.results.tables import Cell, Result, Table, table_of
+
+RECORDS = Path(__file__).resolve().parent.parent / "results" / "runs"
+"""What ``oplstm table N --save docs/results/runs`` has written."""
+
+
+@functools.cache
+def _records() -> tuple[FinalRun, ...]:
+    return tuple(read_records(RECORDS))
+
+
+@functools.cache
+def _table(number: int) -> Table:
+    return table_of(number, _records())
+
+
+def cells(number: str) -> str:
+    """The cells of a table of the paper, with what we have for each."""
+    rows = [
+        [cell.paper.method, cell.paper.task, _interval(cell.paper.value, cell.paper.ci95), _short(cell.retrained),
+         _short(cell.ours), "" if cell.difference is None else f"{cell.difference:+.4f}", cell.intervals_meet or ""]
+        for cell in _table(int(number)).cells
+    ]  # fmt: skip
+    return table(["method", "task", "paper", "their configuration, here", "ours", "ours - paper", "meets"], rows)
+
+
+def headline() -> str:
+    """The cells that were made again, of all tables."""
+    rows = []
+    for number in (1, 2, 3, 4):
+        for cell in _table(number).cells:
+            if cell.ours is not None or cell.retrained is not None:
+                paper = cell.paper
+                name = f"Table {number}: {paper.method}, {paper.task}"
+                rows.append([name, _interval(paper.value, paper.ci95), _seeded(cell.retrained), _seeded(cell.ours)])
+    return table(["", "paper, ± over tasks", "their configuration, here, ± over seeds", "ours, ± over seeds"], rows)
+
+
+def not_run(number: str) -> str:
+    """What a table still lacks, and the commands that would make it."""
+    lacking = []
+    for cell in _table(int(number)).cells:
+        commands = [*_retrain(cell), *_search(cell)]
+        if commands:
+            lacking.append([cell.paper.method, cell.paper.task, ", ".join(map(code, commands))])
+    return table(["method", "task", "what would make it"], lacking) if lacking else "Every cell was run."
+
+
+def seeds(number: str) -> str:
+    """Every seed behind the cells of a table."""
+    shown = {result.run_id for cell in _table(int(number)).cells for result in (cell.ours, cell.retrained) if result}
+    rows = [row for run in _records() if run.parent.run_id in shown for row in _seed_rows(run)]
+    return table(["seed", "test", "best validation", "hours", "device", "code"], rows)
+
+
+def _seed_rows(run: FinalRun) -> Iterator[list[str]]:
+    for seed in run.seeds:
+        hours, dirty = seed.metrics.get("train/hours"), seed.tags.get("oplstm.git_dirty") == "true"
+        commit = seed.tags.get("mlflow.source.git.commit", "unknown")[:12] + ("+changes" if dirty else "")
+        yield [code(seed.name), _number(_test(seed)), _number(seed.metrics.get("val/best")),
+               "" if hours is None else f"{hours:.2f}", seed.tags.get("oplstm.device", ""), commit]  # fmt: skip
+
+
+def below(number: str) -> str:
+    """The runs that stand in no cell, with what differs."""
+    others = _table(int(number)).others
+    return "\n".join(f"* {other.line}" for other in others) or "None."
+
+
+def _test(seed: TrackedRun) -> float | None:
+    return seed.metrics.get("test/accuracy", seed.metrics.get("test/loss"))
+
+
+def _number(value: float | None) -> str:
+    return "" if value is None else f"{value:.4f}"
+
+
+def _interval(value: float, half: float | None) -> str:
+    return f"{value:.4f}" if half is None else f"{value:.4f} ± {half:.4f}"
+
+
+def _short(result: Result | None) -> str:
+    """Both intervals and the seeds."""
+    if result is None:
+        return "not run"
+    return f"{_interval(result.value, result.ci95_tasks)} (over {result.seeds} seeds ± {_number(result.ci95_seeds)})"
+
+
+def _seeded(result: Result | None) -> str:
+    """With the interval that is about the configuration."""
+    return "" if result is None else f"{_interval(result.value, result.ci95_seeds)} ({result.seeds} seeds)"
+
+
+def _job(paper: PaperCell) -> str:
+    return f"{paper.benchmark}-{paper.learner.replace('_', '-')}"
+
+
+def _retrain(cell: Cell) -> list[str]:
+    name, paper = f"published-{_job(cell.paper)}", cell.paper
+    if cell.retrained is not None or paper.across is not None or name not in shipped_jobs():
+        return []
+    return [f"oplstm train {name} --set shots={paper.shots}"]
+
+
+def _search(cell: Cell) -> list[str]:
+    name, paper = _job(cell.paper), cell.paper
+    if cell.ours is not None or paper.across is not None or name not in shipped_jobs():
+        return []
+    named = f"{name}-{paper.shots}"
+    return [f"oplstm sweep {name} --name {named} --set shots={paper.shots}", f"oplstm promote {named}"]
