@@ -84,8 +84,8 @@ class Registry(Mapping[str, T]):
         return name in self._shipped
 
     def point(self, name: str) -> "EntryPoint | None":
-        """The entry point that an installed package declares under a name; None for what ships or was registered."""
-        return None if name in self._shipped or name in self._registered else self._outside().get(name)
+        """The entry point that an installed package declares under a name; None for what ships or is no such."""
+        return None if name in self._shipped else self._outside().get(name)
 
     def __getitem__(self, name: str) -> T:
         if name in self._shipped:
@@ -116,9 +116,8 @@ class Registry(Mapping[str, T]):
 
             found: dict[str, EntryPoint] = {}
             for point in entry_points(group=self._group):
-                if point.name in self._registered and _is_of(point, self._registered[point.name]):
-                    continue
-                if problem := self._name_problem(point.name, found):
+                same = point.name in self._registered and _is_of(point, self._registered[point.name])
+                if not same and (problem := self._name_problem(point.name, found)):
                     raise RequestError(f"{self._described(point)}: {problem}")
                 found[point.name] = point
             self._declared = found

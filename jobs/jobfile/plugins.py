@@ -200,17 +200,22 @@ def sources_for(job: Job) -> tuple[PluginSource, ...]:
     Raises:
         RequestError: Some of it is not there, or fails.
     """
-    found = {plugin: load_plugin(plugin) for plugin in job.plugins}
+    found = [load_plugin(plugin) for plugin in job.plugins]
+    brought = {entry for source in found for entry in source.brings}
+    installed: dict[tuple[Path, ...], PluginSource] = {}
     analyses = job.budget.get("analyses") or ()
     names = [("learner", job.learner), ("benchmark", job.benchmark["name"]), ("space", job.space or "")]
     for kind, name in (*names, *(("analysis", analysis) for analysis in analyses)):
-        point = REGISTRIES[kind].point(name) if name and ":" not in name else None
-        if point is not None:
-            package = f"{point.dist.name} {point.dist.version}" if point.dist else "a package"
-            before = found.get(point.module)
+        if not name or ":" in name or f"{kind} {name}" in brought:
+            continue
+        if (point := REGISTRIES[kind].point(name)) is not None:
+            code, package = find_code(point.module), "a package"
+            if point.dist is not None:
+                package = f"{point.dist.name} {point.dist.version}"
+            before = installed.get(code.files)  # a package may have a module for each
             brings = (*(before.brings if before else ()), f"{kind} {name}")
-            found[point.module] = find_code(point.module).source(brings, package)
-    return tuple(found.values())
+            installed[code.files] = replace(before or code.source(package=package), brings=brings)
+    return (*found, *installed.values())
 
 
 def offer(source: PluginSource, load: Callable[[], object]) -> None:

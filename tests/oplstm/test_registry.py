@@ -295,7 +295,7 @@ def test_registering_what_ones_own_package_declares_is_no_conflict(install):
         assert not looked or "another" in known
         known.declare("another", "another_benchmark:Another")
         assert list(known) == ["sine", "tau", "another"]
-        assert known.point("another") is None and known["another"].__name__ == "Another"
+        assert known.point("another").value == "another_benchmark:Another" and known["another"].__name__ == "Another"
 
 
 def test_what_is_offered_is_loaded_when_nothing_else_has_the_name(install):

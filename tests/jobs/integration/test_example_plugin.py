@@ -110,7 +110,7 @@ def test_installed_it_is_found_by_its_entry_points(oplstm: Oplstm, server: Serve
     without = oplstm.run("evaluate", "installed/trial-0001", "--tasks", "20")
     assert (without.code, without.out) == (2, "")
     assert without.err.strip() == (
-        "oplstm: installed was made with the benchmark waves and the learner reptile and the space reptile of "
+        "oplstm: installed was made with the learner reptile and the benchmark waves and the space reptile of "
         "oplstm-reptile 0.1.0, which is not installed here: install it"
     )
 
