@@ -65,7 +65,7 @@ def check_sweep(folder: SweepFolder) -> list[Check]:
     except (RequestError, WorkError, OSError) as error:
         return [header, place, Check("journal", ok=False, found=" ".join(str(error).split()))]
     code = [checked("plug-ins", lambda: _plugins(what))] if what.plugins else []
-    if not all(check.ok for check in code):  # without them no run can be read
+    if not all(check.ok for check in code) and not _readable(state):
         return [header, place, checked("journal", lambda: _journal(folder, state)), *code]
     trials, kept = with_models(state), checkpoints(folder, state)
     models = (problem for trial in trials for problem in model_problems(folder.trial(trial.name), trial))
@@ -85,6 +85,14 @@ def check_sweep(folder: SweepFolder) -> list[Check]:
         *_checks("requests", request_problems(folder, state), f"{len(list(left(folder)))} that resume takes up"),
         checked("report", lambda: _report(folder, what, state)),
     ]
+
+
+def _readable(state: SweepState) -> bool:
+    """Whether runs can be read: not where plug-ins that they are made of cannot be had."""
+    try:
+        return all(trial.config is not None for trial in state.trials.values() if trial.run)
+    except (RequestError, ValueError):
+        return False
 
 
 def _plugins(header: Header) -> str:

@@ -74,6 +74,9 @@ def test_its_pictures_are_imported_and_trained_on(
     assert done["counts"] == {"complete": 1}
     trial = oplstm.here("evaluate", "shapes-train/trial-0000", "--tasks", "20", "--json").ok().json
     assert (trial["benchmark"]["dataset"], trial["measure"]) == ("shapes", "accuracy")
+    oplstm.here("data", "import", str(elsewhere / "shapes"), "--name", "others", *data[2:]).ok()
+    on_others = ("evaluate", "shapes-train/trial-0000", "--dataset", "others", "--tasks", "20", "--json")
+    assert oplstm.here(*on_others).ok().json["benchmark"]["dataset"] == "others"
 
 
 @pytest.mark.integration

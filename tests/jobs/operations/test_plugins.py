@@ -109,6 +109,8 @@ def test_a_plug_in_that_was_changed_is_taken_with_trust_and_then_recorded(swept,
     line = f"flat-sweep cannot go on: {flat} was changed since it was made; {mend}"
     for verb in ("resume", "extend", "rerun-failed"):
         assert the_complaint(verb, "flat-sweep", *(["--trials", 9] if verb == "extend" else [])) == line
+    looked = {check.check: check for check in check_sweep(swept)}
+    assert looked["plug-ins"].found == line and looked["study"].ok, "what can be checked without it is"
     header, _ = control.known(swept, trust=True)
     assert header == Header.read(swept)
     another_process(flat, modules)
