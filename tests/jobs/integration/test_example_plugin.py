@@ -42,7 +42,16 @@ def test_it_is_swept_as_a_plug_in_stopped_resumed_from_elsewhere_promoted_and_ev
 ):
     where = ("--tracking-uri", server.uri)
     monkeypatch.chdir(project)
-    slow = ("--set", "updates=1500", "--set", "validate_every=100", "--plugin", "oplstm_reptile")
+    slow = (
+        "--set",
+        "updates=1500",
+        "--set",
+        "validate_every=100",
+        "--set",
+        "final.budget.updates=100",
+        "--plugin",
+        "oplstm_reptile",
+    )
     verb = oplstm.start("sweep", "waves.yaml", *SHORT, *slow, "--ray-address", ray_address, *where)
     oplstm.await_points("waves", 1, verb=verb)
     verb.interrupt()
