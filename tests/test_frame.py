@@ -141,7 +141,7 @@ def test_every_module_lies_in_a_package_so_that_the_wheel_has_it():
 
 def test_tests_mirror_the_packages():
     folders = {path.relative_to(ROOT / "tests").parts[0] for path in (ROOT / "tests").glob("*/**/test_*.py")}
-    assert folders <= {*PACKAGES, "benchmark", "chaos"}
+    assert folders <= {*PACKAGES, "benchmark", "chaos", "example_plugin"}
 
 
 def test_constraints_are_exact_and_portable():

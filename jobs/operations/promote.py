@@ -17,6 +17,7 @@ from jobs.operations.family import as_named_now
 from jobs.operations.replicate import Plan, plan_replicates, plan_round, replicates_of
 from jobs.operations.running import Outcome, require_idle
 from jobs.operations.start import NewSweep, start_here
+from jobs.operations.trust import check_plugins
 from jobs.promotion.final_job import final_job
 from jobs.promotion.seeds import SeedVariance, pooled
 from jobs.promotion.selection import Choice, Rescore, block_seed, choose, configurations, rescore_with, rescored
@@ -79,6 +80,7 @@ class Promotion:
         header = Header.read(folder)
         if header.kind is not SweepKind.SWEEP:
             raise RequestError(f"{folder.name} is a {header.kind} run; promote takes a sweep")
+        check_plugins(header, trust=False)
         state = SweepState.of(folder, header)
         if chosen is not None:
             _check_chosen(state, chosen, name=folder.name)

@@ -50,7 +50,7 @@ def checked(name: str, look: Callable[[], str]) -> Check:
 
 
 def check_sweep(folder: SweepFolder) -> list[Check]:
-    """Whether a sweep's header, place, journal, study, report and all that it has trained are as they should be.
+    """Whether a sweep's header, place, journal, plug-ins, study, report and what it has trained are as they should be.
 
     Nothing is changed. What is wrong is a check of its own, one line each.
     """
@@ -64,6 +64,9 @@ def check_sweep(folder: SweepFolder) -> list[Check]:
         state = SweepState.of(folder, what)
     except (RequestError, WorkError, OSError) as error:
         return [header, place, Check("journal", ok=False, found=" ".join(str(error).split()))]
+    code = [checked("plug-ins", lambda: _plugins(what))] if what.plugins else []
+    if not all(check.ok for check in code) and not _readable(state):
+        return [header, place, checked("journal", lambda: _journal(folder, state)), *code]
     trials, kept = with_models(state), checkpoints(folder, state)
     models = (problem for trial in trials for problem in model_problems(folder.trial(trial.name), trial))
     damaged = (f"{problem}; {CHECKPOINT_MEND}" for path in kept for problem in checkpoint_problems(path, state))
@@ -72,6 +75,7 @@ def check_sweep(folder: SweepFolder) -> list[Check]:
         header,
         place,
         checked("journal", lambda: _journal(folder, state)),
+        *code,
         *_checks("study", study, f"as the journal has it, {len(state.trials)} trials"),
         *_checks("models", models, f"{len(trials)}, all as they were written"),
         *_checks(
@@ -81,6 +85,21 @@ def check_sweep(folder: SweepFolder) -> list[Check]:
         *_checks("requests", request_problems(folder, state), f"{len(list(left(folder)))} that resume takes up"),
         checked("report", lambda: _report(folder, what, state)),
     ]
+
+
+def _readable(state: SweepState) -> bool:
+    """Whether runs can be read: not where plug-ins that they are made of cannot be had."""
+    try:
+        return all(trial.config is not None for trial in state.trials.values() if trial.run)
+    except (RequestError, ValueError):
+        return False
+
+
+def _plugins(header: Header) -> str:
+    from jobs.operations.trust import check_plugins  # imports torch
+
+    check_plugins(header, trust=False)
+    return f"{', '.join(source.path for source in header.plugins)}, as when it was made"
 
 
 def _report(folder: SweepFolder, header: Header, state: SweepState) -> str:

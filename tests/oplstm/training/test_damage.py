@@ -9,14 +9,15 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from oplstm.errors import WorkError
+from oplstm.testing.packs import files, train
+from oplstm.testing.recorder import Recorder
 from oplstm.training import checkpoint
 from oplstm.training.checkpoint import load_model, load_pack, load_test_scores, load_validation_values
 from oplstm.training.pack import Pack
 from oplstm.training.sealed import Damaged, read_sealed
 from tests.oplstm.training.damage import flip, truncate
-from tests.oplstm.training.runs import Recorder, run
+from tests.oplstm.training.runs import run
 from tests.oplstm.training.test_checkpoint import OLD, trained
-from tests.oplstm.training.test_resume import files, train
 
 SMALL = {"widths": [2], "validation_tasks": 2, "test_tasks": 2}
 FILES = {
