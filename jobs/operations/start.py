@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from jobs.execution.devices import require_local_gpu, slots_here
 from jobs.execution.in_process import run_in_process
+from jobs.jobfile.plugins import sources_for
 from jobs.jobfile.schema import Job
 from jobs.jobfile.sections import Resources
 from jobs.jobfile.space_source import SpaceSource, check_working_directory
@@ -16,6 +17,7 @@ from jobs.operations.running import Outcome, owned
 from jobs.operations.tracking_server import tracking_server
 from jobs.store.header import Header
 from jobs.store.home import Home, SweepFolder
+from jobs.store.known import KnownPlugins
 from jobs.store.provenance import provenance
 from jobs.store.scores import final_result
 from jobs.store.servers import KnownServers
@@ -52,6 +54,7 @@ class NewSweep:
             RequestError: Something of that is not so.
         """
         SpaceSource.of(self.job.space)
+        sources_for(self.job)
         check_data(self.job, home.data)
         home.check_writable(disk_bytes(self.job))
         return home.new_sweep(self.name)
@@ -61,6 +64,10 @@ class NewSweep:
         uri = None if self.tracking_uri is None else without_credentials(self.tracking_uri)
         if uri is not None:
             KnownServers().add(uri)
+        plugins = sources_for(self.job)
+        for source in plugins:
+            if source.package is None:
+                KnownPlugins().add(source.path)
         Header(
             id=uuid.uuid4().hex,
             name=self.name,
@@ -72,6 +79,7 @@ class NewSweep:
             provenance=provenance(),
             of=self.of,
             space_source=SpaceSource.of(self.job.space),
+            plugins=plugins,
         ).write(folder)
 
 
