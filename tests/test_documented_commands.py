@@ -47,6 +47,7 @@ OTHER_PROGRAMS = {
     "git": "needs the repository's address", "cd": "a shell's own",
     "python3": "by hand what make install does", ".venv/bin/pip": "by hand what make install does",
     "mlflow": "needs PostgreSQL and S3",
+    "sbatch": "needs SLURM", "docker": "needs Docker", "kubectl": "needs Kubernetes",
 }  # fmt: skip
 """Commands that are not ours, in the shell code of the pages, and why no test runs them."""
 JOB_VERBS = ("plan", "train", "sweep")
