@@ -42,7 +42,7 @@ def test_while_packs_are_trained_there_may_be_another(monkeypatch):
     actor = SimpleNamespace(next_pack=SimpleNamespace(remote=lambda slots: given.pop(0)))
     monkeypatch.setattr(ray_packs.ray, "get", lambda answer: answer)
     monkeypatch.setattr(ray_packs, "pack_slots", lambda resources: 4)
-    searcher = PackSearcher(actor, SweepOnRay("c", "n", SweepFolder(Path("s")), Resources()))
+    searcher = PackSearcher(actor, SweepOnRay("c", "n", SweepFolder(Path("s")), Resources(), "here", "code"))
     assert searcher.suggest("a")["assignment"].pack == "pack-0000"
     assert searcher.suggest("b") is None
     assert searcher.suggest("b")["assignment"].pack == "pack-0001"
