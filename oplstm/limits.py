@@ -21,6 +21,7 @@ LARGEST: Final[Mapping[str, int]] = {
     "shots": 1_000,
     "train_shots": 1_000,
     "queries": 1_000,
+    "size": 10_000,
     "tasks": 1_000_000_000,
     "updates": 1_000_000_000,
     "validate_every": 1_000_000_000,

@@ -1,4 +1,4 @@
-"""Users' own spaces, ``package.module:function``: which names are such, and where their code lies. Runs none of it."""
+"""Users' own code, ``package.module:function`` or a module: which names are such, where it lies. Runs none of it."""
 
 import contextlib
 import os
@@ -22,7 +22,7 @@ def look_in_working_directory() -> None:
 
 @dataclass(frozen=True)
 class Sources:
-    """The files that an import of a user's own space runs, links in their paths as they are.
+    """The files that an import of a user's own module runs, links in their paths as they are.
 
     Attributes:
         packages: The packages that the module is in, outermost first; one without ``__init__.py`` runs nothing.
@@ -34,7 +34,7 @@ class Sources:
 
 
 def sources_of(name: str) -> Sources | None:
-    """Where the code of a user's own space lies, found as an import finds it and without running any of it.
+    """Where the code of a user's own space, or module, lies, found as an import finds it and without running any of it.
 
     Returns:
         The files, or None where an import would find no module, or one that has no file.

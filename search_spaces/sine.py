@@ -52,6 +52,23 @@ def op_lstm(trial: Trial) -> dict[str, Any]:
     }
 
 
+def op_lstm_conventions(trial: Trial) -> dict[str, Any]:
+    """What the paper's equations and the authors' code do differently, each choice by itself, with T, B and rate.
+
+    Pin one, as ``--set normalisation=all``, and sweeps of each can be compared at equal tuning effort.
+    """
+    return {
+        "normalisation": trial.suggest_categorical("normalisation", ["example", "layer", "all", "none"]),
+        "pool_states": trial.suggest_categorical("pool_states", [False, True]),
+        "message": trial.suggest_categorical("message", ["previous", "current"]),
+        "gamma_learned": trial.suggest_categorical("gamma_learned", [False, True]),
+        "gamma": trial.suggest_categorical("gamma", [0.025, 0.1, 0.3]),
+        "passes": trial.suggest_categorical("passes", [3, 5, 9]),
+        "meta_batch_size": trial.suggest_categorical("meta_batch_size", [1, 4]),
+        "lr": trial.suggest_float("lr", 3e-4, 1e-2, log=True),
+    }
+
+
 def shots(trial: Trial) -> dict[str, Any]:
     """Fig. 5, left: sequential against batched, at every number of shots."""
     return {

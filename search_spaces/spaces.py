@@ -1,38 +1,48 @@
 """Spaces by name.
 
 A space is an Optuna define-by-run function: ``space(trial) -> dict`` of ``lr``, ``meta_batch_size`` and the learner's
-own hyperparameters. A job names one that ships here, or any importable one as ``package.module:function``.
+own hyperparameters. A job names one that ships here, one that an installed package declares, or any importable one as
+``package.module:function``.
 """
 
 import importlib
-from collections.abc import Callable, Mapping
-from typing import Any
+import re
+from collections.abc import Callable
+from typing import Any, Final
 
 from oplstm.configuration import unknown_key
 from oplstm.errors import one_line, shown
-from search_spaces import images, maml, others, sine
+from oplstm.registry import Registry
 from search_spaces.own import is_own, look_in_working_directory
 
 Space = Callable[[Any], dict[str, Any]]
 """From an Optuna trial to hyperparameters by name."""
 
-SPACES: Mapping[str, Space] = {
-    "sine-lstm": sine.lstm,
-    "sine-lstm-sequential": sine.lstm_sequential,
-    "sine-op-lstm": sine.op_lstm,
-    "sine-demo": sine.demo,
-    "sine-shots": sine.shots,
-    "image-lstm": images.lstm,
-    "image-lstm-conv4": images.lstm_conv4,
-    "image-op-lstm": images.op_lstm,
-    "omniglot-op-lstm": images.op_lstm_omniglot,
-    "image-shots": images.shots,
-    "sine-maml": maml.sine,
-    "sine-maml-widths": maml.sine_widths,
-    "image-maml": maml.images,
-    "image-protonet": others.protonet,
-    "image-inner-steps": others.inner_steps,
-}
+NAME: Final = re.compile(r"[a-z][a-z0-9_-]{0,63}")
+SPACES: Registry[Space] = Registry(
+    "space",
+    "oplstm.spaces",
+    {
+        "sine-lstm": "search_spaces.sine:lstm",
+        "sine-lstm-sequential": "search_spaces.sine:lstm_sequential",
+        "sine-op-lstm": "search_spaces.sine:op_lstm",
+        "sine-op-lstm-conventions": "search_spaces.sine:op_lstm_conventions",
+        "sine-demo": "search_spaces.sine:demo",
+        "sine-shots": "search_spaces.sine:shots",
+        "image-lstm": "search_spaces.images:lstm",
+        "image-lstm-conv4": "search_spaces.images:lstm_conv4",
+        "image-op-lstm": "search_spaces.images:op_lstm",
+        "omniglot-op-lstm": "search_spaces.images:op_lstm_omniglot",
+        "image-shots": "search_spaces.images:shots",
+        "sine-maml": "search_spaces.maml:sine",
+        "sine-maml-widths": "search_spaces.maml:sine_widths",
+        "image-maml": "search_spaces.maml:images",
+        "image-protonet": "search_spaces.others:protonet",
+        "image-inner-steps": "search_spaces.others:inner_steps",
+    },
+    pattern=NAME,
+)
+"""What ships, and the entry points ``oplstm.spaces`` of installed packages."""
 
 
 def find_space(name: str) -> Space:
@@ -41,9 +51,9 @@ def find_space(name: str) -> Space:
     Raises:
         ValueError: There is none; the message names the nearest.
     """
-    if name in SPACES:
-        return SPACES[name]
     if not is_own(name):
+        if name in SPACES:
+            return SPACES[name]
         raise ValueError(f"{unknown_key(name, SPACES)} (or give your own as package.module:function)")
     module, _, function = name.partition(":")
     look_in_working_directory()

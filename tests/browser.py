@@ -23,7 +23,8 @@ _SECONDS: Final = 60.0
 
 _FIND: Final = """((wanted, within) => [...document.querySelectorAll(within)].find(one =>
     one.textContent.trim() === wanted && one.getClientRects().length))"""
-_CENTRE: Final = """(one => { if (!one) return null; one.scrollIntoView({block: 'center', inline: 'nearest'});
+_CENTRE: Final = """(one => { if (!one || !one.getClientRects().length) return null;
+    one.scrollIntoView({block: 'center', inline: 'nearest'});
     const box = one.getClientRects()[0], x = box.left + box.width / 2, y = box.top + box.height / 2;
     const hit = document.elementFromPoint(x, y); return hit && (one.contains(hit) || hit.contains(one)) ? [x, y] : null;
 })"""

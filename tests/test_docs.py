@@ -14,6 +14,7 @@ import pytest
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
+from docs.site import results
 from docs.site.built import asked_elsewhere
 from docs.site.markdown import prose, written
 from docs.site.pages import filled_in
@@ -257,3 +258,8 @@ def test_what_a_page_would_fetch_from_another_host_is_seen(tmp_path):
     (tmp_path / "style.css").write_text("@import 'https://f.org/g.css'; a { background: url(h.png) }")
     found = list(asked_elsewhere(tmp_path))
     assert found == ["index.html: https://b.org/x.js", "index.html: //d.org/e.png", "style.css: https://f.org/g.css"]
+
+
+def test_the_headline_of_the_readme_is_what_the_records_of_tracked_runs_give():
+    shown = (ROOT / "README.md").read_text().partition("docs/results/runs -->\n")[2].partition("\n<!-- end of")[0]
+    assert shown == results.headline(), "python -c 'from docs.site import results; print(results.headline())'"

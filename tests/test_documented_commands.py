@@ -19,11 +19,11 @@ from jobs.jobfile.resolving import single_configuration
 from jobs.jobfile.template import TEMPLATE
 from oplstm.episodes.registry import BENCHMARKS
 from oplstm.learners.registry import LEARNERS
+from oplstm.testing.recorder import Recorder
 from oplstm.training.loop import Trainer
 from oplstm.training.pack import Pack
 from oplstm.training.run import RunConfig
 from tests.conftest import ROOT
-from tests.oplstm.training.runs import Recorder
 from tests.test_docs import PAGES, commands, whole
 
 MAKE = {

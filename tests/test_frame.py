@@ -7,6 +7,7 @@ import subprocess
 import sys
 import tomllib
 
+import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
@@ -82,6 +83,7 @@ def test_oplstm_imports_the_science_and_nothing_else():
     assert {path: names for path, names in beyond.items() if names} == {}
 
 
+@pytest.mark.slow
 def test_oplstm_runs_where_only_the_science_is_installed(tmp_path):
     others = {Requirement(line).name for line in PROJECT["project"]["dependencies"]} - SCIENCE - {"pillow", "pyyaml"}
     code = f"""
@@ -139,7 +141,7 @@ def test_every_module_lies_in_a_package_so_that_the_wheel_has_it():
 
 def test_tests_mirror_the_packages():
     folders = {path.relative_to(ROOT / "tests").parts[0] for path in (ROOT / "tests").glob("*/**/test_*.py")}
-    assert folders <= {*PACKAGES, "benchmark", "chaos"}
+    assert folders <= {*PACKAGES, "benchmark", "chaos", "example_plugin"}
 
 
 def test_constraints_are_exact_and_portable():

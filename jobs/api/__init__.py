@@ -5,12 +5,14 @@ Nothing is printed, no signal is handled and no process is ended; what a user ca
 needs it.
 """
 
+from jobs.api.going_on import extend, rerun_failed, resume, stop
+from jobs.api.live import add, limit, prune
 from jobs.api.models import champion, evaluate, load_model
 from jobs.api.promoting import promote
-from jobs.api.running import plan, rerun_failed, resume, stop, sweep, train
+from jobs.api.running import plan, sweep, train
 from jobs.api.sweeps import Sweep, load_sweep, status
 
 __all__ = [
-    "Sweep", "champion", "evaluate", "load_model", "load_sweep", "plan", "promote", "rerun_failed", "resume", "status",
-    "stop", "sweep", "train",
+    "Sweep", "add", "champion", "evaluate", "extend", "limit", "load_model", "load_sweep", "plan", "promote", "prune",
+    "rerun_failed", "resume", "status", "stop", "sweep", "train",
 ]  # fmt: skip

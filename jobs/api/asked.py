@@ -41,10 +41,7 @@ def job_of(
     from jobs.jobfile.schema import Job
 
     try:
-        given = [
-            f"{key}={yaml.safe_dump(value, default_flow_style=True, width=10**6)}" for key, value in settings.items()
-        ]
-        overrides = [text.removesuffix("\n").removesuffix("\n...") for text in given]
+        overrides = texts_of(settings)
         if isinstance(job, str | os.PathLike):
             path = os.fspath(job)
             return load_job(path, overrides, trials=trials), Path(path).stem
@@ -55,9 +52,14 @@ def job_of(
     return parse_job(text, "the job", overrides, trials=trials), None
 
 
-def _in_a_line(value: Any) -> str:
-    """A value in YAML."""
+def texts_of(values: Mapping[str, Any]) -> list[str]:
+    """Values by key as the command line takes them: ``key=value`` texts, the value in YAML.
+
+    Raises:
+        yaml.YAMLError: One is no plain value.
+    """
     import yaml
 
-    text: str = yaml.safe_dump(value, default_flow_style=True, width=10**6)
-    return text.removesuffix("\n").removesuffix("\n...")
+    dumped = {key: yaml.safe_dump(value, default_flow_style=True, width=10**6) for key, value in values.items()}
+    lines = {key: text.removesuffix("\n").removesuffix("\n...") for key, text in dumped.items()}
+    return [f"{key}={text}" for key, text in lines.items()]

@@ -14,6 +14,10 @@ _VARIABLES: Final = (*SETTLED, "CUBLAS_WORKSPACE_CONFIG")
 _LOGGERS: Final = ("optuna", "mlflow", "ray")
 
 
+def unseen(progress: Any) -> None:
+    """Progress that nobody wants to see."""
+
+
 class _Before:
     """How the process was before the first of the calls that run at once; the last one puts it back."""
 

@@ -1,30 +1,23 @@
-"""Work: plan, train, sweep, resume, rerun-failed, stop.
+"""Work that begins: plan, train, sweep; ``going_on`` has the rest.
 
 Each call returns when its work has ended or was stopped (``stop`` from another thread or process); what it returns
 tells how it ended by its ``status``. An interrupt ends it at once, as a kill would, and ``resume`` goes on.
 """
 
 import os
-import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from jobs.api.asked import AnyHome, home_of, job_of
-from jobs.api.process import as_before
+from jobs.api.process import as_before, unseen
 from jobs.api.sweeps import Sweep
 from oplstm.errors import RequestError
 
 if TYPE_CHECKING:
     from jobs.jobfile.schema import Job
-    from jobs.operations.control import Means
     from jobs.operations.plan import Plan
-    from jobs.operations.running import Outcome
     from jobs.store.home import Home
     from jobs.sweep.messages import OnProgress
-
-
-def _unseen(progress: Any) -> None:
-    """Shows nothing."""
 
 
 def plan(
@@ -90,7 +83,7 @@ def train(
         named = _named(there, name, None if stem is None else f"{stem}-train")
         alone = single_configuration(loaded)
         new = NewSweep(alone, named, SweepKind.TRAIN, experiment=stem or named, tracking_uri=uri)
-        return Sweep(start_here(there, new, progress=progress or _unseen).folder)
+        return Sweep(start_here(there, new, progress=progress or unseen).folder)
 
 
 def sweep(
@@ -131,109 +124,10 @@ def sweep(
         there, uri = home_of(home), chosen_uri(tracking_uri)
         named = _named(there, name, stem)
         new = NewSweep(loaded, named, SweepKind.SWEEP, experiment=stem or named, tracking_uri=uri)
-        return Sweep(start_on_ray(there, new, ray_address=ray_address, progress=progress or _unseen).folder)
+        return Sweep(start_on_ray(there, new, ray_address=ray_address, progress=progress or unseen).folder)
 
 
 def _named(home: "Home", name: str | None, stem: str | None) -> str:
     if name is None and stem is None:
         raise RequestError("a job that is no file has no name: give one as name=")
     return name or home.free_name(stem or "")
-
-
-def resume(
-    name: str,
-    *,
-    trust: bool = False,
-    tracking_uri: str | None = None,
-    ray_address: str | None = None,
-    home: AnyHome = None,
-    progress: "OnProgress | None" = None,
-) -> Sweep:
-    """Go on with what was stopped or killed, as if it never had been.
-
-    Args:
-        name: Of it.
-        trust: Take a space of your own as it is now, changed or moved.
-        tracking_uri: Of its MLflow server, where it was not named in this home before.
-        ray_address: As of ``sweep``.
-        home: Where it is.
-        progress: As of ``train``.
-
-    Raises:
-        RequestError: It is running or has ended; nothing was started.
-        WorkError: It failed.
-    """
-    from jobs.operations import control
-
-    def work(there: "Home", means: "Means") -> "Outcome":
-        return control.resume(there, name, progress=progress or _unseen, means=means, notice=_warn)
-
-    return _go_on(name, work, trust=trust, tracking_uri=tracking_uri, ray_address=ray_address, home=home)
-
-
-def rerun_failed(
-    name: str,
-    *,
-    diverged: bool = False,
-    trust: bool = False,
-    tracking_uri: str | None = None,
-    ray_address: str | None = None,
-    home: AnyHome = None,
-    progress: "OnProgress | None" = None,
-) -> Sweep:
-    """Train again the runs that failed, from their last checkpoint, and nothing else; for the rest see ``resume``.
-
-    Args:
-        name: Of the sweep, training or final run.
-        diverged: Train again what diverged too.
-        trust: As of ``resume``.
-        tracking_uri: As of ``resume``.
-        ray_address: As of ``sweep``.
-        home: Where it is.
-        progress: As of ``train``.
-
-    Raises:
-        RequestError: It has not ended, or no run of it failed; nothing was started.
-        WorkError: It failed.
-    """
-    from jobs.operations import control
-
-    def work(there: "Home", means: "Means") -> "Outcome":
-        show = progress or _unseen
-        return control.rerun_failed(there, name, diverged=diverged, progress=show, means=means, notice=_warn)
-
-    return _go_on(name, work, trust=trust, tracking_uri=tracking_uri, ray_address=ray_address, home=home)
-
-
-def _go_on(
-    name: str,
-    work: "Callable[[Home, Means], Outcome]",
-    *,
-    trust: bool,
-    tracking_uri: str | None,
-    ray_address: str | None,
-    home: AnyHome,
-) -> Sweep:
-    from jobs.operations.control import Means
-    from jobs.operations.running import forget_stop_request
-    from jobs.operations.tracking_server import chosen_uri
-
-    with as_before():
-        there = home_of(home)
-        forget_stop_request(there.sweep_folder(name))
-        return Sweep(work(there, Means(chosen_uri(tracking_uri), ray_address, trust)).folder)
-
-
-def _warn(line: str) -> None:
-    warnings.warn(line, stacklevel=2)
-
-
-def stop(name: str, *, home: AnyHome = None) -> None:
-    """Ask what runs, in whatever process, to checkpoint and stop; returns when it has.
-
-    Raises:
-        RequestError: It does not run.
-    """
-    from jobs.operations import control
-
-    control.stop(home_of(home), name)

@@ -73,8 +73,8 @@ class Sweep:
 
         Columns: ``number``, ``trial``, ``replicate_of``, ``state``, ``val/loss`` or ``val/accuracy`` (best),
         ``val/ci95`` (half-width over tasks), ``best_update``, ``updates`` (meta-updates), ``seconds`` (of training),
-        ``parameters`` (weights), ``pack``, ``param.NAME`` for each searched parameter, ``note``, ``mlflow_run``,
-        ``test/...``.
+        ``peak_memory`` (bytes, of the process of its pack), ``sharing`` (runs that shared them), ``parameters``
+        (weights), ``pack``, ``param.NAME`` for each searched parameter, ``note``, ``mlflow_run``, ``test/...``.
         """
         from jobs.operations.frames import trials_frame
 

@@ -30,28 +30,77 @@ def data() -> None:
 @click.argument("path", required=False, type=click.Path(path_type=Path))
 @click.option("--download", is_flag=True, help="Fetch it from its public home (Omniglot only).")
 @click.option("--partial", is_flag=True, help="Accept a source that lacks whole classes, as another dataset.")
+@click.option("--name", help="DATASET is a folder of class folders, or an archive of one, and this its name.")
+@click.option("--size", type=int, metavar="PIXELS", help="With --name: height and width to store; 84 by default.")
+@click.option("--gray", "--grey", "grey", is_flag=True, help="With --name: store one channel instead of three.")
+@click.option(
+    "--split", type=click.Path(path_type=Path), help="With --name: a JSON or CSV of the classes of each split."
+)
 @as_json
-def import_(dataset: str, path: Path | None, download: bool, partial: bool, json_: bool) -> None:
+def import_(
+    dataset: str,
+    path: Path | None,
+    download: bool,
+    partial: bool,
+    name: str | None,
+    size: int | None,
+    grey: bool,
+    split: Path | None,
+    json_: bool,
+) -> None:
     """Import DATASET (omniglot, miniimagenet or cub) from PATH, a folder or an archive, in place of an earlier import.
 
-    docs/datasets.md says where to get each one and how it may lie in PATH.
+    With --name, DATASET is a folder of your own with a folder of pictures for each class: docs/datasets.md says how it
+    says which classes are for meta-training, validation and test, and where to get the other three.
     """
-    from jobs.store.home import Home
-    from oplstm.episodes.datasets.class_lists import class_list
+    if name is not None:
+        if path is not None or download or partial:
+            raise RequestError(
+                "--name goes with a folder of your own alone, without a second PATH, --download, --partial"
+            )
+        _import_own(Path(dataset), name, size=84 if size is None else size, grey=grey, split=split, as_json=json_)
+        return
+    if size is not None or grey or split is not None:
+        raise RequestError("--size, --gray and --split go with --name, for a folder of your own")
 
+    from jobs.store.home import Home
+    from oplstm.episodes.datasets.class_lists import DATASETS, class_list
+
+    if dataset not in DATASETS and Path(dataset).exists():
+        raise RequestError(f"{dataset} is none of {', '.join(DATASETS)}; for a folder of your own give it a --name")
     listed = class_list(dataset)
     _check_where(listed.title, dataset, str(listed.about["source"]), path=path, download=download)
 
     from oplstm.episodes.datasets.importing import import_dataset
-    from oplstm.episodes.datasets.store import dataset_status
 
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # a batch system's end clears up like Ctrl-C
     home, started = Home().data, time.perf_counter()
     with _downloaded() if path is None else contextlib.nullcontext(path) as source, _bar(listed.title) as show:
         import_dataset(dataset, source, home, partial=partial, on_progress=show)
-    [entry] = [one for one in dataset_status(home) if one["name"] == dataset]
-    entry["seconds"] = round(time.perf_counter() - started, 1)
+    entry = _entry(home, dataset, started)
     say(json.dumps(entry, indent=2) if json_ else "\n".join(_report(entry)))
+
+
+def _import_own(source: Path, name: str, *, size: int, grey: bool, split: Path | None, as_json: bool) -> None:
+    from jobs.store.home import Home
+    from oplstm.episodes.datasets.importing import import_folders
+
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    home, started = Home().data, time.perf_counter()
+    with _bar(name) as show:
+        import_folders(name, source, home, size=size, grey=grey, split=split, on_progress=show)
+    entry = _entry(home, name, started)
+    use = f"benchmark: {{name: images, dataset: {name}, size: {size}, grey: {str(grey).lower()}, ways: 5, shots: 1}}"
+    lines = [*_report(entry), f"in a job: {use}"]
+    say(json.dumps(entry, indent=2) if as_json else "\n".join(lines))
+
+
+def _entry(home: Path, name: str, started: float) -> dict[str, Any]:
+    """What ``status`` says of a dataset that was imported since ``started``, and how long that took."""
+    from oplstm.episodes.datasets.store import dataset_status
+
+    [entry] = [one for one in dataset_status(home) if one["name"] == name]
+    return {**entry, "seconds": round(time.perf_counter() - started, 1)}
 
 
 def _check_where(title: str, dataset: str, home: str, *, path: Path | None, download: bool) -> None:

@@ -2,7 +2,7 @@
 
 import click
 
-from jobs.cli.output import as_json, quiet_libraries, report, say, tracking_uri
+from jobs.cli.output import as_json, plugin, quiet_libraries, report, say, tracking_uri
 
 
 @click.command()
@@ -13,6 +13,7 @@ from jobs.cli.output import as_json, quiet_libraries, report, say, tracking_uri
 @click.option("--queries", type=click.IntRange(1), help="Query points, of a class where there are classes.")
 @click.option("--tasks", type=click.IntRange(2, 100_000), default=2000, show_default=True, help="How many.")
 @click.option("--seed", type=click.IntRange(0, 2**31 - 1), default=0, show_default=True, help="Of the tasks.")
+@plugin
 @tracking_uri
 @as_json
 def evaluate(
@@ -23,6 +24,7 @@ def evaluate(
     queries: int | None,
     tasks: int,
     seed: int,
+    plugins: tuple[str, ...],
     tracking_uri: str | None,
     json_: bool,
 ) -> None:
@@ -38,7 +40,7 @@ def evaluate(
 
     quiet_libraries()
     on = Tasks(dataset=dataset, shots=shots, ways=ways, queries=queries, count=tasks, seed=seed)
-    found = score(Home(), model, on, uri=chosen_uri(tracking_uri))
+    found = score(Home(), model, on, uri=chosen_uri(tracking_uri), plugins=plugins)
     asked = ", ".join(f"{name}={value}" for name, value in found.benchmark.items() if name != "name" and value)
     what = f"{found.model} on {found.benchmark['name']} ({asked})"
     line = f"{what}: {found.measure} {interval(found.score)} (95% over {found.tasks} tasks)"

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from jobs.cli.output import as_json, quiet_libraries, ray_address, report, say, settings
+from jobs.cli.output import as_json, plugin, quiet_libraries, ray_address, report, say, settings
 from oplstm.errors import RequestError, message
 
 
@@ -40,9 +40,17 @@ def jobs(json_: bool) -> None:
 @click.argument("job")
 @click.option("--trials", type=int, metavar="K")
 @settings
+@plugin
 @ray_address
 @as_json
-def plan(job: str, trials: int | None, overrides: tuple[str, ...], ray_address: str | None, json_: bool) -> None:
+def plan(
+    job: str,
+    trials: int | None,
+    overrides: tuple[str, ...],
+    plugins: tuple[str, ...],
+    ray_address: str | None,
+    json_: bool,
+) -> None:
     """Say what JOB would do, with every error in it; no work is done.
 
     It is asked whether this machine has what the job asks for, as for a sweep here; not with --ray-address.
@@ -55,7 +63,7 @@ def plan(job: str, trials: int | None, overrides: tuple[str, ...], ray_address: 
     from jobs.store.names import SWEEP_NAME
 
     quiet_libraries()
-    loaded, stem, home = load_job(job, overrides, trials=trials), Path(job).stem, Home()
+    loaded, stem, home = load_job(job, overrides, trials=trials, plugins=plugins), Path(job).stem, Home()
     check_here(loaded, home, on_cluster=ray_address is not None)
     notes = [] if ray_address is None else [f"nothing was asked of the cluster at {ray_address}"]
     if not SWEEP_NAME.fullmatch(stem):

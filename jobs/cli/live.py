@@ -33,18 +33,20 @@ def prune(name: str, trial: str, json_: bool) -> None:
 @click.argument("name")
 @click.argument("values", nargs=-1, metavar="[KEY=VALUE]...")
 @click.option("--like", metavar="TRIAL", help="Takes the values that are not given from this trial.")
+@click.option("--warm-start", is_flag=True, help="It begins with the best weights so far of the trial after --like.")
 @as_json
-def add(name: str, values: tuple[str, ...], like: str | None, json_: bool) -> None:
+def add(name: str, values: tuple[str, ...], like: str | None, warm_start: bool, json_: bool) -> None:
     """Add a configuration of your own to the running sweep NAME.
 
     KEY=VALUE are parameters of its space, as under enqueue in a job file. It comes into the next pack, beyond the
     trials of the job, and the sampler learns of it. A sweep that was stopped takes it up when it goes on.
+    With --warm-start it is no result of its configuration alone: it is not ranked, and promote does not pick it.
     """
     from jobs.operations import live
     from jobs.store.home import Home
 
     quiet_libraries()
-    _report(live.add(Home(), name, values, like=like), json_)
+    _report(live.add(Home(), name, values, like=like, warm_start=warm_start), json_)
 
 
 def _count(context: click.Context, option: click.Parameter, value: str) -> int | None:

@@ -12,7 +12,14 @@ as_json = click.option("--json", "json_", is_flag=True, help="One JSON document 
 settings = click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Replace a value of the job.")
 tracking_uri = click.option("--tracking-uri", metavar="URI", help="MLflow server; embedded by default.")
 ray_address = click.option("--ray-address", metavar="HOST:PORT", help="Ray cluster; a local one by default.")
-trust = click.option("--trust", is_flag=True, help="Take a space of your own as it is now, changed or moved.")
+plugin = click.option(
+    "--plugin",
+    "plugins",
+    multiple=True,
+    metavar="MODULE",
+    help="Code of your own that brings a learner, benchmark or space: a module, or a path of a .py file.",
+)
+trust = click.option("--trust", is_flag=True, help="Take code of your own as it is now, changed or moved.")
 
 
 def name_option(what: str, default: str) -> Callable[[Any], Any]:

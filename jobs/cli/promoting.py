@@ -1,5 +1,6 @@
 """``oplstm promote``."""
 
+import contextlib
 import re
 import sys
 from typing import TYPE_CHECKING, Any
@@ -12,11 +13,15 @@ from jobs.cli.running import announced, is_done
 from oplstm.errors import RequestError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from jobs.jobfile.sections import Replicates
     from jobs.operations.promote import Promotion
+    from jobs.operations.promoting import Carried, Shown
     from jobs.promotion.selection import Choice
     from jobs.store.home import Home
     from jobs.store.promoted import Promoted
+    from jobs.sweep.messages import OnProgress
 
 
 @click.command()
@@ -32,6 +37,7 @@ if TYPE_CHECKING:
 @click.option(
     "--again", type=click.IntRange(min=1), metavar="K", help="K more seeds, which join those of its final run."
 )
+@click.option("--champion", is_flag=True, help="Make it the champion, also where the one that there is is better.")
 @click.option("--dry-run", is_flag=True, help="Only say what would be picked.")
 @tracking_uri
 @as_json
@@ -42,6 +48,7 @@ def promote(
     name: str | None,
     trial: str | None,
     again: int | None,
+    champion: bool,
     dry_run: bool,
     tracking_uri: str | None,
     json_: bool,
@@ -49,16 +56,16 @@ def promote(
     """Pick the best configuration of sweep NAME by meta-validation, register it, and run its final run.
 
     The leaders are trained with more seeds first. Promoting again goes on where this was cut off, and afterwards says
-    the same and trains nothing, until the sweep has gone on.
+    the same and trains nothing, until the sweep has gone on. The champion of another sweep is replaced by what is not
+    worse by meta-validation, or with --champion by anything.
     """
     from jobs.operations.promote import Promotion
-    from jobs.operations.running import require_at_hand, require_original
-    from jobs.operations.tracking_server import chosen_uri, tracking_server
-    from jobs.operations.trust import server_of
+    from jobs.operations.promoting import carry
+    from jobs.operations.tracking_server import chosen_uri
     from jobs.store.home import Home
 
     quiet_libraries()
-    home, asked = Home(), _replicates(replicates)
+    home, asked, uri = Home(), _replicates(replicates), chosen_uri(tracking_uri)
     promotion = Promotion.of(home.sweep(sweep), asked, chosen=trial)
     if promotion.missing is not None:
         say(f"warning: {promotion.missing}", err=True)
@@ -67,25 +74,14 @@ def promote(
     if dry_run:
         _say_what_would_be(promotion, promotion.choose(home, promotion.rescorer(), seeds=seeds), as_json=json_)
         return
-    if again and promotion.made is None:
-        raise RequestError(f"{sweep} has no final run yet that seeds could join: oplstm promote {sweep}")
-    require_at_hand(require_original(promotion.folder))
-    home.check_writable()
-    server = server_of(promotion.header, chosen_uri(tracking_uri))
-    with tracking_server(home, server, wait=True) as uri:
-        if promotion.made is not None:
-            made = promotion.made
-            how = f": {made.picked}, by hand; --trial picks another" if made.by_hand and trial is None else ""
-            lines = [f"{sweep} was promoted before, and nothing has ended since{how}"]
-            if name not in (None, made.final):
-                raise RequestError(
-                    f"{sweep} was promoted before, and its final run is {made.final}, not {name}; "
-                    f"oplstm rename {made.final} {name} gives it that name"
-                )
-        else:
-            final = None if name is None else home.new_sweep(name).name
-            made, lines = _picked(home, promotion, uri, asked=asked, final=final, seeds=seeds, as_json=json_), []
-        _final(home, promotion, made, seeds=seeds, more=again or 0, server=server, uri=uri, lines=lines, as_json=json_)
+    carried = carry(
+        home, promotion, asked=asked, again=again or 0, seeds=seeds, final=name, crown=champion, uri=uri,
+        shown=_shown(home, promotion, uri, quiet=json_),
+    )  # fmt: skip
+    if carried.made is None:
+        say(f"{sweep} stopped; go on with: oplstm promote {sweep}", err=True)
+        sys.exit(1)
+    _report(promotion, carried, by_trial=trial is not None, as_json=json_)
 
 
 def _replicates(text: str | None) -> "Replicates | int | None":
@@ -123,88 +119,54 @@ def _told(made: "Promoted") -> dict[str, Any]:
     return {name: value for name, value in encode(made).items() if name not in ("kind", "event")}
 
 
-def _picked(
-    home: "Home",
-    promotion: "Promotion",
-    uri: str,
-    *,
-    asked: "Replicates | int | None",
-    final: str | None,
-    seeds: int | None,
-    as_json: bool,
-) -> "Promoted":
-    """Train the replicates that are missing, pick, and register."""
+def _shown(home: "Home", promotion: "Promotion", uri: str | None, *, quiet: bool) -> "Shown":
+    """On this terminal; without the table of the leaders, if ``quiet``."""
     from jobs.cli.display.choice import Working, show_choice
     from jobs.cli.display.progress import progress_bar
-    from jobs.operations.promote import Promotion
-    from jobs.operations.replicate import train_replicates
-    from jobs.operations.reporting.tracked import track_report
-    from jobs.promotion.registration import register
+    from jobs.operations.promoting import Shown
+    from jobs.operations.webhook import telling
 
-    folder = promotion.folder
-    working = Working()
-    with working:
-        rescore = promotion.rescorer(working.tell)
-        plan = promotion.next_plan(rescore)
-    while plan.missing:
-        stop_on_interrupt(home, folder.name)
-        with progress_bar(f"{folder.name} replicates") as show:
-            through = train_replicates(folder, plan, tracking_uri=uri, progress=show)
-        if not through:
-            say(f"{folder.name} stopped; go on with: oplstm promote {folder.name}", err=True)
-            sys.exit(1)
-        promotion = Promotion.of(folder, asked, chosen=promotion.chosen)
-        with working:
-            plan = promotion.next_plan(rescore)
-    with working:
-        choice = promotion.choose(home, rescore, seeds=seeds)
-    if not as_json:
-        show_choice(choice, promotion.header.measure)
-    with working:
-        working.tell("registering the model")
-        made = register(folder, choice, uri, final=final or home.free_name(f"{folder.name}-final"))
-        working.tell("writing the report")
-        track_report(folder, uri)
-    return made
+    sweep, working = promotion.folder.name, Working()
+
+    @contextlib.contextmanager
+    def training(name: str) -> "Iterator[OnProgress]":
+        stop_on_interrupt(home, name)
+        if name == sweep:
+            with progress_bar(f"{name} replicates") as show:
+                yield show
+        else:
+            with telling(home, name, warn=notice), progress_bar(name) as show:
+                yield announced(show, home, name, uri=uri)
+
+    def chosen(choice: "Choice") -> None:
+        if not quiet:
+            show_choice(choice, promotion.header.measure)
+
+    def notice(line: str) -> None:
+        say(line, err=True)
+
+    return Shown(training, working, working.tell, chosen, notice)
 
 
-def _final(
-    home: "Home",
-    promotion: "Promotion",
-    made: "Promoted",
-    *,
-    seeds: int | None,
-    more: int,
-    server: str | None,
-    uri: str,
-    lines: list[str],
-    as_json: bool,
-) -> None:
-    """Train the final run, register its best seed, and say how it ended."""
+def _report(promotion: "Promotion", carried: "Carried", *, by_trial: bool, as_json: bool) -> None:
+    """Say how a promotion ended; exits with 1 unless it is complete."""
     from jobs.cli.display.choice import forecast_lines
-    from jobs.cli.display.progress import progress_bar
     from jobs.cli.display.results import ending_lines
-    from jobs.operations.promote import final_run
-    from jobs.operations.reporting.tracked import track_report
     from jobs.operations.status import sweep_status
-    from jobs.promotion.registration import register_final
 
-    name = made.final or ""
-    stop_on_interrupt(home, name)
-    with progress_bar(name) as show:
-        progress = announced(show, home, name, uri=server)
-        outcome = final_run(
-            home, promotion.folder, made, seeds=seeds, uri=server, progress=progress, more=more,
-            notice=lambda line: say(line, err=True),
-        )  # fmt: skip
+    made, outcome, lines = carried.made, carried.final, list[str]()
+    if made is None or outcome is None:
+        return
+    if promotion.made is not None:
+        how = f": {made.picked}, by hand; --trial picks another" if made.by_hand and not by_trial else ""
+        lines.append(f"{promotion.folder.name} was promoted before, and nothing has ended since{how}")
     status, result = sweep_status(outcome.folder), outcome.result
     data = {**_told(made), "state": status.state, "result": None if result is None else result.to_json()}
     lines += ending_lines(status, result)
     if result is not None:
-        data["champion"] = register_final(outcome.folder, result, uri, of=made)
+        data |= {"final_registered": carried.registered, "champion": carried.champion, "kept": carried.kept}
         lines += forecast_lines(made, result, same_budget=promotion.same_budget)
-        lines.append(f"champion in the MLflow Model Registry: {data['champion']}")
-        track_report(promotion.folder, uri)
+        lines.append(carried.kept or f"champion in the MLflow Model Registry: {carried.champion}")
     report(data, lambda: say(*lines), as_json=as_json)
     if not is_done(status, result):
         sys.exit(1)

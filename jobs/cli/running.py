@@ -12,6 +12,7 @@ from jobs.cli.interrupt import stop_on_interrupt
 from jobs.cli.output import (
     as_json,
     name_option,
+    plugin,
     quiet_libraries,
     ray_address,
     report,
@@ -34,9 +35,17 @@ if TYPE_CHECKING:
 @click.argument("job")
 @name_option("the training", "JOB-train")
 @settings
+@plugin
 @tracking_uri
 @as_json
-def train(job: str, name: str | None, overrides: tuple[str, ...], tracking_uri: str | None, json_: bool) -> None:
+def train(
+    job: str,
+    name: str | None,
+    overrides: tuple[str, ...],
+    plugins: tuple[str, ...],
+    tracking_uri: str | None,
+    json_: bool,
+) -> None:
     """Train one configuration of JOB here, without Ray: its fixed values and its first enqueued point.
 
     JOB is a job, or a trial as SWEEP/TRIAL, whose configuration is trained again, with its seeds.
@@ -52,10 +61,10 @@ def train(job: str, name: str | None, overrides: tuple[str, ...], tracking_uri: 
     quiet_libraries()
     home = Home()
     if (reference := split_reference(job)) is not None:
-        alone = job_of_trial(home, *reference, overrides=overrides)
+        alone = job_of_trial(home, *reference, overrides=overrides, plugins=plugins)
     else:
         stem = Path(job).stem
-        alone = Alone(load_job(job, overrides), experiment=stem, name=f"{stem}-train")
+        alone = Alone(load_job(job, overrides, plugins=plugins), experiment=stem, name=f"{stem}-train")
     loaded, name = single_configuration(alone.job), name or home.free_name(alone.name)
     uri = chosen_uri(tracking_uri)
     new = NewSweep(loaded, name, SweepKind.TRAIN, experiment=alone.experiment, tracking_uri=uri)
@@ -67,6 +76,7 @@ def train(job: str, name: str | None, overrides: tuple[str, ...], tracking_uri: 
 @name_option("the sweep", "JOB")
 @click.option("--trials", type=int, metavar="K", help="Trials at most.")
 @settings
+@plugin
 @tracking_uri
 @ray_address
 @as_json
@@ -75,6 +85,7 @@ def sweep(
     name: str | None,
     trials: int | None,
     overrides: tuple[str, ...],
+    plugins: tuple[str, ...],
     tracking_uri: str | None,
     ray_address: str | None,
     json_: bool,
@@ -87,7 +98,7 @@ def sweep(
     from jobs.store.states import SweepKind
 
     quiet_libraries()
-    loaded, stem, home = load_job(job, overrides, trials=trials), Path(job).stem, Home()
+    loaded, stem, home = load_job(job, overrides, trials=trials, plugins=plugins), Path(job).stem, Home()
     if loaded.space is None:
         raise RequestError(f"{job} has no space to sweep; oplstm train {job} trains its one configuration")
     name, uri = name or home.free_name(stem), chosen_uri(tracking_uri)

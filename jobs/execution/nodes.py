@@ -6,7 +6,7 @@ import json
 import platform
 import tempfile
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +18,7 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from jobs.execution import node_code
 from jobs.execution.remote_coordinator import reason_of
+from jobs.execution.shipped_plugins import ShippedPlugins
 from oplstm.episodes.benchmark import Benchmark
 from oplstm.errors import RequestError
 
@@ -88,12 +89,12 @@ class Sight:
     data: tuple[dict[str, str] | str, ...]
 
 
-def sight(mark: Path, data: Path, benchmarks: Sequence[Benchmark]) -> Sight:
+def sight(need: "Need", mark: Path) -> Sight:
     """What the machine that runs this sees of the home in which ``mark`` was put."""
     found: list[dict[str, str] | str] = []
-    for benchmark in benchmarks:
+    for benchmark in need.benchmarks:
         try:
-            found.append(benchmark.open(data).digests())
+            found.append(benchmark.open(need.data).digests())
         except RequestError as error:
             found.append(str(error))
     return Sight(mark.exists(), tuple(found))
@@ -104,11 +105,13 @@ class Need:
     """What every node must have beside this oplstm.
 
     Attributes:
+        plugins: Of the sweep; first, because the benchmarks may be made of them.
         home: The folder of all results.
         data: The folder of datasets.
         benchmarks: Whose data are read.
     """
 
+    plugins: ShippedPlugins
     home: Path
     data: Path
     benchmarks: tuple[Benchmark, ...]
@@ -183,8 +186,7 @@ class Nodes:
         problems |= {node: str(code) for node, code in found.items() if not _is_answer(code)}
         rest = {node: name for node, name in nodes.items() if problems.get(node) is None and node in found}
         with _marked(self._need.home) as mark:
-            arguments = (mark, self._need.data, self._need.benchmarks)
-            seen, own = _on_each(sight, rest, *arguments), sight(*arguments)
+            seen, own = _on_each(sight, rest, self._need, mark), sight(self._need, mark)
         for node, name in rest.items():
             if node in seen:
                 there = seen[node]

@@ -20,7 +20,9 @@ from jobs.execution.nodes import Nodes, code_here
 from jobs.execution.ray_packs import MemoryKills, PackSearcher, PackTrainable, SweepOnRay
 from jobs.execution.ray_processes import RayLost, VitalProcesses
 from jobs.execution.remote_coordinator import reason_of
+from jobs.execution.shipped_plugins import ShippedPlugins
 from jobs.jobfile.sections import Resources
+from jobs.store.header import Header
 from jobs.store.home import SweepFolder
 from jobs.sweep.coordinator import Coordinator
 from jobs.sweep.messages import OnProgress, Progress
@@ -167,12 +169,25 @@ def _coordinator(folder: SweepFolder, tracking_uri: str) -> Any:
     """An actor on this node."""
     here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
     options = {"name": _name(folder), "num_cpus": 0, "scheduling_strategy": here}
-    return ray.remote(Coordinator).options(**options).remote(folder, tracking_uri)
+    return ray.remote(_CoordinatorWithPlugins).options(**options).remote(_plugins(folder), folder, tracking_uri)
+
+
+def _plugins(folder: SweepFolder) -> ShippedPlugins:
+    return ShippedPlugins.of(Header.read(folder).plugins)
+
+
+class _CoordinatorWithPlugins(Coordinator):
+    """A coordinator that is made in a process which has imported the sweep's plug-ins: by unpickling them."""
+
+    def __init__(self, plugins: ShippedPlugins, folder: SweepFolder, tracking_uri: str) -> None:
+        super().__init__(folder, tracking_uri)
 
 
 def _tuner(actor: Any, folder: SweepFolder, resources: Resources, *, scratch: str) -> tune.Tuner:
     here = ray.get_runtime_context()
-    sweep = SweepOnRay(_name(folder), here.namespace, folder, resources, here.get_node_id(), code_here().digest)
+    sweep = SweepOnRay(
+        _plugins(folder), _name(folder), here.namespace, folder, resources, here.get_node_id(), code_here().digest
+    )
     return tune.Tuner(
         tune.with_resources(PackTrainable, {"cpu": resources.cpus, "gpu": resources.gpus}),
         tune_config=tune.TuneConfig(search_alg=PackSearcher(actor, sweep), num_samples=-1, reuse_actors=True),

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
+from jobs.execution.shipped_plugins import ShippedPlugins
 from jobs.jobfile.sections import Resources
 from jobs.store.home import SweepFolder
 from jobs.sweep.messages import Assignment
@@ -13,11 +14,13 @@ class Order:
     """What the process is to do.
 
     Attributes:
+        plugins: Of its sweep; first, because what follows may be made of them.
         assignment: The pack.
         folder: Of its sweep.
         resources: What it gets.
     """
 
+    plugins: ShippedPlugins
     assignment: Assignment
     folder: SweepFolder
     resources: Resources

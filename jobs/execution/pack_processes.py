@@ -15,6 +15,7 @@ from typing import Any, Final
 import jobs
 from jobs.execution.pack_messages import Answer, At, Call, Order
 from jobs.execution.remote_coordinator import CALLS
+from jobs.execution.shipped_plugins import ShippedPlugins
 from jobs.jobfile.sections import Resources
 from jobs.sweep.coordinator import Coordinator
 from jobs.sweep.messages import Assignment
@@ -84,11 +85,11 @@ def train_side_by_side(
         slots: How many packs are trained at once.
         show: Called about twice a second with the updates of the packs that run.
     """
-    given, running = list(given), list[PackProcess]()
+    given, running, plugins = list(given), list[PackProcess](), ShippedPlugins.of(coordinator.header.plugins)
     try:
         while coordinator.progress().failure is None:
             while len(running) < slots and (next_one := given.pop(0) if given else coordinator.next_pack(slots)):
-                running.append(PackProcess(Order(next_one, coordinator.folder, resources)))
+                running.append(PackProcess(Order(plugins, next_one, coordinator.folder, resources)))
                 running[-1].start()
             if not running:
                 return

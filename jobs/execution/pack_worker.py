@@ -7,6 +7,7 @@ import time
 import traceback
 import warnings
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import Protocol, TextIO
@@ -14,8 +15,10 @@ from typing import Protocol, TextIO
 import torch
 
 from jobs.execution.devices import choose_device, device_tags, measured_size
+from jobs.execution.first_weights import FirstWeights
 from jobs.jobfile.sections import Resources
 from jobs.store.home import SweepFolder
+from jobs.store.memory import Memory
 from jobs.sweep.messages import Assignment, NamedRun, Outgrown, StartedPack
 from oplstm.errors import RequestError, WorkError
 from oplstm.training.checkpoint import hand_over, runs_of_checkpoint
@@ -23,6 +26,7 @@ from oplstm.training.device import Device
 from oplstm.training.ends import gather_ends
 from oplstm.training.loop import Trainer
 from oplstm.training.machine.allocator import keep_freed_memory
+from oplstm.training.machine.memory import forget_peak, peak_bytes
 from oplstm.training.pack import Pack
 from oplstm.training.reports import Point, RunEnd
 from oplstm.training.run import RunConfig
@@ -82,28 +86,42 @@ class CoordinatorCalls(Protocol):
 
 
 class PackListener:
-    """Passes a pack's reports on and watches for a request to stop.
+    """Passes a pack's reports on, ends with the memory that it took, and watches for a request to stop.
 
     Args:
         coordinator: Receives the reports.
         pack: Name of the pack.
         folder: Of the sweep; a request to stop appears in it.
+        device: Whose memory is looked at.
         tick: Moves the progress bar, if this process has one.
+        first: Is told which runs come in.
     """
 
     def __init__(
-        self, coordinator: CoordinatorCalls, pack: str, *, folder: SweepFolder, tick: Tick | None = None
+        self,
+        coordinator: CoordinatorCalls,
+        pack: str,
+        *,
+        folder: SweepFolder,
+        device: torch.device,
+        tick: Tick | None = None,
+        first: FirstWeights | None = None,
     ) -> None:
         self._coordinator, self._pack, self._folder, self._tick = coordinator, pack, folder, tick
+        self._device, self._runs, self._first = device, 1, first or FirstWeights(folder)
         self._next_look, self._stop = 0.0, False
+        forget_peak(device)
 
     def on_points(self, points: Sequence[Point]) -> Sequence[str]:
         """Training waits here until the coordinator has written the points and decided."""
         return self._coordinator.on_points(points)
 
     def on_ends(self, ends: Sequence[RunEnd]) -> None:
-        """Waits until the ends are written."""
-        self._coordinator.on_ends(ends)
+        """Waits until the ends are written, each with the memory that the pack has taken in this process so far."""
+        self._runs = max(self._runs, len(ends))
+        most = peak_bytes(self._device)
+        memory = {} if most is None else Memory(most, self._runs).metrics()
+        self._coordinator.on_ends([replace(end, metrics=end.metrics | memory) for end in ends])
 
     def on_expired(self, update: int, runs: Sequence[str]) -> None:
         """Waits until it is written whose hours are over."""
@@ -111,14 +129,17 @@ class PackListener:
 
     def joins(self, update: int, room: int) -> Sequence[tuple[str, RunConfig]]:
         """Waits until the coordinator has decided which runs come in."""
-        return [(joined.name, joined.run) for joined in self._coordinator.joins(self._pack, update, room)]
+        joined = self._coordinator.joins(self._pack, update, room)
+        self._first.know(joined)
+        return [(one.name, one.run) for one in joined]
 
     def settle(self) -> None:
         """Waits until all that was reported is on the disk."""
         self._coordinator.settle()
 
     def on_progress(self, update: int, runs: int) -> None:
-        """Moves the progress bar."""
+        """Moves the progress bar, and counts who shares the pack."""
+        self._runs = max(self._runs, runs)
         if self._tick is not None:
             self._tick(update, runs)
 
@@ -166,7 +187,9 @@ def train_pack(
         coordinator.sized(name, size)
     started = coordinator.started(name, device_tags(device.device, gpu_ids))
     if started is not None:
-        listener = PackListener(coordinator, name, folder=folder, tick=tick)
+        first = FirstWeights(folder)
+        first.know(started.runs)
+        listener = PackListener(coordinator, name, folder=folder, device=device.device, tick=tick, first=first)
         with _warnings_to(folder.pack_log):
             if started.origin is not None:
                 hand_over(folder.pack(started.origin), folder.pack(name), keep=False)
@@ -175,7 +198,7 @@ def train_pack(
                 gather_ends(folder.ends, folder.pack(name), runs)
             for part in started.parts:
                 hand_over(folder.pack(name), folder.pack(part), keep=True)
-            pack = _pack(started, folder.pack(name), device)
+            pack = _pack(started, folder.pack(name), device, first=first)
             Trainer(
                 pack,
                 listener,
@@ -201,7 +224,7 @@ def errors_told(coordinator: CoordinatorCalls, pack: str) -> Iterator[None]:
         raise
 
 
-def _pack(started: StartedPack, checkpoints: Path, device: Device) -> Pack:
+def _pack(started: StartedPack, checkpoints: Path, device: Device, *, first: FirstWeights) -> Pack:
     """A pack of the runs with which it goes on or begins.
 
     Of all that were ever in it, the others will join again, or are trained when these have ended.
@@ -210,7 +233,7 @@ def _pack(started: StartedPack, checkpoints: Path, device: Device) -> Pack:
     kept = runs_of_checkpoint(checkpoints, runs)
     if kept is None:
         kept = {name: runs[name] for name in started.initial}
-    return Pack(list(kept.values()), list(kept), device)
+    return Pack(list(kept.values()), list(kept), device, weights=first)
 
 
 @contextlib.contextmanager

@@ -10,6 +10,7 @@ from ray.tune.search import Searcher
 from jobs.execution.cluster import pack_slots
 from jobs.execution.nodes import other_code
 from jobs.execution.remote_coordinator import RemoteCoordinator, reason_of
+from jobs.execution.shipped_plugins import ShippedPlugins
 from jobs.execution.turns import train_in_turns
 from jobs.jobfile.sections import Resources
 from jobs.store.home import SweepFolder
@@ -25,6 +26,7 @@ class SweepOnRay:
     """Where the packs of a sweep find what they need.
 
     Attributes:
+        plugins: Of the sweep; first, because what follows may be made of them.
         coordinator: Name of the coordinator's actor.
         namespace: Ray's, that the actor is in.
         folder: Of the sweep.
@@ -33,12 +35,26 @@ class SweepOnRay:
         code: Digest of the oplstm that it runs.
     """
 
+    plugins: ShippedPlugins
     coordinator: str
     namespace: str
     folder: SweepFolder
     resources: Resources
     node: str
     code: str
+
+
+@dataclass(frozen=True)
+class PackOnRay:
+    """A pack for a worker, which unpickles the fields in their order.
+
+    Attributes:
+        sweep: That the pack is of; with the plug-ins that the assignment may be made of.
+        assignment: The pack.
+    """
+
+    sweep: SweepOnRay
+    assignment: Assignment
 
 
 class PackTrainable(tune.Trainable):
@@ -50,8 +66,8 @@ class PackTrainable(tune.Trainable):
 
     def step(self) -> dict[str, Any]:
         """Train the whole pack; points go to the coordinator, so Tune sees one result."""
-        sweep: SweepOnRay = self.config["sweep"]
-        assignment: Assignment = self.config["assignment"]
+        pack: PackOnRay = self.config["pack"]
+        sweep, assignment = pack.sweep, pack.assignment
         gpu_ids = ray.get_runtime_context().get_accelerator_ids().get("GPU", [])
         actor = ray.get_actor(sweep.coordinator, namespace=sweep.namespace)
         coordinator = RemoteCoordinator(lambda method, *arguments: ray.get(getattr(actor, method).remote(*arguments)))
@@ -86,7 +102,7 @@ class MemoryKills(tune.Callback):
         """A pack will be tried again."""
         last = (trial.get_error() or "").rpartition("Failure #")[2]
         if any(words in last for words in KILLED_FOR_MEMORY):
-            ray.get(self._actor.out_of_memory.remote(trial.config["assignment"].pack, alone=False))
+            ray.get(self._actor.out_of_memory.remote(trial.config["pack"].assignment.pack, alone=False))
 
 
 class PackSearcher(Searcher):
@@ -112,7 +128,7 @@ class PackSearcher(Searcher):
         if assignment is None:
             return None if self._packs else Searcher.FINISHED
         self._packs[trial_id] = assignment.pack
-        return {"assignment": assignment, "sweep": self._sweep}
+        return {"pack": PackOnRay(self._sweep, assignment)}
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
         """Tell the coordinator when a pack is given up."""

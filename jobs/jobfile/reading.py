@@ -1,13 +1,14 @@
 """Reading a job file: YAML, checked as a whole before any work; every error is reported with its place."""
 
 import difflib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from jobs.jobfile.naming import unfit_name
 from jobs.jobfile.overrides import apply_overrides
-from jobs.jobfile.places import located, pointed
+from jobs.jobfile.places import Place, located, pointed
+from jobs.jobfile.plugins import load_plugin, named
 from jobs.jobfile.probing import check_content
 from jobs.jobfile.schema import Job
 from jobs.jobfile.shipped import shipped_jobs
@@ -20,26 +21,29 @@ MOST_PROBLEMS: Final = 100
 """That are said of one job."""
 
 
-def load_job(reference: str, overrides: Sequence[str] = (), *, trials: int | None = None) -> Job:
+def load_job(
+    reference: str, overrides: Sequence[str] = (), *, trials: int | None = None, plugins: Sequence[str] = ()
+) -> Job:
     """A job by the name of one that ships or by the path of a file, checked as a whole.
 
     Args:
         reference: ``sine-lstm`` or ``path/to/job.yaml``.
         overrides: ``key=value`` texts of ``--set``.
         trials: Replaces the file's, if given.
+        plugins: Stand beside those of the file.
 
     Raises:
         RequestError: Everything that is wrong with it, one line each with its place.
     """
     shipped = shipped_jobs()
     if reference in shipped:
-        return parse_job(shipped[reference], f"{reference}.yaml", overrides, trials=trials)
+        return parse_job(shipped[reference], f"{reference}.yaml", overrides, trials=trials, plugins=plugins)
     text = _text_of(reference, shipped)
     unfit = unfit_name(Path(reference).stem)
     problems = [] if unfit is None else [f"{reference}: the experiment and the model are named for the job file, and "
                                          f"{unfit}; rename the file"]  # fmt: skip
     try:
-        job = parse_job(text, reference, overrides, trials=trials)
+        job = parse_job(text, reference, overrides, trials=trials, plugins=plugins)
     except RequestError as error:
         problems += error.problems
     if problems:
@@ -76,7 +80,14 @@ def _text_of(reference: str, shipped: Iterable[str]) -> str:
         raise RequestError(f"cannot read {quoted(reference)}: {what}") from error
 
 
-def parse_job(text: str, source: str, overrides: Sequence[str] = (), *, trials: int | None = None) -> Job:
+def parse_job(
+    text: str,
+    source: str,
+    overrides: Sequence[str] = (),
+    *,
+    trials: int | None = None,
+    plugins: Sequence[str] = (),
+) -> Job:
     """``load_job`` from the text of a job file."""
     problems = Problems()
     try:
@@ -88,6 +99,7 @@ def parse_job(text: str, source: str, overrides: Sequence[str] = (), *, trials: 
     if not isinstance(data, dict):
         kind = "a list" if isinstance(data, list) else shown(data)
         raise RequestError(f"{source}: a job must be keys and values, got {kind}")
+    _import_plugins(data, plugins, lines=lines, source=source)  # which know keys that --set may name
     set_paths = apply_overrides(data, overrides, problems)
     if trials is not None:
         data["trials"] = trials
@@ -105,6 +117,30 @@ def parse_job(text: str, source: str, overrides: Sequence[str] = (), *, trials: 
         more = [f"{source}: and {len(found) - MOST_PROBLEMS} problems more"] if len(found) > MOST_PROBLEMS else []
         raise RequestError([*said, *more])
     return job
+
+
+def _import_plugins(data: dict[str, Any], further: Sequence[str], *, lines: Mapping[Place, int], source: str) -> None:
+    """Import the plug-ins of a job before anything is looked up that they may bring, and put down where they are.
+
+    Raises:
+        RequestError: Some cannot be imported; the rest of the job is not judged without them.
+    """
+    given = data.get("plugins", [])
+    if not isinstance(given, list) or not all(isinstance(plugin, str) for plugin in given):
+        return  # which the schema says better
+    problems: list[str] = []
+    for number, plugin in enumerate([*given, *further]):
+        place: Place = ("plugins", str(number))
+        try:
+            load_plugin(named(plugin))
+        except RequestError as error:
+            overrides = {} if number < len(given) else {place: f"--plugin {quoted(plugin)}"}
+            problems += [located(place, text, source=source, lines=lines, overrides=overrides)
+                         for text in error.problems]  # fmt: skip
+    if problems:
+        raise RequestError(problems)
+    if given or further:
+        data["plugins"] = list(dict.fromkeys(map(named, [*given, *further])))
 
 
 def _unreadable(error: Unreadable, text: str, source: str) -> str:

@@ -34,6 +34,11 @@ class Job(Section):
     description: str = Field(
         default="", max_length=LONGEST_TEXT, description="What the job is for; `oplstm jobs` lists it"
     )
+    plugins: list[str] = Field(
+        default=[],
+        max_length=MOST_ENTRIES,
+        description="Code of your own that registers learners, benchmarks or spaces: modules, or paths of .py files",
+    )
     learner: str = Field(description="The method, by its name")
     benchmark: dict[str, Any] = Field(
         description="Where the tasks come from: its name, and its own keys", json_schema_extra=LIMITS_OF_BENCHMARKS

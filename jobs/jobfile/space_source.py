@@ -1,6 +1,7 @@
 """A user's own search space: where its code lies and what it is, so that a sweep's folder cannot bring code along."""
 
 import hashlib
+from collections.abc import Iterable
 from pathlib import Path
 
 from pydantic.dataclasses import dataclass
@@ -45,12 +46,26 @@ def check_outside_homes(space: str) -> None:
         RequestError: Its module, or a package around it, lies in one.
     """
     sources = sources_of(space)
-    for file in () if sources is None else (*sources.packages, sources.module):
+    check_files_outside_homes("space", space, () if sources is None else (*sources.packages, sources.module))
+
+
+def check_files_outside_homes(kind: str, name: str, files: Iterable[Path]) -> None:
+    """See that none of the files that are about to be run lies in a folder of results.
+
+    Args:
+        kind: What the code is called, such as ``space``.
+        name: As its user names it.
+        files: Links in their paths as they are.
+
+    Raises:
+        RequestError: One does.
+    """
+    for file in files:
         for path in (file, file.resolve()):
             if (home := home_around(path)) is not None:
                 raise RequestError(
-                    f"space {space!r} is {path}, which lies in the results folder {home}: results are data, and no "
-                    "code of theirs is run; keep your spaces elsewhere"
+                    f"{kind} {name!r} is {path}, which lies in the results folder {home}: results are data, and no "
+                    f"code of theirs is run; keep your {kind}s elsewhere"
                 )
 
 

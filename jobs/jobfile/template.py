@@ -5,6 +5,7 @@ TEMPLATE = """\
 version: 1
 description: What this sweep is for.
 
+plugins: []                    # code of your own that brings more of what follows: modules, or paths of .py files
 learner: lstm                  # lstm or op_lstm
 benchmark:
   name: sine                   # few-shot sine regression

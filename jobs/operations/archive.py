@@ -50,7 +50,7 @@ def archive(home: Home, name: str, *, undo: bool = False, uri: str | None = None
         with owned(folder, archived=True):
             header = replace(Header.read(folder), archived=not undo)
             header.write_again(folder)
-            tell_runs(folder, lambda trial: {ARCHIVED: str(header.archived).lower()})
+            tell_runs(folder, lambda trial, known: {ARCHIVED: str(header.archived).lower()})
         if folder.journal.exists():
             ship(folder, address)
     return header

@@ -124,7 +124,8 @@ class _Side:
         state = SweepState.of(folder, header)
         if trial is not None:
             return cls(name, folder, header, state, (find_trial(state, trial, sweep=sweep),), is_trial=True)
-        ranked = sorted(state.trials.values(), key=lambda one: (one.cost, one.number))
+        fresh = (one for one in state.trials.values() if not one.is_warm)
+        ranked = sorted(fresh, key=lambda one: (one.cost, one.number))
         complete = [one for one in ranked if one.state is TrialState.COMPLETE]
         chosen = complete[:1] if header.kind is SweepKind.SWEEP else sorted(complete, key=lambda one: one.number)
         return cls(name, folder, header, state, tuple(chosen), is_trial=False)

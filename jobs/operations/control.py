@@ -61,7 +61,7 @@ def resume(
     """
     folder = home.sweep(name)
     with owned(folder):
-        header, state = known(folder)
+        header, state = known(folder, trust=means.trust)
         if state.finished:
             if header.kind is SweepKind.SWEEP and not _has_report(folder):
                 return _report(home, header, means=means, notice=notice)
@@ -96,7 +96,7 @@ def rerun_failed(
     """
     folder = home.sweep(name)
     with owned(folder):
-        header, state = known(folder)
+        header, state = known(folder, trust=means.trust)
         if not state.finished:
             raise RequestError(f"{name} has not ended: first oplstm resume {name}, then what failed is trained again")
         trials = failed(state, diverged=diverged)
@@ -111,13 +111,23 @@ def rerun_failed(
         return go_on(home, header, state, means=means, progress=progress, notice=notice, begin=begin)
 
 
-def known(folder: SweepFolder) -> tuple[Header, SweepState]:
-    """The header and the state of a sweep that this process owns.
+def known(folder: SweepFolder, *, trust: bool = False) -> tuple[Header, SweepState]:
+    """The header and the state of a sweep that this process owns, with its plug-ins imported.
+
+    Args:
+        folder: Of the sweep.
+        trust: Take code of the user's own as it is now.
 
     Raises:
-        RequestError: Its files are damaged.
+        RequestError: Its files are damaged, or its plug-ins are not those that it was made with.
     """
     header = Header.read(folder)
+    if header.plugins:
+        from jobs.operations.trust import check_plugins  # imports torch
+
+        if (plugins := check_plugins(header, trust=trust)) != header.plugins:
+            header = replace(header, plugins=plugins)
+            header.write_again(folder)
     try:
         state = SweepState.of(folder, header)
     except WorkError as error:  # nothing was started

@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from jobs.operations.homes_server import servers_in_use
-from jobs.operations.running import is_running, require_original
+from jobs.operations.running import is_running, owned, require_original
 from jobs.operations.sweep_check import Check, checked
+from jobs.operations.telling import forget_views
 from jobs.operations.tracked_check import (
     NamedServers,
     damaged_models,
@@ -25,6 +26,7 @@ from jobs.store.header import Header
 from jobs.store.home import Home, SweepFolder
 from jobs.store.pack_sizes import PackSizes
 from jobs.store.state import SweepState
+from jobs.store.states import SweepKind
 from jobs.sweep.tracked import key
 from oplstm.errors import RequestError, WorkError
 from tracking.outbox.comparison import SHIPPED_AGAIN
@@ -173,9 +175,10 @@ def ship(home: Home, name: str, *, uri: str | None = None, rebuild: bool = False
         raise WorkError(reason)
     with tracking_server(home, server, wait=True) as address:
         shipped, refused, runs = _shipped(folder, header, state, address=address, again=rebuild)
-        found, mended = tracked_differences(folder, header, address), []
+        mended = _report_made(folder, header, state, address=address) if repair else []
+        found = tracked_differences(folder, header, address)
         if repair:
-            mended = delete_twins(address, found) + fetch_models(folder, state, address=address, runs=runs)
+            mended += delete_twins(address, found) + fetch_models(folder, state, address=address, runs=runs)
             if any(one.fault in SHIPPED_AGAIN for one in found):
                 if (reason := _not_to_be_shipped(folder, state)) is not None:
                     mended.append(f"nothing shipped again: {reason}")
@@ -183,7 +186,20 @@ def ship(home: Home, name: str, *, uri: str | None = None, rebuild: bool = False
                     again, refused, _ = _shipped(folder, header, state, address=address, again=True)
                     mended.append(f"shipped the whole journal of {name} again, {again} records")
             found = tracked_differences(folder, header, address) if mended else found
+        if rebuild or mended:
+            forget_views(home, header, address)  # which the whole journal makes again
     return Shipped(name, shipped, refused, tuple(mended), tuple(tracked_problems(found, name)))
+
+
+def _report_made(folder: SweepFolder, header: Header, state: SweepState, *, address: str) -> list[str]:
+    """Make the report that a sweep which has ended lacks, as a resume does; returns what was done."""
+    from jobs.operations.reporting.tracked import has_report, track_report  # imports what draws
+
+    if header.kind is not SweepKind.SWEEP or not state.finished or has_report(folder):
+        return []
+    with owned(folder, archived=True):
+        track_report(folder, address)
+    return [f"{folder.report}: made again"] if has_report(folder) else []
 
 
 def _not_to_be_shipped(folder: SweepFolder, state: SweepState) -> str | None:

@@ -2,18 +2,25 @@
 
 import contextlib
 import tempfile
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from jobs.jobfile.plugins import load_plugin, named
+from jobs.operations.family import headers
 from jobs.operations.tracking_server import tracking_server
+from jobs.store.header import Header
 from jobs.store.home import Home
 from jobs.store.intervals import Interval
 from jobs.store.trial_files import readable
 from oplstm.configuration import Problems
+from oplstm.episodes.datasets.store import open_dataset
+from oplstm.episodes.registry import BENCHMARKS
 from oplstm.episodes.split import Split
-from oplstm.errors import RequestError
+from oplstm.errors import RequestError, message
+from oplstm.registry import NAME
 from oplstm.training.checkpoint import read_model
 from oplstm.training.device import Device
 from oplstm.training.model import Model
@@ -25,7 +32,7 @@ class Tasks:
     """The tasks to evaluate on; None for what the model was trained with.
 
     Attributes:
-        dataset: Name of the benchmark.
+        dataset: Name of the benchmark, or of an imported dataset of the user's own.
         shots: k.
         ways: N.
         queries: Of a task; of a class where there are classes.
@@ -64,7 +71,7 @@ class Evaluation:
         return asdict(self)
 
 
-def evaluate(home: Home, model: str, tasks: Tasks, *, uri: str | None) -> Evaluation:
+def evaluate(home: Home, model: str, tasks: Tasks, *, uri: str | None, plugins: Sequence[str] = ()) -> Evaluation:
     """Score a model on test tasks.
 
     Args:
@@ -72,14 +79,21 @@ def evaluate(home: Home, model: str, tasks: Tasks, *, uri: str | None) -> Evalua
         model: ``SWEEP/TRIAL``, or a registered model: ``NAME`` (its champion), ``NAME@ALIAS``, ``NAME:VERSION``.
         tasks: On which.
         uri: Of the MLflow server; None for the embedded one.
+        plugins: Code that the model or its tasks are of, beside that of the sweeps in ``home``.
 
     Raises:
         RequestError: There is no such model, it is not made for such tasks, or the data are not there.
         WorkError: A file of the model is damaged.
     """
+    for plugin in plugins:
+        load_plugin(named(plugin))
     with found_model(home, model, uri) as folder:
-        run, weights = read_model(folder)
-    wanted = _run_on(run, tasks, model=model)
+        try:
+            run, weights = read_model(folder)
+        except ValueError as error:  # of a learner or a benchmark that is not known here
+            problem = f"{model} cannot be read here: {message(error)}"
+            raise RequestError(f"{problem}; if code of yours brings that, name it with --plugin") from error
+    wanted = _run_on(run, tasks, home=home, model=model)
     there = Model(wanted, weights, Device(data=home.data))
     if there.pack.layout.shapes != {name: tuple(weight.shape) for name, weight in weights.items()}:
         raise RequestError(_misfit(run, wanted, model))
@@ -96,6 +110,7 @@ def found_model(home: Home, model: str, uri: str | None) -> Iterator[Path]:
     if slash:
         folder = home.sweep(sweep)
         folder.check_links()
+        Header.read(folder)  # from then on its plug-ins are known
         if not (folder.trials / Path(trial).name / "run.json").is_file() or Path(trial).name != trial:
             raise RequestError(f"sweep {sweep} has no trained trial {trial!r}; oplstm status {sweep} shows its trials")
         with readable(folder, trial, again="sweep its configuration again (under enqueue)"):
@@ -103,19 +118,20 @@ def found_model(home: Home, model: str, uri: str | None) -> Iterator[Path]:
         return
     from tracking.results.registry import download_model  # imports MLflow, which takes seconds
 
+    deque(headers(home), maxlen=0)  # of one of which it may be: what its plug-ins bring is known from then on
     with tempfile.TemporaryDirectory() as drawer, tracking_server(home, uri, wait=True) as server:
         yield download_model(server, model, Path(drawer))
 
 
-def _run_on(run: RunConfig, tasks: Tasks, *, model: str) -> RunConfig:
+def _run_on(run: RunConfig, tasks: Tasks, *, home: Home, model: str) -> RunConfig:
     """The run on other tasks than those it was trained with."""
     data = run.to_dict()
     before = data["benchmark"]
     given = {"shots": tasks.shots, "ways": tasks.ways, "queries": tasks.queries}
     changed = {name: value for name, value in given.items() if value is not None}
-    if tasks.dataset is not None and tasks.dataset != before["name"]:
+    if tasks.dataset is not None and tasks.dataset not in (before["name"], before.get("dataset")):
         shared = {name: before[name] for name in ("ways", "shots", "queries") if name in before}
-        data["benchmark"] = {"name": tasks.dataset, **shared, **changed}
+        data["benchmark"] = {**_benchmark(tasks.dataset, home), **shared, **changed}
     else:
         data["benchmark"] = {**before, **changed}
     problems = Problems()
@@ -123,6 +139,14 @@ def _run_on(run: RunConfig, tasks: Tasks, *, model: str) -> RunConfig:
     if found is None:
         raise RequestError(f"{model} cannot be evaluated on these tasks: {'; '.join(problems.lines())}")
     return found
+
+
+def _benchmark(dataset: str, home: Home) -> dict[str, Any]:
+    """The benchmark of that name, or that of a dataset of the user's own as it was imported."""
+    if dataset in BENCHMARKS or not (NAME.fullmatch(dataset) and (home.data / dataset).is_dir()):
+        return {"name": dataset}
+    height, _, channels = open_dataset(home.data / dataset).pixels.shape[1:]
+    return {"name": "images", "dataset": dataset, "size": height, "grey": channels == 1}
 
 
 def _misfit(run: RunConfig, wanted: RunConfig, model: str) -> str:

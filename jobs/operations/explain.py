@@ -112,19 +112,20 @@ def explain(home: Home, name: str, trial: str) -> Explanation:
     wanted = find_trial(SweepState.of(folder, header), trial, sweep=name).name
     state, story = SweepState(header.measure), _Story(wanted)
     history = PruneHistory(header, wanted)
-    for event in state.replay(folder.journal):
-        story.take(event, state)
-        history.take(event, state)
+    for read in state.replay(folder.journal):
+        story.take(read.event, state)
+        history.take(read.event, state)
     found = state.by_name[wanted]
     failed = found.state is TrialState.FAILED
     error_file = folder.error(wanted) if failed and folder.error(wanted).exists() else None
     names = {wanted, *(pack.pack for pack in story.packs)}
     ended = found.state.ended and bool(found.points)
+    began = f"; it began with {found.began_with}" if found.is_warm else ""
     return Explanation(
         sweep=name,
         trial=wanted,
         state=found.state,
-        why=_why(found, history.pruned, story, running=is_running(folder), sweep=name),
+        why=_why(found, history.pruned, story, running=is_running(folder), sweep=name) + began,
         update=story.update if story.update is not None else _last_update(found),
         best=found.best,
         best_update=found.best_update if ended else None,

@@ -3,21 +3,24 @@
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
-from jobs.store.events import Asked, Ended, Refused, Replicated, Validated, read_events
+from jobs.operations.trial_rows import PARAMETER, TESTS, Row, Told, cells, stamp
 from jobs.store.header import Header
 from jobs.store.home import SweepFolder
-from jobs.store.names import trial_name
+from jobs.store.memory import PEAK, SHARING
 from jobs.store.state import SweepState
-from jobs.store.trial import Trial
 
 if TYPE_CHECKING:
     import pyarrow
 
-Row = dict[str, Any]
+_FIRST: Final = ("trial", "number", "replicate", "state")
+_THEN: Final = (
+    "best_update", "updates", "tasks_seen", "done", "hours", "peak_memory", "sharing", "pack", "note",
+)  # fmt: skip
+_KNOWN: Final = ("val/best", PEAK, SHARING)
+"""What the metrics of an end say again."""
 
 
 @dataclass(frozen=True)
@@ -41,51 +44,22 @@ class Tables:
             RequestError: The journal is of another version.
             WorkError: It is damaged.
         """
-        state, points = SweepState.of(folder, header), []
-        asked, ended, scores = {}, {}, {}
-        for read in read_events(folder.journal):
-            match read.event:
-                case Asked(trial=number) | Refused(trial=number):
-                    asked[trial_name(number)] = read.time
-                case Replicated() as event:
-                    asked[trial_name(event.trial, event.replicate)] = read.time
-                case Validated() as event if event.trial in state.by_name:
-                    row = {"trial": event.trial, "update": event.update, "milestone": event.milestone}
-                    points.append(row | {"time": _time(read.time), "pruned": event.prune, **event.metrics})
-                case Ended() as event if event.trial in state.by_name:
-                    ended[event.trial], scores[event.trial] = read.time, event.metrics
-                case _:
-                    pass
+        state = SweepState(header.measure)
+        told = Told.of(state.replay(folder.journal))
         rows = [
             {
-                **_known(trial),
-                "asked": _time(asked.get(trial.name)),
-                "ended": _time(ended.get(trial.name) if trial.state.ended else None),
-                **{f"param.{name}": value for name, value in trial.params.items()},
+                **cells(trial, _FIRST),
+                "val/best": trial.best,
+                **cells(trial, _THEN),
+                "asked": stamp(told.asked.get(trial.name)),
+                "ended": stamp(told.ended.get(trial.name) if trial.state.ended else None),
+                **{f"{PARAMETER}{name}": value for name, value in trial.params.items()},
                 **{f"run.{name}": value for name, value in flat(trial.run)},
-                **{name: value for name, value in scores.get(trial.name, {}).items() if name != "val/best"},
+                **{name: value for name, value in told.scores.get(trial.name, {}).items() if name not in _KNOWN},
             }
             for trial in state.by_name.values()
         ]
-        return cls(_whole(rows), _whole(points))
-
-
-def _known(trial: Trial) -> Row:
-    points, last = trial.points, trial.points[-1] if trial.points else {}
-    return {
-        "trial": trial.name,
-        "number": trial.number,
-        "replicate": trial.replicate,
-        "state": str(trial.state),
-        "val/best": trial.best,
-        "best_update": trial.best_update if trial.state.ended and points else None,
-        "updates": int(last["update"]) if points else None,
-        "tasks_seen": last.get("tasks_seen"),
-        "done": trial.fraction if trial.run else None,
-        "hours": trial.hours,
-        "pack": trial.pack,
-        "note": trial.note,
-    }
+        return cls(_whole(rows), _whole(told.points))
 
 
 def flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
@@ -97,14 +71,10 @@ def flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any
             yield f"{prefix}{name}", value
 
 
-def _time(seconds: float | None) -> str | None:
-    return datetime.fromtimestamp(seconds, tz=UTC).isoformat(timespec="milliseconds") if seconds else None
-
-
 def _whole(rows: Sequence[Row]) -> list[Row]:
     """Rows with the same columns each, those of tests last."""
     names = dict.fromkeys(name for row in rows for name in row)
-    ordered = sorted(names, key=lambda name: name.startswith(("test/", "cross/")))
+    ordered = sorted(names, key=lambda name: name.startswith(TESTS))
     return [{name: row.get(name) for name in ordered} for row in rows]
 
 

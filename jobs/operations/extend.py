@@ -51,7 +51,7 @@ def extend(
     """
     folder = home.sweep(name)
     with owned(folder):
-        header, state = known(folder)
+        header, state = known(folder, trust=means.trust)
         if header.kind is not SweepKind.SWEEP:
             raise RequestError(f"{name} is a {header.kind} run, which has seeds and no trials; extend takes a sweep")
         if trials is None and budget is None:

@@ -13,6 +13,7 @@ from typing import Any, Final
 import psutil
 
 from jobs.operations.archive import size_of
+from jobs.operations.leftovers import spent_ends, spent_requests
 from jobs.operations.running import held, is_running
 from jobs.store.header import Header
 from jobs.store.home import Home, SweepFolder
@@ -121,11 +122,17 @@ def _of_sweep(folder: SweepFolder) -> Iterator[Thing]:
     name, state = folder.name, SweepState.of(folder, Header.read(folder))
     if folder.stop_request.exists():
         yield Thing("stop requests", folder.stop_request, size_of(folder.stop_request), name)
+    for path in spent_requests(folder, state):
+        yield Thing("requests that nobody takes up any more", path, size_of(path), name)
+    spent = spent_ends(folder, state)
+    for path in spent:
+        yield Thing("states of trials that go on no more", path, size_of(path), name)
     given_up = {folder.pack(pack.name) for pack in state.packs.values() if not _goes_on(pack)}
     for path in sorted(path for path in given_up if path.is_dir()):
         yield Thing("checkpoints of packs that nothing goes on with", path, size_of(path), name)
-    kept = (folder.pack(pack) for pack in state.packs if folder.pack(pack) not in given_up)
-    for path in sorted(damaged for pack in kept for damaged in pack.glob("damaged-update-*")):
+    given_up.update(spent)
+    kept = [folder.pack(pack) for pack in state.packs] + [folder.ends / trial for trial in state.by_name]
+    for path in sorted(damaged for one in kept if one not in given_up for damaged in one.glob("damaged-update-*")):
         yield Thing("damaged checkpoints", path, size_of(path), name)
     for path in _drafts(folder.path):
         if given_up.isdisjoint(path.parents):

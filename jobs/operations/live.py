@@ -62,7 +62,15 @@ def prune(home: Home, name: str, trial: str, *, patience: float = PATIENCE) -> A
     return _asked(folder, request, done=lambda answer: f"{found.name} of {name}: {where}", patience=patience)
 
 
-def add(home: Home, name: str, values: Sequence[str], *, like: str | None = None, patience: float = PATIENCE) -> Asked:
+def add(
+    home: Home,
+    name: str,
+    values: Sequence[str],
+    *,
+    like: str | None = None,
+    warm_start: bool = False,
+    patience: float = PATIENCE,
+) -> Asked:
     """Add a configuration of the user's own.
 
     Args:
@@ -70,6 +78,7 @@ def add(home: Home, name: str, values: Sequence[str], *, like: str | None = None
         name: Of the sweep.
         values: ``key=value`` texts, of parameters of the space.
         like: Name of the trial that gives the other parameters.
+        warm_start: Whether it begins with the weights of ``like``.
         patience: Seconds to wait until it is taken up.
 
     Raises:
@@ -77,13 +86,17 @@ def add(home: Home, name: str, values: Sequence[str], *, like: str | None = None
     """
     from jobs.operations.trust import check_space  # imports torch
     from jobs.sweep.requested import point_to_add
+    from jobs.sweep.warm_starts import weights_to_begin_with
     from search_spaces.own import is_own
 
     folder, header, state = _known(home, name)
-    request = Add(values=_parsed(values), like=None if like is None else _named(state, like, name=name))
+    like = None if like is None else _named(state, like, name=name)
+    request = Add(values=_parsed(values), like=like, warm_start=warm_start)
     if not (is_own(str(header.job.space)) and is_running(folder)):  # its coordinator has the space of the user's own
         check_space(header, state, trust=False)
-        point_to_add(header.job, state, request, name=header.name)
+        _, run = point_to_add(header.job, state, request, name=header.name)
+        if warm_start:
+            weights_to_begin_with(folder, state, request, run=run)
     return _asked(folder, request, done=lambda answer: f"{name} has {answer.trial} now", patience=patience)
 
 

@@ -17,6 +17,7 @@ from jobs.operations.family import as_named_now
 from jobs.operations.replicate import Plan, plan_replicates, plan_round, replicates_of
 from jobs.operations.running import Outcome, require_idle
 from jobs.operations.start import NewSweep, start_here
+from jobs.operations.trust import check_plugins
 from jobs.promotion.final_job import final_job
 from jobs.promotion.seeds import SeedVariance, pooled
 from jobs.promotion.selection import Choice, Rescore, block_seed, choose, configurations, rescore_with, rescored
@@ -79,11 +80,13 @@ class Promotion:
         header = Header.read(folder)
         if header.kind is not SweepKind.SWEEP:
             raise RequestError(f"{folder.name} is a {header.kind} run; promote takes a sweep")
+        check_plugins(header, trust=False)
         state = SweepState.of(folder, header)
         if chosen is not None:
             _check_chosen(state, chosen, name=folder.name)
             asked = asked or 0
-        complete = [trial for trial in state.trials.values() if trial.state is TrialState.COMPLETE]
+        fresh = (trial for trial in state.trials.values() if not trial.is_warm)
+        complete = [trial for trial in fresh if trial.state is TrialState.COMPLETE]
         ranked = sorted(complete, key=lambda trial: (trial.cost, trial.number))
         wanted = replicates_of(header.job, len(ranked)) if asked is None else asked or None
         wanted = None if isinstance(wanted, int) else wanted
@@ -197,6 +200,11 @@ def _check_chosen(state: SweepState, chosen: str, *, name: str) -> None:
         raise RequestError(f"{name} has no trial {shown(chosen)}; oplstm status {name} shows its trials")
     if trial.replicate:
         raise RequestError(f"{chosen} is one more seed of {trial_name(trial.number)}: promote that one")
+    if trial.is_warm:
+        raise RequestError(
+            f"{chosen} of {name} began with {trial.began_with}, and a final run begins with fresh ones, so it would "
+            f"show something else; oplstm add {name} --like {chosen} tries its configuration so"
+        )
     if trial.state not in (TrialState.COMPLETE, TrialState.PRUNED) or trial.pack is None:
         wanted = "promote takes one that is complete, or that was pruned while it was trained"
         raise RequestError(f"{chosen} of {name} is {trial.state}; {wanted}")

@@ -1,16 +1,18 @@
 """``oplstm rename``: another name for a sweep, training or final run, in its folder, in MLflow and in the registry."""
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 from jobs.operations.family import require_idle_finals, sweep_of
 from jobs.operations.running import held, owned, require_idle, require_original
-from jobs.operations.telling import RUN_NAME, ship, tell_runs
+from jobs.operations.telling import RUN_NAME, forget_views, ship, tell_runs
 from jobs.operations.tracking_server import tracking_server
 from jobs.store.header import Header
 from jobs.store.home import Home, SweepFolder
 from jobs.store.states import SweepKind
 from oplstm.durable import sync
 from oplstm.errors import RequestError
+from tracking.journal.format import Json
 from tracking.outbox.description import DESCRIPTION
 
 
@@ -51,6 +53,7 @@ def rename(home: Home, name: str, new: str, *, uri: str | None = None) -> SweepF
         if there.journal.exists():
             ship(there, address)
         rename_in_versions(address, header.experiment, key=header.id, before=name, after=new)
+        forget_views(home, Header.read(there), address)
         told = there if header.kind is SweepKind.SWEEP else sweep_of(home, header)
         if told is not None:
             track_report(told, address)
@@ -63,7 +66,7 @@ def _move(folder: SweepFolder, there: SweepFolder) -> None:
         header = Header.read(folder)
         earlier = tuple(name for name in header.earlier_names if name not in (header.name, there.name))
         renamed = replace(header, name=there.name, earlier_names=(*earlier, header.name))
-        tell_runs(folder, lambda trial: _named(renamed, trial))
+        tell_runs(folder, lambda trial, known: _named(renamed, trial, known, before=header.name))
         renamed.write_again(folder, becomes=there.path)
         _move_folder(folder, there)
 
@@ -73,12 +76,14 @@ def _move_folder(folder: SweepFolder, there: SweepFolder) -> None:
     sync(there.path.parent)
 
 
-def _named(header: Header, trial: str) -> dict[str, str]:
+def _named(header: Header, trial: str, known: Mapping[str, Json], *, before: str) -> dict[str, str]:
     """The tags that name a trial's run, or the sweep's own, and with it the view that shows its trials."""
-    from jobs.sweep.described import sweep_note, view_tag
+    from jobs.sweep.described import renamed_note, sweep_note, view_tag
 
     own = {} if trial else view_tag(header)
     own |= {DESCRIPTION: sweep_note(header)} if own else {}  # of a promoted sweep the report says it anew
+    if trial and DESCRIPTION in known:
+        own[DESCRIPTION] = renamed_note(header, str(known[DESCRIPTION]), trial=trial, before=before)
     return {RUN_NAME: f"{header.name}/{trial}" if trial else header.name, "oplstm.sweep": header.name, **own}
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from jobs.execution.devices import require_local_gpu, slots_here
 from jobs.execution.in_process import run_in_process
+from jobs.jobfile.plugins import sources_for
 from jobs.jobfile.schema import Job
 from jobs.jobfile.space_source import SpaceSource, check_working_directory
 from jobs.operations.requirements import benchmarks_of, check_data, disk_bytes
@@ -16,6 +17,7 @@ from jobs.operations.running import Outcome, owned
 from jobs.operations.tracking_server import tracking_server
 from jobs.store.header import Header
 from jobs.store.home import Home, SweepFolder
+from jobs.store.known import KnownPlugins
 from jobs.store.provenance import provenance
 from jobs.store.scores import final_result
 from jobs.store.servers import KnownServers
@@ -55,6 +57,7 @@ class NewSweep:
             RequestError: Something of that is not so.
         """
         SpaceSource.of(self.job.space)
+        sources_for(self.job)
         check_data(self.job, home.data)
         home.check_writable(disk_bytes(self.job))
         return home.new_sweep(self.name)
@@ -64,6 +67,10 @@ class NewSweep:
         uri = None if self.tracking_uri is None else without_credentials(self.tracking_uri)
         if uri is not None:
             KnownServers().add(uri)
+        plugins = sources_for(self.job)
+        for source in plugins:
+            if source.package is None:
+                KnownPlugins().add(source.path)
         Header(
             id=uuid.uuid4().hex,
             name=self.name,
@@ -75,6 +82,7 @@ class NewSweep:
             provenance=provenance(),
             of=self.of,
             space_source=SpaceSource.of(self.job.space),
+            plugins=plugins,
         ).write(folder)
 
 
@@ -84,8 +92,7 @@ def cluster_and_server(home: Home, *, uri: str | None, ray_address: str | None, 
 
     Raises:
         RequestError: One of them does not answer, the cluster lacks what a pack needs, a node of it lacks this
-            oplstm, the job's data or the home, or this was called from within
-            a folder of results.
+            oplstm, the job's data or the home, or this was called from within a folder of results.
     """
     from jobs.execution import cluster  # Ray takes seconds to import
 
@@ -98,8 +105,9 @@ def cluster_and_server(home: Home, *, uri: str | None, ray_address: str | None, 
 
 def _nodes(home: Home, job: Job) -> "Nodes":
     from jobs.execution.nodes import Need, nodes_with
+    from jobs.execution.shipped_plugins import ShippedPlugins
 
-    return nodes_with(Need(home.path, home.data, benchmarks_of(job)))
+    return nodes_with(Need(ShippedPlugins.of(sources_for(job)), home.path, home.data, benchmarks_of(job)))
 
 
 def start_on_ray(home: Home, new: NewSweep, *, ray_address: str | None, progress: OnProgress) -> Outcome:

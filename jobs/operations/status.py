@@ -33,6 +33,7 @@ class TrialStatus:
         note: One line for a person.
         placed: Whether it ever came into a pack.
         added: Whether a user added it.
+        began_with: Whose weights, in words, where it did not begin with fresh ones.
     """
 
     name: str
@@ -43,6 +44,7 @@ class TrialStatus:
     note: str
     placed: bool
     added: bool = False
+    began_with: str | None = None
 
 
 @dataclass(frozen=True)
@@ -155,7 +157,8 @@ def sweep_status(folder: SweepFolder) -> Status:
     header = Header.read(folder)
     state = SweepState.of(folder, header)
     ranked = sorted(state.trials.values(), key=lambda trial: (trial.best is None, trial.cost))
-    leader = next((trial for trial in ranked if trial.state is TrialState.COMPLETE), None)
+    fresh = (trial for trial in ranked if not trial.is_warm)
+    leader = next((trial for trial in fresh if trial.state is TrialState.COMPLETE), None)
     return Status(
         name=header.name,
         kind=header.kind,
@@ -202,6 +205,7 @@ def _trial_status(trial: Trial) -> TrialStatus:
         note=trial.note,
         placed=trial.pack is not None,
         added=trial.added is not None,
+        began_with=trial.began_with if trial.is_warm else None,
     )
 
 

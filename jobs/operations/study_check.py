@@ -70,11 +70,14 @@ def study_problems(folder: SweepFolder, header: Header, state: SweepState) -> It
 def _wanted(folder: SweepFolder, header: Header) -> list[_Wanted]:
     """The trials of a journal, as the coordinator has told them to Optuna."""
     trials: dict[str, _Wanted] = {}
+    warm: list[_Wanted] = []  # began with another's weights, of which the study is told no result
     nobody_learns = header.job.space is None and header.job.pruner.name is None
     for read in read_events(folder.journal):
         match read.event:
             case Asked() as event:
                 trials[trial_name(event.trial)] = _Wanted(event.params)
+                if event.added is not None and event.added.from_update is not None:
+                    warm.append(trials[trial_name(event.trial)])
             case Refused() as event:
                 trials[trial_name(event.trial)] = _Wanted(event.params, _OPTUNAS.get(event.state, "FAIL"))
             case Validated(trial=name) | Ended(trial=name) if name not in trials:
@@ -95,6 +98,8 @@ def _wanted(folder: SweepFolder, header: Header) -> list[_Wanted]:
                         trials[name].state, trials[name].value = "RUNNING", None
             case _:
                 pass
+    for one in warm:
+        one.state, one.value, one.reported = one.state if one.state == "RUNNING" else "FAIL", None, {}
     return list(trials.values())
 
 

@@ -5,16 +5,20 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from jobs.operations.files_check import checkpoint_problems, checkpoints, model_problems, with_models
+from jobs.operations.leftovers import end_problems, ends, request_problems
 from jobs.operations.running import owned, require_original
 from jobs.operations.study_check import study_problems
 from jobs.store.events import read_events
 from jobs.store.header import Header
 from jobs.store.home import SweepFolder
+from jobs.store.requests import left
 from jobs.store.state import SweepState
+from jobs.store.states import SweepKind
 from oplstm.errors import RequestError, WorkError
 from tracking.journal.mending import mend, torn_end
 
 STUDY_MEND = "resume makes it again from the journal, and so does --repair"
+REPORT_MEND = "--repair makes it again, and so does resume"
 CHECKPOINT_MEND = "resume goes on from an older one or the beginning"
 
 
@@ -46,7 +50,7 @@ def checked(name: str, look: Callable[[], str]) -> Check:
 
 
 def check_sweep(folder: SweepFolder) -> list[Check]:
-    """Whether a sweep's header, place, journal, study, models and checkpoints are as they should be.
+    """Whether a sweep's header, place, journal, plug-ins, study, report and what it has trained are as they should be.
 
     Nothing is changed. What is wrong is a check of its own, one line each.
     """
@@ -60,6 +64,9 @@ def check_sweep(folder: SweepFolder) -> list[Check]:
         state = SweepState.of(folder, what)
     except (RequestError, WorkError, OSError) as error:
         return [header, place, Check("journal", ok=False, found=" ".join(str(error).split()))]
+    code = [checked("plug-ins", lambda: _plugins(what))] if what.plugins else []
+    if not all(check.ok for check in code) and not _readable(state):
+        return [header, place, checked("journal", lambda: _journal(folder, state)), *code]
     trials, kept = with_models(state), checkpoints(folder, state)
     models = (problem for trial in trials for problem in model_problems(folder.trial(trial.name), trial))
     damaged = (f"{problem}; {CHECKPOINT_MEND}" for path in kept for problem in checkpoint_problems(path, state))
@@ -68,12 +75,41 @@ def check_sweep(folder: SweepFolder) -> list[Check]:
         header,
         place,
         checked("journal", lambda: _journal(folder, state)),
+        *code,
         *_checks("study", study, f"as the journal has it, {len(state.trials)} trials"),
         *_checks("models", models, f"{len(trials)}, all as they were written"),
         *_checks(
             "checkpoints", damaged, f"{len(kept)} of {len(state.unfinished_packs())} packs that resume goes on with"
         ),
+        *_checks("ends", end_problems(folder, state), f"{len(ends(folder, state))} from which trials can go on"),
+        *_checks("requests", request_problems(folder, state), f"{len(list(left(folder)))} that resume takes up"),
+        checked("report", lambda: _report(folder, what, state)),
     ]
+
+
+def _readable(state: SweepState) -> bool:
+    """Whether runs can be read: not where plug-ins that they are made of cannot be had."""
+    try:
+        return all(trial.config is not None for trial in state.trials.values() if trial.run)
+    except (RequestError, ValueError):
+        return False
+
+
+def _plugins(header: Header) -> str:
+    from jobs.operations.trust import check_plugins  # imports torch
+
+    check_plugins(header, trust=False)
+    return f"{', '.join(source.path for source in header.plugins)}, as when it was made"
+
+
+def _report(folder: SweepFolder, header: Header, state: SweepState) -> str:
+    if header.kind is not SweepKind.SWEEP or not state.finished:
+        return "not due"
+    from jobs.operations.reporting.tracked import report_problem  # imports what draws
+
+    if (problem := report_problem(folder, header)) is not None:
+        raise WorkError(f"{problem}; {REPORT_MEND}")
+    return "as it was made"
 
 
 def _checks(name: str, problems: Iterable[str], fine: str) -> list[Check]:
@@ -105,7 +141,8 @@ def repair(folder: SweepFolder) -> list[str]:
             return done
         if next(study_problems(folder, header, state), None) is not None:
             done.append(f"{folder.study}: {_study_made_again(folder, header, state)}")
-        done += [_set_aside(path) for path in checkpoints(folder, state) if any(checkpoint_problems(path, state))]
+        kept = [*checkpoints(folder, state), *ends(folder, state)]
+        done += [_set_aside(path) for path in kept if any(checkpoint_problems(path, state))]
     return done
 
 

@@ -3,7 +3,9 @@
 from collections.abc import Callable, Mapping
 from typing import Final
 
-from jobs.store.home import SweepFolder
+from jobs.store.header import Header
+from jobs.store.home import Home, SweepFolder
+from jobs.store.states import SweepKind
 from oplstm.errors import WorkError
 from tracking.journal.format import Json
 from tracking.journal.journal import Journal
@@ -14,12 +16,12 @@ RUN_NAME: Final = "mlflow.runName"
 SHIP_SECONDS: Final = 300.0
 
 
-def tell_runs(folder: SweepFolder, tags: Callable[[str], Mapping[str, str]]) -> None:
+def tell_runs(folder: SweepFolder, tags: Callable[[str, Mapping[str, Json]], Mapping[str, str]]) -> None:
     """Write down the tags of all runs, unless they are what MLflow was told last.
 
     Args:
         folder: Of the sweep, which is this process's.
-        tags: Of the run of the trial of this name, of the sweep's own run for "".
+        tags: Of the run of the trial of this name, of the sweep's own run for "", by what MLflow was told last of it.
 
     Raises:
         WorkError: The journal is damaged, or cannot be written.
@@ -35,13 +37,32 @@ def tell_runs(folder: SweepFolder, tags: Callable[[str], Mapping[str, str]]) -> 
             told[key] |= found
     news = []
     for key, known in told.items():
-        wanted = tags(key.partition("/")[2])
+        wanted = tags(key.partition("/")[2], known)
         if any(known.get(name) != value for name, value in wanted.items()):
             news.append(records.Tags(key, wanted).encode())
     if news:
         with Journal(folder.journal) as journal:
             journal.append(news)
             journal.sync()
+
+
+def forget_views(home: Home, header: Header, address: str) -> None:
+    """Remove the saved views of a sweep under the names that it had, unless another has such a name by now.
+
+    Args:
+        home: Where it is.
+        header: Of it.
+        address: Of its tracking server.
+
+    Raises:
+        WorkError: The server did not take it.
+    """
+    from jobs.sweep.described import view_of
+    from tracking.results.views import forget_sweep_view
+
+    for name in header.earlier_names if header.kind is SweepKind.SWEEP else ():
+        if not home.sweep_folder(name).path.exists():
+            forget_sweep_view(address, header.experiment, sweep_key=name, key=view_of(header, name))
 
 
 def ship(folder: SweepFolder, address: str) -> None:

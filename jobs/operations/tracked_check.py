@@ -2,7 +2,7 @@
 
 import shutil
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -17,6 +17,8 @@ from jobs.sweep.tracked import key
 from oplstm.durable import new_folder
 from oplstm.errors import RequestError, one_line
 from tracking.outbox.comparison import Difference, Fault, differences, empty_running
+from tracking.outbox.cursor import Cursor
+from tracking.outbox.outbox import idle_outbox
 from tracking.server.client import connect
 from tracking.server.reachability import check_reachable
 
@@ -49,9 +51,25 @@ def tracked_differences(folder: SweepFolder, header: Header, address: str) -> li
     if not folder.journal.exists():
         return []
     try:
-        return differences(connect(address), folder.journal, experiment=header.experiment, key=header.id)
+        client = connect(address)
+        found = differences(client, folder.journal, experiment=header.experiment, key=header.id)
+        return [*found, *_of_report(client, folder, header)]
     except Exception as error:  # of MLflow's client, whatever its class
         raise RequestError(f"what MLflow holds of {folder.name} is not known: {one_line(error)}") from error
+
+
+def _of_report(client: "MlflowClient", folder: SweepFolder, header: Header) -> Iterator[Difference]:
+    """Whether the report is on the sweep's own run, once it was shipped and unless MLflow has refused it."""
+    from jobs.operations.reporting.tracked import report_told  # imports what draws
+
+    name, cursor = key(header), Cursor.load(folder.journal.with_name(f"{folder.journal.name}.shipped"))
+    run_id, refused = cursor.runs.get(name), {one.key for one in idle_outbox(folder.journal).refused()}
+    if run_id is None or name in refused or cursor.deferred or report_told(folder) is None:
+        return
+    there = {Path(one.path).name for one in client.list_artifacts(run_id, folder.report.name)}
+    if folder.report.is_dir() and (lost := sorted({path.name for path in folder.report.iterdir()} - there)):
+        line = f"run {run_id} of {name} lacks {', '.join(lost)} of the report in MLflow"
+        yield Difference(name, Fault.LOST, line, run_id)
 
 
 def delete_twins(address: str, found: Sequence[Difference]) -> list[str]:

@@ -53,7 +53,9 @@ def find_trial(state: SweepState, name: str, *, sweep: str) -> Trial:
     return state.by_name[wanted]
 
 
-def job_of_trial(home: Home, sweep: str, trial: str, *, overrides: Sequence[str] = ()) -> Alone:
+def job_of_trial(
+    home: Home, sweep: str, trial: str, *, overrides: Sequence[str] = (), plugins: Sequence[str] = ()
+) -> Alone:
     """The job that trains the configuration of a trial, with the trial's own seed where that follows from the job.
 
     Args:
@@ -61,19 +63,22 @@ def job_of_trial(home: Home, sweep: str, trial: str, *, overrides: Sequence[str]
         sweep: Its name.
         trial: Name of the trial.
         overrides: ``key=value`` texts of ``--set``.
+        plugins: Stand beside those of its job.
 
     Raises:
         RequestError: There is no such trial, it is of a point of which no run was made, or an override is wrong.
     """
     from jobs.jobfile.reading import parse_job  # imports torch
+    from jobs.operations.trust import check_plugins
 
     folder = home.sweep(sweep)
     header = Header.read(folder)
     found = find_trial(SweepState.of(folder, header), trial, sweep=sweep)
     if not found.run:
         raise RequestError(f"{sweep}/{trial} has no run to train: {found.note}")
+    check_plugins(header, trust=False)
     text = yaml.safe_dump(_job_data(header, found), sort_keys=False)
-    return Alone(parse_job(text, f"{sweep}/{trial}", overrides), header.experiment, f"{sweep}-{trial}")
+    return Alone(parse_job(text, f"{sweep}/{trial}", overrides, plugins=plugins), header.experiment, f"{sweep}-{trial}")
 
 
 def _job_data(header: Header, trial: Trial) -> dict[str, object]:
@@ -82,6 +87,7 @@ def _job_data(header: Header, trial: Trial) -> dict[str, object]:
     fixed = {**run["hyperparameters"], **{key: run[key] for key in RUN_LEVEL if key in run}}
     return {
         "description": f"{trial.name} of {header.name}, alone.",
+        "plugins": job.plugins,
         "learner": job.learner,
         "benchmark": {key: value for key, value in run["benchmark"].items() if value is not None},
         "fixed": fixed,

@@ -1,24 +1,67 @@
-"""What a sweep's folder may ask for when it is gone on with: the space it was made with, a server that was named."""
+"""What a sweep's folder may ask for when it is gone on with: the code it was made with, a server that was named."""
 
 from dataclasses import replace
 
 from optuna.trial import FixedTrial
 
+from jobs.jobfile.plugins import PluginSource, find_code
 from jobs.jobfile.resolving import build_trial_run, numbered, suggest
 from jobs.jobfile.space_source import check_source
 from jobs.store.header import Header
+from jobs.store.known import KnownPlugins
+from jobs.store.plugins import not_installed, take_plugin
 from jobs.store.servers import KnownServers
 from jobs.store.state import SweepState
 from jobs.store.states import SweepKind
 from oplstm.errors import RequestError, one_line
 from oplstm.training.run import RunConfig
 from search_spaces.own import is_own
-from search_spaces.spaces import find_space
+from search_spaces.spaces import SPACES, find_space
 from tracking.server.client import without_credentials
 
 
+def check_plugins(header: Header, *, trust: bool) -> tuple[PluginSource, ...]:
+    """See that what a sweep has from outside of oplstm is as recorded, and import its plug-ins.
+
+    Args:
+        header: Of the sweep.
+        trust: Take all of it as it is now, as code that the user has named.
+
+    Returns:
+        What is to be recorded from now on.
+
+    Raises:
+        RequestError: Something is missing, fails, was changed, or was never named here.
+    """
+    if trust:
+        for source in header.plugins:
+            if source.package is None:
+                KnownPlugins().add(str(find_code(source.plugin).path.resolve()))
+    now = []
+    for source in header.plugins:
+        found = _installed(header, source) if source.package else take_plugin(source, of=header.name)
+        if not trust and found.path != source.path and source.package is None:
+            raise _changed(header, f"was made with the plug-in {source.path}, and here it is {found.path}")
+        if not trust and found.sha256 != source.sha256:
+            raise _changed(header, f"cannot go on: {found.path} was changed since it was made")
+        now.append(found)
+    return tuple(now)
+
+
+def _installed(header: Header, source: PluginSource) -> PluginSource:
+    """What an installed package declares, as it is now."""
+    for registry, name in source.entries():
+        if registry.point(name) is None:
+            raise RequestError(f"{header.name} was made with {not_installed(source)}")
+    return find_code(source.plugin).source(source.brings, source.package)
+
+
+def _changed(header: Header, problem: str) -> RequestError:
+    return RequestError(f"{header.name} {problem}; if that is what you want: oplstm resume {header.name} --trust")
+
+
 def check_space(header: Header, state: SweepState, *, trust: bool) -> None:
-    """See that a user's own space is the recorded one, and still gives the runs that it gave.
+    """See that a space from outside of oplstm is the recorded one, and still gives the runs that it gave.
 
     Args:
         header: Of the sweep.
@@ -29,9 +72,9 @@ def check_space(header: Header, state: SweepState, *, trust: bool) -> None:
         RequestError: Something of that is not so.
     """
     job = header.job
-    if job.space is None or not is_own(job.space):
+    if job.space is None or SPACES.ships(job.space):
         return
-    if not trust:
+    if not trust and is_own(job.space):
         check_source(job.space, header.space_source, name=header.name)
     try:
         find_space(job.space)

@@ -60,7 +60,8 @@ def tried(header: Header, state: SweepState, effort: Effort) -> Tried:
     """
     if header.kind is not SweepKind.SWEEP:
         raise RequestError(f"{header.name} is a {header.kind} run, which tunes nothing; give sweeps")
-    ended = [trial for trial in state.trials.values() if trial.state.ended and trial.state is not TrialState.FAILED]
+    fresh = (trial for trial in state.trials.values() if not trial.is_warm)
+    ended = [trial for trial in fresh if trial.state.ended and trial.state is not TrialState.FAILED]
     costs = [math.inf if trial.state in OUT else trial.cost for trial in ended]
     if not any(math.isfinite(cost) for cost in costs):
         raise RequestError(f"{header.name} has no trial that has ended with a score; see oplstm status {header.name}")

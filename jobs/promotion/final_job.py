@@ -13,6 +13,7 @@ def final_job(job: Job, winner: Trial, *, seeds: int | None = None) -> Job:
     return Job.model_validate(
         {
             "description": f"Final run of {winner.name}, promoted by meta-validation.",
+            "plugins": job.plugins,
             "learner": job.learner,
             "benchmark": winner.run["benchmark"],
             "fixed": {k: list(v) if isinstance(v, tuple) else v for k, v in configuration.items()},

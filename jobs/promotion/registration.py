@@ -1,7 +1,9 @@
 """Recording what was picked: in the MLflow Model Registry, in the sweep's journal, on the runs of the leaders."""
 
 import json
+import math
 import time
+from dataclasses import dataclass
 
 from jobs.promotion.selection import Choice
 from jobs.store.events import encode
@@ -20,14 +22,17 @@ from tracking.outbox import records
 from tracking.outbox.keyed_runs import run_of
 from tracking.outbox.links import run_address
 from tracking.outbox.outbox import Outbox
-from tracking.results.registry import Registration, register_model
+from tracking.results.crowning import Validated
+from tracking.results.registry import Registered, Registration, register_model
 from tracking.server.client import connect, one_line
 
 SHIP_SECONDS = 120.0
 
 
-def register(folder: SweepFolder, choice: Choice, tracking_uri: str, *, final: str) -> Promoted:
-    """Register the picked trial's model as the champion, and then record the choice in the sweep's journal.
+def register(folder: SweepFolder, choice: Choice, tracking_uri: str, *, final: str, crown: bool = False) -> Promoted:
+    """Register the picked trial's model, and then record the choice in the sweep's journal.
+
+    It is the champion until its final run has ended, unless it is worse than the champion of another sweep.
 
     A promotion that is in the journal has been registered; one that was cut off between the two is registered again,
     which makes no second version.
@@ -37,6 +42,7 @@ def register(folder: SweepFolder, choice: Choice, tracking_uri: str, *, final: s
         choice: What was picked.
         tracking_uri: Of the MLflow server.
         final: Name of the final run that is to follow.
+        crown: Make it the champion also where it is worse.
 
     Raises:
         WorkError: The server did not take it.
@@ -45,13 +51,18 @@ def register(folder: SweepFolder, choice: Choice, tracking_uri: str, *, final: s
     how = _how(by_hand=choice.instead_of is not None)
     description = f"{choice.picked} of sweep {header.name}: {header.job.learner}, {how}."
     with Outbox(folder.journal, tracking_uri) as outbox:
-        version = _register(
-            folder, header, outbox=outbox, tracking_uri=tracking_uri, trial=choice.picked, description=description
+        state = SweepState.of(folder, header)
+        worth = _validated(
+            header, state, trial=choice.picked, value=choice.score_b.mean, of=f"{choice.picked} on block B"
         )
-        event = choice.event(registered=version, final=final)
+        made = _register(
+            folder, header, outbox=outbox, tracking_uri=tracking_uri, trial=choice.picked, description=description,
+            validated=worth, crown=crown,
+        )  # fmt: skip
+        event = choice.event(registered=_named(header, made), final=final)
         write_file(folder.promotion, json.dumps(encode(event), indent=2) + "\n")
         with Journal(folder.journal) as journal:
-            tracked = _tracked(header, SweepState.of(folder, header), choice)
+            tracked = _tracked(header, state, choice)
             journal.append([encode(event), *(record.encode() for record in tracked)])
             journal.sync()
         if outbox.flush(SHIP_SECONDS):
@@ -59,38 +70,72 @@ def register(folder: SweepFolder, choice: Choice, tracking_uri: str, *, final: s
     return event
 
 
-def register_final(folder: SweepFolder, result: FinalResult, tracking_uri: str, *, of: Promoted) -> str:
-    """Register the seed of a final run that is best by validation as the champion, in place of the sweep's trial.
+@dataclass(frozen=True)
+class Crowned:
+    """What became of the model of a final run.
+
+    Attributes:
+        registered: The registered model and its version.
+        kept: Why the champion stays what it was, in a line; None where this is the champion now.
+    """
+
+    registered: str
+    kept: str | None = None
+
+    @property
+    def champion(self) -> str | None:
+        """The registered model and its version, where it is the champion."""
+        return self.registered if self.kept is None else None
+
+
+def register_final(
+    folder: SweepFolder, result: FinalResult, tracking_uri: str, *, of: Promoted, crown: bool = False
+) -> Crowned:
+    """Register the seed of a final run that is best by validation, as the champion unless that one is better.
+
+    What is compared is the mean over all seeds of their best validation.
 
     Args:
         folder: Of the final run, which has ended.
         result: Its test result.
         tracking_uri: Of the MLflow server.
         of: The promotion behind it.
-
-    Returns:
-        The registered model and its version.
+        crown: Make it the champion also where it is worse.
 
     Raises:
         WorkError: The server did not take it.
     """
     header = Header.read(folder)
-    best = best_seed(SweepState.of(folder, header))
+    state = SweepState.of(folder, header)
+    best, scores = best_seed(state), [trial.best for trial in state.trials.values() if trial.best is not None]
+    of_what = f"{header.name}, mean over {len(scores)} {'seed' if len(scores) == 1 else 'seeds'}"
+    worth = _validated(header, state, trial=best.name, value=_mean(scores), of=of_what)
     test = f"test {result.measure} {result.test.mean:.4f} +- {result.test.ci95_seeds:.4f} over seeds"
     description = (
         f"{best.name} of final run {header.name}: {header.job.learner}, best of {len(result.test.seed_means)} seeds by "
         f"validation; {test}. The configuration is {of.picked} of its sweep, {_how(by_hand=of.by_hand)}."
     )
     with Outbox(folder.journal, tracking_uri) as outbox:
-        return _register(
-            folder,
-            header,
-            outbox=outbox,
-            tracking_uri=tracking_uri,
-            trial=best.name,
-            description=description,
-            metrics=result.metrics(),
-        )
+        made = _register(
+            folder, header, outbox=outbox, tracking_uri=tracking_uri, trial=best.name, description=description,
+            validated=worth, crown=crown, metrics=result.metrics(),
+        )  # fmt: skip
+    return Crowned(_named(header, made), made.kept)
+
+
+def _mean(scores: list[float]) -> float:
+    return sum(scores) / len(scores) if scores else math.nan
+
+
+def _named(header: Header, made: Registered) -> str:
+    return f"{header.experiment}:{made.version}"
+
+
+def _validated(header: Header, state: SweepState, *, trial: str, value: float, of: str) -> Validated:
+    """A validation score and the tasks that it was measured on."""
+    measure, benchmark = header.measure, state.by_name[trial].run["benchmark"]
+    on = f"{measure.name}: {json.dumps(benchmark, sort_keys=True)}"
+    return Validated(value, measure.higher_is_better, f"{measure.name}, {of}", on)
 
 
 def _how(*, by_hand: bool) -> str:
@@ -111,8 +156,10 @@ def _register(
     tracking_uri: str,
     trial: str,
     description: str,
+    validated: Validated,
+    crown: bool,
     metrics: dict[str, float] | None = None,
-) -> str:
+) -> Registered:
     waiting = outbox.flush(SHIP_SECONDS)
     run_id = outbox.run_id(key(header, trial))
     if waiting or run_id is None:
@@ -127,8 +174,9 @@ def _register(
         description=description,
         tags=tags,
         replaces="oplstm.promotion_of",
+        validated=validated,
     )
-    return f"{header.experiment}:{register_model(tracking_uri, model)}"
+    return register_model(tracking_uri, model, crown=crown)
 
 
 def _where(header: Header, tracking_uri: str, run_id: str) -> list[str]:

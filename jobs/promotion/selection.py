@@ -130,6 +130,8 @@ def configurations(
 ) -> list[Configuration]:
     """The completed trials of a sweep with their replicates, best validation of the trial first.
 
+    What began with the weights of another trial is none of them: its budget alone did not make it.
+
     Args:
         folder: Of the sweep.
         state: Of the sweep.
@@ -140,8 +142,8 @@ def configurations(
         RequestError: None has completed.
         WorkError: The scores of one cannot be read.
     """
-    among = (trial for trial in state.trials.values() if trial.state is TrialState.COMPLETE or trial.name == chosen)
-    complete = list(among)
+    among = (trial for trial in state.trials.values() if not trial.is_warm)
+    complete = [trial for trial in among if trial.state is TrialState.COMPLETE or trial.name == chosen]
     if not complete:
         raise RequestError(f"{folder.name} has no completed trial to promote; see oplstm status {folder.name}")
     found = []

@@ -202,7 +202,8 @@ class Ended:
         state: How.
         update: Its meta-updates.
         best_update: That of its best weights.
-        metrics: Best validation and test scores, those that are finite.
+        metrics: Best validation and test scores, those that are finite, and the memory that it took
+            (``jobs.store.memory``).
         note: One line for a person.
     """
 

@@ -10,11 +10,13 @@ from typing import Annotated, Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
+from jobs.jobfile.plugins import PluginSource
 from jobs.jobfile.schema import Job
 from jobs.jobfile.space_source import SpaceSource
 from jobs.store.home import SweepFolder
 from jobs.store.names import SWEEP_NAME, SweepName
 from jobs.store.place import Place
+from jobs.store.plugins import offer_plugins
 from jobs.store.states import SweepKind
 from oplstm.durable import new_folder, write_file
 from oplstm.episodes.measure import MEASURES, Measure
@@ -40,6 +42,7 @@ class Header:
         provenance: Git commit, versions and so on, at its creation.
         of: For a final run, the id of the sweep whose winner it trains.
         space_source: Where the job's space came from, if it is the user's own.
+        plugins: Where the rest of what is not oplstm's came from.
         earlier_names: Those that it had before, the oldest first.
         archived: Whether it was put away: it is kept, and neither listed nor gone on with.
         place: Where its folder is, as far as it is known.
@@ -55,6 +58,7 @@ class Header:
     provenance: dict[str, str]
     of: str | None = None
     space_source: SpaceSource | None = None
+    plugins: tuple[PluginSource, ...] = ()
     earlier_names: tuple[str, ...] = ()
     archived: bool = False
     place: Place | None = field(default=None, compare=False)
@@ -92,12 +96,15 @@ class Header:
     def _text(self, place: Place) -> str:
         data = {**self.__dict__, "job": self.job.model_dump(mode="json"), "measure": self.measure.name}
         data["space_source"] = None if self.space_source is None else asdict(self.space_source)
+        data["plugins"] = [asdict(source) for source in self.plugins]
         content = {"version": VERSION, **data, "place": asdict(place)}
         return json.dumps(content | {"digest": digest_of(content)}, indent=1)
 
     @staticmethod
     def read(folder: SweepFolder, *, named: str | None = None) -> "Header":
         """The header of an existing sweep, whose name is the folder's or the one that is given.
+
+        What its plug-ins bring is known from then on; they are imported when it is looked up.
 
         Raises:
             RequestError: It cannot be read, is no plain file, was written by another version, or is another sweep's.
@@ -130,6 +137,7 @@ class Header:
         if stored.name != (named or folder.name):
             raise RequestError(f"{path} is of sweep {stored.name!r}: give its folder that name again")
         values = {name: getattr(stored, name) for name in _Stored.model_fields if name != "measure"}
+        offer_plugins(stored.plugins, of=stored.name)
         return Header(**values, measure=measure)
 
 
@@ -157,6 +165,7 @@ class _Stored(BaseModel):
     provenance: dict[str, str]
     of: str | None
     space_source: SpaceSource | None = None
+    plugins: Annotated[tuple[PluginSource, ...], Field(strict=False)] = ()
     earlier_names: Annotated[tuple[SweepName, ...], Field(strict=False)] = ()
     archived: bool = False
     place: Place | None = None

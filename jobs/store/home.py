@@ -79,6 +79,10 @@ class SweepFolder:
         """One folder a trial that has completed: the state from which it could go on."""
         return self.path / "ends"
 
+    def start(self, trial: str) -> Path:
+        """The weights with which a trial begins that does not begin with fresh ones."""
+        return self.path / "starts" / trial
+
     @property
     def home(self) -> Path:
         """The home that the sweep is in."""

@@ -40,14 +40,14 @@ class Waiting:
 
 
 class Ranking:
-    """Trials by their best validation so far; replicates have no rank."""
+    """Trials by their best validation so far; replicates, and what began with another's weights, have no rank."""
 
     def __init__(self) -> None:
         self._heap: list[tuple[float, int, Trial]] = []
 
     def add(self, trial: Trial) -> None:
         """A trial has a value, or a better one."""
-        if trial.best is not None and not trial.replicate:
+        if trial.best is not None and not trial.replicate and not trial.is_warm:
             heapq.heappush(self._heap, (trial.cost, trial.number, trial))
 
     def leader(self) -> Trial | None:
@@ -70,5 +70,5 @@ def leader_after(event: Ended, leader: Trial | None, trials: Iterable[Trial]) ->
     """
     if leader is None or leader.name != event.trial or event.state not in OUT:
         return leader
-    others = (trial for trial in trials if trial is not leader and trial.state not in OUT)
+    others = (trial for trial in trials if not (trial is leader or trial.state in OUT or trial.is_warm))
     return min((trial for trial in others if trial.best is not None), key=lambda trial: trial.cost, default=None)

@@ -23,10 +23,16 @@ class Added:
     Attributes:
         request: That it answers.
         like: Name of the trial whose values it has where none were given.
+        from_update: The update of ``like`` with whose weights it begins; None where it begins with fresh ones.
     """
 
     request: RequestName
     like: TrialName | None = None
+    from_update: Annotated[StrictInt, Field(ge=1, lt=2**53)] | None = None
+
+    def __post_init__(self) -> None:
+        if self.from_update is not None and self.like is None:
+            raise ValueError("begins with the weights of no trial")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import Field, StrictInt, StrictStr, TypeAdapter, ValidationError
+from pydantic import Field, StrictBool, StrictInt, StrictStr, TypeAdapter, ValidationError
 
 from jobs.store.home import SweepFolder, check_plain
 from jobs.store.names import TrialName
@@ -40,11 +40,13 @@ class Add:
     Attributes:
         values: Of the space's parameters, by name.
         like: Name of the trial that gives the others.
+        warm_start: Whether it begins with the weights of ``like`` and not with fresh ones.
     """
 
     request: Literal["add"] = "add"
     values: dict[StrictStr, Any] = field(default_factory=dict)
     like: TrialName | None = None
+    warm_start: StrictBool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

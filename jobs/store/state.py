@@ -15,6 +15,7 @@ from jobs.store.events import (
     Finished,
     Joined,
     Packed,
+    Read,
     Refused,
     Replicated,
     Rerun,
@@ -98,7 +99,7 @@ class SweepState:
         deque(state.replay(folder.journal), maxlen=0)
         return state
 
-    def replay(self, journal: Path) -> Iterator[Event]:
+    def replay(self, journal: Path) -> Iterator[Read]:
         """Take in the events of a journal, and give each once it has been taken in.
 
         Raises:
@@ -112,7 +113,7 @@ class SweepState:
                 raise damaged(journal, read.line, f"it names {error}, which no line before it made") from error
             except ValueError as error:
                 raise damaged(journal, read.line, str(error)) from error
-            yield read.event
+            yield read
 
     def _told_at(self, time: float) -> None:
         self.told_at = max(self.told_at, time)
@@ -285,7 +286,7 @@ class SweepState:
     def _end(self, event: Ended) -> None:
         trial = following.in_pack(event.trial, self.by_name)
         self._set(trial, event.state)
-        trial.note, trial.best_update, trial.ended_at = event.note, event.best_update, event.update
+        trial.end(event)
         self._reach(trial, event.update)
         if trial.state.ended and trial.pack is not None:
             self.ends += 1

@@ -6,8 +6,9 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from jobs.store.events import Params, RunData
+from jobs.store.events import Ended, Params, RunData
 from jobs.store.live import Added
+from jobs.store.memory import Memory
 from jobs.store.names import trial_name
 from jobs.store.states import TrialState
 from oplstm.episodes.measure import Measure
@@ -38,6 +39,7 @@ class Trial:
         note: One line for a person.
         added: By whose request it was asked for, if a user's.
         taken_out: Whether a user wants it to end as pruned.
+        memory: The most that the process of its pack took, of all in which it was trained up to a stop or an end.
     """
 
     number: int
@@ -57,11 +59,22 @@ class Trial:
     note: str = ""
     added: Added | None = None
     taken_out: bool = False
+    memory: Memory | None = None
 
     @property
     def name(self) -> str:
         """Name of the trial's run and folder."""
         return trial_name(self.number, self.replicate)
+
+    @property
+    def is_warm(self) -> bool:
+        """Whether it began with the weights of another: what became of it is no result of its configuration."""
+        return self.added is not None and self.added.from_update is not None
+
+    @property
+    def began_with(self) -> str:
+        """Whose weights, if it is warm, in words."""
+        return f"the weights of {self.added.like} at update {self.added.from_update}" if self.added else ""
 
     @cached_property
     def config(self) -> "RunConfig":
@@ -74,6 +87,11 @@ class Trial:
     def signature(self) -> Hashable:
         """What it must have in common with others to share a pack: replicates are trained among themselves."""
         return self.replicate > 0, self.config.signature
+
+    def end(self, event: Ended) -> None:
+        """It has ended or stopped."""
+        self.note, self.best_update, self.ended_at = event.note, event.best_update, event.update
+        self.memory = Memory.of(event.metrics) or self.memory
 
     def lengthen(self, budget: int) -> None:
         """It goes on to a longer budget, in its own unit."""

@@ -333,7 +333,8 @@ class Coordinator:
         with closing(self._journal), closing(self._outbox):
             done = self.state.complete
             if not self.state.finished and self._failure is None:
-                result = final_result(self.folder, self.state) if self._is_final and done else None
+                several = self.header.kind is SweepKind.SWEEP  # and not one configuration under some seeds
+                result = final_result(self.folder, self.state) if done and not several else None
                 records = tracked.sweep_end(self.header, self.state, result, done=done, now=self._clock.now())
                 if done and self._requested is not None:
                     self._write_each(self._requested.turned_away())

@@ -25,10 +25,28 @@ def sweep_note(header: Header, *more: str) -> str:
     job = header.job
     lines = []
     if header.kind is SweepKind.SWEEP:
-        view = view_key(header.name, _BEST, ascending=not header.measure.higher_is_better)
-        lines.append(f"{trials_link('All trials', view)}, best meta-validation first.")
+        lines.append(f"{trials_link('All trials', view_of(header, header.name))}, best meta-validation first.")
     lines += [*more, job.description, _budget(job.budget), _fixed(job.fixed)]
     return "\n\n".join(line for line in lines if line)
+
+
+def view_of(header: Header, name: str) -> str:
+    """The key of the saved view of a sweep's trials, under a name that it has or had."""
+    return view_key(name, _BEST, ascending=not header.measure.higher_is_better)
+
+
+def renamed_note(header: Header, note: str, *, trial: str, before: str) -> str:
+    """The description of a trial's run with the name that its sweep has now.
+
+    Args:
+        header: Of the sweep.
+        note: As it was told last.
+        trial: Name of the trial.
+        before: The name that the sweep had.
+    """
+    own = rf"\[{re.escape(before)}\]\(run:[^()/#]+\)"  # the id of a copy that was made a sweep of its own is another
+    linked = re.sub(own, run_link(header.name, header.id), note)
+    return linked.replace(_train_alone(before, trial), _train_alone(header.name, trial))
 
 
 def view_tag(header: Header) -> dict[str, str]:
@@ -54,6 +72,8 @@ def trial_note(header: Header, trial: Trial, *first: str) -> str:
         given = " as the job lists it under `enqueue`" if trial.number < len(header.job.enqueue) else ""
         if trial.added is not None:
             given = " added by hand" + (f", like {trial.added.like}" if trial.added.like else "")
+        if trial.is_warm:
+            given += f", which began with {trial.began_with} and not with fresh ones, so it is not ranked"
         what = f"Trial {trial.number} of sweep {whole}: a point{given or f' that {header.job.sampler.name} proposed'}."
     else:
         kind = "final run" if header.kind is SweepKind.FINAL else "training"
@@ -67,7 +87,11 @@ def _alone(header: Header, trial: Trial) -> str:
     """The command that trains it once more, of a replicate or final run its configuration."""
     if not trial.run:
         return ""
-    return f"Its configuration alone, in the home of its sweep:\n\n    oplstm train {header.name}/{trial.name}"
+    return f"Its configuration alone, in the home of its sweep:\n\n    {_train_alone(header.name, trial.name)}"
+
+
+def _train_alone(sweep: str, trial: str) -> str:
+    return f"oplstm train {sweep}/{trial}"
 
 
 def _budget(budget: dict[str, Any]) -> str:

@@ -21,15 +21,17 @@ class NamedRun:
     Attributes:
         name: Of its trial.
         run: Its configuration.
+        is_warm: Whether it begins with the weights that ``SweepFolder.start`` holds.
     """
 
     name: str
     run: RunConfig
+    is_warm: bool = False
 
     @classmethod
     def of(cls, trial: Trial) -> "NamedRun":
         """That of a trial."""
-        return cls(trial.name, trial.config)
+        return cls(trial.name, trial.config, trial.is_warm)
 
 
 @dataclass(frozen=True)

@@ -96,6 +96,7 @@ class Proposals:
         self._impossible: set[str] = set()
         self._asked = 0
         self._added = 0  # by users, beyond those of the job
+        self._warm: set[int] = set()
         self._made = 0  # trials of Optuna's, repeats included
         if job.space is not None:
             find_space(job.space)
@@ -201,10 +202,21 @@ class Proposals:
         self._trials[number] = trial
         return number
 
-    def add(self, params: Params) -> Proposal | Impossible:
-        """A point of a user's own, beyond the trials of the job; to the study it is enqueued."""
+    def add(self, params: Params, *, warm: bool = False) -> Proposal | Impossible:
+        """A point of a user's own, beyond the trials of the job; to the study it is enqueued.
+
+        Args:
+            params: The point.
+            warm: Whether it begins with another's weights: then neither sampler nor pruner learns of it, and its
+                configuration may still be tried from fresh ones.
+        """
         self._added += 1
-        return self._propose(params)
+        seen = set(self._seen) if warm else self._seen
+        proposal = self._propose(params)
+        if warm:
+            self._seen = seen
+            self._warm.add(proposal.number)
+        return proposal
 
     def replay(self, params: Params, draws: int) -> Proposal | Impossible:
         """Put a trial that was asked for earlier, and not by a user, back into the study.
@@ -231,14 +243,19 @@ class Proposals:
         It is replayed with every point, because some of Optuna's pruners remember being asked.
         """
         alone = self._job.space is None and self._job.pruner.name is None  # nobody learns from its points
-        if alone or not math.isfinite(value) or milestone == 0:
+        if alone or not math.isfinite(value) or milestone == 0 or number in self._warm:
             return False
         self._trials[number].report(value, milestone)
         return milestone < total and bool(self._trials[number].should_prune())  # some answer with NumPy's bool
 
     def tell(self, number: int, state: State, value: float) -> None:
-        """A trial has ended; a diverged one counts as pruned, so that samplers learn to avoid it."""
-        if state is State.COMPLETE:
+        """A trial has ended; a diverged one counts as pruned, so that samplers learn to avoid it.
+
+        One that began with another's weights counts as failed, of which they learn nothing.
+        """
+        if number in self._warm:
+            self._study.tell(self._trials[number], state=TrialState.FAIL)
+        elif state is State.COMPLETE:
             self._study.tell(self._trials[number], value)
         else:
             pruned = state in (State.PRUNED, State.DIVERGED)

@@ -39,7 +39,7 @@ def rebuild(
         WorkError: The journal is damaged.
     """
     refused, reruns = 0, _reruns(folder)
-    for event in state.replay(folder.journal):
+    for event in (read.event for read in state.replay(folder.journal)):
         match event:
             case Asked():
                 _ask_again(folder, header, trial=state.trials[event.trial], event=event, proposals=proposals)
@@ -109,7 +109,11 @@ def _ask_again(folder: SweepFolder, header: Header, *, trial: Trial, event: Aske
         _ = trial.config
     except ValueError as error:
         raise WorkError(f"{folder.journal} is damaged: {trial.name}: {one_line(error)}") from error
-    again = proposals.replay(event.params, event.draws) if event.added is None else proposals.add(event.params)
+    again = (
+        proposals.replay(event.params, event.draws)
+        if event.added is None
+        else proposals.add(event.params, warm=trial.is_warm)
+    )
     if isinstance(again, Impossible):
         raise RequestError(
             f"space {header.job.space} no longer gives {trial.name} {str(event.params)[:200]}: {again.reason}; "

@@ -8,6 +8,7 @@ from jobs.store.events import Ended, Event, Validated
 from jobs.store.header import Header
 from jobs.store.indices import leader_after
 from jobs.store.live import BY_HAND
+from jobs.store.memory import Memory
 from jobs.store.state import SweepState
 from jobs.store.states import TrialState
 from jobs.store.trial import Trial
@@ -82,10 +83,12 @@ class Reports:
         ranked = state.ended and not trial.replicate
         if ranked and self._proposals is not None:
             self._proposals.tell(trial.number, state, end.metrics.get("val/best", self._header.measure.worst))
+        most = Memory.most(trial.memory, Memory.of(end.metrics))  # an earlier process may have taken more
+        metrics = end.metrics | (most.metrics() if most is not None else {})
         note = BY_HAND if trial.taken_out and state is TrialState.PRUNED else end.note
         event = Ended(
             trial=trial.name, state=state, update=end.update, best_update=end.best_update, note=note,
-            metrics={name: value for name, value in end.metrics.items() if math.isfinite(value)},
+            metrics={name: value for name, value in metrics.items() if math.isfinite(value)},
         )  # fmt: skip
         records = tracked.end(self._header, trial, event, now=now, budget_exhausted=end.budget_exhausted)
         if ranked:

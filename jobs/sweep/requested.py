@@ -10,6 +10,7 @@ from jobs.store.events import Asked, Event, Params
 from jobs.store.header import Header
 from jobs.store.home import SweepFolder
 from jobs.store.live import Added, Declined, Limited, TakenOut
+from jobs.store.names import trial_name
 from jobs.store.requests import Add, Limit, Prune, Request
 from jobs.store.state import SweepState
 from jobs.store.states import TrialState
@@ -19,7 +20,9 @@ from jobs.sweep.clock import Clock
 from jobs.sweep.failures import Failures
 from jobs.sweep.proposals import Impossible, Proposals
 from jobs.sweep.reported import Told
+from jobs.sweep.warm_starts import keep_start, weights_to_begin_with
 from oplstm.errors import RequestError
+from oplstm.training.run import RunConfig
 from tracking.outbox.records import Record
 
 
@@ -99,16 +102,21 @@ class Requested:
         return Told((event,), tuple(records))
 
     def _add(self, name: str, request: Add) -> Told:
-        params = point_to_add(self._header.job, self._state, request, name=self._header.name)
-        proposal = self._proposals.add(params)
+        params, run = point_to_add(self._header.job, self._state, request, name=self._header.name)
+        weights = None
+        if request.warm_start:
+            weights = weights_to_begin_with(self._folder, self._state, request, run=run)
+            keep_start(self._folder.start(trial_name(len(self._state.trials))), weights)
+        proposal = self._proposals.add(params, warm=weights is not None)
         if isinstance(proposal, Impossible):  # which the check above would have said
             raise RequestError(proposal.reason)
-        self._failures.say(f"trial-{proposal.number:04d} was added by hand")
+        begins = "" if weights is None else f", to begin with the weights of {request.like} at update {weights.update}"
+        self._failures.say(f"{trial_name(proposal.number)} was added by hand{begins}")
         event: Event = Asked(
             trial=proposal.number,
             params=proposal.params,
             run=proposal.run.to_dict(),
-            added=Added(request=name, like=request.like),
+            added=Added(request=name, like=request.like, from_update=None if weights is None else weights.update),
         )
         return Told((event,), ())
 
@@ -138,8 +146,8 @@ def trial_to_prune(state: SweepState, request: Prune, *, name: str) -> Trial:
     return trial
 
 
-def point_to_add(job: Job, state: SweepState, request: Add, *, name: str) -> Params:
-    """The point that a request would add.
+def point_to_add(job: Job, state: SweepState, request: Add, *, name: str) -> tuple[Params, RunConfig]:
+    """The point that a request would add, and its run as that of trial 0.
 
     Args:
         job: Of the sweep.
@@ -150,12 +158,14 @@ def point_to_add(job: Job, state: SweepState, request: Add, *, name: str) -> Par
     Raises:
         RequestError: Everything that is wrong with it, one line each; or it is that of a trial which there is.
     """
+    if request.warm_start and request.like is None:
+        raise RequestError("--warm-start begins with the weights of the trial that --like names: give that too")
     like = {} if request.like is None else _trial(state, request.like, name=name).params
     params, run = given_point(job, request.values, like=like)
-    for trial in state.trials.values():
-        if trial.run and numbered(job, run, trial.number, final=False) == trial.config:
+    for trial in () if request.warm_start else state.trials.values():
+        if trial.run and not trial.is_warm and numbered(job, run, trial.number, final=False) == trial.config:
             raise RequestError(f"this configuration is {trial.name} of {name} already, which is {trial.state}")
-    return params
+    return params, run
 
 
 def _trial(state: SweepState, trial: str, *, name: str) -> Trial:

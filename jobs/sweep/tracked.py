@@ -91,6 +91,8 @@ def trial_run(header: Header, trial: Trial, *, provenance: Mapping[str, str], da
         tags |= {"oplstm.kind": f"{header.kind}-replicate", "oplstm.replicate_of": of}
     if trial.added is not None:
         tags |= {"oplstm.added": "by hand", "oplstm.added_like": trial.added.like or ""}
+    if trial.is_warm:  # a kind of its own: tables and views rank what began with fresh weights
+        tags |= {"oplstm.kind": f"{header.kind}-warm-start", "oplstm.warm_start": trial.began_with}
     tags |= {"oplstm.shots": str(run.benchmark.shots), "oplstm.mode": getattr(run.hyperparameters, "support", "")}
     if (partial := run.benchmark.open(data).partial_title()) is not None:
         tags["oplstm.partial_dataset"] = partial
@@ -208,7 +210,7 @@ def best_so_far(header: Header, leader: Trial | None, *, ends: int, now: float) 
 
 
 def sweep_end(header: Header, state: SweepState, result: FinalResult | None, *, done: bool, now: float) -> list[Record]:
-    """The sweep has ended, or stopped and can be resumed; ``result`` is a final run's."""
+    """The sweep has ended, or stopped and can be resumed; ``result`` is a final run's or a training's."""
     this, tags = key(header), {"oplstm.state": "complete" if done else "stopped", **view_tag(header)}
     tags |= {f"oplstm.trials_{name}": str(count) for name, count in state.counts().items()}
     if (leader := state.leader()) is not None:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from oplstm.episodes.benchmark import Arrays
-from oplstm.episodes.datasets.class_lists import SPLITS, split_digest
+from oplstm.episodes.datasets.class_lists import DATASETS, SPLITS, split_digest
 from oplstm.episodes.datasets.store import ImageDataset, open_dataset
 from oplstm.episodes.episode import Episode
 from oplstm.episodes.split import Split
@@ -58,6 +58,7 @@ class ImageTasks:
         self.benchmark, self.dataset = benchmark, dataset
         self._starts, self._sizes = dataset.class_starts[:-1], np.diff(dataset.class_starts)
         self._turns = benchmark.turns
+        whole = "the whole dataset" if dataset.name in DATASETS else "more of it"
         for split in (Split.TRAIN, Split.VALIDATION, Split.TEST):
             classes = dataset.splits[split.classes]
             images = int(self._sizes[list(classes)].min(initial=np.iinfo(np.int64).max))
@@ -68,7 +69,7 @@ class ImageTasks:
                 if there < wanted:
                     raise RequestError(
                         f"{dataset.description['title']} has {there} {split.classes} {what}, too few for tasks of "
-                        f"{wanted}; ask for smaller tasks or import the whole dataset"
+                        f"{wanted}; ask for smaller tasks or import {whole}"
                     )
 
     def sample(self, rng: np.random.Generator, count: int, split: Split) -> Arrays:

@@ -88,11 +88,7 @@ class ImageBenchmark:
     def check(self, problems: Problems) -> None:
         """Record every impossible value, and every task that the whole dataset could not make."""
         before = len(problems.found)
-        positive(problems, self, "shots", "queries", "train_shots")
-        for key in ("ways", "train_ways"):
-            value = getattr(self, key)
-            if value is not None and value < 2:
-                problems.add(key, f"must be >= 2, got {value}")
+        self._check_tasks(problems)
         for other in self.cross_domain:
             if other not in IMAGE_BENCHMARKS or other == self.name:
                 others = [name for name in IMAGE_BENCHMARKS if name != self.name]
@@ -101,6 +97,14 @@ class ImageBenchmark:
                 problems.add("cross_domain", f"{other} has images of another shape than {self.name}")
         if len(problems.found) == before:
             self._check_sizes(problems)
+
+    def _check_tasks(self, problems: Problems) -> None:
+        """Record what no task can have, whatever the dataset."""
+        positive(problems, self, "shots", "queries", "train_shots")
+        for key in ("ways", "train_ways"):
+            value = getattr(self, key)
+            if value is not None and value < 2:
+                problems.add(key, f"must be >= 2, got {value}")
 
     def _check_sizes(self, problems: Problems) -> None:
         for split in (Split.TRAIN, Split.VALIDATION, Split.TEST):

@@ -15,6 +15,7 @@ BENCHMARKS: Registry[type["Benchmark"]] = Registry(
         "omniglot": "oplstm.episodes.images:OmniglotTasks",
         "miniimagenet": "oplstm.episodes.images:MiniImageNetTasks",
         "cub": "oplstm.episodes.images:CUBTasks",
+        "images": "oplstm.episodes.own_images:OwnImageTasks",
     },
 )
 """What ships, and the entry points ``oplstm.benchmarks`` of installed packages: classes as ``Benchmark`` has them."""

@@ -240,6 +240,11 @@ def save_model(folder: Path, pack: Pack, *, row: int, test: dict[str, TaskValues
     _write(folder, _RUN, data=data, tensors=files)
 
 
+def save_weights(folder: Path, run: RunConfig, *, params: Mapping[str, Tensor], best_update: int) -> None:
+    """Write a model without scores, which ``read_weights`` reads."""
+    _write(folder, _RUN, data={"run": run.to_dict(), "best_update": best_update}, tensors={_MODEL: params})
+
+
 def load_model(folder: Path, device: Device | None = None) -> Model:
     """The best weights that ``save_model`` wrote to ``folder``.
 
@@ -258,10 +263,16 @@ def load_model(folder: Path, device: Device | None = None) -> Model:
 
 def read_model(folder: Path) -> tuple[RunConfig, dict[str, Tensor]]:
     """The run and the best weights of a model, by name; raises what ``load_model`` does."""
+    run, _, weights = read_weights(folder)
+    return run, weights
+
+
+def read_weights(folder: Path) -> tuple[RunConfig, int, dict[str, Tensor]]:
+    """The same with the update of the weights."""
     if not (folder / _RUN).is_file():
         raise WorkError(f"{folder} holds no model ({_RUN} is missing)")
     sealed = read_sealed(folder / _RUN)
-    return RunConfig.from_dict(sealed.data["run"]), sealed.tensors(_MODEL)
+    return RunConfig.from_dict(sealed.data["run"]), int(sealed.data["best_update"]), sealed.tensors(_MODEL)
 
 
 def load_validation_values(folder: Path) -> TaskValues:

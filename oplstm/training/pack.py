@@ -1,6 +1,6 @@
 """A pack: R runs of one signature trained side by side in one program."""
 
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from functools import cached_property
 from typing import Annotated
 
@@ -35,8 +35,12 @@ def by_passes(runs: Sequence[RunConfig]) -> list[int]:
     return sorted(range(len(runs)), key=lambda row: -runs[row].passes(training=True))
 
 
-def _initial(run: RunConfig) -> Mapping[str, Tensor]:
-    """The parameters that a run begins with, without the R axis."""
+Initial = Callable[[str, RunConfig], Mapping[str, Tensor]]
+"""The parameters with which a run of this name begins, without the R axis."""
+
+
+def fresh_weights(name: str, run: RunConfig) -> Mapping[str, Tensor]:
+    """Those that follow from its seed: see ``Initial``."""
     learner: AnyLearner = LEARNERS[run.learner](run.hyperparameters, run.benchmark.shape)
     return learner.init(run.hyperparameters, torch.Generator().manual_seed(run.seed))
 
@@ -50,6 +54,7 @@ class Pack:
         runs: Their configurations. They stand in the order of their T, most passes first.
         names: A unique name a run, such as ``trial-0003``.
         device: Where to compute, and in which precision.
+        weights: With what they begin, and those that are added.
 
     Attributes:
         update: Meta-updates that the pack has made.
@@ -59,23 +64,30 @@ class Pack:
         ValueError: The runs' signatures differ.
     """
 
-    def __init__(self, runs: Sequence[RunConfig], names: Sequence[str], device: Device | None = None) -> None:
-        self.device = device or Device()
+    def __init__(
+        self,
+        runs: Sequence[RunConfig],
+        names: Sequence[str],
+        device: Device | None = None,
+        *,
+        weights: Initial = fresh_weights,
+    ) -> None:
+        self.device, self._first_weights = device or Device(), weights
         if len({run.signature for run in runs}) != 1:
             raise ValueError(f"runs of one pack must share a signature: {', '.join(names)} do not")
         order = by_passes(runs)
         self.runs, self.names = [runs[row] for row in order], [names[row] for row in order]
         first = self.runs[0]
         self.measure: Measure = first.benchmark.measure
-        initial = [_initial(run) for run in self.runs]
+        initial = [weights(name, run) for name, run in zip(self.names, self.runs, strict=True)]
         by_kind = {run.kind: (run, params) for run, params in zip(self.runs, initial, strict=True)}
         self._kinds = {kind: Kind.of(*example) for kind, example in by_kind.items()}
         self.update = 0
         self.joined = [0] * len(self.runs)
         layouts = [self._kinds[run.kind].layout for run in self.runs]
         rows = [layout.flatten([params])[0] for layout, params in zip(layouts, initial, strict=True)]
-        weights = self.device.place(pad_sequence(rows, batch_first=True))
-        self.state = RunState.initial(weights, self.measure, self.budget.validation_tasks)
+        placed = self.device.place(pad_sequence(rows, batch_first=True))
+        self.state = RunState.initial(placed, self.measure, self.budget.validation_tasks)
         self._bind()
 
     def _bind(self) -> None:
@@ -159,7 +171,7 @@ class Pack:
         """
         if {run.signature for run in runs} != {self._first.signature}:
             raise ValueError(f"runs of one pack must share a signature: {', '.join(names)} have another")
-        new = Pack(runs, names, self.device)
+        new = Pack(runs, names, self.device, weights=self._first_weights)
         width = max(self.state.weights.shape[1], new.state.weights.shape[1])
         own, others = self.state.resized(width).tensors(), new.state.resized(width).tensors()
         self.state = RunState.from_tensors({name: torch.cat((own[name], others[name])) for name in own})

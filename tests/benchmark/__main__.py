@@ -19,8 +19,12 @@ from tests.benchmark.tables import machine, table
 
 Tables = list[tuple[str, list[dict[str, Any]]]]
 VERSION = 2
-SECTIONS = ("sine", "omniglot", "conv4", "growth", "ragged", "orchestration", "sweep")
-WITH_RAY = {"orchestration": "tests.benchmark.orchestration", "sweep": "tests.benchmark.orchestration.sweeps"}
+SECTIONS = ("sine", "omniglot", "conv4", "growth", "ragged", "orchestration", "sweep", "pages")
+WITH_RAY = {
+    "orchestration": "tests.benchmark.orchestration",
+    "sweep": "tests.benchmark.orchestration.sweeps",
+    "pages": "tests.benchmark.orchestration.pages",
+}
 """Sections that import Ray and MLflow, which the numerical ones do without."""
 MEMORY_GIB = 4.0
 """That no contender may take more of on a CPU."""

@@ -228,7 +228,11 @@ def small(monkeypatch):
     monkeypatch.setattr(measuring, "give_back_freed", lambda device: None)
     monkeypatch.setattr(command, "keep_freed_memory", lambda: True)  # would hold for the tests after this one
     rows = [{"what": "a sweep", "seconds": 1.5}]
-    for name, title in (("orchestration", "Orchestration"), ("orchestration.sweeps", "Sweeps")):
+    for name, title in (
+        ("orchestration", "Orchestration"),
+        ("orchestration.sweeps", "Sweeps"),
+        ("orchestration.pages", "Pages"),
+    ):
         faked = SimpleNamespace(sections=lambda bench, title=title: [(title, rows)])
         monkeypatch.setitem(sys.modules, f"tests.benchmark.{name}", faked)
     monkeypatch.setattr(mixed, "RUNS", 3)
@@ -296,7 +300,8 @@ def test_impossible_packs_are_refused(packs):
 def test_unknown_sections_are_refused():
     done = CliRunner().invoke(command.main, ["--only", "sine,cosine"])
     assert done.exit_code == 2
-    assert "sections are sine, omniglot, conv4, growth, ragged, orchestration, sweep, got 'cosine'" in done.output
+    sections = "sine, omniglot, conv4, growth, ragged, orchestration, sweep, pages"
+    assert f"sections are {sections}, got 'cosine'" in done.output
 
 
 def test_a_gpu_that_is_not_there_is_refused(monkeypatch):

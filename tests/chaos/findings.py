@@ -5,12 +5,13 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from jobs.store.memory import PEAK, SHARING
 from jobs.store.names import trial_name
 from tests.jobs.integration.command_line import Oplstm
 from tests.tracking.conftest import Rest, texts
 
-OF_THE_CLOCK: Final = ("train/tasks_per_second", "train/hours")
-"""Metrics that have other values each time."""
+OF_THE_CLOCK: Final = ("train/tasks_per_second", "train/hours", PEAK, SHARING)
+"""Metrics that have other values each time: those of the clock, of memory and of who shared it."""
 OF_THE_ORDER: Final = "val/best"
 """Metric of a sweep's own run: its rows hang on the order in which trials end."""
 

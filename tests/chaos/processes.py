@@ -56,7 +56,7 @@ class Processes:
 
     def end(self) -> None:
         """SIGKILL to all of them, and to those that they start meanwhile; returns when there are none."""
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 300
         while left := self.all():
             assert time.monotonic() < deadline, f"{left} cannot be killed"
             for process in left:

@@ -18,11 +18,11 @@ from tests.chaos.world import World
 from tests.jobs.integration.command_line import Done, Verb
 
 LOOK_SECONDS: Final = 0.05
-STALLED_SECONDS: Final = 300.0
+STALLED_SECONDS: Final = 600.0
 """Without any progress; only a hang takes so long."""
 RAYS_AGENTS = ("ray::DashboardAgent", "ray::RuntimeEnvAgent")
 """They outlive a raylet that was killed for a minute and more, and do nothing."""
-LINGERING_SECONDS: Final = 60.0
+LINGERING_SECONDS: Final = 300.0
 FRUITLESS: Final = 5
 """Verbs one after the other that end by themselves without having done anything: it will never be complete."""
 PAUSE_SECONDS: Final = (0.2, 1.5)
@@ -115,7 +115,7 @@ class Round:
             self._accompany(verb, phase, injuries=injuries, total=total)
             if verb.running():  # it hangs
                 Processes(verb.pid).end()
-            done = verb.wait(5)
+            done = verb.wait(300)
             self._see_them_end(Processes(verb.pid))
             complete = done.code == 0 or world.has_ended(phase)
             last = (done.err.strip() or done.out.strip()).splitlines()[-1:] or [""]
@@ -157,7 +157,7 @@ class Round:
                 self._hurt(injury, processes, done=done, total=total)
                 moved = time.monotonic()
                 if injury.kind in (Kind.KILL, Kind.POWER) and injury.victim in (Victim.DRIVER, Victim.MACHINE):
-                    verb.wait(60)
+                    verb.wait(300)
                     return
             if time.monotonic() - moved > STALLED_SECONDS:
                 self.suffered.faults.append(f"no progress for {STALLED_SECONDS:.0f} s at {done}/{total} of {phase}")

@@ -67,5 +67,5 @@ GRID: Final = Workload(
     ),
 )
 WORKLOADS: Final = (RANDOM, GRID)
-SHORT: Final = Workload("random", slots=2, job={**RANDOM.job, **_job(tasks=3600), "trials": 4})
+SHORT: Final = Workload("random", slots=2, job={**RANDOM.job, **_job(tasks=3600), "trials": 3})
 """What the slow tier of the tests takes."""

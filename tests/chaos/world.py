@@ -101,7 +101,7 @@ class World:
 
     def wait_idle(self) -> None:
         """Return when no process has a sweep of this home in use."""
-        wait_until(lambda: not any(is_running(folder) for folder in self.oplstm.home.all_sweeps()), 60)
+        wait_until(lambda: not any(is_running(folder) for folder in self.oplstm.home.all_sweeps()), 300)
 
     def ship(self) -> list[str]:
         """Send what still waits for MLflow, as the verbs tell a user to; returns what `doctor` finds wrong."""

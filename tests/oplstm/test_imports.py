@@ -79,8 +79,10 @@ def test_a_benchmark_is_defined_and_measured_without_torch(root):
 from oplstm.configuration import Problems, build
 from oplstm.episodes.registry import BENCHMARKS
 for name, benchmark in BENCHMARKS.items():
-    print(name, benchmark.measure.name, build(benchmark, {}, Problems()).digest()[:0])
+    values = {"dataset": "mine"} if name == "images" else {}
+    print(name, benchmark.measure.name, build(benchmark, values, Problems()).digest()[:0])
 """
     assert run_without({"torch"}, code, root) == [
-        *("sine", "loss"), *("omniglot", "accuracy"), *("miniimagenet", "accuracy"), *("cub", "accuracy")
+        *("sine", "loss"), *("omniglot", "accuracy"), *("miniimagenet", "accuracy"), *("cub", "accuracy"),
+        *("images", "accuracy"),
     ]  # fmt: skip

@@ -13,6 +13,7 @@ from oplstm.registry import Registry
 
 pytestmark = pytest.mark.unit
 
+SHIPPED_TAU = 6.283185307179586
 SHIPPED = {"sine": "oplstm.episodes.sine:SineTasks", "tau": "math:tau"}
 
 
@@ -61,7 +62,7 @@ def test_what_ships_carries_the_name_it_is_found_by(known):
 
 def test_the_names_that_ship():
     assert list(LEARNERS) == ["lstm", "op_lstm", "maml", "protonet", "warp_maml", "sap"]
-    assert list(BENCHMARKS) == ["sine", "omniglot", "miniimagenet", "cub"]
+    assert list(BENCHMARKS) == ["sine", "omniglot", "miniimagenet", "cub", "images"]
     assert list(ANALYSES) == ["update_similarity", "update_similarity_authors", "permutation_variance"]
     assert all(callable(analysis) for analysis in ANALYSES.values())
 
@@ -273,3 +274,34 @@ def test_a_method_a_benchmark_and_an_analysis_of_another_package_train(install, 
     result = subprocess.run([sys.executable, "-c", RUN], env=path, capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stderr
     assert result.stdout == "budget.analyses: offsets is an analysis of mean, got lstm\n"
+
+
+def test_what_is_declared_is_imported_when_it_is_looked_up():
+    known = registry()
+    known.declare("circle", "math:tau")
+    known.declare("gone", "math:gone")
+    known.declare("circle", "math:tau")
+    assert "circle" in known and known["circle"] == SHIPPED_TAU
+    with pytest.raises(RequestError, match=r"\(math:gone\) cannot be imported"):
+        known["gone"]
+    with pytest.raises(ValueError, match="there is a benchmark 'gone' already"):
+        known.declare("gone", "math:pi")
+
+
+def test_registering_what_ones_own_package_declares_is_no_conflict(install):
+    install({"another": "another_benchmark:Another"}, {"another_benchmark": "class Another: ...\n"})
+    for looked in (False, True):
+        known = registry()
+        assert not looked or "another" in known
+        known.declare("another", "another_benchmark:Another")
+        assert list(known) == ["sine", "tau", "another"]
+        assert known.point("another").value == "another_benchmark:Another" and known["another"].__name__ == "Another"
+
+
+def test_what_is_offered_is_loaded_when_nothing_else_has_the_name(install):
+    known, asked = registry(), []
+    known.offer("mine", lambda: (asked.append("mine"), known.register("mine", 3)))
+    known.offer("tau", lambda: asked.append("tau"))
+    assert "mine" in known and list(known) == ["sine", "tau"] and not asked
+    assert (known["mine"], known["mine"], known["tau"]) == (3, 3, SHIPPED_TAU)
+    assert asked == ["mine"]

@@ -1,5 +1,6 @@
 """The sine spaces against the search spaces of the paper's authors, and what each point of them means."""
 
+import dataclasses
 import itertools
 import math
 
@@ -8,6 +9,7 @@ import pytest
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.trial import FixedTrial
 
+from oplstm.learners.op_lstm import OPLSTMConfig
 from search_spaces.enumeration import enumerate_grid
 from search_spaces.spaces import SPACES
 
@@ -96,3 +98,12 @@ def test_the_demo_searches_layers_width_passes_meta_batch_size_and_two_decades_o
     assert math.log10(rate.high / rate.low) == pytest.approx(2)
     assert set(found) == {"hidden", "layers", "passes", "meta_batch_size"}
     assert not any(distribution.single() for distribution in found.values())
+
+
+def test_the_conventions_are_searched_one_by_one_and_hold_the_authors_and_the_paper_s():
+    searched = {name: choices.choices for name, choices in distributions("sine-op-lstm-conventions").items()
+                if isinstance(choices, CategoricalDistribution)}  # fmt: skip
+    for convention in ({}, OPLSTMConfig.conventions["authors"]):
+        config = {field.name: field.default for field in dataclasses.fields(OPLSTMConfig)} | convention
+        assert all(config[name] in searched[name] for name in searched if name in config)
+    assert set(searched) >= {"normalisation", "pool_states", "message", "gamma_learned", "gamma"}

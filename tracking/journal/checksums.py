@@ -11,10 +11,10 @@ import zlib
 from dataclasses import dataclass
 from typing import Final
 
-from tracking.journal.format import VERSION, upgraded
+from tracking.journal.format import SEALED, as_of
 
 LENGTH: Final = len(b',"00000000"]\n')
-MARK: Final = b'[{"kind":"journal","version":%d}]' % VERSION
+MARK: Final = b'[{"kind":"journal","version":%d}]' % SEALED
 """The text of the group that ends the lines without checksums."""
 
 _STATED: Final = re.compile(rb',"([0-9a-f]{8})"\]\n')
@@ -56,8 +56,8 @@ class Chain:
 
     @classmethod
     def after_header(cls, line: bytes) -> "Chain":
-        """That of a journal with this first line, which counts as it will be once its journal is of today's version."""
-        return cls(zlib.crc32(upgraded(line)), begun=b'"checksum"' in line)
+        """That of a journal with this first line, which counts as the same of the first version with checksums."""
+        return cls(zlib.crc32(as_of(SEALED, line)), begun=b'"checksum"' in line)
 
     def follow(self, line: bytes) -> str | None:
         """Go on behind the next line; or stay, and say what is wrong with it."""

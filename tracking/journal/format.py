@@ -3,7 +3,9 @@
 Version 1 held a validation point and its MLflow record as one record, with the "kind" of the second and the "event"
 of the first; since version 2 they are two records of one group. A file that was begun by version 1 and went on under
 version 2 has lines of both. Since version 3 a line has a checksum (``checksums``) and the header a
-field that says so; a file that was begun by an older version has neither, but for the lines from its mark on.
+field that says so; a file that was begun by an older version has neither, but for the lines from its mark on. Version 4
+has the same form: since then a sweep's journal may hold what an oplstm before it does not know (``extended``,
+``taken_out``, ``limited``, ``declined``, and of ``asked`` by whose request).
 """
 
 import json
@@ -17,14 +19,16 @@ from oplstm.errors import RequestError, WorkError
 Json: TypeAlias = "bool | int | float | str | Sequence[Json] | Mapping[str, Json] | None"
 JsonObject: TypeAlias = Mapping[str, Json]
 
-VERSION: Final = 3
-_READ: Final = (1, 2, 3)
+VERSION: Final = 4
+SEALED: Final = 3
+"""Since which version lines have checksums. To these every header counts as one of it, so that it can be made newer."""
+_READ: Final = (1, 2, 3, 4)
 _FORMAT: Final = "oplstm-journal"
 
 
 def header(version: int = VERSION) -> bytes:
     """The first line of a journal."""
-    checksum = {"checksum": "crc32"} if version == VERSION else {}
+    checksum = {"checksum": "crc32"} if version >= SEALED else {}
     return json.dumps({"format": _FORMAT, "version": version, **checksum}).encode("ascii") + b"\n"
 
 
@@ -53,14 +57,14 @@ def checked_version(line: bytes, path: Path) -> int:
             f"{path} is a journal of version {str(version)[:40]}, "
             f"this oplstm reads versions {_READ[0]} to {_READ[-1]}: use the oplstm that wrote it"
         )
-    if "checksum" in found and line != header():
+    if "checksum" in found and line not in map(header, range(SEALED, VERSION + 1)):
         raise damaged(path, 1, "it is not what a journal with checksums begins with")
     return int(version)
 
 
-def upgraded(line: bytes) -> bytes:
-    """The header of an older version as one of today's, in as many bytes."""
-    return re.sub(rb'("version"\s*:\s*)[12]\b', rb"\g<1>%d" % VERSION, line)
+def as_of(version: int, line: bytes) -> bytes:
+    """The header of any version as one of this, in as many bytes."""
+    return re.sub(rb'("version"\s*:\s*)[1-4]\b', rb"\g<1>%d" % version, line)
 
 
 def not_a_journal(path: Path) -> RequestError:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from oplstm.durable import sync
 from tracking.journal.checksums import MARK, Chain, sealed
-from tracking.journal.format import VERSION, header, upgraded
+from tracking.journal.format import VERSION, as_of, header
 from tracking.journal.reading import Scan
 
 
@@ -41,7 +41,7 @@ def _mend(descriptor: int, path: Path) -> int:
         sync(path.parent)
         return Chain.after_header(header()).last
     if scan.version != VERSION:  # an older oplstm refuses the file from now on, instead of misreading it
-        _overwrite_start(path, upgraded(scan.header))
+        _overwrite_start(path, as_of(VERSION, scan.header))
     if scan.chain.begun:
         return scan.chain.last
     line, checksum = sealed(MARK, scan.chain.last)

@@ -1,8 +1,9 @@
 """How far one journal has come on its way to one server: what waits, what was shipped, what was refused."""
 
+import contextlib
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -117,7 +118,8 @@ class Delivery:
         try:
             shipper, runs = connection = self._connection or self._connect()
             if self._cursor.doubtful and time.monotonic() >= self._look_for_twins_at:
-                runs.look_for_twins()
+                with _vanished_named():
+                    runs.look_for_twins()
                 self._look_for_twins_at = time.monotonic() + _TWIN_SECONDS
             self._connection = connection  # who waits until all is shipped waits for the first look too
             records, end, count = self._tail.read(self._cursor.offset)
@@ -155,12 +157,8 @@ class Delivery:
     def _connect(self) -> tuple[Shipper, KeyedRuns]:
         client = connect(self._uri if isinstance(self._uri, str) else self._uri())
         self._address = client.tracking_uri
-        try:
+        with _vanished_named():
             deleted = deleted_keys(client, self._cursor.runs)
-        except Exception as error:
-            if is_missing(error):
-                raise RunVanished from error
-            raise
         if deleted != self._cursor.deleted:
             self._cursor.deleted = deleted
             self._save()
@@ -172,7 +170,9 @@ class Delivery:
         """Ship everything again, to a server that has lost it or never had it."""
         self._connection = None
         with self._mutex:
+            doubtful = self._cursor.doubtful
             self._anew()
+            self._cursor.doubtful = doubtful  # a creation that was given up may be carried out still
         self._save()
         self._refused.clear()
 
@@ -186,3 +186,14 @@ class Delivery:
 
     def _save(self) -> None:
         self._cursor.save(self.cursor_path)
+
+
+@contextlib.contextmanager
+def _vanished_named() -> Iterator[None]:
+    """What MLflow says of a run that it does not know, as what it means here."""
+    try:
+        yield
+    except Exception as error:
+        if is_missing(error):
+            raise RunVanished from error
+        raise

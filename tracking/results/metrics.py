@@ -76,6 +76,14 @@ _ENTRIES: Final = (
         better="lower",
         meaning="hours of training up to the last point, validation left out, by the clock of the pack that it shared",
     ),
+    _number(
+        "train/peak_memory",
+        unit="bytes",
+        better="lower",
+        meaning="the most memory that the process of the run's pack took up to the run's end: resident bytes or, on a "
+        "GPU, bytes that it allocated there; shared by the runs of the pack",
+    ),
+    _number("train/sharing", unit="runs", meaning="the most runs that shared train/peak_memory at once"),
     _number("tasks_seen", unit="tasks", meaning="training tasks so far: meta-updates times the meta-batch size"),
     _loss("val/loss", f"meta-validation: {_QUERY_LOSS}", _SECTION_5),
     _accuracy("val/accuracy", f"meta-validation: {_RIGHT}", _SECTION_5),
@@ -109,10 +117,14 @@ _ENTRIES: Final = (
     _interval("promote/ci95_b", "half-width of the 95% interval of promote/score_b over tasks", _OURS),
     _score("promote/forecast", "promotion: what the final run of the winner is expected to show, from its replicates"),
     _interval("promote/ci95_forecast", "half-width of the 95% interval of promote/forecast", _OURS),
-    _loss("final/test_loss", "final run: test loss, mean over the test tasks of all seeds pooled", "paper, Table 1"),
+    _loss(
+        "final/test_loss",
+        "final run or training: test loss, mean over the test tasks of all seeds pooled",
+        "paper, Table 1",
+    ),
     _accuracy(
         "final/test_accuracy",
-        "final run: test accuracy, mean over the test tasks of all seeds pooled",
+        "final run or training: test accuracy, mean over the test tasks of all seeds pooled",
         "paper, Tables 2-4",
     ),
     _interval(
@@ -138,7 +150,7 @@ _ENTRIES: Final = (
     _interval("cross/<dataset>/ci95", "as test/ci95, for the other dataset", "paper, Table 4"),
     _accuracy(
         "final/cross/<dataset>/accuracy",
-        "final run: cross/<dataset>/accuracy, mean over the tasks of all seeds pooled",
+        "final run or training: cross/<dataset>/accuracy, mean over the tasks of all seeds pooled",
         "paper, Table 4",
     ),
     _interval("final/cross/<dataset>/ci95_tasks", "as final/ci95_tasks, for the other dataset", "paper, Table 4"),

@@ -3,13 +3,13 @@
 import hashlib
 import tempfile
 import warnings
-from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from oplstm.errors import RequestError, WorkError
+from tracking.results.crowning import Validated
 from tracking.server.client import connect, error_code, one_line
 from tracking.server.inside import CannotUpload, checked_artifact
 
@@ -42,14 +42,16 @@ class Registration:
         description: What it is, for a person.
         tags: Of the version.
         replaces: The one of the tags whose value tells a new promotion from a further version of the same.
+        validated: What it is worth; it is compared with the champion of another promotion.
     """
 
     name: str
     run_id: str
     model_dir: Path
     description: str
-    tags: Mapping[str, str]
+    tags: dict[str, str]
     replaces: str
+    validated: Validated
 
     @property
     def digest(self) -> str:
@@ -57,18 +59,29 @@ class Registration:
         return hashlib.sha256((self.model_dir / "run.json").read_bytes()).hexdigest()
 
 
-def register_model(uri: str, model: Registration) -> str:
-    """Upload the model of a run, register it and make it the champion.
+@dataclass(frozen=True)
+class Registered:
+    """A version of a registered model.
 
-    `models:/<name>@champion` is this model from now on, and `@previous` what was the champion of another promotion. A
-    run is registered once: doing it again only sets the description, the tags and the aliases.
+    Attributes:
+        version: Its number.
+        kept: Why the champion stays what it was; None where this is the champion now.
+    """
+
+    version: str
+    kept: str | None
+
+
+def register_model(uri: str, model: Registration, *, crown: bool = False) -> Registered:
+    """Upload the model of a run, register it and make it the champion, if it is not worse by meta-validation.
+
+    `models:/<name>@champion` is this model then, and `@previous` what was the champion of another promotion. A run is
+    registered once: doing it again only sets the description, the tags and the aliases.
 
     Args:
         uri: Of the tracking server.
         model: It.
-
-    Returns:
-        The version.
+        crown: Make it the champion also where it is worse, or cannot be compared.
 
     Raises:
         WorkError: The server did not take it, or there is no model, or a link in it leads out of the folder it is in.
@@ -83,23 +96,25 @@ def register_model(uri: str, model: Registration) -> str:
     try:
         number = _known_version(client, model) or _new_version(client, model)
         client.update_model_version(model.name, number, f"{model.description}\n\n{_NEEDS}")
-        for tag, value in model.tags.items():
+        for tag, value in (model.tags | model.validated.tags()).items():
             client.set_model_version_tag(model.name, number, tag, value)
-        _crown(client, model, number)
+        return Registered(number, _crown(client, model, number, whatever=crown))
     except Exception as error:
         raise WorkError(f"the MLflow server did not register the model {model.name}: {one_line(error)}") from error
-    return number
 
 
-def _crown(client: "MlflowClient", model: Registration, number: str) -> None:
-    """Make a version the champion; a champion of another promotion becomes the previous one."""
+def _crown(client: "MlflowClient", model: Registration, number: str, *, whatever: bool) -> str | None:
+    """Make a version the champion, or say why not; a champion of another promotion becomes the previous one."""
     aliases = client.get_registered_model(model.name).aliases
     champion = aliases.get(CHAMPION)
     if champion is not None and champion != number:
         tags = client.get_model_version(model.name, champion).tags
         if tags.get(model.replaces) != model.tags[model.replaces]:
+            if not whatever and (why := model.validated.behind(tags)) is not None:
+                return f"{model.name}:{number} is registered, and {model.name}:{champion} stays the champion: {why}"
             client.set_registered_model_alias(model.name, PREVIOUS, champion)
     client.set_registered_model_alias(model.name, CHAMPION, number)
+    return None
 
 
 def download_model(uri: str, reference: str, into: Path) -> Path:

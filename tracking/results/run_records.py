@@ -20,7 +20,7 @@ _LEFT_OUT: Final = re.compile(r"oplstm\.(host|gpu_ids|view|described|key|parent|
 
 
 def write_records(folder: Path, runs: Sequence[FinalRun]) -> list[Path]:
-    """Write a file for each final run, named for it.
+    """Write a file for each final run that has a result, named for it.
 
     Args:
         folder: Made if need be; a record of the same name is replaced.
@@ -31,7 +31,7 @@ def write_records(folder: Path, runs: Sequence[FinalRun]) -> list[Path]:
     """
     folder.mkdir(parents=True, exist_ok=True)
     written: dict[Path, FinalRun] = {}
-    for run in runs:
+    for run in (run for run in runs if "final/seeds" in run.parent.metrics):
         name = re.sub(r"[^A-Za-z0-9._-]", "_", run.parent.name)
         written.setdefault(folder / f"{name}.json", run)
     for path, run in written.items():

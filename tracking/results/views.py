@@ -13,8 +13,9 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote, urlencode
 
+from oplstm.errors import WorkError
 from tracking.results.charts import chart_state
-from tracking.server.client import error_code, is_final, without_credentials
+from tracking.server.client import connect, error_code, is_final, one_line, without_credentials
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -103,6 +104,28 @@ def view_key(sweep_key: str, metric: str, *, ascending: bool) -> str:
 def view_link(experiment_id: str, key: str) -> str:
     """Link to a saved view from any page of the server that it is on."""
     return _experiment_url("", experiment_id, {"viewStateShareKey": key}).removeprefix("/")
+
+
+def forget_sweep_view(base_uri: str, experiment: str, *, sweep_key: str, key: str) -> None:
+    """Remove the saved view of a sweep under a name that it has no more, which shows nothing, and what lists it.
+
+    Args:
+        base_uri: Of the server.
+        experiment: Name of the experiment.
+        sweep_key: The name.
+        key: Of the view.
+
+    Raises:
+        WorkError: The server did not take it.
+    """
+    client = connect(base_uri)
+    try:
+        found = client.get_experiment_by_name(experiment)
+        if found is not None and _SHARED_VIEW_TAG + key in found.tags:
+            client.delete_experiment_tag(found.experiment_id, _SHARED_VIEW_TAG + key)
+            describe_experiment(client, found.experiment_id)
+    except Exception as error:
+        raise WorkError(f"the MLflow server did not forget the view of {sweep_key}: {one_line(error)}") from error
 
 
 def describe_experiment(client: "MlflowClient", experiment_id: str) -> None:

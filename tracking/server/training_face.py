@@ -1,8 +1,9 @@
 """MLflow's server with pages that open for model training: a plug-in (``mlflow server --app-name oplstm``).
 
 MLflow 3.17 shows a fresh browser its face for language models, where an experiment opens on empty pages of traces and
-an assistant beside them. Which face it shows is no matter of the server or of the experiment but of the browser, which
-keeps the last choice; so the front page carries a line of script that makes the choice where nobody has.
+an assistant beside them, and covers the list of registered models with an announcement. Which face it shows and what
+was seen is no matter of the server or of the experiment but of the browser, which keeps the last choice; so the front
+page carries a line of script that makes the choices where nobody has.
 """
 
 from pathlib import Path
@@ -12,7 +13,8 @@ NAME: Final = "oplstm"
 """Of the plug-in, an entry point of the group ``mlflow.app``."""
 _SCRIPT: Final = """<script>
 for (const [name, choice] of Object.entries({
-  "mlflow.workflowType_v1": '"machine_learning"', "mlflow.assistant.fab.autoOpenedOnFirstLoad_v1": "true"}))
+  "mlflow.workflowType_v1": '"machine_learning"', "mlflow.assistant.fab.autoOpenedOnFirstLoad_v1": "true",
+  "_mlflow_model_registry_promo_modal_dismissed_v1": "true"}))
   try { localStorage.getItem(name) ?? localStorage.setItem(name, choice) } catch {}
 </script>"""
 """The names and the form are those in which MLflow's pages keep the choices of a user."""

@@ -74,5 +74,6 @@ def trials_table(trials: Sequence[TrialStatus]) -> Table:
         params = "  ".join(f"{name}={value:.4g}" if isinstance(value, float) else f"{name}={value}"
                            for name, value in trial.params.items())  # fmt: skip
         best = "" if trial.best is None else f"{trial.best:.4f}"
+        params += f"  (began with {trial.began_with})" if trial.began_with else ""
         table.add_row(cell(trial.name), trial.state, f"{trial.fraction:.0%}", best, cell(params))
     return table

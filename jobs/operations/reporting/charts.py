@@ -53,7 +53,7 @@ class Chart:
 def charts(contents: Contents) -> Iterator[Chart]:
     """All figures of a report, those that make no sense with the reason."""
     measure, name = contents.header.measure, f"val/{contents.header.measure.name}"
-    study = study_of(list(contents.state.trials.values()), measure)
+    study = study_of([trial for trial in contents.state.trials.values() if not trial.is_warm], measure)
     weights = _importances(study)
     most = list(weights)[:MOST_PARAMETERS] or _varying(study)[:MOST_PARAMETERS]
     completed = len(_completed(study))

@@ -100,7 +100,8 @@ class Contents:
     @property
     def leaders(self) -> list[Trial]:
         """The trials whose learning curves are drawn."""
-        return [trial for trial in self.ranked if trial.points and trial.state not in OUT][:LEADERS]
+        among = (trial for trial in self.ranked if trial.points and not (trial.is_warm or trial.state in OUT))
+        return list(among)[:LEADERS]
 
     @property
     def failures(self) -> list[Trial]:
@@ -111,7 +112,7 @@ class Contents:
 
 def _standings(folder: SweepFolder, header: Header, *, state: SweepState, problems: list[str]) -> list[Standing]:
     """With the ties of configurations where a promotion has found how much seeds matter."""
-    if not any(trial.state is TrialState.COMPLETE for trial in state.trials.values()):
+    if not any(trial.state is TrialState.COMPLETE and not trial.is_warm for trial in state.trials.values()):
         return []
     made = state.promotion
     try:

@@ -70,7 +70,9 @@ def _problems(contents: Contents) -> str:
 def _cards(contents: Contents) -> str:
     state = contents.state
     counts = ", ".join(f"{count} {name}" for name, count in state.counts().items())
-    leader = next((trial for trial in contents.ranked if trial.state is TrialState.COMPLETE), None)
+    leader = next(
+        (trial for trial in contents.ranked if trial.state is TrialState.COMPLETE and not trial.is_warm), None
+    )
     measure = f"val/{contents.header.measure.name}"
     cards = [("trials", str(len(state.trials)), counts or "none yet")]
     if leader is not None:

@@ -2,7 +2,7 @@
 
 import math
 from html import escape
-from typing import Final
+from typing import Any, Final
 
 from jobs.operations.reporting.contents import Contents, FinalRun
 from jobs.operations.reporting.files import command, job_yaml
@@ -19,6 +19,7 @@ from jobs.operations.reporting.markup import (
     table,
 )
 from jobs.operations.trial_rows import PARAMETER
+from jobs.store.memory import Memory
 from jobs.store.promoted import LeaderScores, Promoted
 from jobs.store.scores import Score
 
@@ -26,7 +27,8 @@ _TRAINING: Final = ("tasks", "updates", "max_hours")
 """What of a budget is training."""
 _MOST_FAILURES: Final = 200
 _OPEN_UP_TO: Final = 50  # trials
-_CHAMPION: Final = "; the champion is now the seed of the final run that is best by validation"
+_IN_MIB: Final = "peak memory, MiB"
+_LATER: Final = "; so is, since then, the seed of the final run that is best by validation"
 
 
 def promotion(contents: Contents) -> str:
@@ -69,7 +71,7 @@ def promotion(contents: Contents) -> str:
         if _other_budget(contents):
             lines.append("The final run has another budget than the sweep, and the forecast is for that of the sweep.")
     if made.registered is not None:
-        later = "" if contents.final is None or contents.final.result is None else _CHAMPION
+        later = "" if contents.final is None or contents.final.result is None else _LATER
         lines.append(f"Registered as {model_link(contents, made.registered)}{later}")
     if made.final is not None:
         run = None if contents.final is None else contents.final.run_id
@@ -112,10 +114,21 @@ def cost(contents: Contents) -> str:
         f"{len(state.packs)} packs, the largest of {largest} runs, on "
         + escape(", ".join(_devices(contents)) or "an unknown device"),
         f"{len(state.outgrown) or 'No'} pack{'s' * (len(state.outgrown) > 1)} ran out of memory",
-        "The memory of a single trial is not measured: runs of a pack share it. Its size is in the table of trials, as "
-        "its number of trained parameters.",
+        _memory(contents),
     ]
     return section("Cost and memory", bullets(line for line in lines if line))
+
+
+def _memory(contents: Contents) -> Html:
+    """Runs of a pack share a process, so that none has memory of its own."""
+    most = Memory.most(*(trial.memory for trial in contents.state.by_name.values()))
+    if most is None:
+        return "How much memory was taken is unknown"
+    return (
+        f"The process of a pack took at most <b>{number(most.peak / 2**20)} MiB</b>, for {most.sharing} "
+        f"{'run' if most.sharing == 1 else 'runs'}; the table of trials has the most of each trial's pack up to the "
+        "trial's end, and how many runs shared it"
+    )
 
 
 def _devices(contents: Contents) -> list[str]:
@@ -140,14 +153,18 @@ def trials(contents: Contents) -> str:
         return section("Trials", "<p>None yet.</p>")
     left_out = {"replicate_of", "mlflow_run", "updates", "pack"}
     keys = [key for key in rows[0] if key not in left_out]
-    heads = [key.removeprefix(PARAMETER) for key in keys]
-    body = [[cell(row[key]) for key in keys] for row in rows]
+    heads = [_IN_MIB if key == "peak_memory" else key.removeprefix(PARAMETER) for key in keys]
+    body = [[_shown(key, row[key]) for key in keys] for row in rows]
     links = {name: run_link(contents, run_id, name) for name, run_id in contents.run_ids.items() if name}
     for cells, row in zip(body, rows, strict=True):
         cells[0] = links.get(row["trial"], cells[0])
     opened = " open" if len(rows) <= _OPEN_UP_TO else ""
     summary = f"<summary>{len(rows)} trials and replicates, best meta-validation first</summary>"
     return section("Trials", f"<details{opened}>{summary}{table(heads, body)}</details>")
+
+
+def _shown(key: str, value: Any) -> Html:
+    return cell(value / 2**20 if key == "peak_memory" and value is not None else value)
 
 
 def job(contents: Contents) -> str:

@@ -2,7 +2,7 @@
 
 import hashlib
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -12,6 +12,7 @@ from urllib.parse import quote
 from jobs.operations.reporting.contents import Contents, FinalRun
 from jobs.operations.reporting.files import job_name, job_yaml, trials_csv
 from jobs.operations.reporting.page import page
+from jobs.store.header import Header
 from jobs.store.home import Home, SweepFolder
 from jobs.sweep.described import sweep_note
 from jobs.sweep.tracked import key
@@ -75,8 +76,35 @@ def has_report(folder: SweepFolder) -> bool:
     Raises:
         WorkError: The journal is damaged.
     """
-    told = (record.get("tags") for record in Journal.read(folder.journal))
-    return folder.report.is_dir() and any(REPORT_TAG in _names(tags) for tags in told)
+    return report_problem(folder, Header.read(folder)) is None
+
+
+def report_problem(folder: SweepFolder, header: Header) -> str | None:
+    """What is wrong with the report of a sweep that has ended, as a line.
+
+    Raises:
+        WorkError: The journal is damaged.
+    """
+    paths, told = [folder.report / name for name in (PAGE, TABLE, job_name(header))], report_told(folder)
+    if missing := [path.name for path in paths if not path.is_file()]:
+        return f"{folder.report} lacks {', '.join(missing)}"
+    if told is None:
+        return f"MLflow was not told of {folder.report}"
+    return None if told == _digest(path.read_bytes() for path in paths) else f"{folder.report} is not as it was made"
+
+
+def report_told(folder: SweepFolder) -> str | None:
+    """The digest of the report that MLflow was last told of.
+
+    Raises:
+        WorkError: The journal is damaged.
+    """
+    last = None
+    for record in Journal.read(folder.journal):
+        tags = record.get("tags")
+        if isinstance(tags, dict) and REPORT_TAG in tags:
+            last = str(tags[REPORT_TAG])
+    return last
 
 
 def _complain(folder: SweepFolder, line: str) -> None:
@@ -119,12 +147,15 @@ def _written(folder: SweepFolder, contents: Contents) -> list[records.Record]:
     with new_folder(folder.report) as draft:
         for name, text in files.items():
             (draft / name).write_text(text, encoding="utf-8")
-    digest = hashlib.sha256("\0".join(files.values()).encode()).hexdigest()
-    tags = {REPORT_TAG: digest, **_of_sweep(contents)}
+    tags = {REPORT_TAG: _digest(text.encode() for text in files.values()), **_of_sweep(contents)}
     return [
         records.Tags(key(header), tags),
         records.Artifact(key(header), path=folder.report.name, folder=folder.report.name),
     ]
+
+
+def _digest(files: Iterable[bytes]) -> str:
+    return hashlib.sha256(b"\0".join(files)).hexdigest()
 
 
 def _of_sweep(contents: Contents) -> dict[str, str]:

@@ -50,6 +50,7 @@ class ClassList:
         drops_strays: Picture files that are not listed are left out; otherwise those of a listed class are refused.
         archives: File names of archives that are read where a folder holds them.
         ignored: Folders that repeat some images.
+        own: A user's own pictures, as they come: upright as the camera says, and white where they are transparent.
         about: What the description says: source, licence, split and what an episode may do with the images.
         classes: Train, validation and test classes, each sorted by name: the order in which they are stored.
     """
@@ -66,6 +67,7 @@ class ClassList:
     drops_strays: bool = False
     archives: tuple[str, ...] = ()
     ignored: tuple[str, ...] = ()
+    own: bool = False
     about: Mapping[str, Any] = field(default_factory=dict)
     classes: tuple[ListedClass, ...]
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import PIL
 from numpy.typing import NDArray
-from PIL import Image, UnidentifiedImageError, features
+from PIL import Image, ImageOps, UnidentifiedImageError, features
 
 from oplstm.episodes.datasets.class_lists import ClassList
 from oplstm.episodes.datasets.torchvision_adapter import torchvision
@@ -18,6 +18,8 @@ from oplstm.errors import RequestError
 RESIZE = "bilinear, antialiased, to the stored height and width whatever the aspect ratio"
 MODES = {True: {"1", "L", "P", "RGB"}, False: {"1", "L", "P", "RGB", "CMYK"}}
 """Pillow's modes that are converted to grey (True) and to colour; none has an alpha channel."""
+OWN_MODES = MODES[False] | {"LA", "PA", "RGBA"}
+"""Of a user's own pictures."""
 
 
 def decoder_version() -> str:
@@ -59,9 +61,9 @@ class Decoder:
                 width, height = image.size
                 if not (low <= width <= high and low <= height <= high):
                     raise RequestError(f"{name} has {width} x {height} pixels, wanted {_span(low, high)} a side")
-                if image.mode not in MODES[listed.grey]:
+                if image.mode not in (OWN_MODES if listed.own else MODES[listed.grey]):
                     raise RequestError(f"{name} has the pixel format {image.mode}, which {listed.title} has not")
-                pixels = image.convert("L" if listed.grey else "RGB")
+                pixels = (_upright_on_white(image) if listed.own else image).convert("L" if listed.grey else "RGB")
         except RequestError:
             raise
         except Exception as error:  # decoders raise almost anything over corrupt data
@@ -71,6 +73,14 @@ class Decoder:
         bilinear = self._v2.InterpolationMode.BILINEAR
         resized = self._v2.functional.resize(pixels, list(listed.size), interpolation=bilinear, antialias=True)
         return np.asarray(resized, dtype=np.uint8).reshape(*listed.size, listed.channels)
+
+
+def _upright_on_white(image: Image.Image) -> Image.Image:
+    """A picture as a viewer shows it."""
+    turned = ImageOps.exif_transpose(image)
+    if "A" not in turned.mode and "transparency" not in turned.info:
+        return turned
+    return Image.alpha_composite(Image.new("RGBA", turned.size, "white"), turned.convert("RGBA"))
 
 
 def _span(low: int, high: int) -> str:

@@ -6,6 +6,7 @@ from collections import deque
 from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing, contextmanager
+from dataclasses import dataclass
 from http.client import HTTPException
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ import numpy as np
 from oplstm.episodes.datasets.class_lists import SPLITS, ClassList, class_list
 from oplstm.episodes.datasets.decoding import RESIZE, Decoder, decoder_version, oversized_images_refused
 from oplstm.episodes.datasets.matching import Matched, match, some
+from oplstm.episodes.datasets.own_folders import check_name, match_folders, read_split
 from oplstm.episodes.datasets.sources import Source, open_source
 from oplstm.episodes.datasets.staging import staged
 from oplstm.episodes.datasets.store import PIXELS, ImageDataset, open_dataset, write_description
@@ -59,20 +61,71 @@ def import_dataset(
         RequestError: The source does not hold the dataset, or is damaged or hostile: one line that names what.
         WorkError: The disk could not be written.
     """
-    listed = class_list(name) if listed is None else listed
-    opened = open_source(source, listed.archives)
-    try:
-        matched = match(listed, opened, source, partial=partial)
-        shape = (len(matched.slots), *listed.size, listed.channels)
-        with staged(data_home / name, int(np.prod(shape))) as draft:
-            with closing(
-                _decode_all(listed, opened, where=source, matched=matched, workers=workers or _processors())
-            ) as decoded:
-                _write_pixels(draft / PIXELS, shape, decoded=decoded, on_progress=on_progress)
-            write_description(draft, _describe(listed, matched, shape))
-    finally:
-        opened.close()
-    return open_dataset(data_home / name)
+    wanted = class_list(name) if listed is None else listed
+    with closing(open_source(source, wanted.archives)) as opened:
+        found = Found(wanted, match(wanted, opened, source, partial=partial), source)
+        return _store(found, opened, data_home / name, workers=workers, on_progress=on_progress)
+
+
+def import_folders(
+    name: str,
+    source: Path,
+    data_home: Path,
+    *,
+    size: int,
+    grey: bool,
+    split: Path | None = None,
+    workers: int | None = None,
+    on_progress: Progress | None = None,
+) -> ImageDataset:
+    """Import a folder of class folders, a dataset of the user's own, as ``data_home/name``; as ``import_dataset`` does.
+
+    Args:
+        name: Of the dataset.
+        source: The folder, or an archive of it.
+        data_home: Where datasets are kept.
+        size: Height and width of the stored images.
+        grey: Whether they are grey.
+        split: A file that says which classes are in which split; None where the source says it.
+        workers: Threads that decode; one a processor by default.
+        on_progress: As of ``import_dataset``.
+
+    Raises:
+        RequestError: The name is impossible, or something is wrong with the source: one line that names what.
+        WorkError: The disk could not be written.
+    """
+    check_name(name, size)
+    said = None if split is None else read_split(split)
+    with closing(open_source(source, ())) as opened:
+        found = Found(*match_folders(name, opened, source, size=size, grey=grey, split=said), source)
+        return _store(found, opened, data_home / name, workers=workers, on_progress=on_progress)
+
+
+@dataclass(frozen=True)
+class Found:
+    """A dataset that was found in a source.
+
+    Attributes:
+        listed: What it is.
+        matched: Its files.
+        where: The source's name in messages.
+    """
+
+    listed: ClassList
+    matched: Matched
+    where: Path
+
+
+def _store(
+    found: Found, source: Source, folder: Path, *, workers: int | None, on_progress: Progress | None
+) -> ImageDataset:
+    listed, matched = found.listed, found.matched
+    shape = (len(matched.slots), *listed.size, listed.channels)
+    with staged(folder, int(np.prod(shape))) as draft:
+        with closing(_decode_all(found, source, workers=workers or _processors())) as decoded:
+            _write_pixels(draft / PIXELS, shape, decoded=decoded, on_progress=on_progress)
+        write_description(draft, _describe(listed, matched, shape))
+    return open_dataset(folder)
 
 
 def _processors() -> int:
@@ -96,11 +149,9 @@ def _batches(items: Iterator[tuple[str, bytes]]) -> Iterator[Batch]:
         yield batch
 
 
-def _decode_all(
-    listed: ClassList, source: Source, *, where: Path, matched: Matched, workers: int
-) -> Generator[Decoded, None, None]:
+def _decode_all(found: Found, source: Source, *, workers: int) -> Generator[Decoded, None, None]:
     """Places and pixels of all images; at most two batches a thread wait in memory."""
-    decoder = Decoder(listed)
+    decoder, matched, where = Decoder(found.listed), found.matched, found.where
 
     def decode(batch: Batch) -> Decoded:
         return [(matched.slots[path], decoder(data, f"{where}: {path}").tobytes()) for path, data in batch]
@@ -143,7 +194,8 @@ def _describe(listed: ClassList, matched: Matched, shape: tuple[int, ...]) -> di
     notes = []
     if matched.strays:
         names = [path.rpartition("/")[2] for path in matched.strays]
-        notes.append(f"{len(names)} image files that {listed.title} does not list were left out: {some(names)}")
+        what = "files that are no pictures" if listed.own else f"image files that {listed.title} does not list"
+        notes.append(f"{len(names)} {what} were left out: {some(names)}")
     return {
         "name": listed.name,
         "title": listed.title_of(classes),

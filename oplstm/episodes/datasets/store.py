@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from oplstm.episodes.datasets.class_lists import SPLITS
+from oplstm.episodes.datasets.class_lists import DATASETS, SPLITS
 from oplstm.errors import RequestError
 
 VERSION = 1
@@ -25,7 +25,7 @@ class ImageDataset:
     """An imported dataset. Its pixels stay on disk until they are read.
 
     Attributes:
-        name: ``omniglot``, ``miniimagenet`` or ``cub``.
+        name: ``omniglot``, ``miniimagenet`` or ``cub``, or that which a user has given.
         pixels: uint8 ``(images, height, width, channels)``, class after class, read-only; white is 255.
         class_names: The classes in the order of their images: training, validation, then test classes.
         class_starts: ``(classes + 1,)``; the images of class c are ``pixels[class_starts[c]:class_starts[c + 1]]``.
@@ -53,11 +53,14 @@ def open_dataset(folder: Path) -> ImageDataset:
     Raises:
         RequestError: It was not imported, by another version of the format, or its files are damaged.
     """
-    again = f"import it again: oplstm data import {folder.name} PATH"
+    how = f"oplstm data import {folder.name} PATH"
+    if folder.name not in DATASETS:
+        how = f"oplstm data import FOLDER --name {folder.name}"
+    again = f"import it again: {how}"
     try:
         data = json.loads((folder / DESCRIPTION).read_text("utf-8"))
     except FileNotFoundError:
-        raise RequestError(f"{folder} holds no imported dataset: oplstm data import {folder.name} PATH") from None
+        raise RequestError(f"{folder} holds no imported dataset: {how}") from None
     except (OSError, ValueError) as error:
         raise RequestError(f"{folder / DESCRIPTION} cannot be read ({error}); {again}") from None
     version = data.get("version") if isinstance(data, dict) else None

@@ -28,7 +28,7 @@ class PeakMemory:
             self._before: float | None = float(torch.cuda.memory_reserved(device))
             return
         try:
-            Path("/proc/self/clear_refs").write_text("5")  # forget the highest mark so far
+            _forget_process_peak()
             self._before = _process_bytes("VmRSS")
         except (OSError, IndexError):  # elsewhere than on Linux
             self._before = None
@@ -40,6 +40,25 @@ class PeakMemory:
         if self._device.type == "cuda":
             return float(torch.cuda.max_memory_reserved(self._device)) - self._before
         return _process_bytes("VmHWM") - self._before
+
+
+def forget_peak(device: torch.device) -> None:
+    """From here on ``peak_bytes`` counts, where that can be said: else it counts from the process's beginning."""
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
+        return
+    with contextlib.suppress(OSError):
+        _forget_process_peak()
+
+
+def peak_bytes(device: torch.device) -> float | None:
+    """The most bytes of this process that were resident, or on a GPU allocated; None where nobody tells."""
+    if device.type == "cuda":
+        return float(torch.cuda.max_memory_allocated(device))
+    try:
+        return _process_bytes("VmHWM")
+    except (OSError, IndexError):  # elsewhere than on Linux
+        return None
 
 
 def is_out_of_memory(error: BaseException) -> bool:
@@ -70,6 +89,10 @@ def predicted_memory(measured: Mapping[int, float | None], runs: int) -> float |
         return None
     (low, low_taken), (high, high_taken) = [(0, 0.0), *known][-2:]
     return high_taken + (runs - high) * max(0.0, high_taken - low_taken) / (high - low)
+
+
+def _forget_process_peak() -> None:
+    Path("/proc/self/clear_refs").write_text("5")
 
 
 def _process_bytes(name: str) -> float:

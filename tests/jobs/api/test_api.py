@@ -16,9 +16,11 @@ import torch
 
 from jobs import api
 from jobs.jobfile.reading import load_job
+from jobs.operations.running import Outcome
 from oplstm.errors import RequestError
 from oplstm.training.checkpoint import load_model
 from tests.conftest import ROOT
+from tests.jobs.formula_training import finish, stopped_in_its_first_pack
 
 SINE = {
     "learner": "lstm",
@@ -109,6 +111,51 @@ def test_a_trial_predicts_as_its_learner_does(small_sweep):
     with pytest.raises(ValueError, match="query_x must have the shape"):
         model.predict(x, y, x[:, 0])
     assert api.evaluate(f"small/{name}", tasks=4, home=small_sweep.home).tasks == 4
+
+
+@pytest.mark.usefixtures("no_waiting_for_the_disk")
+def test_what_a_sweep_is_asked_for_while_it_rests_takes_effect_when_it_goes_on(tmp_path, monkeypatch):
+    monkeypatch.setattr("jobs.operations.trust.check_space", lambda header, state, *, trust: None)
+    folder = stopped_in_its_first_pack(tmp_path / "sweeps" / "s")
+    asked = [
+        api.prune("s", "trial-0000", home=tmp_path),
+        api.add("s", {"lr": 0.0123}, like="trial-0000", home=tmp_path),
+        api.limit("s", 1, home=tmp_path),
+        api.limit("s", None, home=tmp_path),
+    ]
+    assert {(one.name, one.taken_up) for one in asked} == {("s", False)}
+    assert asked[0].said == "asked; s is not running: oplstm resume s takes it up"
+    state = finish(folder)
+    assert (state.trials[0].state, state.live.limit, state.live.added) == ("pruned", None, 1)
+    added = [(trial.params["lr"], trial.added.like) for trial in state.trials.values() if trial.added]
+    assert added == [(0.0123, "trial-0000")]
+    wrong = [
+        (lambda: api.limit("s", 0, home=tmp_path), "concurrent must be >= 1, or None for no limit, got 0"),
+        (lambda: api.add("s", {"lr": object()}, home=tmp_path), "values must be plain"),
+        (lambda: api.prune("s", "trial-0001", home=tmp_path), "s has ended"),
+    ]
+    for call, said in wrong:
+        with pytest.raises(RequestError, match=said):
+            call()
+
+
+def test_arguments_are_those_of_the_verbs(small_sweep, monkeypatch):
+    """Of a promotion and of an extension, whose work the integration tests do."""
+    told = {}
+    monkeypatch.setattr("jobs.operations.promoting.carry", lambda home, of, **rest: told.update(rest, of=of))
+    picked = api.load_sweep("small", home=small_sweep.home).trials()["trial"].iloc[-1]
+    api.promote("small", trial=picked, again=2, seeds=4, champion=True, home=small_sweep.home)
+    assert (told["of"].chosen, told["again"], told["seeds"], told["crown"]) == (picked, 2, 4, True)
+    assert told["of"].asked is None, "no more seeds of the leaders"
+
+    def extend(home, name, *, trials, budget, means, **_):
+        told.update(name=name, trials=trials, budget=budget, means=means)
+        return Outcome(home.sweep(name), None, 0)
+
+    monkeypatch.setattr("jobs.operations.extend.extend", extend)
+    swept = api.extend("small", trials=7, budget=9, trust=True, ray_address="host:1", home=small_sweep.home)
+    assert (told["name"], told["trials"], told["budget"], swept.name) == ("small", 7, 9, "small")
+    assert (told["means"].ray_address, told["means"].trust) == ("host:1", True)
 
 
 def test_what_is_wrong_is_raised_and_nothing_started(tmp_path):

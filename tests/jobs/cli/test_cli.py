@@ -100,6 +100,7 @@ def test_jobs_are_listed_without_being_checked(home, monkeypatch):
     assert answer("jobs") == {"broken": "What for."}
 
 
+@pytest.mark.integration
 def test_plan_in_words_and_as_data(home):
     arguments = ["plan", "sine-op-lstm", "--set", "base_widths=[2]", "--set", "cells=[1]", "--set", "passes=1"]
     plan = answer(*arguments)

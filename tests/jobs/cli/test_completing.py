@@ -1,4 +1,4 @@
-"""What a shell offers behind `oplstm`: asked of a real bash, which has read the script that `completion` prints."""
+"""What a shell offers behind `oplstm`: asked of real ones, which have read the script that `completion` prints."""
 
 import json
 import os
@@ -14,7 +14,7 @@ from tests.jobs.cli.test_cli import VERBS
 from tests.jobs.cli.verbs import answer, run
 from tests.jobs.formula_training import job, new_sweep
 
-ASK = """
+ASK_BASH = """
 eval "$(oplstm completion bash)"
 complete -p oplstm
 compopt() { :; }
@@ -25,6 +25,31 @@ for line in "$@"; do
     IFS=' '; echo "${COMPREPLY[*]}"
 done
 """
+ASK_ZSH = """
+autoload -U compinit && compinit -u -D
+eval "$(oplstm completion zsh)"
+print -r -- $_comps[oplstm]
+compadd() { print -rn -- "${completions[*]} " }
+_describe() { print -rn -- "${completions_with_descriptions[@]%%:*}" "" }
+for line in "$@"; do
+    words=(${(s: :)line}) CURRENT=${#words}
+    _oplstm_completion
+    print
+done
+"""
+ASK_FISH = r"""
+oplstm completion fish | source
+complete -c oplstm | string match -q '*_oplstm_completion*'; and echo _oplstm_completion
+for line in $argv
+    complete -C $line | string replace -r '\t.*' '' | string join ' '
+end
+"""
+SHELLS = {
+    "bash": (["bash", "-c", ASK_BASH, "bash"], "complete -o nosort -F _oplstm_completion oplstm"),
+    "zsh": (["zsh", "-f", "-c", ASK_ZSH, "zsh"], "_oplstm_completion"),
+    "fish": (["fish", "--no-config", "-c", ASK_FISH], "_oplstm_completion"),
+}
+"""How each is asked, and what it says of the script."""
 
 
 @pytest.fixture
@@ -49,26 +74,29 @@ def program(tmp_path):
     return path.parent
 
 
-def offered(program, home, *lines):
-    """What bash offers for the last word of each line."""
+def offered(shell, program, home, *lines):
+    """What a shell offers for the last word of each line."""
+    ask, known = SHELLS[shell]
     path = f"{program}{os.pathsep}{os.environ['PATH']}"
     environment = os.environ | {"PATH": path, "PYTHONPATH": str(ROOT), "OPLSTM_HOME": str(home)}
     done = subprocess.run(
-        ["bash", "-c", ASK, "bash", *(f"oplstm {line}" for line in lines)],
+        [*ask, *(f"oplstm {line}" for line in lines)],
         cwd=home.parent, env=environment, capture_output=True, text=True, timeout=100, check=True,
     )  # fmt: skip
     assert done.stderr == ""
     registered, *answers = done.stdout.splitlines()
-    assert registered == "complete -o nosort -F _oplstm_completion oplstm"
+    assert registered == known
     return [set(answer.split()) for answer in answers]
 
 
 @pytest.mark.integration
-@pytest.mark.skipif(shutil.which("bash") is None, reason="no bash here")
-def test_a_real_bash_offers_verbs_options_jobs_sweeps_and_trials(program, home, sweeps):
+@pytest.mark.parametrize("shell", SHELLS)
+def test_a_real_shell_offers_verbs_options_jobs_sweeps_and_trials(shell, program, home, sweeps):
+    if shutil.which(shell) is None:
+        pytest.skip(f"no {shell} here")
     (home.parent / "own.yaml").write_text("")
     verbs, options, names, jobs, trials = offered(
-        program, home, "re", "resume --tr", "resume s", "sweep o", "evaluate small/"
+        shell, program, home, "re", "resume --tr", "resume s", "sweep o", "evaluate small/"
     )
     assert verbs == {verb for verb in VERBS if verb.startswith("re")}
     assert options == {"--trust", "--tracking-uri"}

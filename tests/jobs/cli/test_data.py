@@ -362,3 +362,42 @@ def test_the_real_omniglot_in_a_process_of_its_own(real_data, home):
     assert (made["classes"], made["images"]) == (1623, 32460)
     assert made["splits"] == {"train": 1028, "val": 172, "test": 423}
     assert done.stderr == ""
+
+
+# A folder of one's own
+
+
+@pytest.fixture
+def own(tmp_path):
+    for part, names in (("train", "ab"), ("val", "cd"), ("test", "ef")):
+        for name in names:
+            folder = tmp_path / "pictures" / part / name
+            folder.mkdir(parents=True)
+            for one in range(2):
+                Image.new("RGB", (9, 9), (ord(name), one, 0)).save(folder / f"{one}.png")
+    return tmp_path / "pictures"
+
+
+def test_a_folder_of_ones_own_is_imported_under_a_name(own, home):
+    entry = answer("import", own, "--name", "mine", "--size", 8, "--gray")
+    assert (entry["title"], entry["size"], entry["images"]) == ("mine", [8, 8, 1], 12)
+    assert answer("status", "--verify")[0]["verified"]
+    last = run("import", own, "--name", "mine").stdout.splitlines()[-1]
+    assert last == "in a job: benchmark: {name: images, dataset: mine, size: 84, grey: false, ways: 5, shots: 1}"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["pictures"], "pictures is none of omniglot, miniimagenet, cub; for a folder of your own give it a --name"),
+        (["cub", "pictures", "--size", "8"], "--size, --gray and --split go with --name, for a folder of your own"),
+        (["pictures", "more", "--name", "mine"], "--name goes with a folder of your own alone, without a second PATH, "
+                                                 "--download, --partial"),
+        (["pictures", "--name", "mine", "--split", "no.csv"], "no.csv cannot be read (No such file or directory)"),
+        (["nowhere", "--name", "mine"], "nowhere does not exist"),
+    ],
+)  # fmt: skip
+def test_a_request_about_a_folder_of_ones_own_that_cannot_be_is_refused(arguments, message, own, home, monkeypatch):
+    monkeypatch.chdir(own.parent)
+    assert complaint("import", *arguments) == message
+    assert not home.exists()

@@ -9,6 +9,7 @@ import signal
 import pytest
 
 from jobs.operations.running import Outcome
+from jobs.promotion.registration import Crowned
 from jobs.store.events import Exhausted, Finished, encode
 from jobs.store.extended import Extended
 from jobs.store.scores import FinalResult, Score
@@ -133,7 +134,7 @@ def final_run(home, trained_once, monkeypatch):
     shutil.copytree(trained_once.path, home / "sweeps" / "small")
     (home / "sweeps" / "small-final").mkdir()  # an earlier one
 
-    def prepare(result, *, ends=True):
+    def prepare(result, *, ends=True, champion=None):
         def start_here(at, new, *, progress):
             assert (new.kind, new.job.seeds, new.of, new.tracking_uri) == ("final", 2, "id-of-small", None)
             of = new_sweep(at.sweeps / new.name, new.job, kind=SweepKind.FINAL, of=new.of)
@@ -145,7 +146,7 @@ def final_run(home, trained_once, monkeypatch):
                 assert of.stop_request.exists()
             return Outcome(of, None, waiting=0, result=result)
 
-        def register(folder, choice, uri, *, final):
+        def register(folder, choice, uri, *, final, crown):
             made = choice.event(registered=f"at-{uri}:1", final=final)
             with Journal(folder.journal) as journal:
                 journal.append([encode(made)])
@@ -153,12 +154,14 @@ def final_run(home, trained_once, monkeypatch):
 
         monkeypatch.setattr("jobs.operations.promote.start_here", start_here)
         monkeypatch.setattr("jobs.operations.promote.final_result", lambda folder, state: result)
-        monkeypatch.setattr("jobs.promotion.registration.register", register)
-        monkeypatch.setattr("jobs.promotion.registration.register_final", lambda *_, of: "at-uri:2")
-        monkeypatch.setattr("jobs.operations.reporting.tracked.track_report", lambda *_, **__: 0)
-        monkeypatch.setattr(
-            "jobs.operations.tracking_server.tracking_server", lambda *_, **__: contextlib.nullcontext("uri")
-        )
+
+        def register_final(*_, of, crown):
+            return Crowned("at-uri:2", None if crown or champion is None else f"{champion} stays the champion")
+
+        monkeypatch.setattr("jobs.operations.promoting.register", register)
+        monkeypatch.setattr("jobs.operations.promoting.register_final", register_final)
+        monkeypatch.setattr("jobs.operations.promoting.track_report", lambda *_, **__: 0)
+        monkeypatch.setattr("jobs.operations.promoting.tracking_server", lambda *_, **__: contextlib.nullcontext("uri"))
 
     return prepare
 
@@ -189,6 +192,17 @@ def test_promoting_again_says_the_same_and_trains_nothing(final_run, monkeypatch
     more = run("promote", "small", "--seeds", 3)
     assert more.exit_code == 2
     assert "small-final-2, the final run of small, has 2 seeds, and 3 are asked for" in more.stderr
+
+
+def test_a_champion_that_is_better_stays_and_the_way_to_replace_it_is_said(final_run):
+    final_run(RESULT, champion="at-uri:1")
+    report = json.loads(run("promote", "small", "--seeds", 2, "--json").stdout)
+    line = "at-uri:1 stays the champion; oplstm promote small --champion makes it the champion all the same"
+    assert (report["champion"], report["final_registered"], report["kept"]) == (None, "at-uri:2", line)
+    kept = run("promote", "small")
+    assert (kept.exit_code, kept.stdout.splitlines()[-1]) == (0, line)
+    crowned = run("promote", "small", "--champion").stdout.splitlines()
+    assert crowned[0].startswith("small was promoted before") and crowned[-1].endswith("Model Registry: at-uri:2")
 
 
 def test_more_seeds_join_the_final_run_that_there_is(final_run, monkeypatch):

@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -54,11 +55,13 @@ def test_each_format_is_what_the_verb_prints(home, monkeypatch):
 
 def test_tables_are_made_of_records_without_a_server(home, tmp_path, monkeypatch):
     runs = [final_run("sine-final", tags={"oplstm.host": "a-machine"}), final_run("sine/toy", seeds=1)]
+    running = final_run("running")
+    running = replace(running, parent=replace(running.parent, metrics={}))
     server = contextlib.nullcontext("http://127.0.0.1:1")
     with monkeypatch.context() as patch:
         patch.setattr("jobs.operations.tracking_server.tracking_server", lambda *args, **keys: server)
         patch.setattr("tracking.server.client.connect", lambda uri: None)
-        patch.setattr("tracking.results.tables.runs_of", lambda client, number: runs)
+        patch.setattr("tracking.results.tables.runs_of", lambda client, number: [running, *runs])
         saved = run("table", 1, "--save", tmp_path / "runs")
     assert saved.stderr.endswith(f"2 final runs written to {tmp_path / 'runs'}\n")
     files = {path.name: path.read_text() for path in (tmp_path / "runs").iterdir()}

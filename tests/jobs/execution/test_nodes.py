@@ -8,6 +8,7 @@ import pytest
 
 from jobs.execution import cluster, node_code, nodes
 from jobs.execution.nodes import Code, Need, Nodes, Sight, code_here
+from jobs.execution.shipped_plugins import ShippedPlugins
 from oplstm.episodes.sine import SineTasks
 from oplstm.errors import RequestError
 
@@ -61,7 +62,7 @@ def test_the_code_here_is_every_source_file():
     ],
 )
 def test_the_home_and_the_data_of_a_node_are_those_of_this_machine(seen, said):
-    need = Need(Path("/shared"), Path("/data"), (SineTasks(),))
+    need = Need(ShippedPlugins(), Path("/shared"), Path("/data"), (SineTasks(),))
     assert need.problem("n", seen, Sight(True, ({"dataset": "sha256:1"},))) == said
 
 
@@ -81,7 +82,7 @@ def joining(monkeypatch, tmp_path):
         return {node: answers.get((node, function.__name__)) or function(*arguments) for node in whom}
 
     monkeypatch.setattr(nodes, "_on_each", on_each)
-    return Nodes(Need(tmp_path / "home", tmp_path / "data", (SineTasks(),))), alive, answers, asked
+    return Nodes(Need(ShippedPlugins(), tmp_path / "home", tmp_path / "data", (SineTasks(),))), alive, answers, asked
 
 
 def test_each_node_is_asked_once_and_those_that_do_not_fit_are_named_together(joining, tmp_path):

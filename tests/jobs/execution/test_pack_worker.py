@@ -14,11 +14,13 @@ from jobs.execution.pack_worker import PackListener, errors_told, train_pack
 from jobs.jobfile.sections import Resources
 from jobs.store.events import Sized
 from jobs.store.home import SweepFolder
+from jobs.store.memory import PEAK, SHARING, Memory
 from jobs.store.states import SweepKind
 from jobs.sweep.coordinator import Coordinator
 from oplstm.errors import RequestError, WorkError
 from oplstm.training import hours, loop
 from oplstm.training.pack import Pack
+from oplstm.training.reports import RunEnd
 from tests.jobs.formula_training import decisions, job, new_sweep, opened, state_of
 from tests.oplstm.training.damage import flip
 
@@ -35,6 +37,7 @@ JOB = job(
     resources={"pack": 3},
 )
 FIXED = {"widths": [2], "passes": 1, "lr": 0.01, "meta_batch_size": 2}
+CPU = torch.device("cpu")
 JOINED = JOB.model_copy(update={"resources": Resources(pack=2)})
 JOBS = {
     "together": JOB,
@@ -79,11 +82,12 @@ def run(folder, tick=None, pace=1.0):
 
 
 def results(folder):
-    """Decisions and metrics but for the speed, and the bits of every model and score."""
+    """Decisions and metrics but for speed and memory, and the bits of every model and score."""
     assert state_of(folder).finished
     told = decisions(folder)
     for event in told:
-        getattr(event, "metrics", {}).pop("train/tasks_per_second", None)
+        for name in ("train/tasks_per_second", PEAK, SHARING):
+            getattr(event, "metrics", {}).pop(name, None)
     files = sorted(folder.trials.glob("*/*.safetensors"))
     return told, {
         f"{file.parent.name}/{file.name}": {name: tensor.numpy().tobytes() for name, tensor in load_file(file).items()}
@@ -217,7 +221,7 @@ def test_no_more_runs_are_built_than_a_pack_goes_on_or_begins_with(lost, never_k
     if lost:
         shutil.rmtree(folder.pack("pack-0000"))
     built = []
-    monkeypatch.setattr(pack_worker, "Pack", lambda runs, *others: built.append(len(runs)) or Pack(runs, *others))
+    monkeypatch.setattr(pack_worker, "Pack", lambda runs, *a, **k: built.append(len(runs)) or Pack(runs, *a, **k))
     run(folder)
     assert built == [JOBS[never_killed.name].resources.pack if lost else len(left)]
     assert len(left) < 3
@@ -357,15 +361,34 @@ def test_a_stop_is_looked_for_twice_a_second(tmp_path, monkeypatch):
     now, folder = [100.0], new_sweep(tmp_path / "s", job())
     monkeypatch.setattr("time.monotonic", lambda: now[0])
     ticks = []
-    listener = PackListener(Calls(), "pack-0000", folder=folder, tick=lambda *told: ticks.append(told))
+    listener = PackListener(Calls(), "pack-0000", folder=folder, device=CPU, tick=lambda *told: ticks.append(told))
     assert not listener.should_stop()
     folder.stop_request.touch()
     assert not listener.should_stop()
     now[0] += 0.6
     assert listener.should_stop()
     listener.on_progress(3, 2)
-    PackListener(Calls(), "pack-0000", folder=folder).on_progress(3, 2)
+    PackListener(Calls(), "pack-0000", folder=folder, device=CPU).on_progress(3, 2)
     assert ticks == [(3, 2)]
+
+
+def test_an_end_says_what_memory_the_pack_took_and_who_shared_it(tmp_path, monkeypatch):
+    ends, peaks = [], iter([3e6, 5e6, None])
+    monkeypatch.setattr(pack_worker, "peak_bytes", lambda device: next(peaks))
+    calls = SimpleNamespace(on_ends=ends.extend)
+    listener = PackListener(calls, "pack-0000", folder=new_sweep(tmp_path / "s", job()), device=CPU)
+    for update, runs in [(1, 2), (2, 3), (3, 1)]:
+        listener.on_progress(update, runs)
+        listener.on_ends([RunEnd("trial-0000", "complete", update, update, {"val/best": 1.0})])
+    assert [Memory.of(end.metrics) for end in ends] == [Memory(3e6, 2), Memory(5e6, 3), None]
+    assert ends[0].metrics["val/best"] == 1.0
+
+
+def test_every_trial_has_its_memory(never_killed):
+    sharing = {"together": 3}.get(never_killed.name, 2)
+    for trial in state_of(never_killed).trials.values():
+        assert trial.memory.peak > 50 * 2**20 and trial.memory.sharing <= sharing, trial.name
+    assert max(trial.memory.sharing for trial in state_of(never_killed).trials.values()) == sharing
 
 
 @pytest.mark.parametrize("error", [ValueError("too wide"), torch.OutOfMemoryError("no room"), WorkError("the disk")])

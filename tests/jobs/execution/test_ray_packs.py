@@ -6,11 +6,13 @@ from types import SimpleNamespace
 import pytest
 
 from jobs.execution import ray_packs
-from jobs.execution.ray_packs import MemoryKills, PackSearcher, SweepOnRay
+from jobs.execution.ray_packs import MemoryKills, PackOnRay, PackSearcher, SweepOnRay
+from jobs.execution.shipped_plugins import ShippedPlugins
 from jobs.jobfile.sections import Resources
 from jobs.store.home import SweepFolder
 from jobs.sweep.messages import Assignment
 
+SWEEP = SweepOnRay(ShippedPlugins(), "c", "n", SweepFolder(Path("s")), Resources(), "here", "code")
 FULL = """Failure # {} (occurred at 2026-11-28_00-51-00)
 ray.exceptions.OutOfMemoryError: 1 worker(s) were killed due to the node running low on memory. Memory on the node ...
 """
@@ -31,7 +33,7 @@ def test_a_pack_that_was_killed_for_its_memory_is_halved_before_its_next_try(sai
     told = []
     method = SimpleNamespace(remote=lambda pack, alone: told.append((pack, alone)))
     monkeypatch.setattr(ray_packs.ray, "get", lambda answer: answer)
-    trial = SimpleNamespace(get_error=lambda: said, config={"assignment": Assignment("pack-0003", ())})
+    trial = SimpleNamespace(get_error=lambda: said, config={"pack": PackOnRay(SWEEP, Assignment("pack-0003", ()))})
     MemoryKills(SimpleNamespace(out_of_memory=method)).on_trial_recover(iteration=1, trials=[trial], trial=trial)
     assert told == ([("pack-0003", False)] if for_memory else [])
 
@@ -42,10 +44,10 @@ def test_while_packs_are_trained_there_may_be_another(monkeypatch):
     actor = SimpleNamespace(next_pack=SimpleNamespace(remote=lambda slots: given.pop(0)))
     monkeypatch.setattr(ray_packs.ray, "get", lambda answer: answer)
     monkeypatch.setattr(ray_packs, "pack_slots", lambda resources: 4)
-    searcher = PackSearcher(actor, SweepOnRay("c", "n", SweepFolder(Path("s")), Resources(), "here", "code"))
-    assert searcher.suggest("a")["assignment"].pack == "pack-0000"
+    searcher = PackSearcher(actor, SWEEP)
+    assert searcher.suggest("a")["pack"].assignment.pack == "pack-0000"
     assert searcher.suggest("b") is None
-    assert searcher.suggest("b")["assignment"].pack == "pack-0001"
+    assert searcher.suggest("b")["pack"].assignment.pack == "pack-0001"
     searcher.on_trial_complete("a")
     assert searcher.suggest("c") is None
     searcher.on_trial_complete("b")

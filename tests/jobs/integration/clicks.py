@@ -27,6 +27,27 @@ def to_the_report(browser: Browser, page: Page, sweep: str) -> None:
     page.shows("Picked:")
     page.click("Show more", within="button")  # what MLflow folds fades out over its last lines
     page.click("Report", within="a")
-    page = browser.newest(page)
+    _shows_the_report(browser.newest(page))
+
+
+def to_the_champion(page: Page, uri: str, model: str) -> None:
+    """Home, the registry, the registered model, and its version that is the champion."""
+    page.open(uri)
+    page.click("Model registry", within="a")
+    page.click(model, within="a")
+    version = (
+        r"one => one.textContent.startsWith('Version') && /@\s*champion/.test(one.closest('[role=row]')?.textContent)"
+    )
+    page.click_on(f"[...document.querySelectorAll('a')].find({version})")
+    page.shows("Source Run", "champion", "Its sweep:")
+
+
+def to_its_report(browser: Browser, page: Page) -> None:
+    """From a version of a registered model, by its description, the report of the sweep that it came from."""
+    page.click("report", within="a")
+    _shows_the_report(browser.newest(page))
+
+
+def _shows_the_report(page: Page) -> None:
     page.wait("location.hash.includes('/artifacts/report/report.html')")
     page.wait("!!document.querySelector('iframe.mlflow-html-iframe')")

@@ -43,6 +43,11 @@ def test_from_a_sweep_to_its_champion(ray_address: str, server: Server, tmp_path
     np.testing.assert_array_equal(learner.predict(x, y, x), ours.numpy())
     again = in_a_notebook(lambda: api.promote(unique, tracking_uri=uri, home=home, replicates=0))
     assert again.champion == carried.champion
+    more = in_a_notebook(lambda: api.promote(unique, again=1, tracking_uri=uri, home=home, replicates=0))
+    assert more.final.result.test.seed_means[:1] == carried.final.result.test.seed_means and more.made == carried.made
+    assert len(more.final.result.test.seed_means) == 2, "one more joined, and the first is as it was"
+    extended = in_a_notebook(lambda: api.extend(unique, trials=3, tracking_uri=uri, home=home))
+    assert list(extended.trials()["state"]) == ["complete"] * 3 and extended.job.trials == 3
     after = of_this_process()
     left = {name for name in after["environment"] if name not in before["environment"]}
     assert not {*SETTLED, "CUBLAS_WORKSPACE_CONFIG"} & left

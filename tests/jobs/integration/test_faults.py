@@ -13,6 +13,7 @@ import psutil
 import pytest
 
 from jobs.operations.running import is_running
+from jobs.store.memory import PEAK, SHARING
 from tests.jobs.integration.command_line import Oplstm, Verb, wait_until
 from tests.jobs.integration.conftest import GPUS
 from tests.jobs.integration.tracked_runs import TrackedSweep
@@ -42,7 +43,8 @@ def results(oplstm: Oplstm, name: str) -> dict[str, Any]:
     for event in oplstm.events(name, "ended"):
         if event["state"] != "stopped":
             assert found[event["trial"]]["end"] is None or found[event["trial"]]["end"][0] == "failed", "ended twice"
-            found[event["trial"]]["end"] = (event["state"], event["update"], event["best_update"], event["metrics"])
+            scores = {name: value for name, value in event["metrics"].items() if name not in (PEAK, SHARING)}
+            found[event["trial"]]["end"] = (event["state"], event["update"], event["best_update"], scores)
     for folder in oplstm.sweep(name).trials.glob("trial-*"):
         found[folder.name]["files"] = {path.name: path.read_bytes() for path in folder.iterdir()}
     return found

@@ -68,6 +68,10 @@ def check_names(rest: Rest, oplstm: Oplstm, name: str, trials: int) -> None:
     for run, wanted in zip(runs, [name, *(f"{name}/trial-{number:04d}" for number in range(trials))], strict=True):
         assert run["info"]["run_name"] == texts(run, "tags")["mlflow.runName"] == wanted
         assert texts(run, "tags")["oplstm.sweep"] == name
+    for trial in runs[1:]:
+        note, where = texts(trial, "tags")["mlflow.note.content"], trial["info"]["run_name"]
+        assert f"[{name}](#/experiments/" in note and note.endswith(f"    oplstm train {where}")
+        assert "small" not in note
     ids = {run["info"]["run_id"] for run in runs}
     versions = rest.get("model-versions/search", filter="name='tests'")["model_versions"]
     [version] = [one for one in versions if one["run_id"] in ids]
@@ -93,6 +97,9 @@ def test_a_rename_that_is_killed_anywhere_is_gone_on_with(kept: Oplstm, rest: Re
     kept.here("doctor", "other", "--rebuild").ok()
     check_names(rest, kept, "other", 3)
     assert [texts(run, "tags")["oplstm.of_sweep"] for run in runs_of(rest, kept, "small-final")[:1]] == ["other"]
+    listed = rest.get("experiments/get", experiment_id=rest.experiment_id("tests"))["experiment"]["tags"]
+    [note] = [tag["value"] for tag in listed if tag["key"] == "mlflow.note.content"]
+    assert "The trials of sweep [other](" in note and "sweep [small](" not in note
     assert kept.here("promote", "other", "--json").ok().json == before
     assert "other has ended" in kept.here("resume", "other").err
     found = {path.name: (path / "model.safetensors").read_bytes() for path in kept.sweep("other").trials.iterdir()}

@@ -16,6 +16,7 @@ from tests.jobs.integration.command_line import Oplstm
 from tests.jobs.integration.tracked_runs import TrackedSweep
 from tests.journal_lines import groups_in, resealed
 from tests.tracking.conftest import Rest, texts
+from tracking.results.crowning import VALUE
 from tracking.results.views import sweep_url
 from tracking.server.embedded import Server
 
@@ -84,7 +85,7 @@ STEPS = (
     "jobs.operations.replicate.run_in_process",  # the replicates are asked for, and not trained
     "jobs.promotion.registration.write_file",  # the model is registered, and the journal does not know
     "jobs.operations.promote.start_here",  # the promotion is in the journal, and has no final run
-    "jobs.promotion.registration.register_final",  # the final run has ended, and its model is not registered
+    "jobs.operations.promoting.register_final",  # the final run has ended, and its model is not registered
 )
 PROMOTE = ("promote", "swept", "--replicates", "2x1", "--seeds", "2", "--json")
 
@@ -205,7 +206,7 @@ def test_a_promotion_is_registered_and_its_final_run_tracked(
     torch.testing.assert_close(torch.as_tensor(theirs, dtype=torch.float32).reshape(3, 1), ours)
 
 
-def test_a_trials_curve_and_the_report_are_reached_by_clicks(
+def test_a_trials_curve_the_report_and_the_champion_are_reached_by_clicks(
     swept: Oplstm, promoted: dict, server: Server, tmp_path: Path
 ):
     with browsing(tmp_path) as browser:
@@ -214,11 +215,14 @@ def test_a_trials_curve_and_the_report_are_reached_by_clicks(
         clicks.to_a_curve(page, "swept", promoted["picked"])
         clicks.to_the_experiment(page, server.uri, "promoted")
         clicks.to_the_report(browser, page, "swept")
+        page = browser.page()
+        clicks.to_the_champion(page, server.uri, "promoted")
+        clicks.to_its_report(browser, page)
 
 
 def test_more_seeds_join_the_final_run(swept: Oplstm, promoted: dict, rest: Rest):
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("jobs.promotion.registration.register_final", die)
+        patch.setattr("jobs.operations.promoting.register_final", die)
         with pytest.raises(Killed):
             swept.here("promote", "swept", "--again", "1", "--json")
     report = swept.here("promote", "swept", "--json").ok().json
@@ -248,6 +252,36 @@ def test_a_trial_of_the_users_choice_is_promoted_once_and_is_said_to_be(swept: O
     assert len(swept.events("swept", "promoted")) == 2
     found = rest.get("registered-models/alias", name="promoted", alias="champion")["model_version"]
     assert f"The configuration is {other} of its sweep, chosen by hand." in found["description"]
+
+
+def test_another_sweep_of_the_job_takes_the_champions_place_only_where_it_is_not_worse(
+    swept: Oplstm, promoted: dict, server: Server, rest: Rest
+):
+    before = rest.get("registered-models/alias", name="promoted", alias="champion")["model_version"]
+    tags = {tag["key"]: tag["value"] for tag in before["tags"]}
+    best = [event["metrics"]["val/best"] for event in swept.events(tags["oplstm.sweep"], "ended")]
+    assert float(tags["oplstm.validation"]) == pytest.approx(sum(best) / len(best))
+    assert (
+        tags["oplstm.validation_of"]
+        == f"loss, {tags['oplstm.sweep']}, mean over {len(best)} seed{'s'[: len(best) > 1]}"
+    )
+    rest.post("model-versions/set-tag", name="promoted", version=before["version"], key=VALUE, value="1e-9")
+    job = swept.job("promoted", trials=1)
+    swept.here(
+        "sweep", job, "--name", "toy", "--tracking-uri", server.uri, "--set", "budget.tasks=8", "--set",
+        "budget.validate_every=4",
+    ).ok()  # fmt: skip
+    report = swept.here("promote", "toy", "--replicates", "0", "--seeds", "1", "--json").ok().json
+    kept = f"{report['final_registered']} is registered, and promoted:{before['version']} stays the champion: its meta-"
+    assert report["champion"] is None and report["kept"].startswith(kept)
+    assert "that of the champion 1e-09 (loss, swept-final" in report["kept"] and " on other" not in report["kept"]
+    assert report["kept"].endswith("; oplstm promote toy --champion makes it the champion all the same")
+    ends = len(swept.events("toy-final", "ended"))
+    crowned = swept.here("promote", "toy", "--champion", "--json").ok().json
+    assert (crowned["champion"], crowned["kept"]) == (report["final_registered"], None)
+    assert len(swept.events("toy-final", "ended")) == ends, "nothing was trained"
+    found = rest.get("registered-models/alias", name="promoted", alias="previous")["model_version"]
+    assert found["version"] == before["version"]
 
 
 def test_a_final_run_cannot_be_promoted(swept: Oplstm):

@@ -52,6 +52,11 @@ def test_a_job_that_ships_trains_its_first_configuration(oplstm: Oplstm, server:
     done = oplstm.here("train", name, *short(), "--tracking-uri", server.uri, "--json").ok().json
     assert done["name"] == f"{name}-train"
     assert done["counts"] == {"complete": len(done["trials"])}
+    if name.startswith("published-"):
+        below = oplstm.here("table", "1", "--tracking-uri", server.uri, "--json").ok().json["others"]
+        [listed] = [other for other in below if other["run_name"] == done["name"]]
+        assert listed["value"] == done["result"]["final/test_loss"]
+        assert any("budget" in differs for differs in listed["differs"])
 
 
 def test_explain_names_the_command_that_trains_a_trial_again_to_the_bit(oplstm: Oplstm, server: Server):

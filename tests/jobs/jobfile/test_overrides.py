@@ -59,5 +59,5 @@ def test_settings_of_a_malformed_section_do_not_crash():
     assert the_problem(JOB.replace("name: sine", "name: [sine]"), "shots=3").startswith("benchmark.name: ")
     assert the_problem(JOB.replace("learner: lstm", "learner: lsmt"), "cells=[1]").startswith("learner: unknown 'lsmt'")
     assert the_problem(JOB.replace("{name: sine, shots: 5}", "sine"), "benchmark.shots=3") == (
-        "benchmark.name: unknown 'None'; known: cub, miniimagenet, omniglot, sine (job.yaml, line 2)"
+        "benchmark.name: unknown 'None'; known: cub, images, miniimagenet, omniglot, sine (job.yaml, line 2)"
     )

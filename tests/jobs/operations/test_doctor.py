@@ -87,6 +87,7 @@ def server(monkeypatch):
     monkeypatch.setattr(Outbox, "flush", lambda *_: 0)
     monkeypatch.setattr("tracking.outbox.delivery.connect", lambda uri: pytest.fail("connected"))
     monkeypatch.setattr(doctor, "tracked_differences", lambda *_: [])
+    monkeypatch.setattr("jobs.operations.reporting.tracked.report_problem", lambda *_: None)
 
 
 def test_what_was_refused_is_listed_with_its_reason_and_the_mend(ended, server):

@@ -9,6 +9,7 @@ import pytest
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 
+from jobs.operations import exported_tables
 from jobs.operations.export import FILES, export
 from jobs.store.home import Home
 from oplstm.errors import RequestError, WorkError
@@ -91,6 +92,9 @@ def test_the_tables_hold_every_trial_and_every_point_in_both_forms(sweep, tmp_pa
         assert trials["param.lr"].tolist() == [trial.params["lr"] for trial in state.by_name.values()]
         assert trials["run.hyperparameters.widths"].dropna()[0] == str(state.trials[0].run["hyperparameters"]["widths"])
         assert list(trials.columns)[-1] == "test/loss"
+        assert trials["asked"].notna().all() and trials["asked"].tolist() == sorted(trials["asked"])
+        ended = [name for name, trial in state.by_name.items() if trial.state.ended and trial.run]
+        assert trials["trial"][trials["ended"].notna()].tolist() == ended
         assert trials["test/loss"].notna().sum() == 1
         assert made.points == len(points) == sum(len(trial.points) for trial in state.by_name.values())
         first = points[points["trial"] == "trial-0000"]
@@ -98,6 +102,11 @@ def test_the_tables_hold_every_trial_and_every_point_in_both_forms(sweep, tmp_pa
         assert first["update"].tolist() == sorted(state.trials[0].updates)
     export(sweep, tmp_path / "points.csv", points=True)
     assert (tmp_path / "points.csv").read_bytes() == (tmp_path / "all" / "points.csv").read_bytes()
+
+
+def test_test_scores_are_the_last_columns_whatever_comes_later():
+    rows = exported_tables._whole([{"a": 1, "test/loss": 2}, {"a": 1, "cross/cub/loss": 3, "b": 4}])
+    assert [list(row) for row in rows] == [["a", "b", "test/loss", "cross/cub/loss"]] * 2
 
 
 def test_a_space_may_mix_types_and_have_lists(oplstm_home, tmp_path):

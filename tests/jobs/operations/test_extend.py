@@ -13,6 +13,7 @@ from jobs.operations.extend import extend, more_seeds
 from jobs.operations.promote import Promotion
 from jobs.operations.running import Outcome
 from jobs.operations.study_check import study_problems
+from jobs.operations.tuning import shared_hours
 from jobs.store.events import Asked, Ended, Finished, Validated, encode
 from jobs.store.extended import Extended, extended_job
 from jobs.store.header import Header
@@ -226,6 +227,7 @@ def at_length(path, tasks, pack):
     return new_sweep(path, JOB.model_copy(update={"budget": budget, "resources": Resources(pack=pack)}))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("pack", [1, 3])
 def test_runs_go_on_to_a_longer_budget_as_if_they_had_had_it(pack, oplstm_home, no_ray, monkeypatch):
     """To the bit where each has a pack of its own; what shares one with others than it would have, but for rounding.
@@ -259,6 +261,11 @@ def test_runs_go_on_to_a_longer_budget_as_if_they_had_had_it(pack, oplstm_home, 
     found, wanted = results(folder), results(whole)
     if pack == 1:
         assert str(found) == str(wanted)
+        state = state_of(folder)
+        hours = [dict(shared_hours(one)) for one in state.packs.values()]
+        assert {trial.name: sum(of.get(trial.name, 0.0) for of in hours) for trial in state.trials.values()} == {
+            trial.name: pytest.approx(trial.hours) for trial in state.trials.values()
+        }, "each stretch once"
     assert_alike(found, wanted)
     assert Header.read(folder).job == Header.read(whole).job
     assert_none_twice(folder, 6)

@@ -14,7 +14,7 @@ from jobs.store.states import SweepKind, TrialState
 from jobs.store.trial import PackState, Trial
 from oplstm.episodes.measure import ACCURACY, LOSS
 from oplstm.errors import RequestError
-from tests.jobs.formula_training import finish, job, new_sweep, state_of
+from tests.jobs.formula_training import BUDGET, finish, job, new_sweep, state_of
 from tests.journal_lines import groups_in, resealed
 from tracking.results.similarity_figure import METRICS, OverSeeds, similarity_figure
 from tracking.results.sweep_figures import Learned, Tuned, curves_figure, tuning_figure
@@ -152,7 +152,8 @@ def measured(folder, values):
 
 def test_figure_6_is_the_mean_over_seeds_with_its_interval(tmp_path, no_waiting_for_the_disk, monkeypatch):
     fixed = {"widths": [4], "lr": 0.02, "meta_batch_size": 2, "passes": 1}
-    run = new_sweep(tmp_path / "run", job(None, fixed=fixed, seeds=3), kind=SweepKind.TRAIN)
+    untested = job(None, fixed=fixed, seeds=3, budget={**BUDGET, "test_tasks": 0})
+    run = new_sweep(tmp_path / "run", untested, kind=SweepKind.TRAIN)
     finish(run)
     with pytest.raises(RequestError, match=r"run has not measured .* budget\.analyses \[update_similarity\]"):
         draw_similarity(run, tmp_path / "a.svg")

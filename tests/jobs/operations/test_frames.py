@@ -3,14 +3,20 @@
 import math
 
 import optuna
+import pandas as pd
 import pytest
 
+from jobs.operations.exported_tables import Tables
 from jobs.operations.frames import points_frame, trials_frame
 from jobs.operations.reporting.contents import Contents
+from jobs.operations.reporting.sections import cost
 from jobs.operations.study_copy import study_copy
 from jobs.store.events import Ended, Validated, encode
+from jobs.store.header import Header
+from jobs.store.memory import PEAK, SHARING, Memory
 from jobs.sweep.replicates import replicates_to_come
 from oplstm.errors import WorkError
+from oplstm.training.reports import RunEnd
 from tests.jobs.formula_training import events, finish, job, new_sweep, opened, state_of
 from tracking.journal.journal import Journal
 
@@ -54,6 +60,30 @@ def test_seconds_are_those_of_training(ended, monkeypatch):
     monkeypatch.setattr("jobs.operations.frames.hours_of", lambda state: {"trial-0002": 0.25})
     seconds = trials_frame(ended).set_index("trial")["seconds"]
     assert seconds["trial-0002"] == 900.0 and seconds.drop("trial-0002").isna().all()
+
+
+def test_memory_is_in_every_table_and_in_mlflow(tmp_path):
+    """A trial that went on in another process has what was most, and one whose process died what is known of it."""
+    folder = new_sweep(tmp_path / "sweeps" / "s", job("rates", trials=3))
+    coordinator = opened(folder)
+    for number, ends in enumerate(([], [(3e6, 4), (2**30, 2), (5e6, 8)], [(2**21, 1), None])):
+        pack = coordinator.next_pack().pack
+        for place, told in enumerate(ends):
+            coordinator.started(pack, {})
+            state = "complete" if place == len(ends) - 1 else "stopped"
+            memory = {} if told is None else Memory(*told).metrics()
+            coordinator.on_ends([RunEnd(f"trial-{number:04d}", state, 1, 0, {"val/best": 1.0} | memory)])
+    coordinator.close(flush_seconds=0)
+    known = [(None, None), (2**30, 2), (2**21, 1)]
+    frame, tables = trials_frame(folder), Tables.of(folder, Header.read(folder))
+    for rows in (frame.to_dict("records"), Contents.of(folder).rows(), tables.trials):
+        found = {row["trial"]: (row["peak_memory"], row["sharing"]) for row in rows}
+        assert [tuple(None if pd.isna(one) else one for one in found[name]) for name in sorted(found)] == known
+    assert str(frame["peak_memory"].dtype) == "Int64" and not [name for name in tables.trials[0] if "train/" in name]
+    logged = [record["metrics"] for record in Journal.read(folder.journal) if record.get("op") == "points"]
+    assert [(one[PEAK], one[SHARING]) for one in logged if "diverged" in one] == known[1:]
+    told = cost(Contents.of(folder))
+    assert "at most <b>1024 MiB</b>, for 2 runs" in told
 
 
 def test_a_row_a_point(ended):

@@ -42,7 +42,7 @@ def stopped(oplstm_home, monkeypatch):
     return folder
 
 
-CHECKS = ["header", "place", "journal", "study", "models", "checkpoints"]
+CHECKS = ["header", "place", "journal", "study", "models", "checkpoints", "ends", "requests", "report"]
 
 
 def contents(folder):
@@ -61,7 +61,7 @@ def test_what_is_whole_is_left_alone(stopped):
     assert doctored(code=0) == doctored("--repair", code=0) == []
     assert contents(stopped) == before
     told = answer("doctor", "s")
-    assert (told["mended"], [check["ok"] for check in told["checks"]]) == ([], [True] * 7)
+    assert (told["mended"], [check["ok"] for check in told["checks"]]) == ([], [True] * 10)
 
 
 def test_repair_is_of_a_sweep(oplstm_home):
@@ -124,7 +124,7 @@ def test_a_damaged_header_is_said(stopped):
 def test_models_and_checkpoints_that_are_missing_are_said(stopped):
     state = finish(stopped)
     with_models(stopped, state)
-    assert all(check.ok for check in check_sweep(stopped))
+    assert wrong(stopped) == []
     for name in ("model.safetensors", "test.safetensors", "run.json"):
         path = stopped.trial("trial-0001") / name
         whole = path.read_bytes()
@@ -145,7 +145,8 @@ def test_models_and_checkpoints_that_are_missing_are_said(stopped):
 
 
 def wrong(folder):
-    return [(check.check, check.found) for check in check_sweep(folder) if not check.ok]
+    """But for the report, which the tests of this module do not make."""
+    return [(check.check, check.found) for check in check_sweep(folder) if not check.ok and check.check != "report"]
 
 
 def test_checkpoints_are_looked_at_and_those_that_are_damaged_set_aside(stopped):

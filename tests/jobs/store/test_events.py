@@ -160,7 +160,7 @@ def test_an_event_has_its_json_and_comes_back(event, text):
 
 def test_a_trial_that_was_added_says_by_which_request():
     record = encode(ADDED)
-    assert record["added"] == {"request": REQUEST, "like": "trial-0002"}
+    assert record["added"] == {"request": REQUEST, "like": "trial-0002", "from_update": None}
     assert decode(record) == ADDED
 
 
@@ -196,6 +196,7 @@ def test_a_sweep_of_version_3_goes_on(tmp_path):
     before = decisions(folder)
     assert finish(folder).finished
     assert decisions(folder)[: len(before)] == before
+    assert b'"version": 4' in folder.journal.read_bytes().splitlines()[0], "an older oplstm refuses it by its version"
 
 
 def replay(path, take):

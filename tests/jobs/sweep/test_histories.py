@@ -1,9 +1,11 @@
-"""Whatever befalls a sweep (packs that die, kills, stops, resumes, twins), its trials end as in one left alone.
+"""Whatever befalls a sweep (packs that die, kills, stops, resumes, twins, extensions), its trials end as in one left
+alone.
 
 Hypothesis makes up histories, and shortens one that fails to the steps that it takes. What becomes of a trial must not
 hang on the order of others here: so the pruner is one of thresholds, and the sampler learns nothing.
 """
 
+import contextlib
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -15,7 +17,10 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, precondition, rule, run_state_machine_as_test
 
-from jobs.store.home import SweepFolder
+from jobs.operations import start
+from jobs.operations.control import Means
+from jobs.operations.extend import extend
+from jobs.store.home import Home, SweepFolder
 from jobs.store.state import SweepState
 from jobs.store.states import TrialState
 from jobs.sweep.messages import Assignment
@@ -26,6 +31,7 @@ from tracking.journal.file_lock import FileLock
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("no_waiting_for_the_disk")]
 
+MORE, LONGER = {"trials": 7}, {"budget": 60}
 PRUNER = {"name": "ThresholdPruner", "options": {"upper": 0.75, "n_warmup_steps": 15}, "patience": None}
 SWEEPS = {
     "alone": job("rates", trials=3, pruner=PRUNER),
@@ -34,11 +40,14 @@ SWEEPS = {
 
 
 def told(state: SweepState) -> dict[str, Any]:
-    """All that was found of each trial: its point of the space, its run, its values and its end."""
+    """All that was found of each trial: its point of the space, its run, its values and its end.
+
+    How long a pruned run might have been says when it was asked for: before or after the budget was extended.
+    """
     return {
         trial.name: (
             trial.params,
-            trial.run,
+            {key: value for key, value in trial.run.items() if key != "budget" or trial.state is TrialState.COMPLETE},
             [{name: value for name, value in point.items() if name != "time"} for point in trial.points],
             (trial.state, trial.best),
         )
@@ -46,15 +55,31 @@ def told(state: SweepState) -> dict[str, Any]:
     }
 
 
+def extended(folder: SweepFolder, extension: dict[str, int]) -> None:
+    """Let it have more; whoever waits for that trains it."""
+    extend(Home(folder.home), folder.name, progress=lambda now: None, means=Means(trust=True), **extension)
+
+
+def left_alone(root: Path, name: str, *extensions: dict[str, int]) -> dict[str, Any]:
+    """What is found where a sweep, and after it each of its extensions, goes to its end."""
+    folder = new_sweep(root / "sweeps" / "s", SWEEPS[name])
+    finish(folder)
+    for extension in extensions:
+        extended(folder, extension)
+        finish(folder)
+    return told(state_of(folder))
+
+
 class Histories(RuleBasedStateMachine):
     """A sweep with two slots, and what may happen to it."""
 
-    expected: dict[str, Any]
+    expected: dict[tuple[bool, bool], dict[str, Any]]
 
     def __init__(self) -> None:
         super().__init__()
         self.root = Path(tempfile.mkdtemp())
-        self.folder = new_sweep(self.root / "s", SWEEPS[self.name])
+        self.folder = new_sweep(self.root / "sweeps" / "s", SWEEPS[self.name])
+        self.has_more = self.is_longer = False
         self.coordinator = opened(self.folder)
         self.busy: list[tuple[Assignment, Iterator[int]]] = []
         self.ended: dict[str, TrialState] = {}
@@ -104,6 +129,23 @@ class Histories(RuleBasedStateMachine):
         self.coordinator.close(flush_seconds=0)
         self._go_on()
 
+    @precondition(lambda self: not self.has_more)
+    @rule()
+    def ask_for_more_trials(self) -> None:
+        self.coordinator.close(flush_seconds=0)
+        extended(self.folder, MORE)
+        self.has_more = True
+        self._go_on()
+
+    @precondition(lambda self: not self.is_longer)
+    @rule()
+    def let_it_end_and_ask_for_a_longer_budget(self) -> None:
+        self.coordinator.close(flush_seconds=0)
+        finish(self.folder)
+        extended(self.folder, LONGER)
+        self.is_longer, self.ended = True, {}
+        self._go_on()
+
     def _go_on(self) -> None:
         self.coordinator, self.busy = opened(self.folder), []
 
@@ -126,7 +168,7 @@ class Histories(RuleBasedStateMachine):
         try:
             self.look()
             self.coordinator.close(flush_seconds=0)
-            assert told(finish(self.folder)) == self.expected
+            assert told(finish(self.folder)) == self.expected[self.has_more, self.is_longer]
         finally:
             shutil.rmtree(self.root)
 
@@ -136,9 +178,14 @@ def test_however_a_history_goes_the_trials_end_as_if_nothing_had_happened(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(FileLock.__init__.__kwdefaults__, "patience", 0.0)
-    finish(alone := new_sweep(tmp_path / "s", SWEEPS[name]))
-    expected = told(state_of(alone))
-    assert {state for *_, (state, _) in expected.values()} >= {TrialState.COMPLETE, TrialState.PRUNED}
+    monkeypatch.setattr(start, "cluster_and_server", lambda *_, **__: contextlib.nullcontext("uri"))
+    monkeypatch.setattr(start, "run_on_cluster", lambda *_: None)
+    expected = {
+        (more, longer): left_alone(tmp_path / f"{more}-{longer}", name, *[MORE] * more, *[LONGER] * longer)
+        for more in (False, True)
+        for longer in (False, True)
+    }
+    assert {state for *_, (state, _) in expected[False, False].values()} >= {TrialState.COMPLETE, TrialState.PRUNED}
     machine = type("Histories", (Histories,), {"name": name, "expected": expected})
     run_state_machine_as_test(
         machine,

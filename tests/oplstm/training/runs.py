@@ -1,11 +1,8 @@
-"""Small runs, and a listener that remembers what a pack reports."""
-
-from dataclasses import dataclass, field
+"""Small runs, and the tasks that a pack draws next."""
 
 from oplstm.configuration import Problems
 from oplstm.episodes.episode import Episode
 from oplstm.training.pack import Pack
-from oplstm.training.reports import Point, RunEnd
 from oplstm.training.run import RunConfig, build_run
 
 LEARNERS = {
@@ -53,48 +50,3 @@ def next_tasks(pack: Pack) -> Episode:
     feed = pack.meta_update.feed
     feed.prepare(pack.update, pack.updates)
     return feed.batch()
-
-
-@dataclass
-class Recorder:
-    """Prunes and stops where it is told to."""
-
-    prune: dict[int, set[str]] = field(default_factory=dict)
-    stop_at: int | None = None
-    join: dict[int, list[tuple[str, RunConfig]]] = field(default_factory=dict)
-    asked: list[tuple[int, int]] = field(default_factory=list)
-    expired: dict[int, list[str]] = field(default_factory=dict)
-    points: list[Point] = field(default_factory=list)
-    ends: dict[str, RunEnd] = field(default_factory=dict)
-    update: int = 0
-
-    def on_points(self, points):
-        self.points += points
-        return sorted(self.prune.get(points[0].update, ()))
-
-    def on_ends(self, ends):
-        self.ends |= {end.run: end for end in ends}
-
-    def on_expired(self, update, runs):
-        assert not set(runs) & set(self.ends), "it was told after it took effect"
-        self.expired[update] = runs
-
-    def joins(self, update, room):
-        self.asked.append((update, room))
-        return self.join.get(update, [])
-
-    def settle(self):
-        pass
-
-    def on_progress(self, update, runs):
-        self.update = update
-
-    def should_stop(self):
-        return self.stop_at is not None and self.update >= self.stop_at
-
-    def metrics(self):
-        """All points but the seconds, which are not reproducible."""
-        return {
-            (p.run, p.update): {k: v for k, v in p.metrics.items() if k != "train/tasks_per_second"}
-            for p in self.points
-        }

@@ -8,10 +8,11 @@ from oplstm.analysis.update_similarity import update_similarity
 from oplstm.configuration import Problems
 from oplstm.episodes.split import Split
 from oplstm.episodes.streams import TaskStream
+from oplstm.testing.recorder import Recorder
 from oplstm.training.loop import Trainer
 from oplstm.training.pack import Pack
 from oplstm.training.run import build_run
-from tests.oplstm.training.runs import Recorder, run
+from tests.oplstm.training.runs import run
 from tracking.results.metrics import METRICS
 
 

@@ -9,11 +9,12 @@ import torch
 from safetensors import safe_open
 
 from oplstm.errors import WorkError
+from oplstm.testing.recorder import Recorder
 from oplstm.training import sealed
 from oplstm.training.checkpoint import load_model, load_pack
 from oplstm.training.loop import Trainer
 from oplstm.training.pack import Pack
-from tests.oplstm.training.runs import Recorder, next_tasks, run
+from tests.oplstm.training.runs import next_tasks, run
 
 pytestmark = pytest.mark.unit
 OLD = Path(__file__).parent / "data" / "v1"

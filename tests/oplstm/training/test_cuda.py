@@ -3,11 +3,12 @@
 import pytest
 import torch
 
+from oplstm.testing.recorder import Recorder
 from oplstm.training.device import Device
 from oplstm.training.loop import Trainer
 from oplstm.training.pack import Pack
 from oplstm.training.update import captured
-from tests.oplstm.training.runs import LEARNERS, Recorder, run
+from tests.oplstm.training.runs import LEARNERS, run
 from tests.oplstm.training.test_mixed_packs import SHAPES, mixed, named
 
 pytestmark = [

@@ -9,14 +9,15 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from oplstm.errors import WorkError
+from oplstm.testing.packs import files, train
+from oplstm.testing.recorder import Recorder
 from oplstm.training import checkpoint
 from oplstm.training.checkpoint import load_model, load_pack, load_test_scores, load_validation_values
 from oplstm.training.pack import Pack
 from oplstm.training.sealed import Damaged, read_sealed
 from tests.oplstm.training.damage import flip, truncate
-from tests.oplstm.training.runs import Recorder, run
+from tests.oplstm.training.runs import run
 from tests.oplstm.training.test_checkpoint import OLD, trained
-from tests.oplstm.training.test_resume import files, train
 
 SMALL = {"widths": [2], "validation_tasks": 2, "test_tasks": 2}
 FILES = {
@@ -53,7 +54,7 @@ def assert_seen(path, content):
         read(path)
 
 
-@pytest.mark.unit
+@pytest.mark.slow
 @pytest.mark.parametrize("file", FILES)
 def test_one_flipped_bit_in_any_byte_is_seen(file, sound):
     path = sound / file
@@ -80,7 +81,7 @@ def test_every_flipped_bit_is_seen(file, sound):
         path.write_bytes(content)
 
 
-@pytest.mark.unit
+@pytest.mark.slow
 @pytest.mark.parametrize("file", FILES)
 def test_every_lost_end_is_seen(file, sound):
     """Of the tensors at some lengths, of the manifests at all; and a byte too much, and no file at all."""

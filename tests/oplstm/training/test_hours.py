@@ -5,12 +5,13 @@ from dataclasses import dataclass
 import pytest
 
 from oplstm.episodes.split import Split
+from oplstm.testing.recorder import Recorder
 from oplstm.training import hours
 from oplstm.training.checkpoint import load_model, runs_of_checkpoint
 from oplstm.training.hours import Expiries
 from oplstm.training.loop import Trainer
 from oplstm.training.pack import Pack
-from tests.oplstm.training.runs import Recorder, run
+from tests.oplstm.training.runs import run
 
 pytestmark = pytest.mark.unit
 

@@ -7,12 +7,13 @@ import torch
 
 from oplstm.configuration import Problems
 from oplstm.nets import backbone
+from oplstm.testing.recorder import Recorder
 from oplstm.training.device import Device
 from oplstm.training.loop import Trainer
 from oplstm.training.pack import Pack
 from oplstm.training.run import build_run
 from tests.oplstm.episodes.datasets.made_up import imported
-from tests.oplstm.training.runs import Recorder, next_tasks
+from tests.oplstm.training.runs import next_tasks
 
 pytestmark = pytest.mark.integration
 

@@ -8,12 +8,13 @@ import torch
 
 from oplstm.episodes.split import Split
 from oplstm.episodes.streams import TaskStream
+from oplstm.testing.recorder import Recorder
 from oplstm.training.checkpoint import load_model, load_test_scores, load_validation_values
 from oplstm.training.device import Device
 from oplstm.training.evaluation import evaluate
 from oplstm.training.loop import Trainer
 from oplstm.training.pack import Pack
-from tests.oplstm.training.runs import Recorder, run
+from tests.oplstm.training.runs import run
 
 pytestmark = pytest.mark.unit
 

@@ -4,12 +4,13 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from oplstm.testing.recorder import Recorder
 from oplstm.training.checkpoint import load_model, runs_of_checkpoint
 from oplstm.training.device import Device
 from oplstm.training.loop import Trainer
 from oplstm.training.pack import Pack
 from oplstm.training.update.gradients import GradientsByKind, GroupedGradients, SideBySideGradients
-from tests.oplstm.training.runs import Recorder, next_tasks, run
+from tests.oplstm.training.runs import next_tasks, run
 
 DOUBLE = Device(dtype=torch.float64)
 SHAPES = {

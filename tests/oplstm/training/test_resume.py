@@ -9,58 +9,11 @@ import sys
 import time
 
 import pytest
-import torch
 
 from oplstm.errors import WorkError
-from oplstm.training.checkpoint import runs_of_checkpoint
-from oplstm.training.loop import Trainer
-from oplstm.training.pack import Pack
-from tests.oplstm.training.runs import LEARNERS, Recorder, run
-
-
-def train(folder, runs, listener, initial=None):
-    """Train a pack; ``initial`` of the runs begin, the others join when the listener says so."""
-    begin = len(runs) if initial is None else initial
-    named = {f"run-{i}": each for i, each in enumerate(runs)}
-    kept = runs_of_checkpoint(folder / "pack", named) or dict(list(named.items())[:begin])
-    pack = Pack(list(kept.values()), list(kept))
-    Trainer(pack, listener, folder=folder / "pack", run_folder=folder / "runs", capacity=begin).train()
-    return pack
-
-
-def files(folder):
-    """Every file that runs leave behind, as bytes."""
-    return {path.relative_to(folder): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
-
-
-def assert_same_when_stopped(tmp_path, runs, stops, prune=None, join=None):
-    given = {"prune": prune or {}, "join": {}}
-    for update, row in (join or {}).items():
-        given["join"][update] = [(f"run-{row}", runs[row])]
-    initial = len(runs) - len(join or {})
-    whole = Recorder(**given)
-    final = train(tmp_path / "whole", runs, whole, initial)
-    seen, ends = {}, {}
-    for stop in [*stops, None]:
-        part = Recorder(**given, stop_at=stop)
-        pack = train(tmp_path / "parts", runs, part, initial)
-        assert not set(seen) & set(part.metrics()), "a point was reported again after a clean stop"
-        seen |= part.metrics()
-        ends |= part.ends
-    assert seen == whole.metrics()
-    assert {n: (e.state, e.metrics) for n, e in ends.items()} == {
-        n: (e.state, e.metrics) for n, e in whole.ends.items()
-    }
-    assert files(tmp_path / "parts" / "runs") == files(tmp_path / "whole" / "runs")
-    for name, tensor in final.state.tensors().items():
-        assert torch.equal(tensor, pack.state.tensors()[name]), name
-
-
-@pytest.mark.integration
-@pytest.mark.parametrize("learner", LEARNERS)
-@pytest.mark.parametrize("stop", [0, 1, 10, 13, 29])
-def test_a_run_stopped_at_an_update_and_resumed(tmp_path, learner, stop):
-    assert_same_when_stopped(tmp_path, [run(learner)], [stop])
+from oplstm.testing.packs import assert_same_when_stopped, files, train
+from oplstm.testing.recorder import Recorder
+from tests.oplstm.training.runs import LEARNERS, run
 
 
 @pytest.mark.integration
@@ -148,8 +101,9 @@ def test_a_lost_newest_checkpoint_costs_time_and_nothing_else(tmp_path):
 CHILD = """
 import sys
 from pathlib import Path
-from tests.oplstm.training.test_resume import LONG, train
-from tests.oplstm.training.runs import Recorder
+from oplstm.testing.packs import train
+from oplstm.testing.recorder import Recorder
+from tests.oplstm.training.test_resume import LONG
 train(Path(sys.argv[1]), LONG, Recorder())
 """
 LONG = [run(seed=s, tasks=2000, validate_every=100) for s in range(2)]

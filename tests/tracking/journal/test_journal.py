@@ -116,7 +116,7 @@ def test_values_that_are_not_finite_are_refused_and_nothing_is_written(journal_p
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        ('{"format": "oplstm-journal", "version": 4}\n', "version 4, this oplstm reads versions 1 to 3"),
+        ('{"format": "oplstm-journal", "version": 5}\n', "version 5, this oplstm reads versions 1 to 4"),
         ('{"format": "oplstm-journal", "version": "1"}\n', "version 1, "),
         ('{"format": "oplstm-journal"}\n', "version None"),
         ('{"format": "something"}\n', "line 1: it is not the header of a journal"),
@@ -145,14 +145,14 @@ def test_version_2_files_are_read_and_hold_the_same() -> None:
 
 
 @pytest.mark.parametrize("version", [1, 2])
-def test_an_older_file_is_brought_to_version_3_when_it_is_written(journal_path: Path, version: int) -> None:
+def test_an_older_file_is_brought_to_version_4_when_it_is_written(journal_path: Path, version: int) -> None:
     old = (Path(__file__).parent / f"journal_v{version}.jsonl").read_bytes()
     journal_path.write_bytes(old + b'[{"torn')
     known = list(Journal.read(journal_path))
     assert journal_path.read_bytes().startswith(old), "reading changes nothing"
     with Journal(journal_path) as journal:
         head, rest = journal_path.read_bytes().split(b"\n", 1)
-        assert head == b'{"format": "oplstm-journal", "version": 3}'
+        assert head == b'{"format": "oplstm-journal", "version": 4}'
         assert rest.startswith(old.split(b"\n", 1)[1] + b'[{"kind":"journal","version":3},"')
         assert read(journal_path) == known
         journal.append([{"n": 0}])
@@ -161,6 +161,22 @@ def test_an_older_file_is_brought_to_version_3_when_it_is_written(journal_path: 
     with Journal(journal_path):
         pass
     assert journal_path.read_bytes() == before
+
+
+def test_a_file_of_version_3_is_brought_to_version_4_and_its_checksums_hold(journal_path: Path) -> None:
+    """An oplstm that knows no version 4 refuses it from then on, before it meets an event that it does not know."""
+    old = (Path(__file__).parent / "journal_v3.jsonl").read_bytes()
+    journal_path.write_bytes(old)
+    assert [record["n"] for record in read(journal_path)] == [0, 1, 2]
+    assert journal_path.read_bytes() == old, "reading changes nothing"
+    with Journal(journal_path) as journal:
+        journal.append([{"n": 3}])
+    text = journal_path.read_bytes()
+    assert text.startswith(old.replace(b'"version": 3', b'"version": 4')) and old.count(b'"version": 3') == 1
+    assert [record["n"] for record in read(journal_path)] == [0, 1, 2, 3]
+    journal_path.write_bytes(text.replace(b'"n":1', b'"n":7'))
+    with pytest.raises(WorkError, match="line 2: its checksum is"):
+        read(journal_path)
 
 
 def test_the_new_header_is_on_the_disk_before_anything_is_written(
@@ -381,7 +397,7 @@ def test_the_file_is_json_lines(journal_path: Path) -> None:
     with Journal(journal_path) as journal:
         journal.append([{"n": 0}, {"n": 1}])
     head, group = map(json.loads, journal_path.read_text().splitlines())
-    assert head == {"format": "oplstm-journal", "version": 3, "checksum": "crc32"}
+    assert head == {"format": "oplstm-journal", "version": 4, "checksum": "crc32"}
     *records, checksum = group
     assert [record["n"] for record in records] == [0, 1]
     assert len(checksum) == 8 and int(checksum, 16) < 2**32

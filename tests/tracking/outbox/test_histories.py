@@ -7,6 +7,7 @@ import contextlib
 import shutil
 import tempfile
 import threading
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from types import SimpleNamespace
@@ -27,7 +28,8 @@ from tracking.outbox.keyed_runs import KEY_TAG
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("no_waiting_for_the_disk")]
 
-TROUBLES = ("refused", "unanswered", "killed", "late", "late and killed")
+LATE = ("late", "late and killed")
+TROUBLES = ("refused", "unanswered", "killed", *LATE)
 SWEEP, TRIALS = "w/sweep", ("w/trial-0000", "w/trial-0001")
 
 
@@ -47,6 +49,9 @@ class Server:
     Attributes:
         troubles: What becomes of the coming calls, each with the number of calls before it: "refused" is not carried
             out, "unanswered" is, "late" is when the server wakes up; with "killed" the caller's process ends meanwhile.
+        at_creation: The same of the next call that creates a run.
+        was_troubled: Whether one of these befell a call.
+        sent: How often each value of a metric came, by the key of its run, and its step.
     """
 
     tracking_uri = "http://server"
@@ -54,16 +59,21 @@ class Server:
     def __init__(self) -> None:
         self.runs: dict[str, Any] = {}
         self.created, self.troubles = 0, dict[int, str]()
+        self.at_creation: str | None = None
+        self.was_troubled, self.sent = False, Counter[tuple[str, int]]()
         self._late: list[Any] = []
 
     def __getattr__(self, name: str) -> Any:
         call = getattr(type(self), f"_{name}", None)
         if call is None:
             raise AttributeError(name)
-        return lambda *given, **named: self._carry_out(lambda: call(self, *given, **named))
+        return lambda *given, **named: self._carry_out(lambda: call(self, *given, **named), name)
 
-    def _carry_out(self, work: Any) -> Any:
+    def _carry_out(self, work: Any, name: str) -> Any:
         trouble = self.troubles.pop(0, None)
+        if name == "create_run" and self.at_creation is not None:
+            trouble, self.at_creation = self.at_creation, None
+        self.was_troubled |= trouble is not None
         self.troubles = {calls - 1: what for calls, what in self.troubles.items()}
         answer = work() if trouble in (None, "unanswered", "killed") else None
         if trouble in ("late", "late and killed"):
@@ -117,6 +127,7 @@ class Server:
         for item in items:
             if item.kind == "metric":
                 row = (item.name, item.step, item.timestamp, item.value)
+                self.sent[found.tags[KEY_TAG], item.step] += 1
                 found.data.metrics[item.name] = item.value
                 found.rows += [] if row in found.rows else [row]
             else:
@@ -141,6 +152,8 @@ class Histories(RuleBasedStateMachine):
         self.path = self.folder / "journal.jsonl"
         self.server, self.now = Server(), 1000.0
         self.steps = dict.fromkeys(TRIALS, 0)
+        self.sent_once_from = dict.fromkeys(TRIALS, 0)
+        self.is_all_there = True
         self.ended, self.begun = set[str](), list[str]()
         self.patches = [
             mock.patch("tracking.outbox.delivery.connect", return_value=self.server),
@@ -189,6 +202,15 @@ class Histories(RuleBasedStateMachine):
     def let_a_call_fail(self, before: int, trouble: str) -> None:
         self.server.troubles[before] = trouble
 
+    @precondition(lambda self: len(self.begun) < len(TRIALS))
+    @rule(trouble=st.sampled_from(LATE))
+    def begin_a_trial_whose_run_comes_late(self, trouble: str) -> None:
+        """Its creation is asked for again; when the server wakes up, it makes a twin."""
+        self.begin_a_trial()
+        self.server.at_creation = trouble
+        self.ship()
+        self.ship()
+
     @rule()
     def ship(self) -> None:
         self.now += 1  # a server that is late by two minutes is taken to have dropped the call
@@ -198,6 +220,8 @@ class Histories(RuleBasedStateMachine):
             self.start_anew()
         except Exception as error:
             self.delivery.fail(str(error))
+        if self.server.was_troubled:  # what was underway may be sent again, what comes from now on may not
+            self.sent_once_from, self.server.was_troubled = dict(self.steps), False
 
     @rule()
     def let_the_server_catch_up(self) -> None:
@@ -206,11 +230,13 @@ class Histories(RuleBasedStateMachine):
     @rule()
     def empty_the_server(self) -> None:
         self.server.runs.clear()
+        self.is_all_there = False
 
     @precondition(lambda self: self.server.runs)
     @rule(data=st.data())
     def forget_a_run(self, data: st.DataObject) -> None:
         del self.server.runs[data.draw(st.sampled_from(sorted(self.server.runs)), label="which")]
+        self.is_all_there = False
 
     def teardown(self) -> None:
         try:
@@ -223,6 +249,7 @@ class Histories(RuleBasedStateMachine):
     def _end(self) -> None:
         """The server is well again, and somebody waits until all is shipped, twice: for what came late, too."""
         self.server.troubles.clear()
+        self.server.at_creation = None
         self._write(records.EndRun(SWEEP, status="FINISHED", end_time=START))
         for _ in range(2):
             self.server.wake_up()
@@ -239,6 +266,8 @@ class Histories(RuleBasedStateMachine):
             steps = range(self.steps.get(key, 0))
             wanted = [("val/loss", step, round((START + step) * 1000), 1 / (1 + step)) for step in steps]
             assert found.rows == wanted, f"{key}: each point once, in order"
+            once = range(self.sent_once_from.get(key, 0), len(steps)) if self.is_all_there else ()
+            assert [self.server.sent[key, step] for step in once] == [1] * len(once), f"{key}: each point sent once"
             over = key == SWEEP or key in self.ended
             assert (found.info.status, "state" in found.tags) == ("FINISHED" if over else "RUNNING", key in self.ended)
 

@@ -1,5 +1,6 @@
 """The Model Registry: what is uploaded is data without pickle, and it is loaded through MLflow's own door."""
 
+import math
 import sys
 from pathlib import Path
 from types import SimpleNamespace
@@ -12,6 +13,7 @@ import pytest
 from oplstm.errors import WorkError
 from tests.tracking.conftest import Rest
 from tracking.registered_model import RegisteredModel
+from tracking.results.crowning import VALUE, Validated
 from tracking.results.registry import Registration, register_model
 from tracking.server.client import connect
 
@@ -44,7 +46,19 @@ def test_bad_input_is_named() -> None:
         model.predict({name: TASK[name] for name in ("support_x", "support_y")})
 
 
-def registration(name: str, run_id: str, model_dir: Path, promotion: str = "a", **tags: str) -> Registration:
+def worth(value: float, *, higher: bool = False, on: str = "loss: sine") -> Validated:
+    return Validated(value, higher, "3 seeds", on)
+
+
+def registration(
+    name: str,
+    run_id: str,
+    model_dir: Path,
+    promotion: str = "a",
+    *,
+    validated: Validated | None = None,
+    **tags: str,
+) -> Registration:
     return Registration(
         name=name,
         run_id=run_id,
@@ -52,6 +66,7 @@ def registration(name: str, run_id: str, model_dir: Path, promotion: str = "a", 
         description="A learner.",
         tags={"promotion": promotion, **tags},
         replaces="promotion",
+        validated=validated or worth(1.0),
     )
 
 
@@ -86,7 +101,7 @@ def test_a_run_is_registered_once_and_can_be_loaded(
     first, second, third = (client.create_run(experiment_id).info.run_id for _ in range(3))
 
     def register(run_id: str, promotion: str, **tags: str) -> str:
-        return register_model(rest.uri, registration(unique, run_id, model_dir, promotion, **tags))
+        return register_model(rest.uri, registration(unique, run_id, model_dir, promotion, **tags)).version
 
     def aliases() -> dict[str, str]:
         found = rest.get("registered-models/get", name=unique)["registered_model"]["aliases"]
@@ -104,6 +119,7 @@ def test_a_run_is_registered_once_and_can_be_loaded(
     assert (version["run_id"], version["status"]) == (first, "READY")
     tags = {tag["key"]: tag["value"] for tag in version["tags"]}
     assert len(tags.pop("oplstm.weights")) == 64
+    assert {name: tags.pop(name) for name in worth(1.0).tags()} == worth(1.0).tags()
     assert tags == {"promotion": "a", "trial": "trial-0007", "again": "yes"}
 
     from mlflow import artifacts, pyfunc
@@ -145,3 +161,48 @@ def test_failures_are_one_line(rest: Rest, unique: str, model_dir: Path) -> None
     with pytest.raises(WorkError, match="did not register") as caught:
         register_model(rest.uri, registration(unique, "f" * 32, model_dir))
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.unit
+def test_the_champion_is_replaced_by_what_is_not_worse_and_by_nothing_else() -> None:
+    for champion, new, stays in [(0.5, 0.4, False), (0.5, 0.5, False), (0.5, 0.6, True), (0.5, math.nan, True)]:
+        assert (worth(new).behind(worth(champion).tags()) is not None) == stays
+    assert worth(0.6, higher=True).behind(worth(0.5, higher=True).tags()) is None
+    assert worth(0.4, higher=True).behind(worth(0.5, higher=True).tags()) is not None
+    assert worth(0.6).behind(worth(math.nan).tags()) is None, "anything is better than nothing"
+    told = "its meta-validation is 0.6 (3 seeds), that of the champion 0.5 (3 seeds)"
+    assert worth(0.6).behind(worth(0.5).tags()) == told
+    other = worth(0.6).behind(worth(0.9, on="loss: sine of 10 shots").tags())
+    assert other == "its meta-validation is 0.6 (3 seeds), that of the champion 0.9 (3 seeds), on other tasks"
+    for unknown in ({}, {VALUE: "good"}):
+        assert (worth(0.6).behind(unknown) or "").endswith("and that of the champion is unknown")
+
+
+@pytest.mark.integration
+@pytest.mark.usefixtures("loads_mean_models")
+def test_a_worse_promotion_is_registered_and_is_no_champion(rest: Rest, unique: str, model_dir: Path) -> None:
+    client = connect(rest.uri)
+    experiment_id = client.create_experiment(unique)
+    runs = {name: client.create_run(experiment_id).info.run_id for name in ("good", "toy", "toy's final run")}
+
+    def register(run: str, value: float, promotion: str, *, crown: bool = False) -> tuple[str, str | None]:
+        model = registration(unique, runs[run], model_dir, promotion, validated=worth(value))
+        made = register_model(rest.uri, model, crown=crown)
+        return made.version, made.kept
+
+    def aliases() -> dict[str, str]:
+        found = rest.get("registered-models/get", name=unique)["registered_model"]["aliases"]
+        return {one["alias"]: one["version"] for one in found}
+
+    assert register("good", 0.25, "a") == ("1", None)
+    kept = "its meta-validation is 0.75 (3 seeds), that of the champion 0.25 (3 seeds)"
+    assert register("toy", 0.75, "b") == ("2", f"{unique}:2 is registered, and {unique}:1 stays the champion: {kept}")
+    assert aliases() == {"champion": "1"}
+    assert register("good", 0.8, "a") == ("1", None), "what goes on with a promotion keeps its place"
+    assert register("good", 0.25, "a") == ("1", None)
+    assert register("toy", 0.75, "b", crown=True) == ("2", None)
+    assert aliases() == {"champion": "2", "previous": "1"}
+    assert register("toy's final run", 0.8, "b") == ("3", None)
+    assert aliases() == {"champion": "3", "previous": "1"}
+    assert register("good", 0.25, "a") == ("1", None)
+    assert aliases() == {"champion": "1", "previous": "3"}

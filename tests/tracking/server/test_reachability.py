@@ -13,7 +13,8 @@ from tests.tracking.conftest import Rest
 from tests.tracking.faulty_proxy import FaultyProxy
 from tests.tracking.sweep_records import check_sweep, write_sweep
 from tracking.outbox.outbox import Outbox
-from tracking.results.registry import Registration, register_model
+from tracking.results.crowning import Validated
+from tracking.results.registry import Registered, Registration, register_model
 from tracking.results.views import sweep_url
 from tracking.server.client import PASSWORD, USERNAME, connect, one_line, without_credentials
 from tracking.server.reachability import check_reachable
@@ -73,6 +74,7 @@ def test_a_silent_address_is_given_up_in_time() -> None:
         assert time.monotonic() - started < 8  # the first call imports MLflow
 
 
+WORTH = Validated(0.5, False, "a run", "loss: sine")
 SECRET = "p@ss/w%rd:x"  # must be escaped in an address, and is given as it is too
 ESCAPED = quote(SECRET, safe="")
 
@@ -142,8 +144,8 @@ def test_a_server_behind_a_password_takes_everything(
     monkeypatch.setattr("tracking.results.registry._signature", lambda model_dir: None)  # it holds no model
     (model_dir := journal_path.parent / "model").mkdir()
     (model_dir / "run.json").write_text("{}")
-    model = Registration(unique, run_id, model_dir, description="", tags={"of": "a"}, replaces="of")
-    assert register_model(uri, model) == "1"
+    model = Registration(unique, run_id, model_dir, description="", tags={"of": "a"}, replaces="of", validated=WORTH)
+    assert register_model(uri, model) == Registered("1", None)
     client = connect(uri)
     assert (client.tracking_uri, client._registry_uri) == (proxy.uri, proxy.uri)
     assert os.environ[PASSWORD] == SECRET

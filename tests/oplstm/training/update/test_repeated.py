@@ -150,6 +150,7 @@ def test_views_copies_several_results_and_wanted_and_unwanted_ones_are_repeated(
         assert torch.equal(found, expected[0]) and torch.equal(wanted, expected[1])
 
 
+@pytest.mark.slow
 def test_recording_does_not_load_the_compiler():
     import subprocess
     import sys

@@ -1,0 +1,131 @@
+"""The example project: by its name, and installed; stopped, resumed, promoted, evaluated; its own tests."""
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from jobs.store.header import Header
+from tests.conftest import ROOT
+from tests.jobs.integration.command_line import Oplstm
+from tests.jobs.plugins import as_in_a_new_process
+from tracking.server.embedded import Server
+
+SHORT = ("--set", "updates=40", "--set", "validate_every=10", "--set", "validation_tasks=20", "--set", "test_tasks=20",
+         "--set", "promotion.tasks=20", "--trials", "2")  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy, in which building it may leave what it likes."""
+    copied = tmp_path_factory.mktemp("example") / "project"
+    return Path(shutil.copytree(ROOT / "tests/example_plugin", copied, ignore=shutil.ignore_patterns("__pycache__")))
+
+
+@pytest.fixture
+def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """This process, in a folder from which the plug-in is not found by its name, and knowing nothing of it."""
+    monkeypatch.chdir(tmp_path)
+    with as_in_a_new_process():
+        yield tmp_path
+    for name in [name for name in sys.modules if name.partition(".")[0] == "oplstm_reptile"]:
+        del sys.modules[name]
+
+
+@pytest.mark.integration
+def test_it_is_swept_as_a_plug_in_stopped_resumed_from_elsewhere_promoted_and_evaluated(
+    oplstm: Oplstm, ray_address: str, server: Server, project: Path, elsewhere: Path, monkeypatch: pytest.MonkeyPatch
+):
+    where = ("--tracking-uri", server.uri)
+    monkeypatch.chdir(project)
+    slow = (
+        "--set",
+        "updates=1500",
+        "--set",
+        "validate_every=100",
+        "--set",
+        "final.budget.updates=100",
+        "--plugin",
+        "oplstm_reptile",
+    )
+    verb = oplstm.start("sweep", "waves.yaml", *SHORT, *slow, "--ray-address", ray_address, *where)
+    oplstm.await_points("waves", 1, verb=verb)
+    verb.interrupt()
+    verb.wait().incomplete()
+    monkeypatch.chdir(elsewhere)
+    [source] = Header.read(oplstm.sweep("waves")).plugins
+    assert source.path == str(project / "oplstm_reptile/__init__.py")
+    assert source.brings == ("benchmark waves", "learner reptile", "space reptile")
+    assert "oplstm_reptile" not in sys.modules
+    done = oplstm.here("resume", "waves", *where, "--json").ok().json
+    assert done["counts"] == {"complete": 2}
+    promoted = oplstm.here("promote", "waves", "--replicates", "0", *where, "--json").ok().json
+    assert promoted["final"]["name"] == "waves-final" if isinstance(promoted.get("final"), dict) else promoted
+    found = oplstm.here("evaluate", "waves", "--tasks", "50", *where, "--json").ok().json
+    assert found["benchmark"]["name"] == "waves" and found["tasks"] == 50
+    assert oplstm.here("doctor", "waves", *where).code == 0
+
+
+@pytest.mark.integration
+def test_its_pictures_are_imported_and_trained_on(
+    oplstm: Oplstm, server: Server, project: Path, elsewhere: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.chdir(project)
+    subprocess.run([sys.executable, "draw_shapes.py", str(elsewhere / "shapes")], check=True)
+    data = ("--name", "shapes", "--size", "16", "--gray", "--json")
+    assert oplstm.here("data", "import", str(elsewhere / "shapes"), *data).ok().json["size"] == [16, 16, 1]
+    where = ("--tracking-uri", server.uri, "--json")
+    done = oplstm.here("train", "shapes.yaml", *SHORT[:8], "--plugin", "oplstm_reptile", *where).ok().json
+    assert done["counts"] == {"complete": 1}
+    trial = oplstm.here("evaluate", "shapes-train/trial-0000", "--tasks", "20", "--json").ok().json
+    assert (trial["benchmark"]["dataset"], trial["measure"]) == ("shapes", "accuracy")
+    oplstm.here("data", "import", str(elsewhere / "shapes"), "--name", "others", *data[2:]).ok()
+    on_others = ("evaluate", "shapes-train/trial-0000", "--dataset", "others", "--tasks", "20", "--json")
+    assert oplstm.here(*on_others).ok().json["benchmark"]["dataset"] == "others"
+
+
+@pytest.mark.integration
+def test_it_keeps_the_contracts(project: Path):
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"]
+    done = subprocess.run(command, cwd=project, capture_output=True, text=True, check=False, env=_environment())
+    assert done.returncode == 0, done.stdout[-3000:]
+
+
+@pytest.mark.slow
+def test_installed_it_is_found_by_its_entry_points(oplstm: Oplstm, server: Server, project: Path, tmp_path: Path):
+    """On a Ray of its own, whose workers find what is installed."""
+    site = tmp_path / "site"
+    pip = [
+        sys.executable,
+        "-m",
+        "pip",
+        "install",
+        "--quiet",
+        "--no-deps",
+        "--no-build-isolation",
+        "--target",
+        str(site),
+    ]
+    subprocess.run([*pip, str(project)], check=True)
+    installed = {"PYTHONPATH": f"{ROOT}{os.pathsep}{site}"}
+    job = str(project / "waves.yaml")
+    where = ("--tracking-uri", server.uri, "--name", "installed", "--json")
+    done = oplstm.start("sweep", job, *SHORT, *where, **installed).wait().ok().json
+    assert done["counts"] == {"complete": 2}
+    [source] = Header.read(oplstm.sweep("installed")).plugins
+    assert source.package == "oplstm-reptile 0.1.0" and Path(source.path).is_relative_to(site)
+    assert oplstm.start("evaluate", "installed/trial-0001", "--tasks", "20", **installed).wait().code == 0
+    without = oplstm.run("evaluate", "installed/trial-0001", "--tasks", "20")
+    assert (without.code, without.out) == (2, "")
+    assert without.err.strip() == (
+        "oplstm: installed was made with the learner reptile and the benchmark waves and the space reptile of "
+        "oplstm-reptile 0.1.0, which is not installed here: install it"
+    )
+
+
+def _environment() -> dict[str, str]:
+    return {**os.environ, "PYTHONPATH": str(ROOT)}
