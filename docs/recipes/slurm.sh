@@ -65,9 +65,12 @@ verb=$!
 if [ -n "$stopping" ]; then stop; fi # it came before there was anything to stop
 code=0
 wait "$verb" || code=$?
-while kill -0 "$verb" 2>/dev/null; do # the signal ended the first wait, not the verb
-  code=0
-  wait "$verb" || code=$?
+for _ in 1 2; do # the signal may have ended the wait and not the verb, whose own code the next wait returns
+  if [ "$code" -le 128 ]; then break; fi
+  again=0
+  wait "$verb" 2>/dev/null || again=$?
+  if [ "$again" -eq 127 ]; then break; fi # there was nothing to wait for
+  code=$again
 done
 if [ -n "$stopping" ] && [ "$code" -ne 0 ]; then scontrol requeue "$SLURM_JOB_ID"; fi
 exit "$code"
