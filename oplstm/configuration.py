@@ -131,13 +131,18 @@ def build(
     return instance if len(problems.found) == before else None
 
 
+@functools.cache
+def _parts(hint: Any) -> tuple[Any, tuple[Any, ...]]:
+    return get_origin(hint), get_args(hint)
+
+
 def convert(value: Any, hint: Any) -> Any:
     """``value`` as the type ``hint`` (int, float, bool, str, Literal, tuple, optional).
 
     Raises:
         ValueError: It is not of that type; the message names both.
     """
-    origin, args = get_origin(hint), get_args(hint)
+    origin, args = _parts(hint)
     if origin is Literal:
         if value in args and type(value) in {type(a) for a in args}:
             return value

@@ -2,13 +2,17 @@
 
 import contextlib
 import logging
+import os
 import signal
 import socket
+import stat
 import subprocess
 import sys
+import tempfile
 import threading
 import warnings
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from urllib.parse import urlparse
 
 import ray
@@ -20,6 +24,10 @@ from oplstm.errors import RequestError, shortened
 LOOK_SECONDS = 0.1
 TCP_SECONDS = 3.0
 HEALTH_SECONDS = 7.0
+SHORT = Path("/tmp")  # noqa: S108 - the owner of what is made there is looked at
+SOCKET_BYTES = 107
+"""Of the path of a socket on Linux."""
+BYTES_IN_IT = len("/ray/session_2026-01-01_00-00-00_000000_4194304/sockets/plasma_store")
 
 
 @contextlib.contextmanager
@@ -71,8 +79,35 @@ def _begin(address: str | None, resources: Resources) -> None:
         include_dashboard=None if address else False,
         log_to_driver=False,
         logging_level=logging.ERROR,
+        _temp_dir=None if address else short_temporary_folder(),
     )
     check_resources(resources)
+
+
+def short_temporary_folder(instead: Path = SHORT) -> str | None:
+    """Where a local Ray keeps its sockets: one of this user's where a long TMPDIR would be too long; else None.
+
+    Batch systems give a job a TMPDIR of its own, and the path of a socket has room for 107 bytes.
+
+    Args:
+        instead: Where the folder is made.
+
+    Raises:
+        RequestError: It cannot be made, or is another user's.
+    """
+    given = os.environ.get("RAY_TMPDIR") or os.environ.get("TMPDIR") or tempfile.gettempdir()
+    if len(os.fsencode(given)) + BYTES_IN_IT <= SOCKET_BYTES:
+        return None
+    folder = instead / f"ray-{os.getuid()}"
+    mend = f"set RAY_TMPDIR to a folder with a path of at most {SOCKET_BYTES - BYTES_IN_IT} bytes"
+    try:
+        folder.mkdir(mode=0o700, exist_ok=True)
+        found = folder.lstat()
+    except OSError as error:
+        raise RequestError(f"cannot make {folder} for the sockets of Ray: {error.strerror}; {mend}") from error
+    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid():
+        raise RequestError(f"{folder}, for the sockets of Ray, is not a folder of this user; {mend}")
+    return str(folder)
 
 
 def _with_an_eye_on(own: OwnProcesses, begin: Callable[[], None], over: threading.Event) -> None:

@@ -16,6 +16,7 @@ import ray
 from ray import tune
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
+from jobs.execution.nodes import Nodes, code_here
 from jobs.execution.ray_packs import MemoryKills, PackSearcher, PackTrainable, SweepOnRay
 from jobs.execution.ray_processes import RayLost, VitalProcesses
 from jobs.execution.remote_coordinator import reason_of
@@ -74,13 +75,14 @@ def _logged_to(path: Path) -> Iterator[None]:
 
 
 def run_on_ray(
-    folder: SweepFolder, resources: Resources, *, tracking_uri: str, on_progress: OnProgress
+    folder: SweepFolder, resources: Resources, *, nodes: Nodes, tracking_uri: str, on_progress: OnProgress
 ) -> tuple[Progress, int]:
     """Run or resume a sweep on the connected Ray cluster until it has ended or stopped.
 
     Args:
         folder: The sweep's folder, with its header.
         resources: What a pack gets.
+        nodes: Of the cluster, which are looked at when they join.
         tracking_uri: Of the MLflow server.
         on_progress: Shows it.
 
@@ -91,11 +93,17 @@ def run_on_ray(
         WorkError: Ray Tune or the coordinator failed.
     """
     with scratch_folder() as scratch:
-        return _run(folder, resources, scratch=scratch, tracking_uri=tracking_uri, on_progress=on_progress)
+        return _run(folder, resources, nodes=nodes, scratch=scratch, tracking_uri=tracking_uri, on_progress=on_progress)
 
 
 def _run(
-    folder: SweepFolder, resources: Resources, *, scratch: str, tracking_uri: str, on_progress: OnProgress
+    folder: SweepFolder,
+    resources: Resources,
+    *,
+    nodes: Nodes,
+    scratch: str,
+    tracking_uri: str,
+    on_progress: OnProgress,
 ) -> tuple[Progress, int]:
     safe = f"what was trained is on the disk up to the last checkpoint: oplstm resume {folder.name}"
     vital = VitalProcesses(ray.get_runtime_context().gcs_address, safe)
@@ -113,12 +121,15 @@ def _run(
     thread = threading.Thread(target=work, name="tune", daemon=True)
     try:
         thread.start()
-        while thread.is_alive():
-            vital.check()
-            for actor in actors:
-                with contextlib.suppress(ray.exceptions.GetTimeoutError):
-                    on_progress(ray.get(actor.progress.remote(), timeout=ANSWER_SECONDS))
-            thread.join(PROGRESS_SECONDS)
+        with nodes.watched() as unfit:
+            while thread.is_alive():
+                vital.check()
+                for actor in actors:
+                    with contextlib.suppress(ray.exceptions.GetTimeoutError):
+                        if unfit:  # a node has joined to which Ray would give packs
+                            ray.get(actor.give_up.remote(unfit[0]), timeout=ANSWER_SECONDS)
+                        on_progress(ray.get(actor.progress.remote(), timeout=ANSWER_SECONDS))
+                thread.join(PROGRESS_SECONDS)
         if not actors:
             vital.check()
             raise WorkError(f"the coordinator of {folder.name} did not start: {reason_of(failure[0])}; {safe}")
@@ -176,7 +187,10 @@ class _CoordinatorWithPlugins(Coordinator):
 
 
 def _tuner(actor: Any, folder: SweepFolder, resources: Resources, *, scratch: str) -> tune.Tuner:
-    sweep = SweepOnRay(_plugins(folder), _name(folder), ray.get_runtime_context().namespace, folder, resources)
+    here = ray.get_runtime_context()
+    sweep = SweepOnRay(
+        _plugins(folder), _name(folder), here.namespace, folder, resources, here.get_node_id(), code_here().digest
+    )
     return tune.Tuner(
         tune.with_resources(PackTrainable, {"cpu": resources.cpus, "gpu": resources.gpus}),
         tune_config=tune.TuneConfig(search_alg=PackSearcher(actor, sweep), num_samples=-1, reuse_actors=True),

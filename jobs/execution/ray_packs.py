@@ -8,6 +8,7 @@ from ray import tune
 from ray.tune.search import Searcher
 
 from jobs.execution.cluster import pack_slots
+from jobs.execution.nodes import other_code
 from jobs.execution.remote_coordinator import RemoteCoordinator, reason_of
 from jobs.execution.shipped_plugins import ShippedPlugins
 from jobs.execution.turns import train_in_turns
@@ -30,6 +31,8 @@ class SweepOnRay:
         namespace: Ray's, that the actor is in.
         folder: Of the sweep.
         resources: What a pack gets.
+        node: Of the coordinator.
+        code: Digest of the oplstm that it runs.
     """
 
     plugins: ShippedPlugins
@@ -37,6 +40,8 @@ class SweepOnRay:
     namespace: str
     folder: SweepFolder
     resources: Resources
+    node: str
+    code: str
 
 
 @dataclass(frozen=True)
@@ -66,6 +71,10 @@ class PackTrainable(tune.Trainable):
         gpu_ids = ray.get_runtime_context().get_accelerator_ids().get("GPU", [])
         actor = ray.get_actor(sweep.coordinator, namespace=sweep.namespace)
         coordinator = RemoteCoordinator(lambda method, *arguments: ray.get(getattr(actor, method).remote(*arguments)))
+        elsewhere = ray.get_runtime_context().get_node_id() != sweep.node
+        if elsewhere and (problem := other_code(sweep.code)) is not None:  # it has joined just now
+            coordinator.give_up(problem)
+            return {"done": True}
         try:
             gpus, resources = ",".join(gpu_ids), sweep.resources
             train_in_turns(assignment, coordinator, sweep.folder, resources=resources, gpu_ids=gpus)

@@ -1,5 +1,6 @@
 """From a job to the runs that it means: configurations, seeds, the budget of the final run."""
 
+import functools
 from collections.abc import Mapping
 from dataclasses import fields, replace
 from typing import Any
@@ -71,6 +72,7 @@ def replicated(job: Job, run: RunConfig, *, number: int, replicate: int) -> RunC
     return replace(run, seed=int(sequence.generate_state(1)[0] >> 1))
 
 
+@functools.lru_cache(maxsize=16)
 def derived_seed(seed: int, number: int, *, final: bool = False) -> int:
     """The seed of trial ``number``: independent for every (seed, number, kind of run)."""
     return int(np.random.SeedSequence([seed, number, int(final)]).generate_state(1)[0] >> 1)

@@ -179,9 +179,8 @@ def go_on(
     if (damage := study_damage(folder, state)) is not None:
         notice(f"{damage}; it is made again from the journal")
     on_ray = header.kind is SweepKind.SWEEP
-    resources, address = header.job.resources, means.ray_address
     with (
-        start.cluster_and_server(home, uri=server, ray_address=address, resources=resources)
+        start.cluster_and_server(home, uri=server, ray_address=means.ray_address, job=header.job)
         if on_ray
         else tracking_server(home, server)
     ) as tracking_uri:

@@ -13,6 +13,7 @@ from jobs.jobfile.space_source import SpaceSource
 from jobs.store.home import Home
 from jobs.sweep.proposals import Proposal, proposed
 from oplstm.configuration import Problems, build
+from oplstm.episodes.benchmark import Benchmark
 from oplstm.episodes.registry import BENCHMARKS
 from oplstm.errors import RequestError
 from oplstm.training.checkpoint import KEPT
@@ -110,8 +111,12 @@ def check_data(job: Job, data: Path) -> None:
     Raises:
         RequestError: One is not there, or is damaged.
     """
+    for needed in benchmarks_of(job):
+        needed.open(data)
+
+
+def benchmarks_of(job: Job) -> tuple[Benchmark, ...]:
+    """The benchmark of a checked job, and those of the other domains that it tests on."""
     options = {key: value for key, value in job.benchmark.items() if key != "name"}
-    benchmark = build(BENCHMARKS[job.benchmark["name"]], options, Problems())
-    if benchmark is not None:
-        for needed in (benchmark, *benchmark.cross().values()):
-            needed.open(data)
+    benchmark: Benchmark | None = build(BENCHMARKS[job.benchmark["name"]], options, Problems())
+    return () if benchmark is None else (benchmark, *benchmark.cross().values())

@@ -4,14 +4,14 @@ import contextlib
 import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from jobs.execution.devices import require_local_gpu, slots_here
 from jobs.execution.in_process import run_in_process
 from jobs.jobfile.plugins import sources_for
 from jobs.jobfile.schema import Job
-from jobs.jobfile.sections import Resources
 from jobs.jobfile.space_source import SpaceSource, check_working_directory
-from jobs.operations.requirements import check_data, disk_bytes
+from jobs.operations.requirements import benchmarks_of, check_data, disk_bytes
 from jobs.operations.room import full_disk_named
 from jobs.operations.running import Outcome, owned
 from jobs.operations.tracking_server import tracking_server
@@ -25,6 +25,9 @@ from jobs.store.state import SweepState
 from jobs.store.states import SweepKind
 from jobs.sweep.messages import OnProgress
 from tracking.server.access import without_credentials
+
+if TYPE_CHECKING:
+    from jobs.execution.nodes import Nodes
 
 
 @dataclass(frozen=True)
@@ -84,19 +87,27 @@ class NewSweep:
 
 
 @contextlib.contextmanager
-def cluster_and_server(home: Home, *, uri: str | None, ray_address: str | None, resources: Resources) -> Iterator[str]:
+def cluster_and_server(home: Home, *, uri: str | None, ray_address: str | None, job: Job) -> Iterator[str]:
     """A Ray cluster on which packs have room, and the URI to track to, in here.
 
     Raises:
-        RequestError: One of them does not answer, the cluster lacks what a pack needs, or this was called from within
-            a folder of results.
+        RequestError: One of them does not answer, the cluster lacks what a pack needs, a node of it lacks this
+            oplstm, the job's data or the home, or this was called from within a folder of results.
     """
     from jobs.execution import cluster  # Ray takes seconds to import
 
     check_working_directory()
     cluster.check_answers(ray_address)
-    with tracking_server(home, uri) as tracking_uri, cluster.connected(ray_address, resources):
+    with tracking_server(home, uri) as tracking_uri, cluster.connected(ray_address, job.resources):
+        _nodes(home, job).check()
         yield tracking_uri
+
+
+def _nodes(home: Home, job: Job) -> "Nodes":
+    from jobs.execution.nodes import Need, nodes_with
+    from jobs.execution.shipped_plugins import ShippedPlugins
+
+    return nodes_with(Need(ShippedPlugins.of(sources_for(job)), home.path, home.data, benchmarks_of(job)))
 
 
 def start_on_ray(home: Home, new: NewSweep, *, ray_address: str | None, progress: OnProgress) -> Outcome:
@@ -113,7 +124,7 @@ def start_on_ray(home: Home, new: NewSweep, *, ray_address: str | None, progress
         WorkError: The sweep failed.
     """
     folder = new.check(home)
-    means = cluster_and_server(home, uri=new.tracking_uri, ray_address=ray_address, resources=new.job.resources)
+    means = cluster_and_server(home, uri=new.tracking_uri, ray_address=ray_address, job=new.job)
     with means as tracking_uri:
         new.create(folder)
         with owned(folder):
@@ -127,7 +138,8 @@ def run_on_cluster(folder: SweepFolder, tracking_uri: str, progress: OnProgress)
 
     job = Header.read(folder).job
     with full_disk_named(folder, job):
-        last, waiting = run_on_ray(folder, job.resources, tracking_uri=tracking_uri, on_progress=progress)
+        nodes = _nodes(Home(folder.home), job)
+        last, waiting = run_on_ray(folder, job.resources, nodes=nodes, tracking_uri=tracking_uri, on_progress=progress)
     return Outcome(folder, last, max(waiting, track_report(folder, tracking_uri, wait=not waiting)))
 
 

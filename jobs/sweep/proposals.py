@@ -23,6 +23,8 @@ from search_spaces.samplers import make_pruner, make_sampler
 from search_spaces.spaces import find_space
 
 REPEATS_BEFORE_ENUMERATING = MOST_DRAWS
+MODEST = 1e300
+"""Whole numbers above it may be too long to be written."""
 
 
 @dataclass(frozen=True)
@@ -266,6 +268,8 @@ def told(params: Params) -> Params:
 
 
 def _is_plain(value: object) -> bool:
+    if type(value) in (str, bool) or (type(value) in (int, float) and abs(value) < MODEST):  # type: ignore[arg-type]
+        return True  # as nearly all are, so that a large sweep opens sooner
     try:
         return bool(json.loads(json.dumps(value, allow_nan=False)) == value)
     except (TypeError, ValueError, RecursionError):

@@ -10,7 +10,7 @@ from typing import Any
 import optuna
 
 from tests.benchmark.measuring import Bench
-from tests.benchmark.orchestration import commands, shares, tracking_cost, trial_growth
+from tests.benchmark.orchestration import commands, many_nodes, shares, tracking_cost, trial_growth
 
 
 def sections(bench: Bench) -> list[tuple[str, list[dict[str, Any]]]]:
@@ -22,4 +22,5 @@ def sections(bench: Bench) -> list[tuple[str, list[dict[str, Any]]]]:
         *shares.sections(bench),
         *tracking_cost.sections(bench.progress),
         *trial_growth.sections(bench.progress),
+        *many_nodes.sections(bench.progress),
     ]

@@ -7,7 +7,7 @@ import pytest
 
 from jobs.store.home import SweepFolder
 from oplstm.training.reports import Point
-from tests.benchmark.orchestration import clocked, commands, tracking_cost, trial_growth
+from tests.benchmark.orchestration import clocked, commands, many_nodes, tracking_cost, trial_growth
 from tests.jobs.formula_training import job, new_sweep, no_server, state_of
 
 pytestmark = [pytest.mark.unit, pytest.mark.usefixtures("no_waiting_for_the_disk")]
@@ -31,9 +31,25 @@ def test_growth_plays_whole_trials_and_times_the_last_ones(tmp_path, monkeypatch
             "two trials of four points; for all but the first Optuna is called twice, which takes two seconds"
         )
         assert (row["open_seconds"], row["open_ms_a_trial"]) == (1, 1000 / row["trials"])
+        assert row["read_seconds"] == 1
     state = state_of(SweepFolder(tmp_path / "sweeps" / "growth"))
     assert state.counts() == {"complete": 6}
     assert {len(trial.points) for trial in state.trials.values()} == {trial_growth.POINTS + 1}
+
+
+def test_the_packs_of_many_nodes_wait_for_one_coordinator_in_turn(tmp_path, monkeypatch):
+    monkeypatch.setattr(many_nodes, "ROUNDS", 2)
+    monkeypatch.setattr(many_nodes, "SECONDS", 1e-9)  # all call at once
+    monkeypatch.setattr(clocked, "time", SimpleNamespace(perf_counter=itertools.count().__next__))
+    append = many_nodes.Journal.append
+    row = many_nodes.answers(job("rates", trials=7, pruner={"name": None}), tmp_path / "s", nodes=3)
+    assert many_nodes.Journal.append is append
+    state = state_of(SweepFolder(tmp_path / "s"))
+    assert state.counts() == {"complete": 6}
+    assert {len(trial.points) for trial in state.trials.values()} == {many_nodes.POINTS + 1}
+    assert row["busy"] == pytest.approx(1), "it has always somebody to answer"
+    assert row["settle_ms"] > 2000, "two others are answered before"
+    assert row["journal_append_ms"] > 0
 
 
 @pytest.mark.parametrize("runs", [1, 4])

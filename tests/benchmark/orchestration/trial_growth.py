@@ -10,6 +10,8 @@ from typing import Any
 
 from jobs.jobfile.reading import load_job
 from jobs.jobfile.schema import Job
+from jobs.store.header import Header
+from jobs.store.state import SweepState
 from oplstm.training.reports import Point, RunEnd
 from tests.benchmark.orchestration.clocked import Clocked
 from tests.jobs.formula_training import new_sweep, no_server
@@ -32,7 +34,7 @@ def sections(progress: Callable[[str], object]) -> list[tuple[str, list[dict[str
 
 
 def growth(job: Job, home: Path, *, trials: Sequence[int], progress: Callable[[str], object]) -> list[dict[str, Any]]:
-    """A row a number of trials: milliseconds a call of the coordinator, and seconds to open it again."""
+    """A row a number of trials: milliseconds a call of the coordinator, seconds to read its journal and to go on."""
     folder = new_sweep(home / "sweeps" / "growth", job)
     coordinator, rows, ended, dice = Clocked(folder, no_server), [], 0, random.Random(0)
     for count in trials:
@@ -45,9 +47,20 @@ def growth(job: Job, home: Path, *, trials: Sequence[int], progress: Callable[[s
         calls = {f"{call}_ms": 1e3 * median(coordinator.seconds[call]) for call in CALLS}
         coordinator.close(flush_seconds=0)
         began = time.perf_counter()
+        SweepState.of(folder, Header.read(folder))
+        reading = time.perf_counter() - began
+        began = time.perf_counter()
         coordinator = Clocked(folder, no_server)
         opening = time.perf_counter() - began
-        rows.append({"trials": count, **calls, "open_seconds": opening, "open_ms_a_trial": 1e3 * opening / count})
+        rows.append(
+            {
+                "trials": count,
+                **calls,
+                "read_seconds": reading,
+                "open_seconds": opening,
+                "open_ms_a_trial": 1e3 * opening / count,
+            }
+        )
     coordinator.close(flush_seconds=0)
     return rows
 

@@ -76,11 +76,11 @@ BAD_REQUESTS = {
     "broken tracking URI": (["train", "sine-lstm", "--tracking-uri", "http://[::1"], "tracking server 'http://[::1'"),
     "tracking port": (["train", "sine-lstm", "--tracking-uri", "http://127.0.0.1:x"], "tracking server 'http://127.0"),
     "a file store": (["sweep", "demo", "--tracking-uri", "sqlite:///x.db"], "tracking server 'sqlite:///x.db': only "),
-    "no tracking server": (["sweep", "demo", "--tracking-uri", NO_SERVER], f"tracking server {NO_SERVER}: no MLflow "),
+    "no tracking server": (["sweep", "demo", "--tracking-uri", NO_SERVER], f"tracking server {NO_SERVER}: refused, "),
     "no Ray": (["sweep", "demo", "--ray-address", "127.0.0.1:9"], "no Ray cluster answers at 127.0.0.1:9: "),
     "garbage Ray": (["sweep", "demo", "--ray-address", "nonsense"], "--ray-address must be host:port, got 'nonsense'"),
     "broken Ray": (["sweep", "demo", "--ray-address", "[::1"], "--ray-address must be host:port, got '[::1'"),
-    "no tracking for table": (["table", "1", "--tracking-uri", NO_SERVER], f"tracking server {NO_SERVER}: no MLflow"),
+    "no tracking for table": (["table", "1", "--tracking-uri", NO_SERVER], f"tracking server {NO_SERVER}: refused, "),
 }
 
 

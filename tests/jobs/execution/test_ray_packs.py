@@ -12,7 +12,7 @@ from jobs.jobfile.sections import Resources
 from jobs.store.home import SweepFolder
 from jobs.sweep.messages import Assignment
 
-SWEEP = SweepOnRay(ShippedPlugins(), "c", "n", SweepFolder(Path("s")), Resources())
+SWEEP = SweepOnRay(ShippedPlugins(), "c", "n", SweepFolder(Path("s")), Resources(), "here", "code")
 FULL = """Failure # {} (occurred at 2026-11-28_00-51-00)
 ray.exceptions.OutOfMemoryError: 1 worker(s) were killed due to the node running low on memory. Memory on the node ...
 """

@@ -1,0 +1,118 @@
+"""A sweep on a Ray cluster of several nodes, which join and die: its results are those on a Ray of one machine."""
+
+import os
+import shutil
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.jobs.integration.command_line import Oplstm, wait_until
+from tests.jobs.integration.ray_nodes import Node, started_nodes
+from tests.jobs.integration.test_faults import results
+from tests.jobs.integration.tracked_runs import TrackedSweep
+from tests.tracking.conftest import Rest, texts
+from tracking.server.embedded import Server
+
+pytestmark = pytest.mark.slow
+
+SWEEP: dict[str, Any] = {
+    "trials": 6,
+    "budget": {"tasks": 3200, "validate_every": 200},
+    "resources": {"cpus": 1, "gpus": 0.5, "retries": 3},
+}
+LONG = 91
+"""Bytes of a TMPDIR as a batch system gives it."""
+
+
+@pytest.fixture
+def start(root: Path) -> Iterator[Callable[..., Node]]:
+    with started_nodes(root) as start:
+        yield start
+
+
+@pytest.fixture
+def unbroken(new_oplstm: Callable[[], Oplstm], server: Server, tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """On a Ray of its own, without GPUs, under a long TMPDIR."""
+    oplstm, folder = new_oplstm(), tmp_path_factory.mktemp("t")
+    folder /= "x" * (LONG - len(str(folder)) - 1)
+    folder.mkdir()
+    job = oplstm.job("unbroken", **{**SWEEP, "resources": {"gpus": 0}})
+    verb = oplstm.start("sweep", job, "--name", "calm", "--tracking-uri", server.uri, TMPDIR=str(folder))
+    verb.wait(300).ok()
+    found = results(oplstm, "calm")
+    assert [trial["end"][0] for trial in found.values()] == ["complete"] * 6
+    return found
+
+
+def test_nodes_join_and_die_and_so_does_the_head(
+    oplstm: Oplstm,
+    start: Callable[..., Node],
+    server: Server,
+    rest: Rest,
+    unbroken: Any,
+    unique: str,
+    root: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+):
+    """A token guards the cluster (tests/conftest.py). Two packs share the GPU of the node that joins."""
+    head = start("head")
+    head.await_start()
+    on, options = ("--ray-address", head.address), ("--tracking-uri", server.uri, "--json")
+    verb = oplstm.start("sweep", oplstm.job(unique, **SWEEP), "--name", "wide", *on, *options)
+    wait_until(lambda: oplstm.events("wide", "packed"))
+    joined = start("joined", head=head.address, cpus=2)
+    wait_until(lambda: joined.trains() == 2)
+    oplstm.await_points("wide", 2, verb=verb, after=points_of(oplstm))
+    assert joined.trains()
+    joined.kill()
+    wait_until(lambda: max(starts_of(oplstm).values()) > 1)
+    oplstm.await_points("wide", 2, verb=verb, after=points_of(oplstm))
+    head.kill()
+    done = verb.wait(60)
+    assert (done.code, done.out) == (1, "")
+    [line] = [line for line in done.err.splitlines() if line.startswith("oplstm: ")]
+    assert line.endswith("oplstm resume wide")
+    assert any(trial["end"] is None for trial in results(oplstm, "wide").values())
+
+    head = start("new-head", cpus=2)
+    head.await_start()
+    for package in ("oplstm", "search_spaces", "tracking", "jobs"):
+        shutil.copytree(root / package, tmp_path / package)
+    (tmp_path / "jobs" / "__init__.py").write_text("# another\n")
+    unfit = [start("other-code", head=head.address, python_path=tmp_path)]
+    if os.geteuid() == 0:
+        unfit.append(start("blind", head=head.address, blind_to=oplstm.home.path))
+    for node in unfit:
+        node.await_start()
+    on = ("--ray-address", head.address)
+    monkeypatch.chdir(tmp_path.parent)  # Ray's workers look in the driver's working directory first
+    refused = oplstm.start("resume", "wide", *on).wait(120)
+    assert (refused.code, refused.out) == (2, "")
+    lines = [line for line in refused.err.splitlines() if line.startswith("oplstm: ")]
+    assert len(lines) == len(unfit)
+    assert "node other-code" in lines[0]
+    assert "has another oplstm, " in lines[0]
+    assert lines[0].endswith("jobs/__init__.py differs; install the same checkout on every node")
+    if len(unfit) > 1:
+        assert f"{oplstm.home.path} is not visible on node blind" in lines[1]
+    for node in unfit:
+        node.kill()
+    oplstm.start("resume", "wide", *on, "--json").wait(240).ok()
+    assert results(oplstm, "wide") == unbroken
+    tracked = TrackedSweep(rest, oplstm, "wide", unique)
+    tracked.check()
+    assert {texts(run, "tags")["oplstm.gpu_ids"] for run in tracked.trials.values()} == {"0"}
+
+
+def points_of(oplstm: Oplstm) -> int:
+    """How many points beyond update 0 there are."""
+    return sum(bool(point["update"]) for point in oplstm.events("wide", "point"))
+
+
+def starts_of(oplstm: Oplstm) -> Counter[str]:
+    """How often each pack was begun."""
+    return Counter(event["pack"] for event in oplstm.events("wide", "started"))
