@@ -142,17 +142,18 @@ def test_a_run_that_never_came_into_a_pack_was_not_lost(oplstm_home):
 
 
 def test_what_mlflow_does_not_have(oplstm_home):
-    """As the files of the outbox have it, while it runs and when it was killed."""
+    """As the files of the outbox have it, which outlive it."""
     folder = new_sweep(oplstm_home / "sweeps" / "s", job("rates", trials=1))
     coordinator = opened(folder)
     train(coordinator, coordinator.next_pack())
+    coordinator.close(flush_seconds=0)  # it writes such files itself
+    SilenceFile(folder.path / "journal.jsonl.silent").note(None)
     SilenceFile(folder.path / "journal.jsonl.silent").note("no answer")
     refused = RefusedFile(folder.path / "journal.jsonl.refused")
     refused.add(Refusal("id-of-s/trial-0000", "metric", "too long", count=2, time=5.0))
     refused.add(Refusal("id-of-s", "param", "changed", time=4.0))
     refused.save()
     told = sweep_status(folder).tracking
-    coordinator.close(flush_seconds=0)
     assert (told.waiting > 5, told.reason, told.refused) == (True, "no answer", 3)
     assert told.last_refusal == "id-of-s/trial-0000 metric: too long"
     assert abs(told.silent_since - time.time()) < 60
