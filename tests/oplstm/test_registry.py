@@ -11,8 +11,6 @@ from oplstm.errors import RequestError
 from oplstm.learners.registry import LEARNERS
 from oplstm.registry import Registry
 
-pytestmark = pytest.mark.unit
-
 SHIPPED_TAU = 6.283185307179586
 SHIPPED = {"sine": "oplstm.episodes.sine:SineTasks", "tau": "math:tau"}
 
@@ -264,6 +262,7 @@ print(*problems.lines(), sep="\\n")
 """
 
 
+@pytest.mark.integration
 def test_a_method_a_benchmark_and_an_analysis_of_another_package_train(install, root):
     site = install({"mean": "mean:Mean"}, {"mean": METHOD}, group="oplstm.learners")
     points = site / "elsewhere-1.2.dist-info" / "entry_points.txt"

@@ -235,6 +235,7 @@ def test_runs_that_join_and_do_not_fit_are_trained_later(room, unsplit, tmp_path
     assert {trial.joined is None for trial in state_of(folder).trials.values()} == {True, False}
 
 
+@pytest.mark.slow
 def test_what_was_outgrown_is_remembered_and_later_packs_are_no_larger(tmp_path, monkeypatch):
     """By the sweep itself, and by the next one, which would measure the same."""
     many = job("many_costs", trials=12, budget=JOB.budget, resources={"pack": "auto"})

@@ -14,8 +14,6 @@ from tracking.outbox.cursor import Cursor
 from tracking.outbox.delivery import Delivery
 from tracking.outbox.records import Artifact, LearningCurve, Points
 
-pytestmark = pytest.mark.unit
-
 OLD: dict[str, Any] = {
     "version": 1,
     "offset": 1234,
@@ -72,6 +70,7 @@ def test_version_2_is_read(path: Path) -> None:
     assert (cursor.offset, cursor.runs, cursor.deleted) == (1234, OLD["runs"], ["s1/trial-0002"])
 
 
+@pytest.mark.slow
 def test_of_a_journal_that_was_here_before_it_is_not_believed(journal_path: Path) -> None:
     """As of a copy that was restored and went on: its lines end elsewhere."""
     with Journal(journal_path) as journal:
