@@ -24,7 +24,7 @@ from jobs.execution.shipped_plugins import ShippedPlugins
 from jobs.jobfile.sections import Resources
 from jobs.store.header import Header
 from jobs.store.home import SweepFolder
-from jobs.sweep.coordinator import Coordinator
+from jobs.sweep import coordinator
 from jobs.sweep.messages import OnProgress, Progress
 from oplstm.errors import WorkError
 from tracking.journal.file_lock import FileLock, is_locked
@@ -172,15 +172,18 @@ def _coordinator(folder: SweepFolder, tracking_uri: str) -> Any:
     options = {"name": _name(folder), "num_cpus": 0, "scheduling_strategy": here}
     # its process inherits the environment of the cluster, which may have been started with another
     access = Access.from_here(tracking_uri)
-    return ray.remote(_CoordinatorWithPlugins).options(**options).remote(_plugins(folder), folder, access)
+    return ray.remote(Coordinator).options(**options).remote(_plugins(folder), folder, access)
 
 
 def _plugins(folder: SweepFolder) -> ShippedPlugins:
     return ShippedPlugins.of(Header.read(folder).plugins)
 
 
-class _CoordinatorWithPlugins(Coordinator):
-    """A coordinator that is made in a process which has imported the sweep's plug-ins: by unpickling them."""
+class Coordinator(coordinator.Coordinator):
+    """One that is made in a process which has imported the sweep's plug-ins: by unpickling them.
+
+    Its process is called `ray::Coordinator`.
+    """
 
     def __init__(self, plugins: ShippedPlugins, folder: SweepFolder, access: Access) -> None:
         super().__init__(folder, access)
