@@ -191,7 +191,7 @@ class Nodes:
             if node in seen:
                 there = seen[node]
                 problems[node] = self._need.problem(name, there, own) if isinstance(there, Sight) else str(there)
-        return [problem for problem in problems.values() if problem is not None]
+        return [problem for node in sorted(nodes, key=nodes.__getitem__) if (problem := problems.get(node)) is not None]
 
 
 @functools.cache

@@ -49,7 +49,8 @@ def kept(new_oplstm, trained_once: SweepFolder, server: Server) -> Oplstm:
     folder = SweepFolder(shutil.copytree(trained_once.path, one.sweep("small").path))
     replace(Header.read(folder), tracking_uri=server.uri).write_again(folder)
     KnownServers().add(server.uri)
-    one.here("doctor", "small", "--adopt").ok()
+    one.here("doctor", "small", "--adopt")  # exits with 1: nobody has made a report of it
+    one.here("doctor", "small", "--repair").ok()
     one.here("promote", "small", "--replicates", "0", "--seeds", "1").ok()
     return one
 
