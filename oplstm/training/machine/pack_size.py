@@ -97,6 +97,15 @@ def paying(measured: Sequence[Measured]) -> int:
     return largest // 2 if largest > 1 and 2 * seconds[largest // 2] < GAIN * seconds[largest] else largest
 
 
+def _foretold(measured: Sequence[Measured], *, limit: int, room: float) -> int:
+    """The copies to train with where no more can be tried: as many as fit, if the last doubling still paid."""
+    copies = paying(measured)
+    still_pays = copies > 1 and copies == max(one.copies for one in measured)
+    while still_pays and copies < limit and predicted_bytes(measured, 2 * copies) <= room:
+        copies *= 2
+    return copies
+
+
 def predicted_bytes(measured: Sequence[Measured], copies: int) -> float:
     """Memory of a larger pack, from the most that those of each size have taken."""
     taken: dict[int, float | None] = {}
@@ -145,7 +154,7 @@ def probe(like: Sequence[RunConfig], device: Device, limit: int = LARGEST, *, gp
         while not (next_one := decide(measured, limit=most, room=room)).final:
             copies = next_one.copies
             if not affordable(measured[-1].took * copies / measured[-1].copies):
-                return Size(min(paying(measured) * len(like), LARGEST), sure=False)
+                return Size(min(_foretold(measured, limit=most, room=room) * len(like), LARGEST), sure=False)
             measured.append(_measure([*like] * copies, device)._replace(copies=copies))
     except Exception as error:
         if not is_out_of_memory(error):
