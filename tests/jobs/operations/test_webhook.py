@@ -116,8 +116,14 @@ def test_a_stall_is_told_once_until_something_new_comes(oplstm_home, address, mo
     monkeypatch.setattr(webhook, "LOOKS", 0.01)
     folder = home.sweep_folder("a-sweep")
     folder.path.mkdir(parents=True)
+    looks, size = threading.Semaphore(0), webhook._Teller._size
+    monkeypatch.setattr(webhook._Teller, "_size", lambda teller: looks.release() or size(teller))
     with telling(home, "a-sweep", warn=pytest.fail):
         assert told.came.wait(60)
+        while looks.acquire(blocking=False):
+            pass
+        assert all(looks.acquire(timeout=60) for _ in range(5))
+        assert len(told.taken) == 1, "it was looked again, and nothing had come"
         told.came.clear()
         folder.journal.write_text("a point")
         assert told.came.wait(60), "it moved, and stalls again"
