@@ -12,6 +12,7 @@ import pytest
 from jobs.store.header import Header
 from tests.conftest import ROOT
 from tests.jobs.integration.command_line import Oplstm, wait_until
+from tests.jobs.integration.network import network
 from tests.jobs.integration.ray_nodes import started_nodes
 from tests.jobs.integration.tracked_runs import TrackedSweep
 from tests.jobs.plugins import as_in_a_new_process
@@ -67,21 +68,25 @@ def test_it_is_swept_on_two_nodes_of_which_one_dies_stopped_resumed_from_elsewhe
     elsewhere: Path,
     monkeypatch: pytest.MonkeyPatch,
 ):
-    """All that others bring along at once: their code, their cluster, their server; nothing is lost or doubled."""
+    """All that others bring along at once: their code, their cluster, their server; nothing is lost or doubled.
+
+    The second node has a network of its own where this user may make one, so it does not reach the server.
+    """
     front, rest = tracking
     slow = ("updates=4000", "validate_every=100", "final.budget.updates=100", "resources.cpus=1", "resources.retries=2")
     changed = [word for one in slow for word in ("--set", one)]
-    with started_nodes(ROOT) as start:
-        head = start("head")
+    with network() as own, started_nodes(ROOT) as start:
+        head = start("head", network=own)
         head.await_start()
-        second = start("second", head=head.address)
+        second = start("second", head=head.address, network=own)
         second.await_start()
         where = ("--ray-address", head.address, "--tracking-uri", front.uri)
         monkeypatch.chdir(project)
         monkeypatch.setenv(TOKEN, A_TOKEN)  # of the verbs alone: the nodes have started without it
         verb = oplstm.start("sweep", "waves.yaml", *SHORT, *changed, "--plugin", "oplstm_reptile", *where)
-        wait_until(lambda: head.trains() and second.trains())
+        wait_until(lambda: len(oplstm.starts("waves")) == 2)
         oplstm.await_points("waves", 1, verb=verb)
+        assert head.trains() and second.trains()
         second.kill()
         wait_until(lambda: oplstm.starts("waves").total() > 2)
         verb.interrupt()
