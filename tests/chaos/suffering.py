@@ -203,7 +203,8 @@ class Round:
 
 def says_more(done: Done) -> bool:
     """Whether a verb that failed says so in words of its own, and not of Ray's alone."""
-    return any(line.startswith("oplstm: ") for line in done.err.splitlines()) or "oplstm resume" in done.out
+    lines = [*done.out.splitlines(), *done.err.splitlines()]
+    return any(line.startswith("oplstm: ") or "; go on with: oplstm " in line for line in lines)
 
 
 def _signal(victim: psutil.Process, injury: Injury, pause: float) -> None:
