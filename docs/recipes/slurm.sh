@@ -13,7 +13,7 @@ set -euo pipefail
 
 job=${1:?usage: sbatch slurm.sh JOB NAME}
 name=${2:?usage: sbatch slurm.sh JOB NAME}
-: "${OPLSTM_HOME:?must name a folder that all nodes share}"
+: "${OPLSTM_HOME:?must name a folder that every node that may be the first one of the job sees}"
 # The environment in which oplstm is installed must be active where sbatch is called; srun hands it on.
 
 # Only who has this token may give work to the cluster: others can reach its ports.

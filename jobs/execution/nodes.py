@@ -1,10 +1,9 @@
-"""The nodes of a cluster: whether each has this oplstm, the data of the job and the home."""
+"""The nodes of a cluster: whether each has this oplstm and the data of the job."""
 
 import functools
 import hashlib
 import json
 import platform
-import tempfile
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -78,26 +77,24 @@ def code_here() -> Code:
 
 @dataclass(frozen=True)
 class Sight:
-    """What a node sees of a home.
+    """What a node has of the data.
 
     Attributes:
-        home: Whether it sees it at all.
         data: The digests of what each benchmark reads, or why it cannot be read.
     """
 
-    home: bool
     data: tuple[dict[str, str] | str, ...]
 
 
-def sight(need: "Need", mark: Path) -> Sight:
-    """What the machine that runs this sees of the home in which ``mark`` was put."""
+def sight(need: "Need") -> Sight:
+    """What the machine that runs this has."""
     found: list[dict[str, str] | str] = []
     for benchmark in need.benchmarks:
         try:
             found.append(benchmark.open(need.data).digests())
         except RequestError as error:
             found.append(str(error))
-    return Sight(mark.exists(), tuple(found))
+    return Sight(tuple(found))
 
 
 @dataclass(frozen=True)
@@ -106,20 +103,16 @@ class Need:
 
     Attributes:
         plugins: Of the sweep; first, because the benchmarks may be made of them.
-        home: The folder of all results.
         data: The folder of datasets.
         benchmarks: Whose data are read.
     """
 
     plugins: ShippedPlugins
-    home: Path
     data: Path
     benchmarks: tuple[Benchmark, ...]
 
     def problem(self, node: str, seen: Sight, here: Sight) -> str | None:
         """What a node lacks, beside what is seen on this machine; None if nothing."""
-        if not seen.home:
-            return f"{self.home} is not visible on node {node}: OPLSTM_HOME must be shared storage"
         for benchmark, there, wanted in zip(self.benchmarks, seen.data, here.data, strict=True):
             if isinstance(there, str):
                 return f"node {node} lacks the data of {benchmark.name}: {there}"
@@ -185,8 +178,7 @@ class Nodes:
         problems = {node: Code(*code).problem(nodes[node], here) for node, code in found.items() if _is_answer(code)}
         problems |= {node: str(code) for node, code in found.items() if not _is_answer(code)}
         rest = {node: name for node, name in nodes.items() if problems.get(node) is None and node in found}
-        with _marked(self._need.home) as mark:
-            seen, own = _on_each(sight, rest, self._need, mark), sight(self._need, mark)
+        seen, own = _on_each(sight, rest, self._need), sight(self._need)
         for node, name in rest.items():
             if node in seen:
                 there = seen[node]
@@ -229,14 +221,6 @@ def _on_each(function: Callable[..., Any], nodes: dict[str, str], *arguments: An
             if any(each["NodeID"] == node and each["Alive"] for each in ray.nodes()):
                 found[node] = f"node {nodes[node]} cannot run oplstm: {reason_of(error)}"
     return found
-
-
-@contextmanager
-def _marked(home: Path) -> Iterator[Path]:
-    """A file in a home, whose name no other machine's home has."""
-    home.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile(dir=home, prefix=".seen-by-nodes-") as mark:
-        yield Path(mark.name)
 
 
 def _name(node: dict[str, Any]) -> str:

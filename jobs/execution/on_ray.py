@@ -2,12 +2,7 @@
 
 import contextlib
 import logging
-import os
-import shutil
-import stat
-import tempfile
 import threading
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,47 +11,24 @@ import ray
 from ray import tune
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
+from jobs.execution.home_end import HomeEnd
+from jobs.execution.home_mark import Mark, marked
 from jobs.execution.nodes import Nodes, code_here
 from jobs.execution.ray_packs import MemoryKills, PackSearcher, PackTrainable, SweepOnRay
 from jobs.execution.ray_processes import RayLost, VitalProcesses
 from jobs.execution.remote_coordinator import reason_of
+from jobs.execution.scratch import TUNE, scratch_folder
 from jobs.execution.shipped_plugins import ShippedPlugins
 from jobs.jobfile.sections import Resources
 from jobs.store.header import Header
 from jobs.store.home import SweepFolder
-from jobs.sweep import coordinator
 from jobs.sweep.messages import OnProgress, Progress
 from oplstm.errors import WorkError
-from tracking.journal.file_lock import FileLock, is_locked
 from tracking.server.access import Access
 
 PROGRESS_SECONDS = 0.5
 ANSWER_SECONDS = 5.0
 """Of the coordinator's, which may be busy: then it is asked again."""
-SCRATCH = "oplstm-tune-"
-YOUNG_SECONDS = 60.0
-"""A folder that nobody holds may have been made just now, by a process that is about to hold it."""
-
-
-@contextlib.contextmanager
-def scratch_folder() -> Iterator[str]:
-    """A temporary folder for Ray Tune's own state; those of processes that were killed are removed.
-
-    Tune keeps pickles there, and a sweep's folder holds data only, so they live elsewhere. Its process holds a lock,
-    which tells over the walls of containers too whether it lives.
-    """
-    for left in Path(tempfile.gettempdir()).glob(f"{SCRATCH}*"):
-        with contextlib.suppress(OSError):  # another's, or gone meanwhile
-            found = left.lstat()
-            is_old = time.time() - found.st_mtime > YOUNG_SECONDS
-            if found.st_uid == os.getuid() and stat.S_ISDIR(found.st_mode) and is_old and not is_locked(left / "owner"):
-                shutil.rmtree(left, ignore_errors=True)
-    folder = Path(tempfile.mkdtemp(prefix=SCRATCH))
-    with FileLock(folder / "owner"):
-        try:
-            yield str(folder)
-        finally:
-            shutil.rmtree(folder, ignore_errors=True)
 
 
 @contextlib.contextmanager
@@ -92,7 +64,7 @@ def run_on_ray(
     Raises:
         WorkError: Ray Tune or the coordinator failed.
     """
-    with scratch_folder() as scratch:
+    with scratch_folder(TUNE) as scratch:  # Tune keeps pickles there, and a sweep's folder holds data only
         return _run(folder, resources, nodes=nodes, scratch=scratch, tracking_uri=tracking_uri, on_progress=on_progress)
 
 
@@ -113,8 +85,8 @@ def _run(
     def work() -> None:
         try:
             actors.append(_coordinator(folder, tracking_uri))
-            with _logged_to(folder.path / "tune.log"):
-                _tuner(actors[0], folder, resources, scratch=scratch).fit()
+            with _logged_to(folder.path / "tune.log"), marked(folder) as mark:
+                _tuner(actors[0], folder, resources, mark=mark, scratch=scratch).fit()
         except BaseException as error:
             failure.append(error)
 
@@ -179,7 +151,7 @@ def _plugins(folder: SweepFolder) -> ShippedPlugins:
     return ShippedPlugins.of(Header.read(folder).plugins)
 
 
-class Coordinator(coordinator.Coordinator):
+class Coordinator(HomeEnd):
     """One that is made in a process which has imported the sweep's plug-ins: by unpickling them.
 
     Its process is called `ray::Coordinator`.
@@ -189,11 +161,12 @@ class Coordinator(coordinator.Coordinator):
         super().__init__(folder, access)
 
 
-def _tuner(actor: Any, folder: SweepFolder, resources: Resources, *, scratch: str) -> tune.Tuner:
+def _tuner(actor: Any, folder: SweepFolder, resources: Resources, *, mark: Mark, scratch: str) -> tune.Tuner:
     here = ray.get_runtime_context()
     sweep = SweepOnRay(
-        _plugins(folder), _name(folder), here.namespace, folder, resources, here.get_node_id(), code_here().digest
-    )
+        plugins=_plugins(folder), coordinator=_name(folder), namespace=here.namespace, folder=folder, mark=mark,
+        resources=resources, node=here.get_node_id(), code=code_here().digest,
+    )  # fmt: skip
     return tune.Tuner(
         tune.with_resources(PackTrainable, {"cpu": resources.cpus, "gpu": resources.gpus}),
         tune_config=tune.TuneConfig(search_alg=PackSearcher(actor, sweep), num_samples=-1, reuse_actors=True),

@@ -1,8 +1,6 @@
 """Training one pack in this process, whoever asked for it: the command line or a Ray actor."""
 
 import contextlib
-import os
-import shutil
 import time
 import traceback
 import warnings
@@ -91,7 +89,7 @@ class PackListener:
     Args:
         coordinator: Receives the reports.
         pack: Name of the pack.
-        folder: Of the sweep; a request to stop appears in it.
+        folder: Of the sweep; it knows of requests to stop.
         device: Whose memory is looked at.
         tick: Moves the progress bar, if this process has one.
         first: Is told which runs come in.
@@ -123,6 +121,10 @@ class PackListener:
         memory = {} if most is None else Memory(most, self._runs).metrics()
         self._coordinator.on_ends([replace(end, metrics=end.metrics | memory) for end in ends])
 
+    def on_kept(self, folder: Path) -> None:
+        """Waits until it is in the home."""
+        self._folder.kept(folder)
+
     def on_expired(self, update: int, runs: Sequence[str]) -> None:
         """Waits until it is written whose hours are over."""
         self._coordinator.expired(self._pack, update, runs)
@@ -148,7 +150,7 @@ class PackListener:
         now = time.monotonic()
         if now >= self._next_look:
             self._next_look = now + STOP_POLL_SECONDS
-            self._stop = self._folder.stop_request.exists()
+            self._stop = self._folder.asked_to_stop()
         return self._stop
 
 
@@ -174,13 +176,10 @@ def train_pack(
         tick: Moves the progress bar, if this process has one.
 
     Raises:
-        RequestError: The sweep's folder is not visible here.
         WorkError: A checkpoint cannot be written or read.
     """
     torch.set_num_threads(resources.cpus)
     keep_freed_memory()
-    if not folder.header.is_file():
-        raise RequestError(f"{folder.path} is not visible on {os.uname().nodename}: OPLSTM_HOME must be shared storage")
     device, name = Device(choose_device(resources.gpus), data=folder.data), assignment.pack
     if (asked := assignment.measure) is not None:
         size = measured_size(folder.pack_sizes, asked.like, device, limit=asked.limit, resources=resources)
@@ -190,14 +189,8 @@ def train_pack(
         first = FirstWeights(folder)
         first.know(started.runs)
         listener = PackListener(coordinator, name, folder=folder, device=device.device, tick=tick, first=first)
-        with _warnings_to(folder.pack_log):
-            if started.origin is not None:
-                hand_over(folder.pack(started.origin), folder.pack(name), keep=False)
-            if started.extended:
-                runs = {one.name: one.run for one in started.runs if one.name in started.initial}
-                gather_ends(folder.ends, folder.pack(name), runs)
-            for part in started.parts:
-                hand_over(folder.pack(name), folder.pack(part), keep=True)
+        with warnings_to(folder.pack_log):
+            take_over(started, folder, name)
             pack = _pack(started, folder.pack(name), device, first=first)
             Trainer(
                 pack,
@@ -208,8 +201,23 @@ def train_pack(
                 expiries=started.expiries,
                 ends=None if started.runs[0].run.final else folder.ends,
             ).train()
-    if not folder.stop_request.exists():
-        shutil.rmtree(folder.pack(name), ignore_errors=True)
+    if not folder.asked_to_stop():
+        folder.let_go(name)
+
+
+def take_over(started: StartedPack, folder: SweepFolder, name: str) -> None:
+    """Let a pack that begins have the checkpoints of those it comes from, and those that come from it have its own.
+
+    Raises:
+        WorkError: The disk is full or not writable.
+    """
+    if started.origin is not None:
+        hand_over(folder.pack(started.origin), folder.pack(name), keep=False)
+    if started.extended:
+        runs = {one.name: one.run for one in started.runs if one.name in started.initial}
+        gather_ends(folder.ends, folder.pack(name), runs)
+    for part in started.parts:
+        hand_over(folder.pack(name), folder.pack(part), keep=True)
 
 
 @contextlib.contextmanager
@@ -237,7 +245,7 @@ def _pack(started: StartedPack, checkpoints: Path, device: Device, *, first: Fir
 
 
 @contextlib.contextmanager
-def _warnings_to(path: Path) -> Iterator[None]:
+def warnings_to(path: Path) -> Iterator[None]:
     """Warnings are lines of a file that stays with the sweep, wherever this process's own output goes."""
 
     def show(

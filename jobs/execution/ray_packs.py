@@ -8,6 +8,8 @@ from ray import tune
 from ray.tune.search import Searcher
 
 from jobs.execution.cluster import pack_slots
+from jobs.execution.far_home import far_home
+from jobs.execution.home_mark import Mark
 from jobs.execution.nodes import other_code
 from jobs.execution.remote_coordinator import RemoteCoordinator, reason_of
 from jobs.execution.shipped_plugins import ShippedPlugins
@@ -30,6 +32,7 @@ class SweepOnRay:
         coordinator: Name of the coordinator's actor.
         namespace: Ray's, that the actor is in.
         folder: Of the sweep.
+        mark: In that folder, for the nodes that see it.
         resources: What a pack gets.
         node: Of the coordinator.
         code: Digest of the oplstm that it runs.
@@ -39,6 +42,7 @@ class SweepOnRay:
     coordinator: str
     namespace: str
     folder: SweepFolder
+    mark: Mark
     resources: Resources
     node: str
     code: str
@@ -70,14 +74,22 @@ class PackTrainable(tune.Trainable):
         sweep, assignment = pack.sweep, pack.assignment
         gpu_ids = ray.get_runtime_context().get_accelerator_ids().get("GPU", [])
         actor = ray.get_actor(sweep.coordinator, namespace=sweep.namespace)
-        coordinator = RemoteCoordinator(lambda method, *arguments: ray.get(getattr(actor, method).remote(*arguments)))
+
+        def call(method: str, *arguments: Any) -> Any:
+            return ray.get(getattr(actor, method).remote(*arguments))
+
+        coordinator = RemoteCoordinator(call)
         elsewhere = ray.get_runtime_context().get_node_id() != sweep.node
         if elsewhere and (problem := other_code(sweep.code)) is not None:  # it has joined just now
             coordinator.give_up(problem)
             return {"done": True}
         try:
             gpus, resources = ",".join(gpu_ids), sweep.resources
-            train_in_turns(assignment, coordinator, sweep.folder, resources=resources, gpu_ids=gpus)
+            if elsewhere and not sweep.mark.is_seen():
+                with far_home(call, sweep.folder) as (far, folder):
+                    train_in_turns(assignment, far, folder, resources=resources, gpu_ids=gpus)
+            else:
+                train_in_turns(assignment, coordinator, sweep.folder, resources=resources, gpu_ids=gpus)
         except (WorkError, RequestError, OSError) as error:  # such as a full disk: another try would end so too
             coordinator.give_up(reason_of(error))
         return {"done": True}

@@ -18,7 +18,7 @@ LOOK_SECONDS: Final = 0.5
 def pause(seconds: float, folder: SweepFolder) -> None:
     """Wait, unless the sweep is asked to stop."""
     until = time.monotonic() + seconds
-    while (left := until - time.monotonic()) > 0 and not folder.stop_request.exists():
+    while (left := until - time.monotonic()) > 0 and not folder.asked_to_stop():
         time.sleep(min(left, LOOK_SECONDS))
 
 
@@ -44,7 +44,6 @@ def train_in_turns(
         wait: Waits so many seconds before another try.
 
     Raises:
-        RequestError: The sweep's folder is not visible here.
         WorkError: A checkpoint cannot be written or read.
     """
     wait(coordinator.wait_before(assignment.pack), folder)

@@ -107,7 +107,7 @@ def _nodes(home: Home, job: Job) -> "Nodes":
     from jobs.execution.nodes import Need, nodes_with
     from jobs.execution.shipped_plugins import ShippedPlugins
 
-    return nodes_with(Need(ShippedPlugins.of(sources_for(job)), home.path, home.data, benchmarks_of(job)))
+    return nodes_with(Need(ShippedPlugins.of(sources_for(job)), home.data, benchmarks_of(job)))
 
 
 def start_on_ray(home: Home, new: NewSweep, *, ray_address: str | None, progress: OnProgress) -> Outcome:

@@ -64,6 +64,10 @@ class SweepFolder:
         """A file whose presence asks the sweep to stop."""
         return self.path / "stop"
 
+    def asked_to_stop(self) -> bool:
+        """Whether somebody asked the sweep to stop."""
+        return self.stop_request.exists()
+
     @property
     def requests(self) -> Path:
         """What users ask of it while it runs (``jobs.store.requests``)."""
@@ -124,6 +128,13 @@ class SweepFolder:
     def pack(self, name: str) -> Path:
         """The checkpoints of a pack."""
         return self.path / "packs" / name
+
+    def kept(self, folder: Path) -> None:
+        """A checkpoint, a model or the state of an ended run was written in the folder: here it is where it belongs."""
+
+    def let_go(self, pack: str) -> None:
+        """Remove the checkpoints of a pack."""
+        shutil.rmtree(self.pack(pack), ignore_errors=True)
 
     def trial(self, name: str) -> Path:
         """Best weights and scores of a trial."""

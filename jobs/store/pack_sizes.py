@@ -59,6 +59,10 @@ class PackSizes:
         finally:
             lock.release()
 
+    def entries(self) -> dict[str, dict[str, int]]:
+        """All of them, by their keys, as ``remember`` takes them."""
+        return self._read()
+
     def later_version(self) -> str | None:
         """What there is to say of a file that a later oplstm wrote."""
         try:

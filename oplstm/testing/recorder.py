@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from oplstm.training.reports import Point, RunEnd
 from oplstm.training.run import RunConfig
@@ -39,6 +40,9 @@ class Recorder:
     def on_ends(self, ends: Sequence[RunEnd]) -> None:
         """Remember ends."""
         self.ends |= {end.run: end for end in ends}
+
+    def on_kept(self, folder: Path) -> None:
+        """It stays where it was written."""
 
     def on_expired(self, update: int, runs: Sequence[str]) -> None:
         """Remember whose hours were over."""

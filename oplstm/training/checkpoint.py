@@ -49,8 +49,8 @@ def checkpoints(folder: Path) -> list[Path]:
     return sorted(found, key=lambda path: int(path.name.removeprefix("update-")), reverse=True)
 
 
-def save_pack(folder: Path, pack: Pack, counters: dict[str, Any]) -> None:
-    """Write everything that a bit-for-bit resume needs to ``folder/update-<n>``.
+def save_pack(folder: Path, pack: Pack, counters: dict[str, Any]) -> Path:
+    """Write everything that a bit-for-bit resume needs to ``folder/update-<n>``, which is returned.
 
     Raises:
         WorkError: The disk is full or not writable.
@@ -62,16 +62,23 @@ def save_pack(folder: Path, pack: Pack, counters: dict[str, Any]) -> None:
         "runs": [run.to_dict() for run in pack.runs],
         "counters": counters,
     }
-    write_checkpoint(folder, data, pack.state, kept=KEPT)
+    return write_checkpoint(folder, data, pack.state, kept=KEPT)
 
 
-def write_checkpoint(folder: Path, data: Mapping[str, Any], state: RunState, *, kept: int) -> None:
+def write_checkpoint(folder: Path, data: Mapping[str, Any], state: RunState, *, kept: int) -> Path:
     """Write what ``Checkpoint.read`` reads to ``folder/update-<n>``, and let go of all but the newest there.
 
     Raises:
         WorkError: The disk is full or not writable.
     """
-    _write(folder / f"update-{data['update']}", _PACK, data=data, tensors={_STATE: state.tensors()})
+    path = folder / f"update-{data['update']}"
+    _write(path, _PACK, data=data, tensors={_STATE: state.tensors()})
+    keep_newest(folder, kept)
+    return path
+
+
+def keep_newest(folder: Path, kept: int) -> None:
+    """Let go of all complete checkpoints but the newest."""
     for old in checkpoints(folder)[kept:]:
         shutil.rmtree(old)
 

@@ -14,7 +14,7 @@ from oplstm.training.run_state import RunState
 from oplstm.training.sealed import Damaged
 
 
-def save_end(folder: Path, pack: Pack, *, row: int, seconds: float, last_point: int) -> None:
+def save_end(folder: Path, pack: Pack, *, row: int, seconds: float, last_point: int) -> Path:
     """Write the state of a run that has made all its updates to ``folder``, to go on from with a longer budget.
 
     Args:
@@ -24,6 +24,9 @@ def save_end(folder: Path, pack: Pack, *, row: int, seconds: float, last_point: 
         seconds: So long it has trained.
         last_point: The update of its last validation point.
 
+    Returns:
+        The folder in it that was written.
+
     Raises:
         WorkError: The disk is full or not writable.
     """
@@ -32,7 +35,7 @@ def save_end(folder: Path, pack: Pack, *, row: int, seconds: float, last_point: 
     data = {"update": own, "joined": [0], "names": [name], "runs": [pack.runs[row].to_dict()], "counters": counters}
     index = torch.tensor([row], dtype=torch.int64, device=pack.device.device)
     state = pack.state.of_rows(index).resized(pack.kind(row).layout.size)
-    write_checkpoint(folder, data, state, kept=1)
+    return write_checkpoint(folder, data, state, kept=1)
 
 
 def gather_ends(ends: Path, into: Path, runs: Mapping[str, RunConfig]) -> None:

@@ -164,7 +164,7 @@ class Trainer:
             "may_join": self._may_join,
         }
         self._listener.settle()
-        save_pack(self._folder, self._pack, counters)
+        self._listener.on_kept(save_pack(self._folder, self._pack, counters))
 
     def _validate(self, rows: Sequence[int]) -> None:
         """A meta-validation point of ``rows``: select, report, drop what has ended, checkpoint."""
@@ -214,7 +214,8 @@ class Trainer:
         names = [self._pack.names[row] for row in rows]
         for row, (name, began) in zip(rows, self._hours.began(names).items(), strict=True):
             seconds, last_point = self._hours.seconds - began, self._last_point[name]
-            save_end(self._ends / name, self._pack, row=row, seconds=seconds, last_point=last_point)
+            end = save_end(self._ends / name, self._pack, row=row, seconds=seconds, last_point=last_point)
+            self._listener.on_kept(end)
 
     def _tested(self, rows: Sequence[int]) -> Scores:
         """The test scores of the best weights of ``rows``, those of a diverged run too, which are from before."""
@@ -236,6 +237,7 @@ class Trainer:
             metrics |= metrics_of_test(pack.measure, tested)
             if state != "stopped":
                 save_model(self._run_folder / pack.names[row], pack, row=row, test=tested)
+                self._listener.on_kept(self._run_folder / pack.names[row])
             update, last = pack.updates[row], self._last[pack.runs[row].meta_batch_size]
             late = state == "complete" and update < last
             note = f"stopped after its {pack.budget.max_hours:g} hours" if late else ""

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Literal, Protocol
 
 from oplstm.training.run import RunConfig
@@ -58,6 +59,10 @@ class Listener(Protocol):
 
     def on_ends(self, ends: Sequence[RunEnd]) -> None:
         """Record that runs have ended. Their files are complete."""
+        ...
+
+    def on_kept(self, folder: Path) -> None:
+        """A checkpoint of the pack, or the model or last state of a run, was written and is complete in ``folder``."""
         ...
 
     def on_expired(self, update: int, runs: Sequence[str]) -> None:

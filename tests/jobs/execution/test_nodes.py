@@ -52,18 +52,17 @@ def test_the_code_here_is_every_source_file():
 @pytest.mark.parametrize(
     ("seen", "said"),
     [
-        (Sight(True, ({"dataset": "sha256:1"},)), None),
-        (Sight(False, ({},)), "/shared is not visible on node n: OPLSTM_HOME must be shared storage"),
-        (Sight(True, ("omniglot is not there",)), "node n lacks the data of sine: omniglot is not there"),
+        (Sight(({"dataset": "sha256:1"},)), None),
+        (Sight(("omniglot is not there",)), "node n lacks the data of sine: omniglot is not there"),
         (
-            Sight(True, ({"dataset": "sha256:2"},)),
+            Sight(({"dataset": "sha256:2"},)),
             "node n has other data of sine in /data: dataset sha256:2, here sha256:1; copy the folder there",
         ),
     ],
 )
-def test_the_home_and_the_data_of_a_node_are_those_of_this_machine(seen, said):
-    need = Need(ShippedPlugins(), Path("/shared"), Path("/data"), (SineTasks(),))
-    assert need.problem("n", seen, Sight(True, ({"dataset": "sha256:1"},))) == said
+def test_the_data_of_a_node_are_those_of_this_machine(seen, said):
+    need = Need(ShippedPlugins(), Path("/data"), (SineTasks(),))
+    assert need.problem("n", seen, Sight(({"dataset": "sha256:1"},))) == said
 
 
 @pytest.fixture
@@ -82,10 +81,10 @@ def joining(monkeypatch, tmp_path):
         return {node: answers.get((node, function.__name__)) or function(*arguments) for node in whom}
 
     monkeypatch.setattr(nodes, "_on_each", on_each)
-    return Nodes(Need(ShippedPlugins(), tmp_path / "home", tmp_path / "data", (SineTasks(),))), alive, answers, asked
+    return Nodes(Need(ShippedPlugins(), tmp_path / "data", (SineTasks(),))), alive, answers, asked
 
 
-def test_each_node_is_asked_once_and_those_that_do_not_fit_are_named_together(joining, tmp_path):
+def test_each_node_is_asked_once_and_those_that_do_not_fit_are_named_together(joining):
     looked, alive, answers, asked = joining
     looked.check()
     assert asked == [], "a machine alone has what it has"
@@ -93,15 +92,14 @@ def test_each_node_is_asked_once_and_those_that_do_not_fit_are_named_together(jo
     looked.check()
     looked.check()
     assert asked == ["good"]
-    assert list((tmp_path / "home").iterdir()) == []
-    alive += ["bare", "blind"]
+    alive += ["bare", "lacks"]
     answers["bare", "code_here"] = (dict.fromkeys(VERSIONS, "not installed"), {})
-    answers["blind", "sight"] = Sight(False, ({},))
+    answers["lacks", "sight"] = Sight(("cub is not there",))
     with pytest.raises(RequestError) as caught:
         looked.check()
     assert [line.partition(":")[0] for line in caught.value.problems] == [
         "node bare (host-bare) has no oplstm",
-        f"{tmp_path / 'home'} is not visible on node blind (host-blind)",
+        "node lacks (host-lacks) lacks the data of sine",
     ]
 
 

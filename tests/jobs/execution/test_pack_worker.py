@@ -13,11 +13,10 @@ from jobs.execution import devices, pack_worker
 from jobs.execution.pack_worker import PackListener, errors_told, train_pack
 from jobs.jobfile.sections import Resources
 from jobs.store.events import Sized
-from jobs.store.home import SweepFolder
 from jobs.store.memory import PEAK, SHARING, Memory
 from jobs.store.states import SweepKind
 from jobs.sweep.coordinator import Coordinator
-from oplstm.errors import RequestError, WorkError
+from oplstm.errors import WorkError
 from oplstm.training import hours, loop
 from oplstm.training.pack import Pack
 from oplstm.training.reports import RunEnd
@@ -340,12 +339,6 @@ def test_a_pack_with_nothing_left_is_not_trained(assignment):
     assert calls.ends == []
     assert not folder.trials.exists()
     assert not folder.pack(given.pack).exists()
-
-
-def test_a_machine_without_the_home_says_so(assignment):
-    folder, given, _ = assignment
-    with pytest.raises(RequestError, match=r"is not visible on .*: OPLSTM_HOME must be shared storage"):
-        train_pack(given, Calls(), SweepFolder(folder.path / "elsewhere"), resources=Resources())
 
 
 def test_threads_and_device_are_those_of_the_job(assignment, monkeypatch):

@@ -6,13 +6,16 @@ from types import SimpleNamespace
 import pytest
 
 from jobs.execution import ray_packs
+from jobs.execution.home_mark import Mark
 from jobs.execution.ray_packs import MemoryKills, PackOnRay, PackSearcher, SweepOnRay
 from jobs.execution.shipped_plugins import ShippedPlugins
 from jobs.jobfile.sections import Resources
 from jobs.store.home import SweepFolder
 from jobs.sweep.messages import Assignment
 
-SWEEP = SweepOnRay(ShippedPlugins(), "c", "n", SweepFolder(Path("s")), Resources(), "here", "code")
+SWEEP = SweepOnRay(
+    ShippedPlugins(), "c", "n", SweepFolder(Path("s")), Mark(Path("s", "mark"), "word"), Resources(), "here", "code"
+)
 FULL = """Failure # {} (occurred at 2026-11-28_00-51-00)
 ray.exceptions.OutOfMemoryError: 1 worker(s) were killed due to the node running low on memory. Memory on the node ...
 """

@@ -8,7 +8,7 @@ import tempfile
 
 import pytest
 
-from jobs.execution.on_ray import SCRATCH, scratch_folder
+from jobs.execution.scratch import TUNE, scratch_folder
 
 OWNER = """
 import sys, tempfile, time
@@ -37,30 +37,30 @@ def age(path):
 
 
 def test_it_goes_with_its_process(temporary):
-    with scratch_folder() as folder:
+    with scratch_folder(TUNE) as folder:
         assert os.listdir(temporary) == [os.path.basename(folder)]
     assert os.listdir(temporary) == []
 
 
 def test_that_of_a_killed_process_is_removed_and_that_of_a_living_one_is_not(temporary):
-    with subprocess.Popen([sys.executable, "-c", OWNER, SCRATCH], stdout=subprocess.PIPE, text=True) as owner:
+    with subprocess.Popen([sys.executable, "-c", OWNER, TUNE], stdout=subprocess.PIPE, text=True) as owner:
         name = owner.stdout.readline().strip()
         age(temporary / name)
-        with scratch_folder():
+        with scratch_folder(TUNE):
             assert len(os.listdir(temporary)) == 2
         os.kill(owner.pid, signal.SIGKILL)
     age(temporary / name)
-    with scratch_folder() as folder:
+    with scratch_folder(TUNE) as folder:
         assert os.listdir(temporary) == [os.path.basename(folder)]
 
 
 def test_what_is_young_or_no_folder_of_ours_stays(temporary, tmp_path):
-    (temporary / f"{SCRATCH}young").mkdir()
+    (temporary / f"{TUNE}young").mkdir()
     (tmp_path / "victim").mkdir()
-    (temporary / f"{SCRATCH}link").symlink_to(tmp_path / "victim")
-    os.utime(temporary / f"{SCRATCH}link", (0, 0), follow_symlinks=False)
+    (temporary / f"{TUNE}link").symlink_to(tmp_path / "victim")
+    os.utime(temporary / f"{TUNE}link", (0, 0), follow_symlinks=False)
     (temporary / "other").mkdir()
     age(temporary / "other")
-    with scratch_folder():
+    with scratch_folder(TUNE):
         assert len(os.listdir(temporary)) == 4
     assert (tmp_path / "victim").is_dir()
