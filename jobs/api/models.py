@@ -69,7 +69,8 @@ def champion(name: str, *, tracking_uri: str | None = None, home: AnyHome = None
 
     Args:
         name: Of the registered model.
-        tracking_uri: Of its MLflow server; that of ``MLFLOW_TRACKING_URI`` or the home's embedded one by default.
+        tracking_uri: Of its MLflow server; by default that of ``MLFLOW_TRACKING_URI``, or of the newest sweep
+            in the home.
         home: Where that server's files are.
 
     Raises:

@@ -10,6 +10,7 @@ from typing import Any
 
 from jobs.jobfile.plugins import load_plugin, named
 from jobs.operations.family import headers
+from jobs.operations.homes_server import HomesServer
 from jobs.operations.tracking_server import tracking_server
 from jobs.store.header import Header
 from jobs.store.home import Home
@@ -78,7 +79,7 @@ def evaluate(home: Home, model: str, tasks: Tasks, *, uri: str | None, plugins: 
         home: Where sweeps and datasets are.
         model: ``SWEEP/TRIAL``, or a registered model: ``NAME`` (its champion), ``NAME@ALIAS``, ``NAME:VERSION``.
         tasks: On which.
-        uri: Of the MLflow server; None for the embedded one.
+        uri: Of the MLflow server; None for that of the newest sweep in ``home``.
         plugins: Code that the model or its tasks are of, beside that of the sweeps in ``home``.
 
     Raises:
@@ -119,7 +120,8 @@ def found_model(home: Home, model: str, uri: str | None) -> Iterator[Path]:
     from tracking.results.registry import download_model  # imports MLflow, which takes seconds
 
     deque(headers(home), maxlen=0)  # of one of which it may be: what its plug-ins bring is known from then on
-    with tempfile.TemporaryDirectory() as drawer, tracking_server(home, uri, wait=True) as server:
+    chosen = HomesServer.of(home, uri).uri
+    with tempfile.TemporaryDirectory() as drawer, tracking_server(home, chosen, wait=True) as server:
         yield download_model(server, model, Path(drawer))
 
 

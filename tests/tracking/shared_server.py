@@ -19,22 +19,23 @@ _STARTING_SECONDS: Final = 120.0
 
 
 class SharedServer:
-    """``mlflow server --app-name basic-auth``, ready.
+    """``mlflow server``, ready; with ``--app-name basic-auth`` unless told otherwise.
 
     Args:
         folder: For its artifacts, log and accounts.
         store: Of its records; SQLite in the folder by default.
+        accounts: Whether it asks for names and passwords.
 
     Attributes:
         uri: Its address.
         artifacts: Where it stores them.
     """
 
-    def __init__(self, folder: Path, store: str | None = None) -> None:
+    def __init__(self, folder: Path, store: str | None = None, *, accounts: bool = True) -> None:
         self.folder, self.artifacts, self._port = folder, folder / "artifacts", any_free_port()
         self.uri = f"http://127.0.0.1:{self._port}"
         self._store = store or f"sqlite:///{folder / 'mlflow.db'}"
-        self._secret = secrets.token_hex()
+        self._secret, self._app = secrets.token_hex(), ("--app-name", "basic-auth") if accounts else ()
         accounts = folder / "accounts.ini"
         accounts.write_text(
             "[mlflow]\ndefault_permission = READ\nauthorization_function = "
@@ -47,7 +48,7 @@ class SharedServer:
     def start(self) -> None:
         """Start it, at the address that it had."""
         command = [
-            *(sys.executable, "-m", "mlflow", "server", "--app-name", "basic-auth", "--host", "127.0.0.1"),
+            *(sys.executable, "-m", "mlflow", "server", *self._app, "--host", "127.0.0.1"),
             *("--port", str(self._port), "--workers", "1", "--backend-store-uri", self._store),
             *("--artifacts-destination", self.artifacts.as_uri()),
         ]

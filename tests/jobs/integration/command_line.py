@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -195,6 +196,10 @@ class Oplstm:
         path = self.sweep(name).journal
         records = Journal.read(path) if path.exists() else ()
         return [record for record in records if record.get("event") in kinds]
+
+    def starts(self, name: str) -> Counter[str]:
+        """How often each pack was begun."""
+        return Counter(event["pack"] for event in self.events(name, "started"))
 
     def await_points(self, name: str, count: int, *, verb: Verb | None = None, after: int = 0) -> None:
         """Return when the journal holds `count` points beyond update 0, but for the first `after` of them."""

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from tests.chaos.injuries import Victim
 from tests.chaos.processes import Processes
+from tests.jobs.integration.network import Network
 from tests.jobs.integration.test_faults import title_of
 
 RESOURCES = ["--num-gpus=1", "--object-store-memory=80000000"]
@@ -30,23 +31,36 @@ class Node:
         cpus: Logical ones; there is one logical GPU.
         python_path: Where its oplstm is.
         blind_to: A folder that is another on this node, as where nothing is shared; None for none. Takes root.
+        network: That the cluster is on, this node at its other end if it is no head; None for the loopback interface.
     """
 
     def __init__(
-        self, name: str, folder: Path, *, head: str | None, cpus: int, python_path: Path, blind_to: Path | None
+        self,
+        name: str,
+        folder: Path,
+        *,
+        head: str | None,
+        cpus: int,
+        python_path: Path,
+        blind_to: Path | None,
+        network: Network | None,
     ) -> None:
-        self.name, self.address = name, head or f"127.0.0.1:{_free_port()}"
+        own = "127.0.0.1" if network is None else network.there if head else network.here
+        self.name, self.address = name, head or f"{own}:{_free_port()}"
         whose = ["--head", f"--port={self.address.rpartition(':')[2]}", "--include-dashboard=false"]
         command = [sys.executable, "-m", "ray.scripts.scripts", "start", "--block", f"--node-name={name}"]
         command += [
             *RESOURCES,
             f"--num-cpus={cpus}",
+            f"--node-ip-address={own}",
             f"--temp-dir={folder / name}",
             *([f"--address={head}"] if head else whose),
         ]
         if blind_to is not None:
             hide = f'mount -t tmpfs tmpfs {shlex.quote(str(blind_to))} && exec "$@"'
             command = ["unshare", "--mount", "sh", "-c", hide, "sh", *command]
+        if network is not None and head:
+            command = network.command(command)
         environment = {**os.environ, **QUICK, "PYTHONPATH": str(python_path)}
         self._log = folder / f"{name}.log"
         with self._log.open("wb") as log:
@@ -93,8 +107,10 @@ def started_nodes(root: Path) -> Iterator[Callable[..., Node]]:
             cpus: int = 1,
             python_path: Path = root,
             blind_to: Path | None = None,
+            network: Network | None = None,
         ) -> Node:
-            nodes.append(Node(name, Path(folder), head=head, cpus=cpus, python_path=python_path, blind_to=blind_to))
+            how = {"python_path": python_path, "blind_to": blind_to, "network": network}
+            nodes.append(Node(name, Path(folder), head=head, cpus=cpus, **how))
             return nodes[-1]
 
         try:

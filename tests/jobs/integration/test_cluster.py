@@ -2,7 +2,6 @@
 
 import os
 import shutil
-from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -69,7 +68,7 @@ def test_nodes_join_and_die_and_so_does_the_head(
     oplstm.await_points("wide", 2, verb=verb, after=points_of(oplstm))
     assert joined.trains()
     joined.kill()
-    wait_until(lambda: max(starts_of(oplstm).values()) > 1)
+    wait_until(lambda: max(oplstm.starts("wide").values()) > 1)
     oplstm.await_points("wide", 2, verb=verb, after=points_of(oplstm))
     head.kill()
     done = verb.wait(60)
@@ -111,8 +110,3 @@ def test_nodes_join_and_die_and_so_does_the_head(
 def points_of(oplstm: Oplstm) -> int:
     """How many points beyond update 0 there are."""
     return sum(bool(point["update"]) for point in oplstm.events("wide", "point"))
-
-
-def starts_of(oplstm: Oplstm) -> Counter[str]:
-    """How often each pack was begun."""
-    return Counter(event["pack"] for event in oplstm.events("wide", "started"))

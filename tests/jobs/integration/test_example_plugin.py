@@ -11,12 +11,22 @@ import pytest
 
 from jobs.store.header import Header
 from tests.conftest import ROOT
-from tests.jobs.integration.command_line import Oplstm
+from tests.jobs.integration.command_line import Oplstm, wait_until
+from tests.jobs.integration.network import network
+from tests.jobs.integration.ray_nodes import started_nodes
+from tests.jobs.integration.tracked_runs import TrackedSweep
 from tests.jobs.plugins import as_in_a_new_process
+from tests.tracking import postgres
+from tests.tracking.conftest import Rest
+from tests.tracking.faulty_proxy import FaultyProxy, bearer
+from tests.tracking.postgres import Postgres
+from tests.tracking.shared_server import SharedServer
+from tracking.server.access import TOKEN
 from tracking.server.embedded import Server
 
 SHORT = ("--set", "updates=40", "--set", "validate_every=10", "--set", "validation_tasks=20", "--set", "test_tasks=20",
          "--set", "promotion.tasks=20", "--trials", "2")  # fmt: skip
+A_TOKEN = "t0ken-of-a-researcher"
 
 
 @pytest.fixture(scope="module")
@@ -36,38 +46,66 @@ def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]
         del sys.modules[name]
 
 
-@pytest.mark.integration
-def test_it_is_swept_as_a_plug_in_stopped_resumed_from_elsewhere_promoted_and_evaluated(
-    oplstm: Oplstm, ray_address: str, server: Server, project: Path, elsewhere: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.fixture(scope="module")
+def tracking(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[FaultyProxy, Rest]]:
+    """An MLflow server on PostgreSQL, where that is installed, behind a token."""
+    database = None if postgres.missing() else Postgres()
+    server = SharedServer(tmp_path_factory.mktemp("shared"), database and database.uri, accounts=False)
+    front = FaultyProxy(server.uri)
+    front.guard = bearer(A_TOKEN)
+    yield front, Rest(server.uri)
+    front.close()
+    server.end()
+    if database:
+        database.stop()
+
+
+@pytest.mark.slow
+def test_it_is_swept_on_two_nodes_of_which_one_dies_stopped_resumed_from_elsewhere_promoted_and_evaluated(
+    oplstm: Oplstm,
+    tracking: tuple[FaultyProxy, Rest],
+    project: Path,
+    elsewhere: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ):
-    where = ("--tracking-uri", server.uri)
-    monkeypatch.chdir(project)
-    slow = (
-        "--set",
-        "updates=1500",
-        "--set",
-        "validate_every=100",
-        "--set",
-        "final.budget.updates=100",
-        "--plugin",
-        "oplstm_reptile",
-    )
-    verb = oplstm.start("sweep", "waves.yaml", *SHORT, *slow, "--ray-address", ray_address, *where)
-    oplstm.await_points("waves", 1, verb=verb)
-    verb.interrupt()
-    verb.wait().incomplete()
-    monkeypatch.chdir(elsewhere)
-    [source] = Header.read(oplstm.sweep("waves")).plugins
-    assert source.path == str(project / "oplstm_reptile/__init__.py")
-    assert source.brings == ("benchmark waves", "learner reptile", "space reptile")
+    """All that others bring along at once: their code, their cluster, their server; nothing is lost or doubled.
+
+    The second node has a network of its own where this user may make one, so it does not reach the server.
+    """
+    front, rest = tracking
+    slow = ("updates=4000", "validate_every=100", "final.budget.updates=100", "resources.cpus=1", "resources.retries=2")
+    changed = [word for one in slow for word in ("--set", one)]
+    with network() as own, started_nodes(ROOT) as start:
+        head = start("head", network=own)
+        head.await_start()
+        second = start("second", head=head.address, network=own)
+        second.await_start()
+        where = ("--ray-address", head.address, "--tracking-uri", front.uri)
+        monkeypatch.chdir(project)
+        monkeypatch.setenv(TOKEN, A_TOKEN)  # of the verbs alone: the nodes have started without it
+        verb = oplstm.start("sweep", "waves.yaml", *SHORT, *changed, "--plugin", "oplstm_reptile", *where)
+        wait_until(lambda: len(oplstm.starts("waves")) == 2)
+        oplstm.await_points("waves", 1, verb=verb)
+        assert head.trains() and second.trains()
+        second.kill()
+        wait_until(lambda: oplstm.starts("waves").total() > 2)
+        verb.interrupt()
+        verb.wait().incomplete()
+
+        monkeypatch.chdir(elsewhere)
+        [source] = Header.read(oplstm.sweep("waves")).plugins
+        assert source.path == str(project / "oplstm_reptile/__init__.py")
+        assert source.brings == ("benchmark waves", "learner reptile", "space reptile")
+        done = oplstm.start("resume", "waves", *where[:2], "--json").wait().ok().json
+        assert (done["counts"], done["records_waiting"]) == ({"complete": 2}, 0)
+    promoted = oplstm.start("promote", "waves", "--replicates", "0", "--json").wait().ok().json
+    assert promoted["final"] == "waves-final"
     assert "oplstm_reptile" not in sys.modules
-    done = oplstm.here("resume", "waves", *where, "--json").ok().json
-    assert done["counts"] == {"complete": 2}
-    promoted = oplstm.here("promote", "waves", "--replicates", "0", *where, "--json").ok().json
-    assert promoted["final"]["name"] == "waves-final" if isinstance(promoted.get("final"), dict) else promoted
-    found = oplstm.here("evaluate", "waves", "--tasks", "50", *where, "--json").ok().json
+    for name in ("waves", "waves-final"):
+        TrackedSweep(rest, oplstm, name, "waves").check()
+    found = oplstm.here("evaluate", "waves", "--tasks", "50", "--json").ok().json
     assert found["benchmark"]["name"] == "waves" and found["tasks"] == 50
-    assert oplstm.here("doctor", "waves", *where).code == 0
+    assert oplstm.here("doctor", "waves").code == 0
 
 
 @pytest.mark.integration

@@ -25,7 +25,7 @@ def test_the_seconds_are_those_of_a_command_that_succeeds(tmp_path):
 
 @pytest.mark.usefixtures("ray_address")
 def test_tracking_costs_something_and_everything_arrives(monkeypatch):
-    monkeypatch.setattr(tracking_cost, "SECONDS", 1.5)
+    monkeypatch.setattr(tracking_cost, "SECONDS", 0.6)
     monkeypatch.setattr(tracking_cost, "CASES", (("train", 2), ("sweep", 2)))
     [(title, rows)] = tracking_cost.sections(lambda text: None)
     assert "1,000 points" in title

@@ -103,10 +103,11 @@ class TrackedSweep:
 
 def expected_steps(params: dict[str, str]) -> list[int]:
     """Meta-updates at which a run is validated: 0, and the first that reaches each multiple of the interval."""
-    tasks, every, batch = (int(params[name]) for name in ("budget.tasks", "budget.validate_every", "meta_batch_size"))
+    unit, batch = ("tasks", int(params["meta_batch_size"])) if params["budget.tasks"] != "None" else ("updates", 1)
+    total, every = int(params[f"budget.{unit}"]), int(params["budget.validate_every"])
     steps, done = [0], 0
-    for update in range(1, tasks + batch):
+    for update in range(1, total + batch):
         before, done = done, update * batch
-        if before < tasks and done // every > before // every:
+        if before < total and done // every > before // every:
             steps.append(update)
     return steps

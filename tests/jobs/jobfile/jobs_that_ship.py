@@ -1,5 +1,7 @@
 """The jobs that ship, by their benchmark, and what trains the first trials of one, shortened."""
 
+import json
+
 import torch
 import yaml
 
@@ -13,6 +15,10 @@ _JOBS = {name: yaml.safe_load(text) for name, text in shipped_jobs().items()}
 ON_SINE = [name for name, job in _JOBS.items() if job["benchmark"]["name"] == "sine"]
 SWEEPS_ON_SINE = [name for name in ON_SINE if "space" in _JOBS[name]]
 ON_IMAGES = sorted(set(shipped_jobs()) - set(ON_SINE))
+ONE_OF_EACH_KIND_ON_IMAGES = list(
+    {json.dumps({**_JOBS[name], "description": None, "benchmark": None}): name for name in reversed(ON_IMAGES)}.values()
+)
+"""Of jobs that differ in their pictures alone the first by name."""
 SHORT = ("updates=3", "validate_every=2", "validation_tasks=4", "test_tasks=4")
 
 

@@ -3,10 +3,10 @@
 import pytest
 
 from oplstm.training.device import Device
-from tests.jobs.jobfile.jobs_that_ship import ON_IMAGES, trains_its_first
+from tests.jobs.jobfile.jobs_that_ship import ONE_OF_EACH_KIND_ON_IMAGES, trains_its_first
 from tests.oplstm.episodes.datasets.made_up import imported
 
-TINY = ("ways=2", "shots=1", "train_shots=1", "queries=1", "meta_batch_size=2")
+TINY = ("ways=2", "shots=1", "train_shots=1", "queries=1", "meta_batch_size=2", "validation_tasks=2", "test_tasks=2")
 
 
 @pytest.fixture(scope="module")
@@ -18,7 +18,7 @@ def tiny_images(tmp_path_factory):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ON_IMAGES)
+@pytest.mark.parametrize("name", ONE_OF_EACH_KIND_ON_IMAGES)
 def test_a_job_on_images_trains_its_first_configuration(name, tmp_path, tiny_images):
     tiny = (*TINY, "fixed.train_ways=2") if "protonet" in name else TINY
     trains_its_first(name, 1, tmp_path, Device(data=tiny_images), tiny)

@@ -82,9 +82,9 @@ def test_a_header_of_version_3_has_no_place():
     assert Header.read(VERSION_3).place is None
 
 
-@pytest.mark.parametrize("step", [pytest.param(1, marks=pytest.mark.slow), 61])
-def test_every_bit_that_flips_is_noticed_or_changes_nothing(step, tmp_path):
-    """The unit tier flips every 61st, which comes by every bit of a byte."""
+def test_a_bit_that_flips_is_noticed_or_changes_nothing(tmp_path):
+    """Every 61st, which comes by every bit of a byte; tests/jobs/operations/test_every_bit.py flips them all."""
+    step = 61
     folder = new_sweep(tmp_path / "s", job("rates", seed=10, promotion={"leaders": 3}))
     whole, known, harmless = folder.header.read_bytes(), Header.read(folder), 0
     for bit in range(0, 8 * len(whole), step):

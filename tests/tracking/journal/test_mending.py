@@ -24,8 +24,8 @@ def flip(text: bytes, *bits: int) -> bytes:
 
 
 @pytest.mark.parametrize("old", [b"", OLD[2]], ids=["new", "from 2"])
-@pytest.mark.parametrize("step", [pytest.param(1, marks=pytest.mark.slow), 197])
-def test_every_bit_in_a_line_with_a_checksum_is_put_back(journal_path: Path, old: bytes, step: int) -> None:
+@pytest.mark.parametrize("step", [pytest.param(7, marks=pytest.mark.slow), 197])
+def test_a_bit_in_a_line_with_a_checksum_is_put_back(journal_path: Path, old: bytes, step: int) -> None:
     whole = small(journal_path, old)
     first = len(old) or whole.index(b"\n") + 1
     for bit in range(8 * first, 8 * len(whole), step):
