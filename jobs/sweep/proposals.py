@@ -257,11 +257,11 @@ class Proposals:
             run = self._run(trial)
         except NoRun:
             return False
-        if trial.params != params or not self._restored.takes(trial):
+        if trial.params != params or (distributions := self._restored.known(trial)) is None:
             return False
         self._made += 1
         self._seen.add(run)
-        self._restored.put(self._number(None), trial, given=draws == 0)
+        self._restored.put(self._number(None), trial, distributions=distributions, given=draws == 0)
         return True
 
     def settle(self) -> None:

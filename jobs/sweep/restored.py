@@ -25,38 +25,39 @@ class Restored:
         self._trials: dict[int, FrozenTrial] = {}
         self._distributions: dict[str, BaseDistribution] = {}
 
-    def takes(self, trial: FixedTrial) -> bool:
-        """Whether it can: to the study, a parameter keeps its kind of distribution, and a choice its choices."""
-        if self._alike_only and self._distributions and trial.distributions.keys() != self._distributions.keys():
-            return False
-        for name, distribution in trial.distributions.items():
-            first = self._distributions.setdefault(name, distribution)
-            if first != distribution:
-                try:
-                    check_distribution_compatibility(first, distribution)
-                except ValueError:
-                    return False
-        return True
+    def known(self, trial: FixedTrial) -> dict[str, BaseDistribution] | None:
+        """The distributions of a trial, of which the thousands that are equal are one object; None if it takes it not.
 
-    def put(self, number: int, trial: FixedTrial, *, given: bool) -> None:
+        To the study, a parameter keeps its kind of distribution, and a choice its choices.
+        """
+        if self._alike_only and self._distributions and trial.distributions.keys() != self._distributions.keys():
+            return None
+        found = {}
+        for name, own in trial.distributions.items():
+            found[name] = first = self._distributions.setdefault(name, own)
+            if first != own:
+                try:
+                    check_distribution_compatibility(first, own)
+                except ValueError:
+                    return None
+                found[name] = own
+        return found
+
+    def put(self, number: int, trial: FixedTrial, *, distributions: dict[str, BaseDistribution], given: bool) -> None:
         """A trial at a point.
 
         Args:
             number: Of the trial, in the sweep.
             trial: The point, after the space was asked.
+            distributions: Of ``known``.
             given: Whether the point was enqueued, and not drawn.
         """
         fixed = {"fixed_params": dict(trial.params)} if given else {}
         self._trials[number] = FrozenTrial(
             number=-1, trial_id=-1, state=TrialState.RUNNING, value=None, datetime_start=datetime.now(),
-            datetime_complete=None, params=trial.params, distributions=self._alike(trial),
+            datetime_complete=None, params=trial.params, distributions=distributions,
             user_attrs=trial.user_attrs, system_attrs=fixed | trial.system_attrs, intermediate_values={},
         )  # fmt: skip
-
-    def _alike(self, trial: FixedTrial) -> dict[str, BaseDistribution]:
-        """The distributions of a trial; the thousands that are equal are one object."""
-        first = self._distributions
-        return {name: first[name] if first[name] == own else own for name, own in trial.distributions.items()}
 
     def report(self, number: int, value: float, step: int) -> bool:
         """Keep a value of a trial; False if it is none of these."""
