@@ -39,7 +39,8 @@ def counted_parameters(learner: str, hyperparameters: Any, benchmark: "Benchmark
     """
     if not _widths(hyperparameters):
         return None
-    return _counted(learner, dataclasses.replace(hyperparameters, **_common(type(hyperparameters))), benchmark.shape)
+    kind: Any = type(hyperparameters)
+    return _counted(learner, dataclasses.replace(hyperparameters, **_common(kind)), benchmark.shape)
 
 
 @functools.cache
