@@ -97,7 +97,7 @@ def build(
     if not isinstance(convention, str) or convention not in cls.conventions:
         problems.add("convention", unknown_key(name_of(convention), cls.conventions))
         convention = "paper"
-    fields = {f.name: f for f in dataclasses.fields(cls)}
+    fields = _fields(cls)
     hints = _type_hints(cls)
     built = {**cls.conventions[convention], **(further or {}).get(convention, {})}
     for key, value in values.items():
@@ -114,9 +114,8 @@ def build(
         else:
             built[key] = converted
     missing = False
-    for key, field in fields.items():
-        required = field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
-        if required and key not in built:
+    for key, is_required in fields.items():
+        if is_required and key not in built:
             missing = True
             if key not in values:
                 problems.add(key, "is required")
@@ -129,6 +128,13 @@ def build(
     known = {path for path, _ in reported}
     problems.found += [entry for entry in checked.found[len(reported) :] if entry[0] not in known]
     return instance if len(problems.found) == before else None
+
+
+@functools.cache
+def _fields(cls: type) -> Mapping[str, bool]:
+    """The fields of a dataclass, and whether each has to be given."""
+    missing = dataclasses.MISSING
+    return {f.name: f.default is missing and f.default_factory is missing for f in dataclasses.fields(cls)}
 
 
 @functools.cache

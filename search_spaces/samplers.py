@@ -36,11 +36,34 @@ _PRUNERS = {
     if inspect.isclass(cls) and issubclass(cls, BasePruner) and not inspect.isabstract(cls) and name not in _INSTEAD
 }
 _ADAPTIVE_NEVER = {"RandomSampler", "QMCSampler", GRID}
+_COUNTLESS_SAMPLERS = {"RandomSampler", "TPESampler", GRID}
+_COUNTLESS_PRUNERS = {"MedianPruner", "NopPruner", "PercentilePruner", "ThresholdPruner", "WilcoxonPruner"}
 
 
 def is_adaptive(name: str) -> bool:
     """Whether what the sampler proposes depends on results."""
     return name not in _ADAPTIVE_NEVER
+
+
+def sampler_keeps_count(name: str) -> bool:
+    """Whether a sampler may leave something in the study, beside the trials, from which its next draws follow.
+
+    TPE notes what it drew for a trial that runs, which matters where the space asked for less: see ``notes_draws``.
+    """
+    return name not in _COUNTLESS_SAMPLERS
+
+
+def notes_draws(name: str, options: Mapping[str, Any]) -> bool:
+    """Whether the next draws may follow from what was drawn for a trial that runs and not asked for by the space.
+
+    As long as all trials have the same parameters, there is nothing of the kind.
+    """
+    return name == "TPESampler" and bool(options.get("constant_liar", True))
+
+
+def pruner_keeps_count(name: str | None) -> bool:
+    """Whether a pruner may leave something in the study when it is asked, from which its next answers follow."""
+    return name is not None and name not in _COUNTLESS_PRUNERS
 
 
 def make_sampler(name: str, options: Mapping[str, Any], *, seed: int, trial: int) -> BaseSampler:

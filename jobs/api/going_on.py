@@ -28,7 +28,7 @@ def resume(
 
     Args:
         name: Of it.
-        trust: Take a space of your own as it is now, changed or moved.
+        trust: Take code of your own as it is now, changed or moved; of what has ended too.
         tracking_uri: Of its MLflow server, where it was not named in this home before.
         ray_address: As of ``sweep``.
         home: Where it is.

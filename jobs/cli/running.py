@@ -117,7 +117,10 @@ def sweep(
 @ray_address
 @as_json
 def resume(name: str, trust: bool, tracking_uri: str | None, ray_address: str | None, json_: bool) -> None:
-    """Go on with NAME, which was stopped or killed, as if it never had been."""
+    """Go on with NAME, which was stopped or killed, as if it never had been.
+
+    Of one that has ended, --trust records your code as it is now, so that promote and other verbs take it.
+    """
     from jobs.operations import control
     from jobs.operations.tracking_server import chosen_uri
     from jobs.store.home import Home

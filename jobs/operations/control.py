@@ -46,7 +46,8 @@ def resume(
 ) -> Outcome:
     """Go on with a sweep, training or final run that was stopped or killed.
 
-    A sweep that was killed when all had ended gets the report that it lacks.
+    A sweep that was killed when all had ended gets the report that it lacks. Of one that has ended, with ``trust``,
+    code of the user's own is recorded as it is now, so that whatever reads the sweep takes it.
 
     Args:
         home: Where it is.
@@ -61,10 +62,15 @@ def resume(
     """
     folder = home.sweep(name)
     with owned(folder):
+        before = Header.read(folder)
         header, state = known(folder, trust=means.trust)
         if state.finished:
+            header = _with_space(folder, header, state) if means.trust else header
             if header.kind is SweepKind.SWEEP and not _has_report(folder):
                 return _report(home, header, means=means, notice=notice)
+            if (header.plugins, header.space_source) != (before.plugins, before.space_source):
+                notice(f"{name} has ended; from now on its code is taken as it is now")
+                return _ended(folder, header, state)
             lost = len(failed(state))
             mend = f"{lost} of its runs failed: oplstm rerun-failed {name}" if lost else "nothing is left to resume"
             raise RequestError(f"{name} has ended; {mend}")
@@ -138,6 +144,27 @@ def known(folder: SweepFolder, *, trust: bool = False) -> tuple[Header, SweepSta
     return header, state
 
 
+def _with_space(folder: SweepFolder, header: Header, state: SweepState) -> Header:
+    """The header of a sweep that this process owns, with its space as it is now, which gives what it gave."""
+    from jobs.jobfile.space_source import SpaceSource
+    from jobs.operations.trust import check_space  # imports torch
+
+    check_space(header, state, trust=True)
+    if (source := SpaceSource.of(header.job.space)) != header.space_source:
+        header = replace(header, space_source=source)
+        header.write_again(folder)
+    return header
+
+
+def _ended(folder: SweepFolder, header: Header, state: SweepState) -> Outcome:
+    """What became of what had ended before."""
+    from jobs.store.scores import final_result
+    from tracking.outbox.outbox import idle_outbox
+
+    result = None if header.kind is SweepKind.SWEEP else final_result(folder, state)
+    return Outcome(folder, None, idle_outbox(folder.journal).pending(), result)
+
+
 def _has_report(folder: SweepFolder) -> bool:
     from jobs.operations.reporting.tracked import has_report  # imports what draws
 
@@ -173,7 +200,10 @@ def go_on(
     from jobs.operations.trust import check_space, server_of
 
     folder = home.sweep(header.name)
-    check_space(header, state, trust=means.trust)
+    if means.trust:
+        header = _with_space(folder, header, state)
+    else:
+        check_space(header, state, trust=False)
     server = server_of(header, means.uri)
     home.check_writable()
     if (damage := study_damage(folder, state)) is not None:

@@ -6,7 +6,6 @@ import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
-from pathlib import Path
 from typing import Any
 
 from jobs.operations.homes_server import servers_in_use
@@ -30,7 +29,7 @@ from jobs.store.states import SweepKind
 from jobs.sweep.tracked import key
 from oplstm.errors import RequestError, WorkError
 from tracking.outbox.comparison import SHIPPED_AGAIN
-from tracking.outbox.cursor import Cursor
+from tracking.outbox.cursor import Cursor, cursor_path, ship_again
 from tracking.outbox.outbox import Outbox, idle_outbox
 from tracking.outbox.refusals import Refusal
 from tracking.server.ending import end_unused_server
@@ -81,7 +80,7 @@ def _of_sweep(folder: SweepFolder, servers: NamedServers) -> Check:
         found.append(f"{waiting} records wait for MLflow{hint}")
     if refused:
         found.append(refusal_line(folder.name, refused))
-    doubtful = {} if running else Cursor.load(Path(f"{folder.journal}.shipped")).doubtful
+    doubtful = {} if running else Cursor.load(cursor_path(folder.journal)).doubtful
     if doubtful:
         found.append(f"{len(doubtful)} of its runs may have been created twice; oplstm doctor {folder.name} looks")
     ok = not refused and not doubtful and (running or not waiting)
@@ -219,7 +218,7 @@ def _shipped(
 ) -> tuple[int, tuple[Refusal, ...], dict[str, str]]:
     """How many records waited and were shipped, what was refused, and MLflow's run of each trial by its name."""
     if again:
-        Path(f"{folder.journal}.shipped").unlink(missing_ok=True)
+        ship_again(folder.journal)
     with Outbox(folder.journal, address) as outbox:
         shipped = outbox.pending()
         if outbox.flush(SHIP_SECONDS):

@@ -7,6 +7,7 @@ from pathlib import Path
 from jobs.operations.files_check import checkpoint_problems, checkpoints, model_problems, with_models
 from jobs.operations.leftovers import end_problems, ends, request_problems
 from jobs.operations.running import owned, require_original
+from jobs.operations.starts_check import mend_starts, start_problems, warm_trials
 from jobs.operations.study_check import study_problems
 from jobs.store.events import read_events
 from jobs.store.header import Header
@@ -82,6 +83,9 @@ def check_sweep(folder: SweepFolder) -> list[Check]:
             "checkpoints", damaged, f"{len(kept)} of {len(state.unfinished_packs())} packs that resume goes on with"
         ),
         *_checks("ends", end_problems(folder, state), f"{len(ends(folder, state))} from which trials can go on"),
+        *_checks(
+            "starts", start_problems(folder, state), f"{len(warm_trials(state))} trials begin with another's weights"
+        ),
         *_checks("requests", request_problems(folder, state), f"{len(list(left(folder)))} that resume takes up"),
         checked("report", lambda: _report(folder, what, state)),
     ]
@@ -143,7 +147,7 @@ def repair(folder: SweepFolder) -> list[str]:
             done.append(f"{folder.study}: {_study_made_again(folder, header, state)}")
         kept = [*checkpoints(folder, state), *ends(folder, state)]
         done += [_set_aside(path) for path in kept if any(checkpoint_problems(path, state))]
-    return done
+    return done + mend_starts(folder, state)
 
 
 def _study_made_again(folder: SweepFolder, header: Header, state: SweepState) -> str:

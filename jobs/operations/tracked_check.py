@@ -17,7 +17,7 @@ from jobs.sweep.tracked import key
 from oplstm.durable import new_folder
 from oplstm.errors import RequestError
 from tracking.outbox.comparison import Difference, Fault, differences, empty_running
-from tracking.outbox.cursor import Cursor
+from tracking.outbox.cursor import Cursor, cursor_path
 from tracking.outbox.outbox import idle_outbox
 from tracking.server.client import connect, one_line
 from tracking.server.reachability import check_reachable
@@ -62,7 +62,7 @@ def _of_report(client: "MlflowClient", folder: SweepFolder, header: Header) -> I
     """Whether the report is on the sweep's own run, once it was shipped and unless MLflow has refused it."""
     from jobs.operations.reporting.tracked import report_told  # imports what draws
 
-    name, cursor = key(header), Cursor.load(folder.journal.with_name(f"{folder.journal.name}.shipped"))
+    name, cursor = key(header), Cursor.load(cursor_path(folder.journal))
     run_id, refused = cursor.runs.get(name), {one.key for one in idle_outbox(folder.journal).refused()}
     if run_id is None or name in refused or cursor.deferred or report_told(folder) is None:
         return

@@ -31,19 +31,22 @@ class StudyFile(BaseJournalBackend):
     """
 
     def __init__(self, path: Path) -> None:
-        self._lines: list[str] = []
+        self._logs: list[dict[str, Any]] = []
+        self._passed = 0
         self._checksum = 0
         self._file = path.open("wb")
         weakref.finalize(self, self._file.close)
 
     def read_logs(self, log_number_from: int) -> Iterable[dict[str, Any]]:
-        """The entries from that number on."""
-        return [json.loads(line) for line in self._lines[log_number_from:]]
+        """The entries from that number on; a storage has taken in those before it, and never asks for them again."""
+        del self._logs[: log_number_from - self._passed]
+        self._passed = log_number_from
+        return list(self._logs)
 
     def append_logs(self, logs: list[dict[str, Any]]) -> None:
-        """Keep the entries and write them."""
+        """Write the entries, and keep them until they are read."""
         lines = [json.dumps(log, separators=(",", ":")) for log in logs]
-        self._lines += lines
+        self._logs += logs
         for line in lines:
             text = line.encode("ascii")[:-1]
             self._checksum = zlib.crc32(text, self._checksum)

@@ -16,10 +16,11 @@ from jobs.jobfile.schema import Job
 from jobs.store.events import MOST_DRAWS, Params
 from jobs.store.states import TrialState as State
 from jobs.store.study_file import StudyFile, StudyStorage
+from jobs.sweep.restored import Restored
 from oplstm.errors import one_line
 from oplstm.training.run import RunConfig
 from search_spaces.enumeration import NotFinite, enumerate_grid
-from search_spaces.samplers import make_pruner, make_sampler
+from search_spaces.samplers import make_pruner, make_sampler, notes_draws, pruner_keeps_count, sampler_keeps_count
 from search_spaces.spaces import find_space
 
 REPEATS_BEFORE_ENUMERATING = MOST_DRAWS
@@ -92,6 +93,9 @@ class Proposals:
             study_name=name, storage=storage, pruner=pruner, direction=job.measure.direction
         )
         self._trials: dict[int, Trial] = {}
+        self._keeps_count = sampler_keeps_count(job.sampler.name) or pruner_keeps_count(job.pruner.name)
+        self._notes_draws = notes_draws(job.sampler.name, job.sampler.options)
+        self._restored = Restored(self._study, alike=self._notes_draws)
         self._seen: set[RunConfig] = set()
         self._impossible: set[str] = set()
         self._asked = 0
@@ -171,12 +175,15 @@ class Proposals:
         return None
 
     def _ask_optuna(self, *, enqueued: bool = False) -> Trial:
+        self.settle()
+        self._keeps_count |= self._notes_draws  # from here on there may be notes
         sampler = self._job.sampler
         self._study.sampler = make_sampler(sampler.name, sampler.options, seed=self._job.seed, trial=self._made)
         self._made += not enqueued
         return self._study.ask()
 
     def _propose(self, params: Params, draws: int = 0) -> Proposal | Impossible:
+        self.settle()
         self._study.enqueue_trial(dict(params))
         self._made += 1
         trial = self._ask_optuna(enqueued=True)
@@ -196,10 +203,11 @@ class Proposals:
         self.tell(number, error.state, self._job.measure.worst)
         return Impossible(number, told(trial.params), draws, error.state, error.reason)
 
-    def _number(self, trial: Trial) -> int:
+    def _number(self, trial: Trial | None) -> int:
         number = self._asked
         self._asked += 1
-        self._trials[number] = trial
+        if trial is not None:
+            self._trials[number] = trial
         return number
 
     def add(self, params: Params, *, warm: bool = False) -> Proposal | Impossible:
@@ -218,12 +226,15 @@ class Proposals:
             self._warm.add(proposal.number)
         return proposal
 
-    def replay(self, params: Params, draws: int) -> Proposal | Impossible:
-        """Put a trial that was asked for earlier, and not by a user, back into the study.
+    def replay(self, params: Params, draws: int) -> Impossible | None:
+        """Put a trial that was asked for earlier, and not by a user, back into the study; None where that can be.
 
         The sampler draws as often as it did then, because some of Optuna's keep count in the study; should it draw
-        something else (another version of Optuna), the trial is given as it was.
+        something else (another version of Optuna), the trial is given as it was. Where neither sampler nor pruner keeps
+        count, nothing is drawn: ``settle`` puts the trial into the study, with what is told of it until then.
         """
+        if not self._keeps_count and draws <= 1 and self._restore(params, draws):
+            return None
         for _ in range(draws):
             trial = self._ask_optuna()
             try:
@@ -233,9 +244,29 @@ class Proposals:
                     return self._refuse(trial, error, draws)
             else:
                 if trial.params == params:
-                    return self._accept(trial, run, draws)
+                    self._accept(trial, run, draws)
+                    return None
             self._study.tell(trial, state=TrialState.FAIL)
-        return self._propose(params, draws)
+        again = self._propose(params, draws)
+        return again if isinstance(again, Impossible) else None
+
+    def _restore(self, params: Params, draws: int) -> bool:
+        """Take a trial at a point, without asking Optuna; False if the space gives no run there, or asks for more."""
+        trial = FixedTrial(params, number=self._made)
+        try:
+            run = self._run(trial)
+        except NoRun:
+            return False
+        if trial.params != params or (distributions := self._restored.known(trial)) is None:
+            return False
+        self._made += 1
+        self._seen.add(run)
+        self._restored.put(self._number(None), trial, distributions=distributions, given=draws == 0)
+        return True
+
+    def settle(self) -> None:
+        """All has been replayed: what is told from now on takes place."""
+        self._trials |= self._restored.settle()
 
     def decide(self, number: int, value: float, milestone: int, *, total: int) -> bool:
         """Whether to prune a trial with this validation value at a milestone of its ``total``.
@@ -245,6 +276,8 @@ class Proposals:
         alone = self._job.space is None and self._job.pruner.name is None  # nobody learns from its points
         if alone or not math.isfinite(value) or milestone == 0 or number in self._warm:
             return False
+        if self._restored.report(number, value, milestone):
+            return False  # as it was decided then is in the journal
         self._trials[number].report(value, milestone)
         return milestone < total and bool(self._trials[number].should_prune())  # some answer with NumPy's bool
 
@@ -255,11 +288,15 @@ class Proposals:
         """
         if number in self._warm:
             self._study.tell(self._trials[number], state=TrialState.FAIL)
-        elif state is State.COMPLETE:
+            return
+        pruned = state in (State.PRUNED, State.DIVERGED)
+        end = TrialState.PRUNED if pruned else TrialState.COMPLETE if state is State.COMPLETE else TrialState.FAIL
+        if self._restored.tell(number, end, value):
+            return
+        if end is TrialState.COMPLETE:
             self._study.tell(self._trials[number], value)
         else:
-            pruned = state in (State.PRUNED, State.DIVERGED)
-            self._study.tell(self._trials[number], state=TrialState.PRUNED if pruned else TrialState.FAIL)
+            self._study.tell(self._trials[number], state=end)
 
 
 def told(params: Params) -> Params:

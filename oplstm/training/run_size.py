@@ -39,9 +39,15 @@ def counted_parameters(learner: str, hyperparameters: Any, benchmark: "Benchmark
     """
     if not _widths(hyperparameters):
         return None
-    varying = {f.name: f.default for f in dataclasses.fields(hyperparameters) if f.metadata.get("varies")}
-    common = {name: value for name, value in varying.items() if value is not dataclasses.MISSING}
-    return _counted(learner, dataclasses.replace(hyperparameters, **common), benchmark.shape)
+    kind: Any = type(hyperparameters)
+    return _counted(learner, dataclasses.replace(hyperparameters, **_common(kind)), benchmark.shape)
+
+
+@functools.cache
+def _common(cls: Any) -> dict[str, Any]:
+    """The defaults of what varies within a pack, of which the size does not depend."""
+    varying = {f.name: f.default for f in dataclasses.fields(cls) if f.metadata.get("varies")}
+    return {name: value for name, value in varying.items() if value is not dataclasses.MISSING}
 
 
 def _widths(hyperparameters: Any) -> list[str]:

@@ -157,3 +157,12 @@ def hostile(trial: Trial) -> dict[str, Any]:
     if kind == "<b>x</b>" and rate > 0.05:
         raise TrialPruned("<script>alert(4)</script>")
     return TINY | {"lr": rate}
+
+
+def noted(trial: Trial) -> dict[str, Any]:
+    """It leaves notes in the trial, and has ranges and dimensions that hang on others."""
+    hidden = trial.suggest_int("hidden", 2, 4)
+    trial.set_user_attr("wide", hidden > 3)
+    trial.set_constraint("size", hidden - 3.0)
+    passes = trial.suggest_int("passes", 1, hidden) if hidden > 2 else 1
+    return TINY | {"widths": [hidden], "passes": passes, "lr": trial.suggest_float("lr", 1e-4, 1e-1, log=True)}

@@ -1,7 +1,9 @@
 """An HTTP proxy in front of a real MLflow server that misbehaves on request."""
 
 import base64
+import contextlib
 import http.client
+import socket
 import ssl
 import threading
 import time
@@ -12,7 +14,7 @@ from urllib.parse import urlsplit
 
 
 class FaultyProxy:
-    """Forwards requests; faults are set from outside, at any time.
+    """Forwards requests, and tunnels what is asked by CONNECT; faults are set from outside, at any time.
 
     Attributes:
         upstream: Address of the server; another may take its place.
@@ -83,6 +85,20 @@ class FaultyProxy:
                 proxy.after(request)
                 self.reply(answer.status, answer.getheader("Content-Type", "application/json"), content)
 
+            def do_CONNECT(self) -> None:
+                """A tunnel to the server, whatever host is named: what goes through it is not for this proxy."""
+                proxy.seen.append(f"CONNECT {self.path}")
+                if proxy.guard is not None and self.headers.get(proxy.guard[0]) != proxy.guard[1]:
+                    self.reply(proxy.guard[2], "text/html", b"<html>who are you?</html>")
+                    return
+                at = urlsplit(proxy.upstream)
+                with socket.create_connection((str(at.hostname), at.port or 0)) as there:
+                    self.send_response(200)
+                    self.end_headers()
+                    threading.Thread(target=_pump, args=(there, self.connection), daemon=True).start()
+                    _pump(self.connection, there)
+                self.close_connection = True
+
             do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = forward  # noqa: N815
 
             def reply(self, status: int, kind: str, content: bytes, retry_after: str | None = None) -> None:
@@ -124,6 +140,13 @@ class FaultyProxy:
         self.released.set()
         self._server.shutdown()
         self._server.server_close()
+
+
+def _pump(source: socket.socket, drain: socket.socket) -> None:
+    with contextlib.suppress(OSError):
+        while content := source.recv(1 << 16):
+            drain.sendall(content)
+        drain.shutdown(socket.SHUT_WR)
 
 
 def basic(user: str, password: str) -> tuple[str, str, int]:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from tracking.journal.reading import Scan, group_in
-from tracking.outbox.cursor import Cursor
+from tracking.outbox.cursor import Cursor, cursor_path
 from tracking.outbox.decoding import decode
 from tracking.outbox.entities import entities
 from tracking.outbox.keyed_runs import KEY_TAG, is_empty
@@ -101,7 +101,7 @@ def differences(
         RequestError, WorkError: The journal cannot be read.
         Exception: The server gives no answer.
     """
-    cursor = Cursor.load(journal.with_name(journal.name + ".shipped"))
+    cursor = Cursor.load(cursor_path(journal))
     there, told = runs_of(client, experiment, key), _told(journal, cursor.offset)
     refused = {refusal.key for refusal in RefusedFile(journal.with_name(journal.name + ".refused")).read()}
     found: list[Difference] = []
@@ -121,7 +121,7 @@ def empty_running(client: "MlflowClient", journal: Path, *, experiment: str, key
     Raises:
         Exception: The server gives no answer.
     """
-    in_use = Cursor.load(journal.with_name(journal.name + ".shipped")).runs
+    in_use = Cursor.load(cursor_path(journal)).runs
     there = runs_of(client, experiment, key, wanted="attributes.status = 'RUNNING' AND ")
     return [
         Difference(name, Fault.TWIN, _empty(name, run.info.run_id, in_use[name]), run.info.run_id)

@@ -83,6 +83,21 @@ class Cursor:
         )
 
 
+def cursor_path(journal: Path) -> Path:
+    """Where the cursor of a journal is kept."""
+    return journal.with_name(journal.name + ".shipped")
+
+
+def ship_again(journal: Path) -> None:
+    """Let a journal that nobody ships be shipped from its beginning, whatever was shipped of it.
+
+    What is in doubt remains it: a creation that was given up may be carried out still.
+    """
+    path = cursor_path(journal)
+    if path.exists():
+        Cursor(doubtful=Cursor.load(path).doubtful).save(path)
+
+
 def _stating(text: str) -> str:
     """The end of a cursor's file, with the checksum of what stands before."""
     return f'{_CHECKSUM}{zlib.crc32(text.encode("ascii")):08x}"}}'

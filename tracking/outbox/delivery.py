@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from tracking.journal.tail import JournalTail
-from tracking.outbox.cursor import Cursor, Upload
+from tracking.outbox.cursor import Cursor, Upload, cursor_path
 from tracking.outbox.keyed_runs import KeyedRuns, deleted_keys
 from tracking.outbox.patience import asked_delay, is_busy
 from tracking.outbox.refusals import Refusal, RefusedFile
@@ -39,7 +39,7 @@ class Delivery:
         self._journal = journal
         self._uri = tracking_uri
         self._closing = closing
-        self.cursor_path = journal.with_name(journal.name + ".shipped")
+        self.cursor_path = cursor_path(journal)
         self._refused = RefusedFile(journal.with_name(journal.name + ".refused"))
         self._silence = SilenceFile(journal.with_name(journal.name + ".silent"))
         self._mutex = threading.Lock()  # guards the cursor and the tail

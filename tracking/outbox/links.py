@@ -47,6 +47,19 @@ def shipped(text: str, experiment_id: str, find: Callable[[str], str | None]) ->
     return _LINK.sub(address, text)
 
 
+def relinked(text: str, before: str, now: str) -> str:
+    """The description with links to the runs of keys that have another first part now."""
+
+    def changed(found: re.Match[str]) -> str:
+        words, kind, key, artifact = found.groups()
+        first, slash, rest = key.partition("/")
+        if kind != "run" or first != before:
+            return found[0]
+        return f"[{words}](run:{now}{slash}{rest}{f'#{artifact}' if artifact else ''})"
+
+    return _LINK.sub(changed, text)
+
+
 def run_address(experiment_id: str, run_id: str, artifact: str = "") -> str:
     """Of a run's page, or of an artifact of it, from any page of its server."""
     place = f"/artifacts/{artifact}" if artifact else ""

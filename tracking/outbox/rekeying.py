@@ -6,10 +6,11 @@ from typing import Any
 
 from oplstm.durable import draft_beside
 from tracking.journal.journal import Journal
+from tracking.outbox.links import NOTE, relinked
 
 
 def rekey(path: Path, key: str, tags: Mapping[str, str]) -> None:
-    """Put another first part into every run's key, and forget what of the journal was shipped.
+    """Put another first part into every run's key and all links to it, and forget what of the journal was shipped.
 
     Args:
         path: The journal, which nobody writes; nothing happens where there is none.
@@ -42,4 +43,6 @@ def _rekeyed(record: Mapping[str, Any], key: str, tags: Mapping[str, str]) -> di
     found = {**record, **{name: f"{key}{old[len(old.partition('/')[0]) :]}" for name, old in names.items()}}
     if isinstance(given := record.get("tags"), dict):
         found["tags"] = {name: tags.get(name, value) for name, value in given.items()}
+        if isinstance(note := found["tags"].get(NOTE), str):
+            found["tags"][NOTE] = relinked(note, str(record.get("key")).partition("/")[0], key)
     return found

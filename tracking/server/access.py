@@ -17,9 +17,9 @@ AUTHORITY: Final = "MLFLOW_TRACKING_SERVER_CERT_PATH"
 CREDENTIALS: Final = "~/.mlflow/credentials"
 """MLflow's own file for a user name and a password."""
 
-_CLIENT_CERTIFICATE: Final = "MLFLOW_TRACKING_CLIENT_CERT_PATH"
+CLIENT_CERTIFICATE: Final = "MLFLOW_TRACKING_CLIENT_CERT_PATH"
 _BUNDLES: Final = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
-FILES: Final = (AUTHORITY, _CLIENT_CERTIFICATE, *_BUNDLES)
+FILES: Final = (AUTHORITY, CLIENT_CERTIFICATE, *_BUNDLES)
 """Variables that name files."""
 _PROXIES: Final = ("http_proxy", "https_proxy", "all_proxy", "no_proxy")
 _SHORTEST_SECRET: Final = 4  # what is shorter stands in every other word

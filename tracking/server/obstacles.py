@@ -4,6 +4,7 @@ The question is put as MLflow's own client puts it: with its credentials, certif
 """
 
 import os
+import re
 import socket
 import ssl
 from collections.abc import Callable
@@ -11,7 +12,16 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
-from tracking.server.access import AUTHORITY, CREDENTIALS, FILES, PASSWORD, TOKEN, USERNAME, redacted
+from tracking.server.access import (
+    AUTHORITY,
+    CLIENT_CERTIFICATE,
+    CREDENTIALS,
+    FILES,
+    PASSWORD,
+    TOKEN,
+    USERNAME,
+    redacted,
+)
 from tracking.server.client import one_line
 
 if TYPE_CHECKING:
@@ -22,6 +32,8 @@ _SEARCH: Final = "/api/2.0/mlflow/experiments/search"
 _BY_NAME: Final = "/api/2.0/mlflow/experiments/get-by-name"
 _INSECURE: Final = "MLFLOW_TRACKING_INSECURE_TLS"
 _STRANGER: Final = "something else than an MLflow server answers there"
+_OWN: Final = f"; if it wants a certificate of yours, {CLIENT_CERTIFICATE} names a file with that and its key"
+_REFUSING: Final = re.compile("ALERT_(CERTIFICATE_REQUIRED|HANDSHAKE_FAILURE|UNKNOWN_CA|BAD_CERTIFICATE)")
 _LONGEST_SAID: Final = 120
 _UNKNOWN_AUTHORITY: Final = (18, 19, 20, 21)  # OpenSSL's: self-signed, or of an issuer who is not known
 
@@ -34,6 +46,8 @@ def obstacle(uri: str, timeout: float) -> str:
     for name in FILES:
         if (path := os.environ.get(name)) and not os.path.exists(path):
             return f"there is no file {path}, which {name} names"
+        if path and (lacks := _lacks(name, path)):
+            return f"{path}, which {name} names, does not hold {lacks}"
     try:
         creds = get_default_host_creds(uri)
     except MlflowException:
@@ -49,6 +63,20 @@ def obstacle(uri: str, timeout: float) -> str:
     except Exception as error:
         return _of_error(error, uri, timeout)
     return found
+
+
+def _lacks(name: str, path: str) -> str:
+    """What a file of certificates should hold and does not; "" if it is as it should be."""
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    try:
+        if name == CLIENT_CERTIFICATE:
+            tls.load_cert_chain(path, password="")  # or it would be asked for on the terminal
+        elif os.path.isfile(path):
+            tls.load_verify_locations(path)
+    except (OSError, ValueError):  # TLS errors are OSErrors
+        own = name == CLIENT_CERTIFICATE
+        return "a certificate with its key, which has no password" if own else "the certificate of an authority"
+    return ""
 
 
 def _answer(creds: "MlflowHostCreds", endpoint: str, timeout: float, **call: Any) -> "Response":
@@ -76,7 +104,7 @@ def _of_reply(reply: "Response", uri: str, creds: "MlflowHostCreds") -> str:
     if status == 403:
         return f"it forbids this, or what stands before it does (HTTP 403{_said(reply)})"
     if status == 407:
-        return f"the HTTP proxy {_proxy(uri)} wants a user name and password, or others than it was given (HTTP 407)"
+        return _unknown_to_proxy(uri)
     if status == 200 and fields is not _NOTHING:
         return ""
     if status >= 500 or status in (408, 429) or "error_code" in fields:
@@ -97,6 +125,8 @@ def _of_error(error: BaseException, uri: str, timeout: float) -> str:
 
     if of(InvalidHeader, UnicodeEncodeError):
         return f"{TOKEN} cannot be sent: there is a line break, a space or a letter in it that no token has"
+    if of(ProxyError) and any(" 407" in str(cause) for cause in causes):  # it opens no tunnel
+        return _unknown_to_proxy(uri)
     if of(ProxyError):
         return f"the HTTP proxy {_proxy(uri)} lets nothing through: {_short(str(causes[-1]))}"
     if untrusted := of(ssl.SSLCertVerificationError):
@@ -106,6 +136,7 @@ def _of_error(error: BaseException, uri: str, timeout: float) -> str:
     if broken := of(ssl.SSLError):
         reason = broken.reason or str(broken)
         mend = "; is it http:// there?" if reason in ("WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE") else ""
+        mend = _OWN if isinstance(broken, ssl.SSLEOFError) or _REFUSING.search(reason) else mend
         return f"TLS failed: {reason.lower().replace('_', ' ')}{mend}"
     if of(socket.gaierror):
         return f"the host {parts.hostname} is not known; check the address"
@@ -114,9 +145,13 @@ def _of_error(error: BaseException, uri: str, timeout: float) -> str:
     if of(Timeout, TimeoutError):
         return silent(timeout)
     if reset := of(ConnectionError):
-        mend = "; is it https:// there?" if parts.scheme == "http" else ""
+        mend = "; is it https:// there?" if parts.scheme == "http" else _OWN
         return f"the connection to {where} was closed without an answer ({_short(str(reset))}){mend}"
     return f"it cannot be reached: {_short(str(causes[-1]))}"
+
+
+def _unknown_to_proxy(uri: str) -> str:
+    return f"the HTTP proxy {_proxy(uri)} wants a user name and password, or others than it was given (HTTP 407)"
 
 
 def silent(timeout: float) -> str:

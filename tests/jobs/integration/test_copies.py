@@ -45,6 +45,7 @@ def runs_of(rest: Rest, oplstm: Oplstm, experiment: str) -> dict[str, list[Run]]
     [trial] = found[f"{key}/trial-0000"]
     assert rest.history(trial, "val/loss") == losses(oplstm)
     assert texts(trial, "tags")["oplstm.sweep_id"] == key
+    assert f"/runs/{found[key][0]['info']['run_id']}?" in texts(trial, "tags")["mlflow.note.content"]
     return found
 
 

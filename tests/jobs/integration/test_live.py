@@ -2,6 +2,7 @@
 
 import pytest
 
+from oplstm.training.warm_start import of_checkpoint
 from tests.jobs.integration.command_line import Oplstm, wait_until
 from tests.jobs.integration.tracked_runs import TrackedSweep
 from tests.tracking.conftest import Rest, texts
@@ -11,14 +12,20 @@ pytestmark = pytest.mark.integration
 
 
 def test_limit_add_and_prune_while_it_runs(oplstm: Oplstm, ray_address: str, server: Server, rest: Rest, unique: str):
-    """One trial that would go on for minutes, in a cluster that has room for more of them."""
+    """One trial that would go on for minutes, in a cluster that has room for more of them.
+
+    The other begins with the weights that the first had at its last checkpoint.
+    """
     job = oplstm.job(unique, trials=1, budget={"tasks": 10**6, "validate_every": 500}, resources={"cpus": 1})
     verb = oplstm.start(
         "sweep", job, "--name", "live", "--tracking-uri", server.uri, "--ray-address", ray_address, "--json"
     )
     oplstm.await_points("live", 1, verb=verb)
     assert oplstm.here("limit", "live", "--concurrent", "1", "--json").ok().json["taken_up"]
-    added = oplstm.here("add", "live", "lr=0.005", "--like", "trial-0000", "--json").ok().json
+    pack = oplstm.sweep("live").pack("pack-0000")
+    wait_until(lambda: (kept := of_checkpoint(pack, "trial-0000")) is not None and kept.update > 0)
+    warm = ["lr=0.005", "--like", "trial-0000", "--warm-start"]
+    added = oplstm.here("add", "live", *warm, "--json").ok().json
     assert added["trial"] == "trial-0001"
     oplstm.await_points("live", 2, verb=verb, after=len(oplstm.events("live", "point")))
     status = oplstm.here("status", "live", "--json").ok().json
@@ -44,5 +51,14 @@ def test_limit_add_and_prune_while_it_runs(oplstm: Oplstm, ray_address: str, ser
     assert (second["oplstm.added"], second["oplstm.added_like"]) == ("by hand", "trial-0000")
     assert "oplstm.added" not in first
     assert texts(tracked.trials["trial-0001"], "params")["lr"] == "0.005"
+    [asked] = [event for event in oplstm.events("live", "asked") if event["trial"] == 1]
+    at = asked["added"]["from_update"]
+    began_with = f"the weights of trial-0000 at update {at}"
+    assert (second["oplstm.kind"], second["oplstm.warm_start"]) == ("sweep-warm-start", began_with)
+    assert began_with in second["mlflow.note.content"]
+    values = {
+        (event["trial"], event["update"]): event["metrics"]["val/loss"] for event in oplstm.events("live", "point")
+    }
+    assert at > 0 and values["trial-0001", 0] == pytest.approx(values["trial-0000", at], rel=1e-5)
     assert texts(tracked.parent, "tags")["oplstm.concurrent"] == "1"
     assert "model/model.safetensors" in rest.artifacts(tracked.trials["trial-0000"], "model")

@@ -1,6 +1,7 @@
 """A copy of a sweep's folder writes to no run of the original: it is made a sweep of its own, or said to be moved."""
 
 import json
+import re
 import shutil
 
 import pytest
@@ -16,6 +17,7 @@ from tests.jobs.formula_training import decisions, finish, job, new_sweep, state
 from tests.jobs.store.test_header import VERSION_1, VERSION_2, VERSION_3
 from tests.journal_lines import groups_in
 from tracking.journal.journal import Journal
+from tracking.outbox.links import NOTE
 
 pytestmark = pytest.mark.usefixtures("no_waiting_for_the_disk")
 
@@ -79,6 +81,16 @@ def test_what_was_moved_goes_on(original, copy):
     finish(copy)
     assert decisions(copy) == decisions(original) != before
     assert Header.read(copy) == Header.read(original)
+
+
+def test_the_descriptions_of_a_copy_of_its_own_lead_to_its_own_runs(original, copy):
+    def linked(folder):
+        notes = [record.get("tags", {}).get(NOTE, "") for record in Journal.read(folder.journal)]
+        return {key.partition("/")[0] for note in notes for key in re.findall(r"\(run:([^)#]+)", note)}
+
+    assert linked(copy) == linked(original) == {Header.read(original).id}
+    copies.adopt(copy)
+    assert linked(copy) == {Header.read(copy).id} != linked(original)
 
 
 def test_a_folder_that_moves_takes_its_place_along(original, tmp_path):

@@ -11,6 +11,7 @@ from jobs.execution.shipped_plugins import ShippedPlugins
 from jobs.jobfile.plugins import load_plugin
 from jobs.jobfile.reading import parse_job
 from jobs.operations import control
+from jobs.operations.promote import Promotion
 from jobs.operations.start import NewSweep
 from jobs.operations.sweep_check import check_sweep
 from jobs.operations.trust import check_plugins, check_space
@@ -20,7 +21,7 @@ from jobs.store.states import SweepKind
 from oplstm.errors import RequestError
 from oplstm.training.run import RunConfig
 from tests.jobs.cli.verbs import complaints, run, the_complaint
-from tests.jobs.formula_training import opened, state_of, train
+from tests.jobs.formula_training import finish, opened, state_of, train
 from tests.jobs.plugins import FLAT, JOB, as_in_a_new_process, forget
 
 pytestmark = pytest.mark.usefixtures("no_waiting_for_the_disk")
@@ -115,6 +116,22 @@ def test_a_plug_in_that_was_changed_is_taken_with_trust_and_then_recorded(swept,
     assert header == Header.read(swept)
     another_process(flat, modules)
     assert check_plugins(Header.read(swept), trust=False) == header.plugins
+
+
+def test_of_a_sweep_that_has_ended_too(swept, flat, modules, monkeypatch):
+    monkeypatch.setattr(control, "_has_report", lambda folder: True)
+    finish(swept)
+    flat.write_text(FLAT + "\n# a word more\n")
+    another_process(flat, modules)
+    assert the_complaint("promote", "flat-sweep").endswith("oplstm resume flat-sweep --trust")
+    result = run("resume", "flat-sweep", "--trust")
+    assert (result.exit_code, result.stderr.splitlines()[0]) == (
+        0,
+        "flat-sweep has ended; from now on its code is taken as it is now",
+    )
+    another_process(flat, modules)
+    assert Promotion.of(swept, 0).header.plugins == Header.read(swept).plugins
+    assert the_complaint("resume", "flat-sweep", "--trust") == "flat-sweep has ended; nothing is left to resume"
 
 
 def test_a_plug_in_that_is_gone_or_fails_is_one_line(swept, flat):

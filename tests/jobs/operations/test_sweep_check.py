@@ -42,7 +42,7 @@ def stopped(oplstm_home, monkeypatch):
     return folder
 
 
-CHECKS = ["header", "place", "journal", "study", "models", "checkpoints", "ends", "requests", "report"]
+CHECKS = ["header", "place", "journal", "study", "models", "checkpoints", "ends", "starts", "requests", "report"]
 
 
 def contents(folder):
@@ -61,7 +61,7 @@ def test_what_is_whole_is_left_alone(stopped):
     assert doctored(code=0) == doctored("--repair", code=0) == []
     assert contents(stopped) == before
     told = answer("doctor", "s")
-    assert (told["mended"], [check["ok"] for check in told["checks"]]) == ([], [True] * 10)
+    assert (told["mended"], [check["ok"] for check in told["checks"]]) == ([], [True] * (len(CHECKS) + 1))
 
 
 def test_repair_is_of_a_sweep(oplstm_home):

@@ -179,6 +179,19 @@ def test_a_space_that_is_not_the_recorded_one_needs_trust(how, own_space, no_ray
     assert state_of(own_space).finished
 
 
+def test_of_a_sweep_that_has_ended_it_is_recorded(own_space, no_ray, tmp_path, monkeypatch):
+    monkeypatch.setattr("jobs.operations.control._has_report", lambda folder: True)
+    go_on("s")
+    module = tmp_path / "mine.py"
+    module.write_text(module.read_text() + "# a remark\n")
+    with pytest.raises(RequestError, match=r"was changed since s was made with it; .*: oplstm resume s --trust$"):
+        check_space(Header.read(own_space), state_of(own_space), trust=False)
+    assert go_on("s", trust=True).progress is None
+    check_space(Header.read(own_space), state_of(own_space), trust=False)
+    with pytest.raises(RequestError, match=r"^s has ended; nothing is left to resume$"):
+        go_on("s", trust=True)
+
+
 @pytest.mark.parametrize("trust", [False, True])
 @pytest.mark.parametrize(
     ("text", "problem"),

@@ -20,7 +20,10 @@ from hypothesis.stateful import RuleBasedStateMachine, precondition, rule, run_s
 from jobs.operations import start
 from jobs.operations.control import Means
 from jobs.operations.extend import extend
+from jobs.operations.study_check import study_problems
+from jobs.store.header import Header
 from jobs.store.home import Home, SweepFolder
+from jobs.store.reruns import failed, train_again
 from jobs.store.state import SweepState
 from jobs.store.states import TrialState
 from jobs.sweep.messages import Assignment
@@ -146,6 +149,18 @@ class Histories(RuleBasedStateMachine):
         self.is_longer, self.ended = True, {}
         self._go_on()
 
+    @precondition(lambda self: self.busy)
+    @rule(data=st.data())
+    def a_pack_is_given_up_and_trained_again_when_all_has_ended(self, data: st.DataObject) -> None:
+        place = data.draw(st.integers(0, len(self.busy) - 1), label="pack")
+        self.coordinator.pack_failed(self.busy[place][0].pack, "failed: it died")
+        self.coordinator.close(flush_seconds=0)
+        state = finish(self.folder)
+        if trials := failed(state):  # it may have been through
+            train_again(self.folder.journal, state, trials)
+        self.ended = {}
+        self._go_on()
+
     def _go_on(self) -> None:
         self.coordinator, self.busy = opened(self.folder), []
 
@@ -168,7 +183,11 @@ class Histories(RuleBasedStateMachine):
         try:
             self.look()
             self.coordinator.close(flush_seconds=0)
-            assert told(finish(self.folder)) == self.expected[self.has_more, self.is_longer]
+            state = finish(self.folder)
+            assert told(state) == self.expected[self.has_more, self.is_longer]
+            opened(self.folder).close(flush_seconds=0)
+            study = study_problems(self.folder, Header.read(self.folder), state)
+            assert not [*study], "a study that is made again holds what the journal says"
         finally:
             shutil.rmtree(self.root)
 

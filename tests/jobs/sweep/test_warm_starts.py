@@ -6,9 +6,11 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from jobs.operations.copies import moved
 from jobs.operations.promote import Promotion
 from jobs.operations.status import sweep_status
 from jobs.operations.study_check import study_problems
+from jobs.operations.sweep_check import check_sweep, repair
 from jobs.promotion.selection import configurations
 from jobs.store import requests
 from jobs.store.events import Asked
@@ -178,3 +180,40 @@ def test_weights_that_are_damaged_end_it_with_a_line(sweep):
         load_start(sweep.start("trial-0002"), state_of(sweep).trials[2].config)
     with pytest.raises(RequestError):
         Promotion.of(sweep, 0, chosen="trial-0002")
+
+
+def test_what_they_begin_with_is_looked_at_and_put_back(sweep):
+    def wrong():
+        return [check.found for check in check_sweep(sweep) if check.check == "starts" and not check.ok]
+
+    moved(sweep)
+    [of_model, of_checkpoint] = (sweep.start(f"trial-000{number}") for number in (2, 3))
+    kept = {path: path.read_bytes() for place in (of_model, of_checkpoint) for path in place.iterdir()}
+    assert wrong() == []
+    tensors = of_model / "model.safetensors"
+    tensors.write_bytes(tensors.read_bytes()[:-1] + b"x")
+    shutil.rmtree(of_checkpoint)
+    first, second = wrong()
+    assert first.startswith(f"{tensors} is damaged: ")
+    assert first.endswith(
+        f"; trial-0002 begins with {state_of(sweep).trials[2].began_with}: --repair puts them back from there"
+    )
+    assert second.startswith(
+        f"{of_checkpoint} holds no model (run.json is missing); trial-0003 begins with the weights"
+    )
+    done = repair(sweep)
+    assert done[-2:] == [f"{of_model}: put back from trial-0000", f"{of_checkpoint}: put back from trial-0001"]
+    assert wrong() == []
+    assert {path: path.read_bytes() for path in kept if path.suffix == ".safetensors"} == {
+        path: written for path, written in kept.items() if path.suffix == ".safetensors"
+    }
+
+    shutil.rmtree(sweep.trial("trial-0000"))
+    shutil.copytree(of_checkpoint, of_model, dirs_exist_ok=True)
+    [line] = wrong()
+    assert line.startswith(f"{of_model} is of update 6 and not of ")
+    assert repair(sweep)[-1] == (
+        f"{of_model}: left as it is, for {state_of(sweep).trials[2].began_with} are no more, whole, in {sweep.path}"
+    )
+    run(sweep)
+    assert wrong() == [], "they have ended, and nothing begins with it any more"

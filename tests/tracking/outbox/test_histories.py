@@ -22,6 +22,7 @@ from hypothesis.stateful import RuleBasedStateMachine, precondition, rule, run_s
 from tests.tracking.sweep_records import START, run, write
 from tracking.journal.journal import Journal
 from tracking.outbox import records
+from tracking.outbox.cursor import ship_again
 from tracking.outbox.delivery import Delivery
 from tracking.outbox.entities import Entity
 from tracking.outbox.keyed_runs import KEY_TAG
@@ -176,6 +177,13 @@ class Histories(RuleBasedStateMachine):
         self.delivery = Delivery(self.path, self.server.tracking_uri, threading.Event())
         self.delivery.begin()
 
+    @rule()
+    def ship_all_again(self) -> None:
+        """As ``doctor --rebuild`` does."""
+        ship_again(self.path)
+        self.is_all_there = False  # what was sent is sent again
+        self.start_anew()
+
     @precondition(lambda self: len(self.begun) < len(TRIALS))
     @rule()
     def begin_a_trial(self) -> None:
@@ -187,9 +195,12 @@ class Histories(RuleBasedStateMachine):
     def report_points(self, data: st.DataObject, points: int) -> None:
         key = data.draw(st.sampled_from(sorted(set(self.begun) - self.ended)), label="of")
         for _ in range(points):
-            step = self.steps[key]
-            self.steps[key] += 1
-            self._write(records.Points(key, step=step, metrics={"val/loss": 1 / (1 + step)}, timestamp=START + step))
+            self._report(key)
+
+    def _report(self, key: str) -> None:
+        step = self.steps[key]
+        self.steps[key] += 1
+        self._write(records.Points(key, step=step, metrics={"val/loss": 1 / (1 + step)}, timestamp=START + step))
 
     @precondition(lambda self: set(self.begun) - self.ended)
     @rule(data=st.data())
@@ -203,13 +214,16 @@ class Histories(RuleBasedStateMachine):
         self.server.troubles[before] = trouble
 
     @precondition(lambda self: len(self.begun) < len(TRIALS))
-    @rule(trouble=st.sampled_from(LATE))
-    def begin_a_trial_whose_run_comes_late(self, trouble: str) -> None:
+    @rule(trouble=st.sampled_from(LATE), all_again=st.booleans())
+    def begin_a_trial_whose_run_comes_late(self, trouble: str, all_again: bool) -> None:
         """Its creation is asked for again; when the server wakes up, it makes a twin."""
         self.begin_a_trial()
         self.server.at_creation = trouble
         self.ship()
         self.ship()
+        if all_again:
+            self.ship_all_again()
+            self.ship()
 
     @rule()
     def ship(self) -> None:
@@ -232,11 +246,19 @@ class Histories(RuleBasedStateMachine):
         self.server.runs.clear()
         self.is_all_there = False
 
-    @precondition(lambda self: self.server.runs)
+    @precondition(lambda self: self._of_use())
     @rule(data=st.data())
     def forget_a_run(self, data: st.DataObject) -> None:
-        del self.server.runs[data.draw(st.sampled_from(sorted(self.server.runs)), label="which")]
+        """More is said of it then, or only ``doctor``, which compares, would notice."""
+        run_id = data.draw(st.sampled_from(self._of_use()), label="which")
+        key = self.server.runs.pop(run_id).tags[KEY_TAG]
         self.is_all_there = False
+        if key != SWEEP:
+            self._report(key)
+
+    def _of_use(self) -> list[str]:
+        """Runs whose trial, or sweep, has not ended."""
+        return sorted(run_id for run_id, run in self.server.runs.items() if run.tags[KEY_TAG] not in self.ended)
 
     def teardown(self) -> None:
         try:

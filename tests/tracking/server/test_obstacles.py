@@ -12,7 +12,9 @@ from oplstm.errors import RequestError
 from tests.tracking.certificates import Authority
 from tests.tracking.conftest import Rest
 from tests.tracking.faulty_proxy import FaultyProxy, answer_json, basic, bearer, proxy_basic
-from tracking.server.access import AUTHORITY, PASSWORD, TOKEN, USERNAME, Access, redacted, settle
+from tests.tracking.sweep_records import check_sweep, write_sweep
+from tracking.outbox.outbox import Outbox
+from tracking.server.access import AUTHORITY, CLIENT_CERTIFICATE, PASSWORD, TOKEN, USERNAME, Access, redacted, settle
 from tracking.server.client import connect, one_line
 from tracking.server.reachability import check_reachable
 
@@ -162,6 +164,52 @@ def test_a_proxy_of_the_environment(front: FaultyProxy, monkeypatch: pytest.Monk
     assert one_line(OSError(f"the proxy's password is {SECRET}")) == "the proxy's password is ***"
     front.close()
     assert refusal("http://mlflow.inside.example").startswith(f"{proxied} lets nothing through: ")
+
+
+@pytest.mark.integration
+def test_an_https_server_behind_a_proxy(
+    rest: Rest, authority: Authority, journal_path: Path, unique: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It tunnels by CONNECT, and alone knows the host."""
+    front, uri = FaultyProxy(rest.uri, tls=authority.tls), "https://mlflow.inside.example"
+    proxy = FaultyProxy(front.uri)
+    monkeypatch.setenv("HTTPS_PROXY", f"http://127.0.0.1:{proxy.port}")
+    assert f"; {AUTHORITY} names a file" in refusal(uri)
+    monkeypatch.setenv(AUTHORITY, str(authority.file))
+    proxy.guard = proxy_basic("ann", SECRET)
+    proxied = f"the HTTP proxy 127.0.0.1:{proxy.port}"
+    assert refusal(uri).startswith(f"{proxied} wants a user name and password")
+    monkeypatch.setenv("HTTPS_PROXY", f"http://ann:s3cr%25t%2Fof%20ann@127.0.0.1:{proxy.port}")
+    check_reachable(uri)
+    write_sweep(journal_path, unique, trials=1, steps=2)
+    with Outbox(journal_path, uri) as outbox:
+        assert outbox.flush(30) == 0, outbox.last_error
+    check_sweep(rest, unique, trials=1, steps=2)
+    assert {*proxy.seen} == {"CONNECT mlflow.inside.example:443"}
+    proxy.close()
+    front.close()
+
+
+@pytest.mark.integration
+def test_a_certificate_of_ones_own(
+    rest: Rest, authority: Authority, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    front = FaultyProxy(rest.uri, tls=authority.asking)
+    monkeypatch.setenv(AUTHORITY, str(authority.file))
+    wants = f"; if it wants a certificate of yours, {CLIENT_CERTIFICATE} names a file with that and its key"
+    assert refusal(front.uri).endswith(wants)
+    monkeypatch.setenv(CLIENT_CERTIFICATE, str(authority.client))
+    check_reachable(front.uri)
+    (broken := tmp_path / "broken.pem").write_text("none")
+    for name, file, lacks in (
+        (CLIENT_CERTIFICATE, broken, "a certificate with its key, which has no password"),
+        (CLIENT_CERTIFICATE, authority.file, "a certificate with its key, which has no password"),
+        (AUTHORITY, broken, "the certificate of an authority"),
+    ):
+        with monkeypatch.context() as patch:
+            patch.setenv(name, str(file))
+            assert refusal(front.uri) == f"{file}, which {name} names, does not hold {lacks}"
+    front.close()
 
 
 @pytest.mark.integration
