@@ -20,7 +20,11 @@ SOUND = Findings(
     runs={
         TRIAL: [
             FoundRun(
-                "FINISHED", "complete", {"lr": "0.1"}, {"val/loss": ((0, 4.0), (75, 2.0))}, ("model/model.safetensors",)
+                "FINISHED",
+                "complete",
+                {"lr": "0.1"},
+                {"val/loss": ((0, 4.0), (75, 2.0))},
+                ("model/model.safetensors", "registered_model-00ff"),
             )
         ],
         WHOLE: [FoundRun("FINISHED", "complete", {}, {}, ())],
@@ -70,7 +74,7 @@ def test_the_same_end_is_no_difference():
         (with_run(rows={"val/loss": (ROWS[0], (75, 2.5))}), 0, 0, "entry 1 is (75, 2.5) and should be (75, 2.0)"),
         (with_runs("RUNNING"), 0, 0, "it is RUNNING"),
         (with_runs("FINISHED", "RUNNING"), 2, 0, "2 runs for one trial: FINISHED, RUNNING"),
-        (with_run(artifacts=()), 0, 0, "artifacts: 0 entries and should be 1"),
+        (with_run(artifacts=()), 0, 0, "artifacts: 0 entries and should be 2"),
         (with_run(state="failed"), 0, 0, "state: 'failed' and should be 'complete'"),
         (with_trial(files={"model.safetensors": "00fe"}), 0, 0, "files model.safetensors: '00fe'"),
         (with_trial(files={}), 0, 0, "files model.safetensors: None"),
@@ -94,9 +98,10 @@ def test_numbers_may_differ_by_rounding_only_where_the_company_was_another():
     rounded = 2.0 * (1 + 1e-6)
     nearly = {"points": (POINTS[0], (75, {"val/loss": rounded}, False)), "files": {"model.safetensors": "00fe"}}
     company = (("trial-0000", 0), ("trial-0001", 75))
-    row = with_run(rows={"val/loss": (ROWS[0], (75, rounded))}).runs
+    artifacts = ("model/model.safetensors", "registered_model-00fe")
+    row = with_run(rows={"val/loss": (ROWS[0], (75, rounded))}, artifacts=artifacts).runs
     compared = compare(replace(with_trial(**nearly, mates=company), runs=row), SOUND)
     assert (compared.differences, compared.to_the_bit, compared.within_rounding) == ((), 0, 1)
-    assert len(compare(replace(with_trial(**nearly), runs=row), SOUND).differences) == 3
+    assert len(compare(replace(with_trial(**nearly), runs=row), SOUND).differences) == 4
     for changes in ({"points": (POINTS[0], (75, {"val/loss": 2.01}, False))}, {"files": {}}, {"ends": ()}):
         assert compare(with_trial(mates=company, **changes), SOUND).differences
