@@ -7,6 +7,7 @@ import yaml
 
 from jobs.jobfile.reading import load_job
 from jobs.jobfile.shipped import shipped_jobs
+from oplstm.testing.recorder import Recorder
 from oplstm.training.loop import Trainer
 from oplstm.training.pack import Pack
 from tests.jobs.jobfile.job_texts import ask_some
@@ -22,36 +23,13 @@ ONE_OF_EACH_KIND_ON_IMAGES = list(
 SHORT = ("updates=3", "validate_every=2", "validation_tasks=4", "test_tasks=4")
 
 
-class Ends:
-    """Listens to a pack and keeps what it hears."""
-
-    def __init__(self):
-        self.points, self.ends = [], []
-
-    def on_points(self, points):
-        self.points += points
-        return []
-
-    def on_ends(self, ends):
-        self.ends += ends
-
-    def settle(self):
-        pass
-
-    def on_progress(self, update, runs):
-        pass
-
-    def should_stop(self):
-        return False
-
-
 def trains_its_first(name, configurations, tmp_path, device, settings=()):
     job = load_job(name, [*SHORT, *settings])
     for number, proposal in enumerate(ask_some(job, configurations)):
-        heard, folder = Ends(), tmp_path / str(number)
+        heard, folder = Recorder(), tmp_path / str(number)
         pack = Pack([proposal.run], ["run"], device)
         Trainer(pack, heard, folder=folder / "pack", run_folder=folder / "trials").train()
         assert [point.update for point in heard.points] == [0, 2]
-        [end] = heard.ends
+        [end] = heard.ends.values()
         assert (end.state, end.update) == ("complete", 3)
         assert torch.tensor(list(end.metrics.values())).isfinite().all()
