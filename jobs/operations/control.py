@@ -65,7 +65,11 @@ def resume(
         before = Header.read(folder)
         header, state = known(folder, trust=means.trust)
         if state.finished:
-            header = _with_space(folder, header, state) if means.trust else header
+            if means.trust:
+                from jobs.operations.trust import check_space  # imports torch
+
+                check_space(header, state, trust=True)
+                header = _with_space(folder, header)
             if header.kind is SweepKind.SWEEP and not _has_report(folder):
                 return _report(home, header, means=means, notice=notice)
             if (header.plugins, header.space_source) != (before.plugins, before.space_source):
@@ -144,12 +148,10 @@ def known(folder: SweepFolder, *, trust: bool = False) -> tuple[Header, SweepSta
     return header, state
 
 
-def _with_space(folder: SweepFolder, header: Header, state: SweepState) -> Header:
-    """The header of a sweep that this process owns, with its space as it is now, which gives what it gave."""
+def _with_space(folder: SweepFolder, header: Header) -> Header:
+    """The header of a sweep that this process owns, with its space as it is now: somebody has looked at it."""
     from jobs.jobfile.space_source import SpaceSource
-    from jobs.operations.trust import check_space  # imports torch
 
-    check_space(header, state, trust=True)
     if (source := SpaceSource.of(header.job.space)) != header.space_source:
         header = replace(header, space_source=source)
         header.write_again(folder)
@@ -200,10 +202,7 @@ def go_on(
     from jobs.operations.trust import check_space, server_of
 
     folder = home.sweep(header.name)
-    if means.trust:
-        header = _with_space(folder, header, state)
-    else:
-        check_space(header, state, trust=False)
+    check_space(header, state, trust=means.trust)
     server = server_of(header, means.uri)
     home.check_writable()
     if (damage := study_damage(folder, state)) is not None:
@@ -216,6 +215,8 @@ def go_on(
     ) as tracking_uri:
         require_latest(folder, header, state=state, address=tracking_uri)
         begin()
+        if means.trust:
+            _with_space(folder, header)
         return (start.run_on_cluster if on_ray else start.run_here)(folder, tracking_uri, progress)
 
 
