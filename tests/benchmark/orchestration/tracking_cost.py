@@ -39,6 +39,7 @@ ARRIVAL_SECONDS = 120.0
 TICK_SECONDS = 0.5
 """Between two looks at the progress, as its bar takes them."""
 METRICS = ("val/loss", "val/ci95", "val/best", "tasks_seen", "train/loss", "train/tasks_per_second")
+STATES: Sequence[ServerState] = ("up", "slow", "down")
 CASES: Sequence[tuple[str, int]] = (("train", 1), ("train", 16), ("sweep", 16))
 """``train`` has its coordinator in the process that trains, ``sweep`` in a Ray actor; and the runs of the pack."""
 
@@ -88,9 +89,8 @@ def sections(progress: Callable[[str], object]) -> list[tuple[str, list[dict[str
         server = ensure_server(Path(folder))
         connect(server.uri)  # MLflow takes seconds to import, once a process
         try:
-            states: Sequence[ServerState] = ("up", "slow", "down")
             for mode, runs in CASES:
-                for state in states:
+                for state in STATES:
                     progress(f"tracking, {mode}, {runs} runs, server {state}")
                     place = Path(folder) / "sweeps" / f"{mode}-{runs}-{state}"
                     rows.append(asdict(cost(mode, runs, state=state, server=server, place=place)))

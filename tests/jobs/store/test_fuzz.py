@@ -33,7 +33,7 @@ from tests.jobs.promoting import select
 from tests.jobs.sweep.test_coordinator_stories import MEDIAN
 from tests.journal_lines import resealed
 
-COUNT = int(os.environ.get("OPLSTM_FUZZ_COUNT", "1500"))
+COUNT = int(os.environ.get("OPLSTM_FUZZ_COUNT", "800"))
 FIRST = int(os.environ.get("OPLSTM_FUZZ_SEED", "1"))
 LONGEST_SECONDS = 5.0
 MOST_BYTES = 400 << 20
