@@ -16,7 +16,7 @@ from jobs.store.states import TrialState
 from jobs.store.trial import Trial
 from jobs.sweep.tracked import key
 from oplstm.durable import write_file
-from oplstm.errors import WorkError
+from oplstm.errors import RequestError, WorkError
 from tracking.journal.journal import Journal
 from tracking.outbox import records
 from tracking.outbox.keyed_runs import run_of
@@ -25,6 +25,7 @@ from tracking.outbox.outbox import Outbox
 from tracking.results.crowning import Validated
 from tracking.results.registry import Registered, Registration, register_model
 from tracking.server.client import connect, one_line
+from tracking.server.reachability import check_reachable
 
 SHIP_SECONDS = 120.0
 
@@ -66,7 +67,7 @@ def register(folder: SweepFolder, choice: Choice, tracking_uri: str, *, final: s
             journal.append([encode(event), *(record.encode() for record in tracked)])
             journal.sync()
         if outbox.flush(SHIP_SECONDS):
-            raise WorkError(f"the MLflow server did not take the records of {folder.name}: {outbox.last_error}")
+            raise _not_taken(folder, tracking_uri, outbox)
     return event
 
 
@@ -148,6 +149,18 @@ def best_seed(state: SweepState) -> Trial:
     return min(ended, key=lambda trial: (trial.cost, trial.number))
 
 
+def _not_taken(folder: SweepFolder, tracking_uri: str, outbox: Outbox) -> WorkError:
+    """Why a promotion cannot go on: what is wrong with the server now, or what it answered last."""
+    try:
+        check_reachable(tracking_uri)
+        reason = outbox.last_error
+    except RequestError as error:
+        reason = str(error)
+    return WorkError(
+        f"the records of {folder.name} are not in MLflow yet: {reason}; the same promote goes on from here"
+    )
+
+
 def _register(
     folder: SweepFolder,
     header: Header,
@@ -163,7 +176,7 @@ def _register(
     waiting = outbox.flush(SHIP_SECONDS)
     run_id = outbox.run_id(key(header, trial))
     if waiting or run_id is None:
-        raise WorkError(f"the MLflow server did not take the records of {folder.name}: {outbox.last_error}")
+        raise _not_taken(folder, tracking_uri, outbox)
     description = "\n\n".join([description, *_where(header, tracking_uri, run_id)])
     tags = {"oplstm.promotion_of": header.of or header.id, "oplstm.sweep": header.name, "oplstm.trial": trial}
     tags |= {name: f"{value:.6g}" for name, value in (metrics or {}).items()}
