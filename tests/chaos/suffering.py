@@ -28,6 +28,8 @@ FRUITLESS: Final = 5
 PAUSE_SECONDS: Final = (0.2, 1.5)
 OUTAGE: Final = (0.1, 0.6)
 """Of the work of a phase, how much is done while the server is away."""
+WAITING_SECONDS: Final = 10.0
+"""Without anything being done, after which it comes back all the same: a promotion waits for it."""
 
 
 @dataclass
@@ -149,7 +151,8 @@ class Round:
             now = self._world.done(phase)
             if now != done:
                 moved, done = time.monotonic(), now
-            if self._server.is_out and done >= self._back_at:
+            waits = time.monotonic() - moved > WAITING_SECONDS
+            if self._server.is_out and (waits or done >= self._back_at):
                 self._note("the server comes back", done)
                 self._server.revive()
             if injury := self._due(injuries, processes, done=done, total=total):
@@ -204,7 +207,7 @@ class Round:
 def says_more(done: Done) -> bool:
     """Whether a verb that failed says so in words of its own, and not of Ray's alone."""
     lines = [*done.out.splitlines(), *done.err.splitlines()]
-    return any(line.startswith("oplstm: ") or "; go on with: oplstm " in line for line in lines)
+    return any(line.startswith("oplstm: ") or "go on with: oplstm " in line for line in lines)
 
 
 def _signal(victim: psutil.Process, injury: Injury, pause: float) -> None:

@@ -1,9 +1,12 @@
 """A seed is a history; what it may hold can be limited; and the report counts it."""
 
+import pytest
+
 from tests.chaos.comparison import Compared
 from tests.chaos.injuries import Phase, Victim, draw
 from tests.chaos.report import Calm, Told, to_json, to_markdown
-from tests.chaos.suffering import Suffered
+from tests.chaos.suffering import Suffered, says_more
+from tests.jobs.integration.command_line import Done
 
 
 def test_the_same_seed_is_the_same_history():
@@ -43,3 +46,17 @@ def test_the_report_counts_and_names():
     assert "* round 1 (random): the table differs" in text
     assert "* round 1 (random): 2 points lost" in text
     assert "round 0" not in text
+
+
+@pytest.mark.parametrize(
+    ("out", "err", "said"),
+    [
+        ("s stopped: 1 stopped\ngo on with: oplstm resume s\n", "", True),  # a sweep
+        ("", "s stopped; go on with: oplstm promote s\n", True),  # a promotion
+        ("", "oplstm: the head service of Ray has died; oplstm resume s\n", True),
+        ("", "(raylet) A worker died or was killed\ns: 20%, 0/5 runs\n", False),
+        ("", "stopping at the next update; once more to stop at once\n", False),
+    ],
+)
+def test_a_verb_that_ended_too_soon_has_to_say_so_itself(out, err, said):
+    assert says_more(Done(1, out, err)) is said
