@@ -17,23 +17,34 @@ AGAIN_AFTER: Final = 0.1
 """Seconds until an interrupt that was lost is raised again."""
 
 
-def stop_on_interrupt(home: Home, name: str) -> None:
+def stop_on_interrupt(home: Home, name: str, *, go_on: str) -> None:
     """Let the first signal ask the sweep to stop cleanly, and the second end this process.
 
     Before the sweep has a folder nothing was started, and the first ends this process too.
+
+    Args:
+        home: Where the sweep is.
+        name: Of it.
+        go_on: The command that goes on after the second.
     """
 
     def handle(signum: int, frame: FrameType | None) -> None:
         folder = home.sweep_folder(name)
+        if folder.stop_request.exists():
+            _say(f"ended at once; go on with: {go_on}")
         if folder.stop_request.exists() or not folder.path.is_dir():
             signal.default_int_handler(signum, frame)
         folder.stop_request.touch()
-        with contextlib.suppress(OSError):  # the terminal may be gone
-            click.echo("\nstopping at the next update; once more to stop at once", err=True)
+        _say("stopping at the next update; once more to stop at once")
 
     for number in SIGNALS:
         signal.signal(number, handle)
     raise_lost_interrupts_again()
+
+
+def _say(line: str) -> None:
+    with contextlib.suppress(OSError):  # the terminal may be gone
+        click.echo(f"\n{line}", err=True)
 
 
 def raise_lost_interrupts_again() -> None:

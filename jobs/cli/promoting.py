@@ -130,7 +130,7 @@ def _shown(home: "Home", promotion: "Promotion", uri: str | None, *, quiet: bool
 
     @contextlib.contextmanager
     def training(name: str) -> "Iterator[OnProgress]":
-        stop_on_interrupt(home, name)
+        stop_on_interrupt(home, name, go_on=f"oplstm promote {sweep}")
         if name == sweep:
             with progress_bar(f"{name} replicates") as show:
                 yield show

@@ -230,7 +230,7 @@ def run(home: "Home", name: str, work: "Callable[[OnProgress], Outcome]", *, uri
     from jobs.operations.webhook import telling
 
     forget_stop_request(home.sweep_folder(name))
-    stop_on_interrupt(home, name)
+    stop_on_interrupt(home, name, go_on=f"oplstm resume {name}")
     # Ray writes about processes that die to stdout, which belongs to the report.
     with contextlib.redirect_stdout(sys.stderr), telling(home, name, warn=_notice), progress_bar(name) as show:
         outcome = work(announced(show, home, name, uri=uri))

@@ -102,6 +102,14 @@ class Server:
             RequestError: Its port was taken meanwhile.
             WorkError: It does not come up.
         """
+        try:
+            self._launch_again()
+        except WorkError:
+            if self._is_alive():
+                raise
+            self._launch_again()  # it was about to end when it was looked at
+
+    def _launch_again(self) -> None:
         with self._lock():
             self._find_or_launch(self._record.port)
         self.wait_ready()

@@ -296,4 +296,16 @@ def test_a_server_that_died_is_revived_at_its_address_and_ended_once(
         server.revive()
         assert (server.pid != first, server.uri) == (True, uri)
         assert group_exists(server.pid) and not group_exists(first)
+
+        second = server.pid
+
+        def ends_when_it_is_asked(self: Server) -> bool:
+            if self.pid == second and self._is_alive():
+                os.kill(second, signal.SIGKILL)
+                wait_until(lambda: not self._is_alive())
+            return self._is_alive()
+
+        monkeypatch.setattr(Server, "is_ready", ends_when_it_is_asked)
+        server.revive()
+        assert server.pid not in (first, second) and group_exists(server.pid)
     assert not group_exists(server.pid)
