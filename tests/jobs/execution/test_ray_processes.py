@@ -14,6 +14,7 @@ from jobs.execution.cluster import connected
 from jobs.execution.ray_processes import PATIENCE_SECONDS, OwnProcesses, RayLost, VitalProcesses
 from jobs.jobfile.sections import Resources
 from oplstm.errors import RequestError
+from tests.conftest import ROOT
 
 
 @pytest.fixture
@@ -136,3 +137,19 @@ def test_a_head_that_this_process_started_may_live_and_answer_nobody(children):
     now[0] += PATIENCE_SECONDS
     with pytest.raises(RayLost, match="has not answered for 15 s; oplstm resume s"):
         vital.check()
+
+
+STARTS_BY_ITSELF = """
+import jobs, ray
+ray.init = lambda: print("another cluster")
+try:
+    ray.put(1)
+except Exception as error:
+    print(type(error).__name__)
+"""
+
+
+def test_what_still_asks_a_cluster_that_is_gone_starts_no_other():
+    """As Tune does, which cleans up in a thread: the process would wait for a minute, for the one that it started."""
+    command = [sys.executable, "-c", STARTS_BY_ITSELF]
+    assert subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout == "RaySystemError\n"
