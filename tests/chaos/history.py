@@ -18,13 +18,12 @@ from tracking.server.embedded import Server, ensure_server
 
 def unbroken(world: World, *, here: bool) -> tuple[Findings, Calm]:
     """The workload of a world from beginning to end with nothing in its way; ``here`` on the Ray of this process."""
-    total, seconds, starting = {}, {}, {}
+    total, seconds = {}, {}
     for phase in Phase:
         began = time.time()
         (world.here(phase) if here else world.start(phase).wait(300)).ok()
         seconds[phase], total[phase] = time.time() - began, world.done(phase)
-        starting[phase] = world.first_point(phase) - began
-    return world.findings(), Calm(total, seconds, starting)
+    return world.findings(), Calm(total, seconds)
 
 
 def hurt(

@@ -16,12 +16,10 @@ class Calm:
     Attributes:
         total: How much there was to do in each phase.
         seconds: Of each phase.
-        starting: Of them, those until its first point, which each restart costs again.
     """
 
     total: dict[Phase, int]
     seconds: dict[Phase, float]
-    starting: dict[Phase, float]
 
 
 @dataclass(frozen=True)
@@ -69,7 +67,7 @@ def _summary(rounds: list[Told]) -> dict[str, Any]:
     done = [injury for one in rounds for injury in one.suffered.injuries]
     taken = sum(sum(one.suffered.seconds.values()) for one in rounds)
     calm = sum(sum(one.calm.seconds.values()) for one in rounds)
-    again = sum((one.suffered.verbs[phase] - 1) * one.calm.starting[phase] for one in rounds for phase in Phase)
+    again, waiting = (sum(getattr(one.suffered, name) for one in rounds) for name in ("restarting", "waiting"))
     return {
         "injuries": len(done),
         "missed": sum(len(one.suffered.missed) for one in rounds),
@@ -79,7 +77,8 @@ def _summary(rounds: list[Told]) -> dict[str, Any]:
         "seconds": round(taken, 1),
         "seconds_unbroken": round(calm, 1),
         "seconds_of_restarts": round(again, 1),
-        "times_unbroken_without_restarts": round((taken - again) / calm, 2) if calm else None,
+        "seconds_without_a_server": round(waiting, 1),
+        "times_unbroken_without_these": round((taken - again - waiting) / calm, 2) if calm else None,
     }
 
 
@@ -97,10 +96,11 @@ def to_markdown(seed: int, rounds: list[Told]) -> str:
         "differences": summary["differences"],
         "injuries that found nobody": summary["missed"],
         "restarts of a verb": summary["restarts"],
-        "seconds, unbroken / with injuries / of these in starting again": (
-            f"{summary['seconds_unbroken']} / {summary['seconds']} / {summary['seconds_of_restarts']}"
+        "seconds, unbroken / with injuries": f"{summary['seconds_unbroken']} / {summary['seconds']}",
+        "of these in starting verbs again / in waiting for a server": (
+            f"{summary['seconds_of_restarts']} / {summary['seconds_without_a_server']}"
         ),
-        "time over the unbroken run, starts left out": f"{summary['times_unbroken_without_restarts']} times",
+        "time over the unbroken run without these": f"{summary['times_unbroken_without_these']} times",
     }
     lines += ["", *_table(["", ""], [[name, str(value)] for name, value in figures.items()])]
     for number, one in enumerate(rounds):

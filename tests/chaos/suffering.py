@@ -59,6 +59,8 @@ class Suffered:
         missed: That were not: the work was complete before, or the victim never there.
         faults: What is wrong already, a line each: a traceback, a hang.
         seconds: Of each phase.
+        restarting: Seconds of them from the end of a verb to the first thing that the next one got done.
+        waiting: Seconds of them in which nothing could be done for want of a server.
         verbs: Started, in each phase.
     """
 
@@ -67,6 +69,8 @@ class Suffered:
     missed: list[Injury] = field(default_factory=list)
     faults: list[str] = field(default_factory=list)
     seconds: dict[Phase, float] = field(default_factory=dict)
+    restarting: float = 0.0
+    waiting: float = 0.0
     verbs: dict[Phase, int] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
@@ -88,6 +92,7 @@ class Round:
         self._began = time.monotonic()
         self.suffered = Suffered()
         self._back_at = 0.0  # how much is done when the server comes back
+        self._ended: float | None = None  # when a verb ended after which nothing was done yet
 
     def run(self, injuries: tuple[Injury, ...], totals: dict[Phase, int]) -> Suffered:
         """Go through it.
@@ -106,7 +111,7 @@ class Round:
 
     def _phase(self, phase: Phase, injuries: deque[Injury], total: int) -> None:
         world, fruitless = self._world, 0
-        self.suffered.verbs[phase], complete = 0, False
+        self.suffered.verbs[phase], complete, self._ended = 0, False, None
         while not complete and fruitless < FRUITLESS:
             self._server.revive()
             self._server.wait()
@@ -118,6 +123,7 @@ class Round:
             if verb.running():  # it hangs
                 Processes(verb.pid).end()
             done = verb.wait(300)
+            self._ended = self._ended or time.monotonic()
             self._see_them_end(Processes(verb.pid))
             complete = done.code == 0 or world.has_ended(phase)
             last = (done.err.strip() or done.out.strip()).splitlines()[-1:] or [""]
@@ -146,15 +152,18 @@ class Round:
 
     def _accompany(self, verb: Verb, phase: Phase, *, injuries: deque[Injury], total: int) -> None:
         """Hurt a verb until it ends or has to be started anew."""
-        processes, moved, done = Processes(verb.pid), time.monotonic(), -1
+        processes, moved, done = Processes(verb.pid), time.monotonic(), self._world.done(phase)
         while verb.running():
             now = self._world.done(phase)
             if now != done:
                 moved, done = time.monotonic(), now
+                self._goes_on(moved)
             waits = time.monotonic() - moved > WAITING_SECONDS
             if self._server.is_out and (waits or done >= self._back_at):
                 self._note("the server comes back", done)
                 self._server.revive()
+                if self._ended is None and waits:
+                    self.suffered.waiting += time.monotonic() - moved
             if injury := self._due(injuries, processes, done=done, total=total):
                 injuries.remove(injury)
                 self._hurt(injury, processes, done=done, total=total)
@@ -166,6 +175,11 @@ class Round:
                 self.suffered.faults.append(f"no progress for {STALLED_SECONDS:.0f} s at {done}/{total} of {phase}")
                 return
             time.sleep(LOOK_SECONDS)
+
+    def _goes_on(self, now: float) -> None:
+        if self._ended is not None:
+            self.suffered.restarting += now - self._ended
+        self._ended = None
 
     def _due(self, injuries: deque[Injury], processes: Processes, *, done: int, total: int) -> Injury | None:
         """The first whose time has come: of those that come at once only the next one, or they would come together."""

@@ -56,13 +56,6 @@ class World:
             self._counted[phase] = sizes, len(found)
         return self._counted[phase][1]
 
-    def first_point(self, phase: Phase) -> float:
-        """When a phase had its first point, in Unix seconds."""
-        folders = self.oplstm.home.all_sweeps()
-        return min(
-            event["time"] for folder in folders for event in self._work(folder.name, phase) if event["event"] == "point"
-        )
-
     def _work(self, name: str, phase: Phase) -> Iterator[dict[str, Any]]:
         """The events of a sweep that belong to a phase; replicates belong to a promotion."""
         for event in self.oplstm.events(name, *WORK):
