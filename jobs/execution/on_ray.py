@@ -11,7 +11,7 @@ import ray
 from ray import tune
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from jobs.execution.home_end import HomeEnd
+from jobs.execution.coordinator_actor import Coordinator
 from jobs.execution.home_mark import Mark, marked
 from jobs.execution.nodes import Nodes, code_here
 from jobs.execution.ray_packs import MemoryKills, PackSearcher, PackTrainable, SweepOnRay
@@ -149,16 +149,6 @@ def _coordinator(folder: SweepFolder, tracking_uri: str) -> Any:
 
 def _plugins(folder: SweepFolder) -> ShippedPlugins:
     return ShippedPlugins.of(Header.read(folder).plugins)
-
-
-class Coordinator(HomeEnd):
-    """One that is made in a process which has imported the sweep's plug-ins: by unpickling them.
-
-    Its process is called `ray::Coordinator`.
-    """
-
-    def __init__(self, plugins: ShippedPlugins, folder: SweepFolder, access: Access) -> None:
-        super().__init__(folder, access)
 
 
 def _tuner(actor: Any, folder: SweepFolder, resources: Resources, *, mark: Mark, scratch: str) -> tune.Tuner:

@@ -130,11 +130,11 @@ def _varying(study: "Study") -> list[str]:
 
 def _importances(study: "Study") -> dict[str, float]:
     """By parameter, the largest first; empty where it makes no sense."""
-    from optuna.importance import get_param_importances
-
     done = _completed(study)
     if len({trial.value for trial in done}) < 2 or not done[0].params:
         return {}
+    from optuna.importance import get_param_importances  # takes a second to import
+
     try:
         return get_param_importances(study)
     except (ValueError, RuntimeError, ZeroDivisionError):  # no parameter that all have
