@@ -8,6 +8,7 @@ for _name, _value in {
     "RAY_AIR_NEW_OUTPUT": "0",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
     "RAY_ENABLE_AUTO_CONNECT": "0",  # else Tune, cleaning up after a cluster that was lost, starts another one
+    "RAY_worker_niceness": "0",  # else the coordinator and the packs hardly move beside another user's work
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
     "TUNE_DISABLE_SIGINT_HANDLER": "1",
     "TUNE_MAX_PENDING_TRIALS_PG": "1000",  # else it starts its processes one after the other; PackSearcher limits it

@@ -1,6 +1,7 @@
 """Sweeps end to end: the command line, Ray Tune, the coordinator, a real MLflow server, read back over its REST API."""
 
 import json
+import os
 import re
 import subprocess
 from collections.abc import Callable
@@ -24,6 +25,13 @@ LEARNS = {"lr": 0.01, "hidden": 8, "passes": 2, "meta_batch_size": 4}
 DIVERGES = {"lr": 1e6, "hidden": 4, "passes": 1, "meta_batch_size": 3}
 STANDS_STILL = {"lr": 1e-7, "hidden": 8, "passes": 1, "meta_batch_size": 4}
 LEARNS_IN_THREES = {"lr": 0.01, "hidden": 8, "passes": 2, "meta_batch_size": 3}
+
+
+def test_workers_have_the_share_of_a_core_that_any_process_has(ray_address: str):
+    """Ray's default is the least there is: beside the work of others a sweep took many times as long to begin."""
+    import ray
+
+    assert ray.get(ray.remote(lambda: os.nice(0)).remote()) == os.nice(0)
 
 
 @pytest.fixture(scope="module")
