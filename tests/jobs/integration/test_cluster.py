@@ -19,7 +19,7 @@ pytestmark = pytest.mark.slow
 
 SWEEP: dict[str, Any] = {
     "trials": 6,
-    "budget": {"tasks": 3200, "validate_every": 200},
+    "budget": {"tasks": 14_400, "validate_every": 900},
     "resources": {"cpus": 1, "gpus": 0.5, "retries": 3},
 }
 LONG = 91
