@@ -22,7 +22,7 @@ from jobs.store.promoted import Promoted
 from jobs.store.scores import FinalResult, Score
 from jobs.store.states import SweepKind, TrialState
 from jobs.sweep.messages import Progress
-from oplstm.episodes.measure import LOSS
+from oplstm.episodes.measure import ACCURACY, LOSS
 from oplstm.errors import RequestError, WorkError
 
 
@@ -176,6 +176,12 @@ def test_a_choice_shows_what_was_picked_and_what_was_tied(seen):
     ]
     unknown = dataclasses.replace(made, spread=None, forecast=None)
     assert "is unknown" in choice.choice_lines(unknown, LOSS)[1]
+    seeds = ((0.1, 0.9, 0.9, 0.9), (0.1, 0.8, 0.8, 0.8), (0.1, 0.7, 0.7, 0.7))  # of accuracies the first is the best
+    more = tuple(dataclasses.replace(one, seeds=own) for one, own in zip(leaders, seeds, strict=True))
+    assert choice.choice_lines(dataclasses.replace(made, leaders=more), ACCURACY)[3] == (
+        "with one seed each, the best of 3 leaders wins 100 % of sweeps; a winner is worse by 0.0000 than the best, "
+        "and by 0.0000 than it seems"
+    )
     for best, words in (("trial-0000", "trial-0000 is the best"), ("trial-0001", "it is the best")):
         said = choice.choice_lines(dataclasses.replace(made, instead_of=best), LOSS)[0]
         assert said == f"trial-0001 was chosen by hand, and not by its score; on block A {words}"
