@@ -176,7 +176,7 @@ def test_a_choice_shows_what_was_picked_and_what_was_tied(seen):
     ]
     unknown = dataclasses.replace(made, spread=None, forecast=None)
     assert "is unknown" in choice.choice_lines(unknown, LOSS)[1]
-    seeds = ((0.1, 0.9, 0.9, 0.9), (0.1, 0.8, 0.8, 0.8), (0.1, 0.7, 0.7, 0.7))  # of accuracies the first is the best
+    seeds = ((0.1, 0.9, 0.9, 0.9), (0.1, 0.3, 0.4, 0.5), (0.1, 0.3, 0.4, 0.5))  # of accuracies
     more = tuple(dataclasses.replace(one, seeds=own) for one, own in zip(leaders, seeds, strict=True))
     assert choice.choice_lines(dataclasses.replace(made, leaders=more), ACCURACY)[3] == (
         "with one seed each, the best of 3 leaders wins 100 % of sweeps; a winner is worse by 0.0000 than the best, "
