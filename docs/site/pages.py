@@ -21,6 +21,7 @@ GENERATORS: dict[str, Callable[..., str]] = {
     "seeds": results.seeds,
     "below": results.below,
     "not-run": results.not_run,
+    "one-seed-each": results.one_seed_each,
 }
 """What may stand in a mark, as in ``<!-- generated: options op_lstm -->``, with its arguments behind it."""
 BESIDE = {"changelog.md": ROOT / "CHANGELOG.md"}

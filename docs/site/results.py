@@ -1,11 +1,14 @@
 """The published results as made again here: tables of the paper from the records of tracked runs."""
 
 import functools
+import json
+import math
 from collections.abc import Iterator
 from pathlib import Path
 
 from docs.site.markdown import code, table
 from jobs.jobfile.shipped import shipped_jobs
+from jobs.promotion.one_seed import one_seed
 from tracking.results.final_runs import FinalRun, TrackedRun
 from tracking.results.paper_results import PaperCell
 from tracking.results.run_records import read_records
@@ -13,6 +16,8 @@ from tracking.results.tables import Cell, Result, Table, table_of
 
 RECORDS = Path(__file__).resolve().parent.parent / "results" / "runs"
 """What ``oplstm table N --save docs/results/runs`` has written."""
+PROMOTIONS = RECORDS.parent / "promotions"
+"""What ``oplstm promote NAME --replicates ... --json`` has printed, a file each."""
 
 
 @functools.cache
@@ -76,6 +81,21 @@ def below(number: str) -> str:
     """The runs that stand in no cell, with what differs."""
     others = _table(int(number)).others
     return "\n".join(f"* {other.line}" for other in others) or "None."
+
+
+def one_seed_each() -> str:
+    """What sweeps of one seed each would have found, of those whose leaders were trained with more seeds."""
+    rows = []
+    for path in sorted(PROMOTIONS.glob("*.json")):
+        made = json.loads(path.read_text())
+        sign = 1 if "test/loss" in made["result"] else -1
+        scores = [[None if score is None else sign * score for score in one["seeds"]] for one in made["leaders"]]
+        if (found := one_seed(scores)) is not None:
+            rows.append([code(path.stem), str(found.configurations), str(found.seeds), f"{math.sqrt(found.between):.4f}",
+                         f"{math.sqrt(found.within):.4f}", f"{100 * found.best_wins:.0f} %", f"{found.worse:.4f}",
+                         f"{found.flattered:.4f}"])  # fmt: skip
+    return table(["sweep", "configurations", "fresh seeds of each", "sd between configurations", "sd over seeds",
+                  "the best wins", "a winner is worse than it by", "and than it seems by"], rows)  # fmt: skip
 
 
 def _test(seed: TrackedRun) -> float | None:
