@@ -84,18 +84,25 @@ def below(number: str) -> str:
 
 
 def one_seed_each() -> str:
-    """What sweeps of one seed each would have found, of those whose leaders were trained with more seeds."""
+    """What sweeps of one seed each would have found, of losses; all configurations were trained with more seeds.
+
+    Spreads are of logarithms: some configurations diverge, and their losses are a thousand times the others'.
+    """
     rows = []
     for path in sorted(PROMOTIONS.glob("*.json")):
-        made = json.loads(path.read_text())
-        sign = 1 if "test/loss" in made["result"] else -1
-        scores = [[None if score is None else sign * score for score in one["seeds"]] for one in made["leaders"]]
-        if (found := one_seed(scores)) is not None:
-            rows.append([code(path.stem), str(found.configurations), str(found.seeds), f"{math.sqrt(found.between):.4f}",
-                         f"{math.sqrt(found.within):.4f}", f"{100 * found.best_wins:.0f} %", f"{found.worse:.4f}",
+        losses = [one["seeds"] for one in json.loads(path.read_text())["leaders"]]
+        found, logs = one_seed(losses), one_seed([[loss and math.log(loss) for loss in own] for own in losses])
+        if found is not None and logs is not None:
+            rows.append([code(path.stem), f"{found.configurations} x {found.seeds}", _factor(logs.between),
+                         _factor(logs.within), f"{100 * found.best_wins:.0f} %", f"{found.worse:.4f}",
                          f"{found.flattered:.4f}"])  # fmt: skip
-    return table(["sweep", "configurations", "fresh seeds of each", "sd between configurations", "sd over seeds",
-                  "the best wins", "a winner is worse than it by", "and than it seems by"], rows)  # fmt: skip
+    return table(["sweep", "configurations x fresh seeds", "between configurations", "over seeds", "the best wins",
+                  "a winner is worse than it by", "and than it seems by"], rows)  # fmt: skip
+
+
+def _factor(variance: float) -> str:
+    """One standard deviation of a logarithm."""
+    return f"a factor of {math.exp(math.sqrt(variance)):.2f}"
 
 
 def _test(seed: TrackedRun) -> float | None:
