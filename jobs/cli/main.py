@@ -1,5 +1,6 @@
 """``oplstm``: the group of all verbs."""
 
+import os
 import sys
 from typing import Any
 
@@ -24,6 +25,15 @@ from oplstm.errors import RequestError, WorkError
 class Verbs(click.Group):
     """Prints users' errors as one line each, without a traceback."""
 
+    def main(self, *args: Any, **options: Any) -> Any:
+        """Run a verb, and end this process."""
+        try:
+            return super().main(*args, **options)
+        except SystemExit as end:
+            if "ray" in sys.modules:
+                _end_if_held(end.code)
+            raise
+
     def invoke(self, ctx: click.Context) -> Any:
         """Run a verb."""
         try:
@@ -38,6 +48,16 @@ class Verbs(click.Group):
         text = str(error).strip("\n") or type(error).__name__
         say(*(f"oplstm: {line}" for line in text.split("\n")), err=True)
         sys.exit(code)
+
+
+def _end_if_held(code: Any) -> None:
+    """End this process with ``code`` if Ray would keep it: all is said and written, and servers are stopped."""
+    from jobs.execution.ray_processes import is_held
+
+    if is_held():
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code if isinstance(code, int) else 1)
 
 
 @click.group(cls=Verbs, context_settings={"help_option_names": ["-h", "--help"]})

@@ -17,11 +17,13 @@ from urllib.parse import urlparse
 
 import ray
 
-from jobs.execution.ray_processes import OwnProcesses, RayLost
+from jobs.execution.ray_processes import OwnProcesses, RayLost, disconnect
 from jobs.jobfile.sections import Resources
 from oplstm.errors import RequestError, shortened
 
 LOOK_SECONDS = 0.1
+LEAVE_SECONDS = 60.0
+LEAVE_LOST_SECONDS = 2.0
 TCP_SECONDS = 3.0
 HEALTH_SECONDS = 7.0
 SHORT = Path("/tmp")  # noqa: S108 - the owner of what is made there is looked at
@@ -43,16 +45,17 @@ def connected(address: str | None, resources: Resources) -> Iterator[None]:
         check_resources(resources)
         yield
         return
-    own, over = OwnProcesses(), threading.Event()
+    own, over, patience = OwnProcesses(), threading.Event(), LEAVE_SECONDS
     try:
         _connect(address, resources, own=own, over=over)
         yield
     except RayLost:
         own.kill()  # they would wait for a minute for the one that is gone
+        patience = LEAVE_LOST_SECONDS
         raise
     finally:
         if ray.is_initialized():
-            ray.shutdown()
+            disconnect(ray.shutdown, patience)
         over.set()
 
 

@@ -3,6 +3,7 @@
 import contextlib
 import logging
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -28,7 +29,6 @@ from tracking.server.access import Access
 
 PROGRESS_SECONDS = 0.5
 ANSWER_SECONDS = 5.0
-"""Of the coordinator's, which may be busy: then it is asked again."""
 
 
 @contextlib.contextmanager
@@ -99,8 +99,8 @@ def _run(
                 for actor in actors:
                     with contextlib.suppress(ray.exceptions.GetTimeoutError):
                         if unfit:  # a node has joined to which Ray would give packs
-                            ray.get(actor.give_up.remote(unfit[0]), timeout=ANSWER_SECONDS)
-                        on_progress(ray.get(actor.progress.remote(), timeout=ANSWER_SECONDS))
+                            _answer(actor.give_up.remote(unfit[0]), vital)
+                        on_progress(_answer(actor.progress.remote(), vital))
                 thread.join(PROGRESS_SECONDS)
         if not actors:
             vital.check()
@@ -125,6 +125,21 @@ def _run(
     if failure:
         raise WorkError(f"Ray Tune failed: {reason_of(failure[0])}; see {folder.path / 'tune.log'}")
     return progress, waiting
+
+
+def _answer(asked: Any, vital: VitalProcesses) -> Any:
+    """Of the coordinator, which may be busy. One that has died with Ray never answers, and nobody says so.
+
+    Raises:
+        GetTimeoutError: It does not come in time; ask again.
+        RayLost: Ray has died.
+    """
+    deadline = time.monotonic() + ANSWER_SECONDS
+    while time.monotonic() < deadline:
+        with contextlib.suppress(ray.exceptions.GetTimeoutError):
+            return ray.get(asked, timeout=PROGRESS_SECONDS)
+        vital.check()
+    raise ray.exceptions.GetTimeoutError
 
 
 def _end_of(error: ray.exceptions.RayError, safe: str) -> str:

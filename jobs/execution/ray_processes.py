@@ -7,6 +7,7 @@ looked for here, and the sweep ends sooner and in our words.
 import contextlib
 import os
 import socket
+import threading
 import time
 from collections.abc import Callable
 from typing import Final
@@ -17,8 +18,12 @@ from oplstm.errors import WorkError
 
 PATIENCE_SECONDS: Final = 15.0
 """With the head of a cluster elsewhere, which the network may hide for a moment. Ray's own is a minute."""
+OWN_PATIENCE_SECONDS: Final = 2.0
+"""With one that this process started: the kernel answers for it as long as it does not close its door."""
 TCP_SECONDS: Final = 3.0
 KILL_SECONDS: Final = 5.0
+DISCONNECTING: Final = "ray-disconnects"
+"""The name of the thread that does."""
 VITAL: Final = {"gcs_server": "the head service of Ray (gcs_server)", "raylet": "Ray's service of this node (raylet)"}
 
 
@@ -77,6 +82,7 @@ class VitalProcesses:
         host, _, port = address.rpartition(":")
         self._address = (host.strip("[]"), int(port))
         self._here = {child: name for child in psutil.Process().children() if (name := _name(child)) in VITAL}
+        self._patience = OWN_PATIENCE_SECONDS if "gcs_server" in self._here.values() else PATIENCE_SECONDS
         self._mend, self._clock = mend, clock
         self._last_answer = clock()
 
@@ -84,7 +90,7 @@ class VitalProcesses:
         """Return if all live, as far as can be told.
 
         Those that this process started are looked at, and the head service is called: one that was told to end may
-        live on for minutes and answer nobody.
+        live on for minutes and answer nobody. (So it is where a batch system signals all processes of a job.)
 
         Raises:
             RayLost: One does not.
@@ -94,13 +100,30 @@ class VitalProcesses:
                 raise RayLost(f"{VITAL[name]}, process {process.pid}, has died; {self._mend}")
         if not self._answers():
             host, port = self._address
-            silent = f"at {host}:{port} has not answered for {PATIENCE_SECONDS:.0f} s"
+            silent = f"at {host}:{port} has not answered for {self._patience:.0f} s"
             raise RayLost(f"{VITAL['gcs_server']} {silent}; {self._mend}")
 
     def _answers(self) -> bool:
         with contextlib.suppress(OSError), socket.create_connection(self._address, timeout=TCP_SECONDS):
             self._last_answer = self._clock()
-        return self._clock() - self._last_answer < PATIENCE_SECONDS
+        return self._clock() - self._last_answer < self._patience
+
+
+def disconnect(shutdown: Callable[[], None], seconds: float) -> None:
+    """Leave a cluster. One whose head is gone lets nobody go for a minute, and then ends this process: see `is_held`.
+
+    Args:
+        shutdown: Ray's.
+        seconds: Are waited for it.
+    """
+    thread = threading.Thread(target=shutdown, name=DISCONNECTING, daemon=True)
+    thread.start()
+    thread.join(seconds)
+
+
+def is_held() -> bool:
+    """Whether this process still waits for a cluster that it has left; then it had best end without goodbye."""
+    return any(thread.name == DISCONNECTING for thread in threading.enumerate())
 
 
 def _name(process: psutil.Process) -> str:

@@ -17,7 +17,11 @@ class Phase(StrEnum):
 
 
 class Victim(StrEnum):
-    """Who is hurt. ``MACHINE`` is every process of the verb at once, but for the MLflow server, which is elsewhere."""
+    """Who is hurt.
+
+    ``MACHINE`` is every process of the verb at once, but for the MLflow server, which is elsewhere: what a batch system
+    signals at the end of a job's time.
+    """
 
     DRIVER = "driver"
     COORDINATOR = "coordinator"
@@ -105,6 +109,8 @@ EVERYWHERE: Final = {
     (Victim.DRIVER, Kind.INT): 2,
     (Victim.DRIVER, Kind.STOP): 1,
     (Victim.MACHINE, Kind.KILL): 2,
+    (Victim.MACHINE, Kind.TERM): 2,
+    (Victim.MACHINE, Kind.INT): 1,
     (Victim.MACHINE, Kind.POWER): 5,
     (Victim.SERVER, Kind.KILL): 3,
     (Victim.SERVER, Kind.TERM): 1,

@@ -1,5 +1,6 @@
 """Takes a world through a round: starts verbs, hurts whom the history names, and goes on until all is complete."""
 
+import contextlib
 import os
 import random
 import signal
@@ -25,6 +26,8 @@ RAYS_AGENTS = ("ray::DashboardAgent", "ray::RuntimeEnvAgent")
 LINGERING_SECONDS: Final = 300.0
 FRUITLESS: Final = 5
 """Verbs one after the other that end by themselves without having done anything: it will never be complete."""
+SIGNALLED: Final = (Kind.TERM, Kind.INT)
+"""What a machine's processes get once; a kill is repeated until there are none."""
 PAUSE_SECONDS: Final = (0.2, 1.5)
 OUTAGE: Final = (0.1, 0.6)
 """Of the work of a phase, how much is done while the server is away."""
@@ -199,6 +202,10 @@ class Round:
         if injury.victim is Victim.SERVER:
             self._back_at = done + dice.uniform(*OUTAGE) * total
             self._server.hurt(injury.kind)
+        elif injury.victim is Victim.MACHINE and injury.kind in SIGNALLED:
+            for process in processes.all():
+                with contextlib.suppress(psutil.Error):
+                    process.send_signal(SIGNALS[injury.kind])
         elif injury.victim is Victim.MACHINE:
             processes.end()
             if injury.kind is Kind.POWER:

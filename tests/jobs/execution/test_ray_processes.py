@@ -11,7 +11,15 @@ import psutil
 import pytest
 
 from jobs.execution.cluster import connected
-from jobs.execution.ray_processes import PATIENCE_SECONDS, OwnProcesses, RayLost, VitalProcesses
+from jobs.execution.ray_processes import (
+    OWN_PATIENCE_SECONDS,
+    PATIENCE_SECONDS,
+    OwnProcesses,
+    RayLost,
+    VitalProcesses,
+    disconnect,
+    is_held,
+)
 from jobs.jobfile.sections import Resources
 from oplstm.errors import RequestError
 from tests.conftest import ROOT
@@ -133,10 +141,20 @@ def test_a_head_that_this_process_started_may_live_and_answer_nobody(children):
     now = [0.0]
     children("gcs_server")
     vital = VitalProcesses("127.0.0.1:1", "oplstm resume s", lambda: now[0])
+    now[0] += OWN_PATIENCE_SECONDS - 1
     vital.check()
-    now[0] += PATIENCE_SECONDS
-    with pytest.raises(RayLost, match="has not answered for 15 s; oplstm resume s"):
+    now[0] += 1
+    with pytest.raises(RayLost, match="has not answered for 2 s; oplstm resume s"):
         vital.check()
+
+
+def test_who_leaves_a_cluster_that_lets_nobody_go_does_not_wait_for_it():
+    disconnect(lambda: None, 60.0)
+    assert not is_held()
+    gone = threading.Event()
+    disconnect(gone.wait, 0.0)
+    assert is_held()
+    gone.set()
 
 
 STARTS_BY_ITSELF = """

@@ -6,7 +6,9 @@ import signal
 import pytest
 
 from jobs.operations.running import is_running
+from tests.chaos.processes import Processes
 from tests.jobs.integration.command_line import Oplstm, wait_until
+from tracking.server.ending import end_unused_server
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
@@ -42,6 +44,23 @@ def test_sigterm_an_interrupt_while_ray_starts_and_a_closed_terminal(oplstm: Opl
     os.killpg(resumed.pid, signal.SIGHUP)
     assert said_that_it_stopped(resumed.wait(), unique)
     assert oplstm.run("status", unique, "--json").json["state"] == "stopped"
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_batch_system_signals_all_processes_and_ray_s_too(number, oplstm: Oplstm, unique: str):
+    """Ray's head and node then go before the sweep has stopped."""
+    job = oplstm.job(unique, budget=NEVER_ENDS, trials=1)
+    sweep = oplstm.start("sweep", job)  # with a server of its own
+    oplstm.await_points(unique, 1, verb=sweep)
+    os.killpg(sweep.pid, number)
+    done = sweep.wait()
+    assert done.code == 1
+    assert f"oplstm resume {unique}" in done.out + done.err, done.err
+    assert "*** SIG" not in done.err and "Traceback" not in done.err
+    wait_until(lambda: not Processes(sweep.pid).all())
+    assert not end_unused_server(oplstm.home.path), "its server was left behind"
+    assert oplstm.run("status", unique, "--json").json["state"] == "stopped"
+    assert oplstm.events(unique, "point")
 
 
 def test_an_interrupt_before_there_is_anything_makes_nothing(oplstm: Oplstm, server, unique: str):
