@@ -2,7 +2,11 @@
 
 from collections import Counter
 
+import numpy as np
+import pytest
+
 from docs.studies.alphabets import TEST_ALPHABETS, VALIDATION, pair
+from docs.studies.validation_tasks import PROTOCOLS, played
 
 CHARACTERS = [(f"alphabet{a:02d}", f"character{c:02d}") for a in range(50) for c in range(14 + a % 30)]
 
@@ -22,3 +26,33 @@ def test_a_pair_of_splits_differs_in_the_alphabets_of_meta_training_alone():
 
 def test_each_seed_is_another_pair_and_always_the_same():
     assert pair(CHARACTERS, 1) == pair(CHARACTERS[::-1], 1) != pair(CHARACTERS, 2)
+
+
+def some_searches(noise, *, common=0.0, seed=0):
+    """Values of 3 configurations x 2 seeds x 4 points x 4,000 tasks: true ones, and what tasks add to them."""
+    dice = np.random.default_rng(seed)
+    true = dice.uniform(0.4, 0.6, (3, 2, 4, 1))
+    return true + common * dice.normal(size=4000) + noise * dice.normal(size=(3, 2, 4, 4000))
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+def test_whatever_block_is_drawn_a_search_without_noise_finds_the_best(protocol):
+    found = played(some_searches(0.0), protocol, block=10, games=50, dice=np.random.default_rng(1))
+    assert found.best_trial == 1.0
+    assert found.worse == pytest.approx(0, abs=1e-12) == found.flattered
+
+
+def test_hard_tasks_are_hard_for_all_so_a_common_block_forgives_them():
+    def worse(protocol):
+        values = some_searches(0.0, common=1.0)
+        return played(values, protocol, block=10, games=300, dice=np.random.default_rng(1)).worse
+
+    assert worse("fixed") == pytest.approx(0, abs=1e-12)
+    assert 0.001 < worse("redrawn for all") < worse("redrawn for each")
+
+
+def test_what_noise_picks_is_flattered():
+    found = played(some_searches(0.5), "redrawn for each", block=10, games=300, dice=np.random.default_rng(1))
+    assert found.flattered > 0.1 and found.worse > 0.01 and found.best_trial < 0.9
+    alone = played(some_searches(0.5)[:1], "fixed", block=10, games=300, dice=np.random.default_rng(1))
+    assert alone.best_trial == 1.0 and alone.worse > 0.01, "its best point is what its tasks say it is"
