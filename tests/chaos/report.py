@@ -67,7 +67,8 @@ def _summary(rounds: list[Told]) -> dict[str, Any]:
     done = [injury for one in rounds for injury in one.suffered.injuries]
     taken = sum(sum(one.suffered.seconds.values()) for one in rounds)
     calm = sum(sum(one.calm.seconds.values()) for one in rounds)
-    again, waiting = (sum(getattr(one.suffered, name) for one in rounds) for name in ("restarting", "waiting"))
+    parts = ("ending", "restarting", "waiting")
+    ending, again, waiting = (sum(getattr(one.suffered, name) for one in rounds) for name in parts)
     return {
         "injuries": len(done),
         "missed": sum(len(one.suffered.missed) for one in rounds),
@@ -76,9 +77,10 @@ def _summary(rounds: list[Told]) -> dict[str, Any]:
         "restarts": sum(one.restarts for one in rounds),
         "seconds": round(taken, 1),
         "seconds_unbroken": round(calm, 1),
+        "seconds_of_ends": round(ending, 1),
         "seconds_of_restarts": round(again, 1),
         "seconds_without_a_server": round(waiting, 1),
-        "times_unbroken_without_these": round((taken - again - waiting) / calm, 2) if calm else None,
+        "times_unbroken_without_these": round((taken - ending - again - waiting) / calm, 2) if calm else None,
     }
 
 
@@ -97,8 +99,8 @@ def to_markdown(seed: int, rounds: list[Told]) -> str:
         "injuries that found nobody": summary["missed"],
         "restarts of a verb": summary["restarts"],
         "seconds, unbroken / with injuries": f"{summary['seconds_unbroken']} / {summary['seconds']}",
-        "of these in starting verbs again / in waiting for a server": (
-            f"{summary['seconds_of_restarts']} / {summary['seconds_without_a_server']}"
+        "of these from an injury to the verb's end / in starting verbs again / in waiting for a server": (
+            f"{summary['seconds_of_ends']} / {summary['seconds_of_restarts']} / {summary['seconds_without_a_server']}"
         ),
         "time over the unbroken run without these": f"{summary['times_unbroken_without_these']} times",
     }

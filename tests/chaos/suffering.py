@@ -62,6 +62,7 @@ class Suffered:
         missed: That were not: the work was complete before, or the victim never there.
         faults: What is wrong already, a line each: a traceback, a hang.
         seconds: Of each phase.
+        ending: Seconds of them from an injury after which a verb has to be started anew to the verb's end.
         restarting: Seconds of them from the end of a verb to the first thing that the next one got done.
         waiting: Seconds of them in which nothing could be done for want of a server.
         verbs: Started, in each phase.
@@ -72,6 +73,7 @@ class Suffered:
     missed: list[Injury] = field(default_factory=list)
     faults: list[str] = field(default_factory=list)
     seconds: dict[Phase, float] = field(default_factory=dict)
+    ending: float = 0.0
     restarting: float = 0.0
     waiting: float = 0.0
     verbs: dict[Phase, int] = field(default_factory=dict)
@@ -95,6 +97,7 @@ class Round:
         self._began = time.monotonic()
         self.suffered = Suffered()
         self._back_at = 0.0  # how much is done when the server comes back
+        self._ending: float | None = None  # when the verb got what it ends of
         self._ended: float | None = None  # when a verb ended after which nothing was done yet
 
     def run(self, injuries: tuple[Injury, ...], totals: dict[Phase, int]) -> Suffered:
@@ -127,6 +130,8 @@ class Round:
                 Processes(verb.pid).end()
             done = verb.wait(300)
             self._ended = self._ended or time.monotonic()
+            self.suffered.ending += 0.0 if self._ending is None else time.monotonic() - self._ending
+            self._ending = None
             self._see_them_end(Processes(verb.pid))
             complete = done.code == 0 or world.has_ended(phase)
             last = (done.err.strip() or done.out.strip()).splitlines()[-1:] or [""]
@@ -165,7 +170,7 @@ class Round:
             if self._server.is_out and (waits or done >= self._back_at):
                 self._note("the server comes back", done)
                 self._server.revive()
-                if self._ended is None and waits:
+                if self._ended is None and self._ending is None and waits:
                     self.suffered.waiting += time.monotonic() - moved
             if injury := self._due(injuries, processes, done=done, total=total):
                 injuries.remove(injury)
@@ -216,6 +221,8 @@ class Round:
             except (psutil.Error, ProcessLookupError, IndexError):  # it ended in this instant
                 self.suffered.missed.append(injury)
                 return
+        if injury.ends_the_verb:
+            self._ending = self._ending or time.monotonic()
         self.suffered.injuries.append(injury)
         self._note(str(injury), done, detail)
 

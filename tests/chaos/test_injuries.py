@@ -32,14 +32,14 @@ def test_restarts_can_be_limited_and_everybody_is_hurt_sooner_or_later():
 def test_the_report_counts_and_names():
     [one] = draw(7, 12)
     suffered = Suffered(injuries=list(one.injuries), verbs=dict.fromkeys(Phase, 3), seconds=dict.fromkeys(Phase, 50.0),
-                        restarting=30.0, waiting=10.0)  # fmt: skip
+                        ending=2.0, restarting=28.0, waiting=10.0)  # fmt: skip
     calm = Calm(dict.fromkeys(Phase, 10), dict.fromkeys(Phase, 20.0))
     sound = Told("random", suffered, Compared(100, 100, 0, 0, (), 8, 2), calm)
     unsound = Told("random", suffered, Compared(100, 98, 1, 2, ("the table differs",)), calm)
     assert to_json(7, [sound])["summary"] == {
         "injuries": 12, "missed": 0, "expected": 100, "found": 100, "doubled": 0, "lost": 0, "to_the_bit": 8,
         "within_rounding": 2, "differences": 0,
-        "restarts": 4, "seconds": 100.0, "seconds_unbroken": 40.0, "seconds_of_restarts": 30.0,
+        "restarts": 4, "seconds": 100.0, "seconds_unbroken": 40.0, "seconds_of_ends": 2.0, "seconds_of_restarts": 28.0,
         "seconds_without_a_server": 10.0, "times_unbroken_without_these": 1.5,
     }  # fmt: skip
     text = to_markdown(7, [sound, unsound])
