@@ -17,9 +17,9 @@ from urllib.parse import urlparse
 
 import ray
 
-from jobs.execution.ray_processes import OwnProcesses, RayLost, disconnect
+from jobs.execution.ray_processes import OwnProcesses, RayLost, disconnect, is_held
 from jobs.jobfile.sections import Resources
-from oplstm.errors import RequestError, shortened
+from oplstm.errors import RequestError, WorkError, shortened
 
 LOOK_SECONDS = 0.1
 LEAVE_SECONDS = 60.0
@@ -40,7 +40,10 @@ def connected(address: str | None, resources: Resources) -> Iterator[None]:
 
     Raises:
         RequestError: It does not let us in, or no node of it can hold a pack.
+        WorkError: One that was lost still holds this process.
     """
+    if is_held():
+        raise WorkError("a Ray that was lost still holds this process, which it may end; go on in a new one")
     if ray.is_initialized():
         check_resources(resources)
         yield

@@ -21,7 +21,7 @@ from jobs.execution.ray_processes import (
     is_held,
 )
 from jobs.jobfile.sections import Resources
-from oplstm.errors import RequestError
+from oplstm.errors import RequestError, WorkError
 from tests.conftest import ROOT
 
 
@@ -153,8 +153,12 @@ def test_who_leaves_a_cluster_that_lets_nobody_go_does_not_wait_for_it():
     assert not is_held()
     gone = threading.Event()
     disconnect(gone.wait, 0.0)
-    assert is_held()
-    gone.set()
+    try:
+        assert is_held()
+        with pytest.raises(WorkError, match="go on in a new one"), connected(None, Resources()):
+            pass
+    finally:
+        gone.set()
 
 
 STARTS_BY_ITSELF = """
