@@ -44,7 +44,7 @@ ui: install  ## open the tracked runs in a browser
 test: install  ## all three tiers of tests
 	@echo "Tests, all three tiers: unit (about 1 minute), integration (some ten minutes: real Ray, MLflow server, browser), slow (chaos, statistics)."
 	$(BIN)/python -m pytest -m unit -n 2 --dist worksteal $(PYTEST_ARGS)
-	@# a file is one process's, because its tests share what they set up; in the order of the folders, the longest early;
+	@# a file is one process's, because its tests share what they set up; the longest early (tests/conftest.py);
 	@# three for two cores, because they wait for much
 	$(BIN)/python -m pytest -m "not unit" -n 3 --dist loadfile --no-loadscope-reorder $(PYTEST_ARGS)
 

@@ -45,6 +45,10 @@ def pytest_configure(config):
         config.addinivalue_line("markers", "timeout(seconds): how long a test may take, where pytest-timeout is there")
 
 
+FIRST = ("jobs/integration", "tracking/outbox", "tracking/server", "benchmark", "benchmark/gpu_check")
+"""Folders whose files take longest: a file is one process's, and one that begins late keeps everybody waiting."""
+
+
 @pytest.hookimpl(tryfirst=True)  # before -m deselects
 def pytest_collection_modifyitems(items):
     for item in items:
@@ -54,6 +58,12 @@ def pytest_collection_modifyitems(items):
         item.add_marker(tiers[0])
         if not item.get_closest_marker("timeout"):
             item.add_marker(pytest.mark.timeout(TIMEOUT_S[tiers[0]]))
+    items.sort(key=_turn)  # stable: within a folder they stay in order
+
+
+def _turn(item):
+    folder = item.path.parent.relative_to(ROOT / "tests").as_posix() if ROOT / "tests" in item.path.parents else ""
+    return FIRST.index(folder) if folder in FIRST else len(FIRST)
 
 
 def pytest_collection_finish():
