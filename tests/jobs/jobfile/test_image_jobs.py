@@ -8,7 +8,7 @@ from tests.oplstm.episodes.datasets.made_up import imported
 
 SMALL = {
     "published-miniimagenet-lstm": ("widths=[64,64]",),
-    "cub-lstm": ("enqueue=[]", "hidden=200", "layers=1"),
+    "cub-lstm": ("enqueue=[]", "widths=[64,64]"),
     "protonet": ("fixed.train_ways=2",),
 }
 """What would take long, or have more ways than there are; by a part of a job's name."""
