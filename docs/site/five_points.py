@@ -9,36 +9,56 @@ import numpy as np
 
 from docs.site.markdown import table
 from docs.studies.five_points import Tested, pairs, read
-from jobs.store.intervals import mean_interval
-from tracking.results.axes import BLUE, INK, VERMILLION, dress, new_figure, picture
+from jobs.store.intervals import Interval
+from tracking.results.axes import BLUE, INK, VERMILLION, new_figure, picture
 
 RESULTS = Path(__file__).resolve().parent.parent / "results" / "five-points.json"
 VARIANTS: Final = {
     "vinyals": "as published",
     "vinyals-inversion": "inverted",
-    "vinyals-rotations": "turned characters are classes too",
-    "vinyals-both": "both",
+    "vinyals-rotations": "turned characters as classes",
+    "vinyals-both": "inverted and turned",
 }
 
 
 def drawn() -> str:
     """The figure, as SVG that can stand in a page."""
     trainings = read(RESULTS)
-    figure = new_figure(7.5, 3.2)
+    figure = new_figure(7.5, 3.4)
     left, right = figure.subplots(1, 2, sharey=True)
     for pair in pairs(trainings):
-        means = [100 * float(np.mean(one.accuracies)) for one in pair]
-        left.plot((0, 1), means, color=BLUE, marker="o", markersize=4, linewidth=1)
-    left.set_xticks((0, 1), ["test alphabets\nnot trained on", "three quarters of their\ncharacters trained on"])
-    left.set_ylabel("accuracy, %", color=INK)
+        left.plot((0, 1), [100 * np.mean(one.accuracies) for one in pair], color=BLUE, marker="o", linewidth=1)
+    left.set_xticks((0, 1), ["test alphabets\nnot trained on", "three quarters of\nthem trained on"])
+    left.set_ylabel("test accuracy, %", color=INK)
     shown = _variants(trainings)
     for place, one in enumerate(shown):
-        accuracies = [100 * accuracy for accuracy in one.accuracies]
-        right.plot([place] * len(accuracies), accuracies, color=VERMILLION, marker="o", markersize=4, linestyle="")
-    right.set_xticks(range(len(shown)), [VARIANTS[one.name].replace(" characters", "\ncharacters") for one in shown])
+        right.plot([place] * len(one.accuracies), [100 * each for each in one.accuracies], "o", color=VERMILLION)
+    right.set_xticks(range(len(shown)), [VARIANTS[one.name].replace(" ", "\n", 2) for one in shown])
     for axes in (left, right):
         axes.grid(visible=True, axis="y", color="#DDDDDD", linewidth=0.8)
         axes.margins(x=0.25)
         axes.tick_params(colors=INK, labelsize=8)
     svg = picture(figure, "svg").decode()
     return re.sub(r"\n\s*\n", "\n", svg[svg.index("<svg") :]).strip()
+
+
+def numbers() -> str:
+    """The same, in numbers, with 95 % intervals."""
+    trainings = read(RESULTS)
+    both = np.array([[100 * np.mean(one.accuracies) for one in pair] for pair in pairs(trainings)])
+    gain = Interval.of(both[:, 1] - both[:, 0], over="differences")
+    rows = [
+        ["test alphabets not trained on", f"{both[:, 0].mean():.1f}", f"{len(both)} splits x 3 seeds"],
+        ["three quarters of them trained on", f"{both[:, 1].mean():.1f}", "the same"],
+        ["**difference, split by split**", f"**{gain.mean:+.1f} ± {gain.half_width:.1f}**", ""],
+    ]
+    for one in _variants(trainings):
+        seeds = Interval.of([100 * each for each in one.accuracies], over="seeds")
+        rows.append([f"published split, {VARIANTS[one.name]}", f"{seeds.mean:.1f} ± {seeds.half_width:.1f}",
+                     f"{len(one.accuracies)} seeds"])  # fmt: skip
+    return table(["", "test accuracy, %", "of"], rows)
+
+
+def _variants(trainings: Sequence[Tested]) -> list[Tested]:
+    by_name = {one.name: one for one in trainings}
+    return [by_name[name] for name in VARIANTS if name in by_name]

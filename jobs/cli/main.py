@@ -1,5 +1,6 @@
 """``oplstm``: the group of all verbs."""
 
+import contextlib
 import os
 import sys
 from gc import set_threshold
@@ -59,8 +60,9 @@ def _end_if_held(code: Any) -> None:
     from jobs.execution.ray_processes import is_held
 
     if is_held():
-        sys.stdout.flush()
-        sys.stderr.flush()
+        for stream in (sys.stdout, sys.stderr):
+            with contextlib.suppress(OSError):  # nobody reads it any more
+                stream.flush()
         os._exit(code if isinstance(code, int) else 1)
 
 
