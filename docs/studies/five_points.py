@@ -1,4 +1,4 @@
-"""How much of the distance to other papers' accuracies on Omniglot lies in the splits, the turned and the inverted images.
+"""How much of the distance to other papers' accuracies on Omniglot lies in splits, and in turned and inverted images.
 
     python -m docs.studies.five_points docs/results/five-points.json NAME ...
 
