@@ -5,7 +5,7 @@ import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from docs.site import command_line, job_file, methods, python_door, results
+from docs.site import command_line, five_points, job_file, methods, python_door, results
 
 DOCS = Path(__file__).resolve().parent.parent
 ROOT = DOCS.parent
@@ -22,6 +22,9 @@ GENERATORS: dict[str, Callable[..., str]] = {
     "below": results.below,
     "not-run": results.not_run,
     "one-seed-each": results.one_seed_each,
+    "validation-tasks": results.validation_tasks,
+    "five-points": five_points.drawn,
+    "five-points-numbers": five_points.numbers,
 }
 """What may stand in a mark, as in ``<!-- generated: options op_lstm -->``, with its arguments behind it."""
 BESIDE = {"changelog.md": ROOT / "CHANGELOG.md"}

@@ -18,6 +18,8 @@ RECORDS = Path(__file__).resolve().parent.parent / "results" / "runs"
 """What ``oplstm table N --save docs/results/runs`` has written."""
 PROMOTIONS = RECORDS.parent / "promotions"
 """What ``oplstm promote NAME --replicates ... --json`` has printed, a file each."""
+SEARCHES = RECORDS.parent / "validation-tasks"
+"""What ``docs/studies/validation_tasks.py`` has written, a job each."""
 
 
 @functools.cache
@@ -98,6 +100,21 @@ def one_seed_each() -> str:
                          f"{found.flattered:.4f}"])  # fmt: skip
     return table(["sweep", "configurations x fresh seeds", "between configurations", "over seeds", "the best wins",
                   "a winner is worse than it by", "and than it seems by"], rows)  # fmt: skip
+
+
+def validation_tasks() -> str:
+    """What searches find whose validation tasks are a fixed block, or redrawn."""
+    rows = []
+    for path in sorted(SEARCHES.glob("*.json")):
+        told = json.loads(path.read_text())
+        for tasks, protocols in told["blocks"].items():
+            rows += [
+                [code(told["job"]), tasks, protocol, f"{100 * found['best_trial']:.0f} %", f"{found['worse']:.4f}",
+                 f"{found['flattered']:.4f}"]
+                for protocol, found in protocols.items()
+            ]  # fmt: skip
+    return table(["job", "tasks a point", "block", "the best trial wins", "a winner is worse than the best by",
+                  "and than it seems by"], rows)  # fmt: skip
 
 
 def _factor(variance: float) -> str:

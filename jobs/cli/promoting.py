@@ -1,6 +1,7 @@
 """``oplstm promote``."""
 
 import contextlib
+import dataclasses
 import re
 import sys
 from typing import TYPE_CHECKING, Any
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from jobs.store.home import Home
     from jobs.store.promoted import Promoted
     from jobs.sweep.messages import OnProgress
+    from oplstm.episodes.measure import Measure
 
 
 @click.command()
@@ -103,7 +105,7 @@ def _say_what_would_be(promotion: "Promotion", choice: "Choice", *, as_json: boo
     from jobs.cli.display.choice import show_choice
 
     more = promotion.plan.missing
-    data = {**_told(choice.event()), "replicates_missing": more}
+    data = {**told(choice.event(), promotion.header.measure), "replicates_missing": more}
 
     def show() -> None:
         show_choice(choice, promotion.header.measure)
@@ -113,10 +115,14 @@ def _say_what_would_be(promotion: "Promotion", choice: "Choice", *, as_json: boo
     report(data, show, as_json=as_json)
 
 
-def _told(made: "Promoted") -> dict[str, Any]:
+def told(made: "Promoted", measure: "Measure") -> dict[str, Any]:
+    """A promotion as JSON has it."""
+    from jobs.promotion import one_seed
     from jobs.store.events import encode
 
-    return {name: value for name, value in encode(made).items() if name not in ("kind", "event")}
+    data = {name: value for name, value in encode(made).items() if name not in ("kind", "event")}
+    alone = one_seed.among(made.leaders, measure)
+    return data | {"one_seed_each": None if alone is None else dataclasses.asdict(alone)}
 
 
 def _shown(home: "Home", promotion: "Promotion", uri: str | None, *, quiet: bool) -> "Shown":
@@ -161,7 +167,11 @@ def _report(promotion: "Promotion", carried: "Carried", *, by_trial: bool, as_js
         how = f": {made.picked}, by hand; --trial picks another" if made.by_hand and not by_trial else ""
         lines.append(f"{promotion.folder.name} was promoted before, and nothing has ended since{how}")
     status, result = sweep_status(outcome.folder), outcome.result
-    data = {**_told(made), "state": status.state, "result": None if result is None else result.to_json()}
+    data = {
+        **told(made, promotion.header.measure),
+        "state": status.state,
+        "result": None if result is None else result.to_json(),
+    }
     lines += ending_lines(status, result)
     if result is not None:
         data |= {"final_registered": carried.registered, "champion": carried.champion, "kept": carried.kept}

@@ -1,10 +1,14 @@
 """What a sweep of one seed each is worth: how often the best configuration wins, and how a winner's score flatters."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
+
+from jobs.promotion.selection import Leader
+from jobs.store.promoted import LeaderScores
+from oplstm.episodes.measure import Measure
 
 LEAST: Final = 3
 """Configurations, and fresh seeds of each: fewer say nothing about a variance."""
@@ -32,6 +36,11 @@ class OneSeed:
     best_wins: float
     worse: float
     flattered: float
+
+
+def among(leaders: Iterable[Leader | LeaderScores], measure: Measure) -> OneSeed | None:
+    """What one seed each is worth to the leaders of a promotion; None where they have too few seeds."""
+    return one_seed([[None if score is None else measure.cost(score) for score in one.seeds] for one in leaders])
 
 
 def one_seed(costs: Sequence[Sequence[float | None]]) -> OneSeed | None:

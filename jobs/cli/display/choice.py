@@ -68,7 +68,7 @@ def choice_lines(choice: "Choice", measure: Measure) -> list[str]:
             "how much seeds matter is unknown, so that of configurations nothing can be said; --replicates 5x2 tells"
         )
         return lines
-    from jobs.promotion.one_seed import one_seed  # imports NumPy
+    from jobs.promotion import one_seed  # imports NumPy
 
     sd, names = math.sqrt(float(choice.spread.variance)), choice.tied
     shown = ", ".join(names[:MOST_NAMES]) + (f" and {len(names) - MOST_NAMES} more" if len(names) > MOST_NAMES else "")
@@ -77,7 +77,7 @@ def choice_lines(choice: "Choice", measure: Measure) -> list[str]:
         f"standard deviation over seeds: {sd:.4f} ({source}, {float(choice.spread.degrees):.0f} degrees of freedom)",
         f"{len(names)} of {count} configurations may be as good as the picked one (95%, over tasks and seeds): {shown}",
     ]
-    alone = one_seed([[measure.cost(score) for score in leader.seeds] for leader in choice.leaders])
+    alone = one_seed.among(choice.leaders, measure)
     if alone is not None:
         lines.append(
             f"with one seed each, the best of {alone.configurations} leaders wins {100 * alone.best_wins:.0f} % of "

@@ -12,6 +12,7 @@ from rich.console import Console
 from jobs.cli.display import choice, progress, tables, watching
 from jobs.cli.display.plan import plan_lines
 from jobs.cli.display.results import ending_lines, interval, result_lines
+from jobs.cli.promoting import told
 from jobs.operations.plan import Plan
 from jobs.operations.status import Damaged, Status, Tracking, TrialStatus
 from jobs.promotion.seeds import SeedVariance
@@ -178,10 +179,14 @@ def test_a_choice_shows_what_was_picked_and_what_was_tied(seen):
     assert "is unknown" in choice.choice_lines(unknown, LOSS)[1]
     seeds = ((0.1, 0.9, 0.9, 0.9), (0.1, 0.3, 0.4, 0.5), (0.1, 0.3, 0.4, 0.5))  # of accuracies
     more = tuple(dataclasses.replace(one, seeds=own) for one, own in zip(leaders, seeds, strict=True))
-    assert choice.choice_lines(dataclasses.replace(made, leaders=more), ACCURACY)[3] == (
+    replicated = dataclasses.replace(made, leaders=more)
+    assert choice.choice_lines(replicated, ACCURACY)[3] == (
         "with one seed each, the best of 3 leaders wins 100 % of sweeps; a winner is worse by 0.0000 than the best, "
         "and by 0.0000 than it seems"
     )
+    alone = told(replicated.event(), ACCURACY)["one_seed_each"]
+    assert (alone["configurations"], alone["seeds"], alone["best_wins"]) == (3, 3, 1.0)
+    assert told(made.event(), LOSS)["one_seed_each"] is None
     for best, words in (("trial-0000", "trial-0000 is the best"), ("trial-0001", "it is the best")):
         said = choice.choice_lines(dataclasses.replace(made, instead_of=best), LOSS)[0]
         assert said == f"trial-0001 was chosen by hand, and not by its score; on block A {words}"
