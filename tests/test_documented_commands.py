@@ -48,6 +48,7 @@ OTHER_PROGRAMS = {
     "python3": "by hand what make install does", ".venv/bin/pip": "by hand what make install does",
     "mlflow": "a server of others; tests/jobs/integration/test_secured.py starts such a one",
     "sudo": "by hand what tests/tracking/postgres.py does", "pip": "on the server's machine",
+    "python": "an experiment of docs/studies; tests/test_studies.py",
     "sbatch": "needs SLURM", "docker": "needs Docker", "kubectl": "needs Kubernetes",
 }  # fmt: skip
 """Commands that are not ours, in the shell code of the pages, and why no test runs them."""

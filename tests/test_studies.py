@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from docs.studies.alphabets import TEST_ALPHABETS, VALIDATION, pair
+from docs.studies.five_points import Tested, pairs
 from docs.studies.validation_tasks import PROTOCOLS, played
 
 CHARACTERS = [(f"alphabet{a:02d}", f"character{c:02d}") for a in range(50) for c in range(14 + a % 30)]
@@ -56,3 +57,12 @@ def test_what_noise_picks_is_flattered():
     assert found.flattered > 0.1 and found.worse > 0.01 and found.best_trial < 0.9
     alone = played(some_searches(0.5)[:1], "fixed", block=10, games=300, dice=np.random.default_rng(1))
     assert alone.best_trial == 1.0 and alone.worse > 0.01, "its best point is what its tasks say it is"
+
+
+def test_pairs_are_those_of_the_same_test_characters():
+    def named(name):
+        return Tested(name, [0.5], "protonet", {}, 1, "c")
+
+    found = pairs([named("alphabets-01-seen"), named("vinyals"), named("alphabets-00-unseen"),
+                   named("alphabets-00-seen"), named("alphabets-02-seen")])  # fmt: skip
+    assert [(one.name, other.name) for one, other in found] == [("alphabets-00-unseen", "alphabets-00-seen")]
