@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from docs.studies.alphabets import TEST_ALPHABETS, VALIDATION, pair
-from docs.studies.five_points import Tested, pairs
+from docs.studies.five_points import Trained, pairs
 from docs.studies.validation_tasks import PROTOCOLS, played
 
 CHARACTERS = [(f"alphabet{a:02d}", f"character{c:02d}") for a in range(50) for c in range(14 + a % 30)]
@@ -61,7 +61,7 @@ def test_what_noise_picks_is_flattered():
 
 def test_pairs_are_those_of_the_same_test_characters():
     def named(name):
-        return Tested(name, [0.5], "protonet", {}, 1, "c")
+        return Trained(name, [0.5], "protonet", {}, 1, "c")
 
     found = pairs([named("alphabets-01-seen"), named("vinyals"), named("alphabets-00-unseen"),
                    named("alphabets-00-seen"), named("alphabets-02-seen")])  # fmt: skip

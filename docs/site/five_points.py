@@ -8,7 +8,7 @@ from typing import Final
 import numpy as np
 
 from docs.site.markdown import table
-from docs.studies.five_points import Tested, pairs, read
+from docs.studies.five_points import Trained, pairs, read
 from jobs.store.intervals import Interval
 from tracking.results.axes import BLUE, INK, VERMILLION, new_figure, picture
 
@@ -60,6 +60,6 @@ def numbers() -> str:
     return table(["", "test accuracy, %", "of"], rows)
 
 
-def _variants(trainings: Sequence[Tested]) -> list[Tested]:
+def _variants(trainings: Sequence[Trained]) -> list[Trained]:
     by_name = {one.name: one for one in trainings}
     return [by_name[name] for name in VARIANTS if name in by_name]

@@ -23,7 +23,7 @@ PAIRED: Final = re.compile(r"alphabets-(\d+)-(seen|unseen)")
 
 
 @dataclass(frozen=True)
-class Tested:
+class Trained:
     """A training.
 
     Attributes:
@@ -43,7 +43,7 @@ class Tested:
     commit: str
 
 
-def tested(home: Home, name: str) -> Tested:
+def tested(home: Home, name: str) -> Trained:
     """What a finished training was tested at.
 
     Raises:
@@ -56,20 +56,20 @@ def tested(home: Home, name: str) -> Tested:
     if result is None:
         raise RequestError(f"{name} has no result yet")
     run = next(iter(state.trials.values())).config.to_dict()
-    return Tested(
+    return Trained(
         name, list(result.test.seed_means), run["learner"], run["benchmark"], run["budget"]["updates"],
         header.provenance["mlflow.source.git.commit"],
     )  # fmt: skip
 
 
-def read(path: Path) -> list[Tested]:
+def read(path: Path) -> list[Trained]:
     """What was noted down."""
-    return [Tested(**one) for one in json.loads(path.read_text())]
+    return [Trained(**one) for one in json.loads(path.read_text())]
 
 
-def pairs(trainings: Sequence[Tested]) -> list[tuple[Tested, Tested]]:
+def pairs(trainings: Sequence[Trained]) -> list[tuple[Trained, Trained]]:
     """Those of the same test characters: without their alphabets in meta-training, and with them."""
-    found: dict[str, dict[str, Tested]] = {}
+    found: dict[str, dict[str, Trained]] = {}
     for one in trainings:
         if match := PAIRED.fullmatch(one.name):
             found.setdefault(match[1], {})[match[2]] = one
