@@ -22,6 +22,7 @@ GENERATORS: dict[str, Callable[..., str]] = {
     "below": results.below,
     "not-run": results.not_run,
     "one-seed-each": results.one_seed_each,
+    "trials": results.trials_of,
     "validation-tasks": results.validation_tasks,
     "five-points": five_points.drawn,
     "five-points-numbers": five_points.numbers,

@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator
 from pathlib import Path
 
-from docs.site.markdown import code, table
+from docs.site.markdown import code, table, written
 from jobs.jobfile.shipped import shipped_jobs
 from jobs.promotion.one_seed import one_seed
 from tracking.results.final_runs import FinalRun, TrackedRun
@@ -18,6 +18,8 @@ RECORDS = Path(__file__).resolve().parent.parent / "results" / "runs"
 """What ``oplstm table N --save docs/results/runs`` has written."""
 PROMOTIONS = RECORDS.parent / "promotions"
 """What ``oplstm promote NAME --replicates ... --json`` has printed, a file each."""
+SWEEPS = RECORDS.parent / "sweeps"
+"""The trials that ``oplstm status NAME --json`` has printed, with the job, a file each."""
 SEARCHES = RECORDS.parent / "validation-tasks"
 """What ``docs/studies/validation_tasks.py`` has written, a job each."""
 
@@ -100,6 +102,17 @@ def one_seed_each() -> str:
                          f"{found.flattered:.4f}"])  # fmt: skip
     return table(["sweep", "configurations x fresh seeds", "between configurations", "over seeds", "the best wins",
                   "a winner is worse than it by", "and than it seems by"], rows)  # fmt: skip
+
+
+def trials_of(sweep: str) -> str:
+    """Every configuration that a sweep tried, best first, with one seed each."""
+    trials = json.loads((SWEEPS / f"{sweep}.json").read_text())["trials"]
+    keys = list(dict.fromkeys(key for trial in trials for key in trial["params"]))
+    rows = [
+        [f"{trial['best']:.3g}", *(written(trial["params"].get(key, "")) for key in keys), trial["state"]]
+        for trial in trials
+    ]
+    return table(["best validation", *keys, ""], rows)
 
 
 def validation_tasks() -> str:
