@@ -16,7 +16,7 @@ from tests.jobs.jobfile.mutations import mutated
 
 pytestmark = pytest.mark.slow
 
-COUNT = int(os.environ.get("OPLSTM_FUZZ", "600"))
+COUNT = int(os.environ.get("OPLSTM_FUZZ", "400"))
 SEED = int(os.environ.get("OPLSTM_FUZZ_SEED", "0"))
 BATCH = 100
 
