@@ -55,6 +55,10 @@ def test_hard_tasks_are_hard_for_all_so_a_common_block_forgives_them():
 def test_what_noise_picks_is_flattered():
     found = played(some_searches(0.5), "redrawn for each", block=10, games=300, dice=np.random.default_rng(1))
     assert found.flattered > 0.1 and found.worse > 0.01 and found.best_trial < 0.9
+    shifted = some_searches(0.5)
+    shifted[..., 2000:] += 1  # the truth is of other tasks, which may be harder
+    other = played(shifted, "redrawn for each", block=10, games=300, dice=np.random.default_rng(1))
+    assert other.flattered == pytest.approx(found.flattered)
     alone = played(some_searches(0.5)[:1], "fixed", block=10, games=300, dice=np.random.default_rng(1))
     assert alone.best_trial == 1.0 and alone.worse > 0.01, "its best point is what its tasks say it is"
 

@@ -122,12 +122,10 @@ def validation_tasks() -> str:
         told = json.loads(path.read_text())
         for tasks, protocols in told["blocks"].items():
             rows += [
-                [code(told["job"]), tasks, protocol, f"{100 * found['best_trial']:.0f} %", f"{found['worse']:.4f}",
-                 f"{found['flattered']:.4f}"]
+                [code(told["job"]), tasks, protocol, f"{100 * found['best_trial']:.0f} %", f"{found['worse']:.4f}"]
                 for protocol, found in protocols.items()
             ]  # fmt: skip
-    return table(["job", "tasks a point", "block", "the best trial wins", "a winner is worse than the best by",
-                  "and than it seems by"], rows)  # fmt: skip
+    return table(["job", "tasks a point", "block", "the best trial wins", "a winner is worse than the best by"], rows)
 
 
 def _factor(variance: float) -> str:

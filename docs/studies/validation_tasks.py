@@ -56,7 +56,7 @@ class Found:
     Attributes:
         best_trial: How often the winner was the trial whose best point is the best of all.
         worse: The winner's true value less that of the best point of all trials.
-        flattered: The winner's true value less what its validation points said.
+        flattered: What all tasks that may be drawn say of the winner's point less what those drawn said.
     """
 
     best_trial: float
@@ -76,7 +76,7 @@ def played(values: np.ndarray, protocol: str, *, block: int, games: int, dice: n
     """
     configurations, seeds, points, tasks = values.shape
     half = tasks // 2
-    truth = values[..., half:].mean(-1)
+    truth, expected = values[..., half:].mean(-1), values[..., :half].mean(-1)
     found = []
     for _ in range(games):
         own = dice.integers(seeds, size=configurations)
@@ -85,10 +85,13 @@ def played(values: np.ndarray, protocol: str, *, block: int, games: int, dice: n
         seen = values[np.arange(configurations)[:, None, None], own[:, None, None], np.arange(points)[:, None], drawn]
         seen = seen.mean(-1)
         best = seen.argmin(1)  # of each trial
-        said, worth = (each[np.arange(configurations), best] for each in (seen, true))
+        picked = np.arange(configurations), best
+        said, worth = seen[picked], true[picked]
         winner = int(said.argmin())
         best_trial = winner == int(true.min(1).argmin())
-        found.append((best_trial, worth[winner] - true.min(), worth[winner] - said[winner]))
+        found.append(
+            (best_trial, worth[winner] - true.min(), expected[winner, own[winner], best[winner]] - said[winner])
+        )
     return Found(*map(float, np.mean(found, axis=0)))
 
 
