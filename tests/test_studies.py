@@ -1,10 +1,12 @@
 """The experiments behind docs/published.md: that their data are what they are called."""
 
+import json
 from collections import Counter
 
 import numpy as np
 import pytest
 
+from docs.site import tuning_curves
 from docs.studies.alphabets import TEST_ALPHABETS, VALIDATION, pair
 from docs.studies.five_points import Trained, pairs
 from docs.studies.validation_tasks import PROTOCOLS, played
@@ -70,3 +72,17 @@ def test_pairs_are_those_of_the_same_test_characters():
     found = pairs([named("alphabets-01-seen"), named("vinyals"), named("alphabets-00-unseen"),
                    named("alphabets-00-seen"), named("alphabets-02-seen")])  # fmt: skip
     assert [(one.name, other.name) for one, other in found] == [("alphabets-00-unseen", "alphabets-00-seen")]
+
+
+def test_a_tuning_curve_is_of_the_trials_that_share_a_value(tmp_path, monkeypatch):
+    trials = [
+        {"best": best, "state": state, "params": {"pool_states": pooled, "passes": 3}}
+        for best, state, pooled in ((0.5, "complete", True), (0.1, "diverged", False), (0.2, "pruned", False))
+    ]
+    (tmp_path / "some.json").write_text(json.dumps({"trials": trials}))
+    monkeypatch.setattr(tuning_curves, "SWEEPS", tmp_path)
+    drawn = []
+    monkeypatch.setattr(tuning_curves, "tuning_figure", lambda found, measure, **_: drawn.extend(found) or b"<svg/>")
+    assert tuning_curves.tuning_curves("some", "pool_states").startswith('<img alt="Tuning curves of some by pool_')
+    assert [(one.name, one.trials) for one in drawn] == [("false", 2), ("true", 1)], "best first"
+    assert [one.curve.typical.tolist() for one in drawn] == [[0.2, 0.2], [0.5]], "one that diverged is the worst"

@@ -1,13 +1,12 @@
 """Where accuracies on Omniglot come from that are five points apart: a figure and its numbers."""
 
-import base64
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
 import numpy as np
 
-from docs.site.markdown import table
+from docs.site.markdown import image, table
 from docs.studies.five_points import Trained, pairs, read
 from jobs.store.intervals import Interval
 from tracking.results.axes import BLUE, INK, VERMILLION, new_figure, picture
@@ -38,9 +37,7 @@ def drawn() -> str:
         axes.grid(visible=True, axis="y", color="#DDDDDD", linewidth=0.8)
         axes.margins(x=0.25)
         axes.tick_params(colors=INK, labelsize=8)
-    said = "Test accuracy by split of the characters, and on the published split"
-    data = base64.b64encode(picture(figure, "svg")).decode()
-    return f'<img alt="{said}" src="data:image/svg+xml;base64,{data}">'
+    return image("Test accuracy by split of the characters, and on the published split", picture(figure, "svg"))
 
 
 def numbers() -> str:

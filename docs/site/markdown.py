@@ -1,5 +1,6 @@
 """Markdown from values: tables, and docstrings in Google's style."""
 
+import base64
 import inspect
 import re
 from collections.abc import Iterable, Sequence
@@ -13,6 +14,11 @@ def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     """A table whose cells may hold anything on one line."""
     lines = [list(head), ["---"] * len(head), *rows]
     return "\n".join(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in line)} |" for line in lines)
+
+
+def image(said: str, svg: bytes) -> str:
+    """A picture within the page, with words in its place for who does not see it."""
+    return f'<img alt="{said}" src="data:image/svg+xml;base64,{base64.b64encode(svg).decode()}">'
 
 
 def code(value: object) -> str:
