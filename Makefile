@@ -15,6 +15,7 @@ CHAOS_ARGS     ?=
 PACKAGES       := oplstm search_spaces tracking jobs
 BIN            := .venv/bin
 STAMP          := .venv/.installed
+SELDOM         := /(tests?|testing|plotly|sympy|sklearn|networkx|narwhals|fontTools|rllib|serve|llm|_inductor|_dynamo|onnx|pip|mypy)/
 DOCS_STAMP     := .venv-docs/.installed
 
 .DEFAULT_GOAL := help
@@ -31,8 +32,8 @@ $(STAMP): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { echo "error: $(PYTHON) cannot make a virtual environment (Debian, Ubuntu: apt-get install python3-venv)" >&2; exit 1; }
 	@$(BIN)/python -c 'import pip' 2>/dev/null || $(PYTHON) -m venv --clear .venv
 	$(BIN)/python -m pip install --no-compile --disable-pip-version-check $(PIP_ARGS) -c constraints.txt -e ".[test]"
-	@# on all cores, where pip uses one, and without the packages' own tests; a few files are of no Python that there is
-	@$(BIN)/python -m compileall -q -j 0 -x '/tests?/' .venv/lib >/dev/null || true
+	@# on all cores, where pip uses one, and without what is seldom imported; a few files are of no Python that there is
+	@$(BIN)/python -m compileall -q -j 0 -x '$(SELDOM)' .venv/lib >/dev/null || true
 	@touch $@
 
 demo: install  ## a small sine sweep from job file to tracked result

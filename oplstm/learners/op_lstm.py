@@ -167,12 +167,12 @@ class OPLSTM(Learner[OPLSTMConfig, Adaptation, Layers]):
             hidden = layer < self._layers - 1
             weight, bias = init_linear(widths[layer], widths[layer + 1], generator)
             params[f"H.{layer}"] = weight
-            params[f"b.{layer}"] = torch.zeros_like(bias) if hidden and config.hidden_bias_init == "zero" else bias
+            params[f"b.{layer}"] = torch.zeros(bias.shape) if hidden and config.hidden_bias_init == "zero" else bias
             if hidden and config.batch_norm:
-                params |= {f"scale.{layer}": torch.ones_like(bias), f"shift.{layer}": torch.zeros_like(bias)}
+                params |= {f"scale.{layer}": torch.ones(bias.shape), f"shift.{layer}": torch.zeros(bias.shape)}
         if config.output_bias == "shared":
             wider = (widths[-2] / NODE_INPUTS) ** 0.5 if config.shared_bias_init == "cells" else 1.0
-            params[f"b.{self._layers - 1}"] = params[f"b.{self._layers - 1}"][:1] * wider
+            params[f"b.{self._layers - 1}"] = params[f"b.{self._layers - 1}"][:1].clone().mul_(wider)
         for part in ("output", "body")[: self._layers]:
             params |= init_lstm_stack(part, NODE_INPUTS, widths=config.cells, generator=generator)
         if config.gamma_learned:

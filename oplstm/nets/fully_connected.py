@@ -32,7 +32,7 @@ def init_fully_connected(
         last = head and layer == len(widths) - 2
         weight, bias = init_linear(d_in, d_out, generator)
         params[f"layer.{layer}.weight"] = weight
-        params[f"layer.{layer}.bias"] = bias if last else torch.zeros_like(bias)
+        params[f"layer.{layer}.bias"] = bias if last else torch.zeros(bias.shape)
         if norm and not last:
             params[f"layer.{layer}.scale"] = torch.ones(d_out)
             params[f"layer.{layer}.shift"] = torch.zeros(d_out)

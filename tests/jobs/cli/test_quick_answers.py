@@ -40,3 +40,23 @@ def test_what_only_looks_imports_nothing_slow(words, small_sweep):
     said = "\n".join(complaint) if words.startswith("stop") else done.stdout
     assert ANSWERS[words] in said
     assert SLOW.intersection(json.loads(modules)) == set()
+
+
+COMPILER = {"sympy", "torch._dynamo"}
+READ = """
+import json, sys
+from pathlib import Path
+from jobs.jobfile.reading import parse_job
+for name in sys.argv[1:]:
+    parse_job((Path("jobs/jobfile/files") / name).read_text(), name, [])
+print(json.dumps(sorted(sys.modules)))
+"""
+
+
+def test_a_job_is_read_without_torchs_compiler_which_takes_a_second_to_import():
+    names = ["published-sine-op-lstm.yaml", "omniglot-op-lstm.yaml", "miniimagenet-maml.yaml"]
+    command = [sys.executable, "-c", READ, *names]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    modules = json.loads(done.stdout.splitlines()[-1])
+    assert "torch" in modules
+    assert COMPILER.intersection(modules) == set()

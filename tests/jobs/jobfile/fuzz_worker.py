@@ -15,7 +15,8 @@ from jobs.jobfile.reading import parse_job
 from jobs.sweep.proposals import Proposals
 from oplstm.errors import RequestError
 
-SECONDS, MEBIBYTES, LONGEST_LINE, MOST_LINES = 5, 400, 1500, 101
+SECONDS, MEBIBYTES, LONGEST_LINE, MOST_LINES = 10, 400, 1500, 101
+"""Seconds are of this process, with what the first case imports: what else the machine does is no fault of a job's."""
 
 
 def peak() -> float:
@@ -26,12 +27,12 @@ def peak() -> float:
 
 def hang(signum: int, frame: object) -> None:
     """Ends what takes too long."""
-    raise TimeoutError(f"more than {SECONDS} s")
+    raise TimeoutError(f"more than {SECONDS} s of processor time")
 
 
 def fault(text: str, settings: list[str]) -> str | None:
     """What goes wrong with one job file, or None."""
-    signal.setitimer(signal.ITIMER_REAL, SECONDS)
+    signal.setitimer(signal.ITIMER_PROF, SECONDS)
     try:
         job = parse_job(text, "job.yaml", settings)
         json.dumps(job.model_dump(mode="json"), allow_nan=True)
@@ -42,14 +43,14 @@ def fault(text: str, settings: list[str]) -> str | None:
     except BaseException:
         return traceback.format_exc()[-3000:]
     finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.setitimer(signal.ITIMER_PROF, 0)
     return f"{peak():.0f} MiB" if peak() > MEBIBYTES else None
 
 
 def main() -> None:
     """Check the cases on stdin, one JSON document a line, and answer each with one."""
     resource.setrlimit(resource.RLIMIT_AS, (16 << 30, 16 << 30))
-    signal.signal(signal.SIGALRM, hang)
+    signal.signal(signal.SIGPROF, hang)
     warnings.simplefilter("ignore")
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     for line in sys.stdin:
