@@ -1,11 +1,13 @@
 """Where results come from: git commit, versions, digests."""
 
 import functools
+import hashlib
 import platform
 import subprocess
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+import oplstm
 from oplstm.episodes.benchmark import Benchmark
 from oplstm.episodes.split import Split
 from oplstm.episodes.streams import TaskStream
@@ -16,7 +18,10 @@ PACKAGES = ("oplstm", "torch", "numpy", "optuna", "ray", "mlflow")
 
 @functools.cache
 def provenance() -> dict[str, str]:
-    """Tags that every run of this process shares: versions, and the commit where this is a checkout of oplstm."""
+    """Tags that every run of this process shares: versions, and the commit where this is a checkout of oplstm.
+
+    ``digest.code`` is of the package that trains, whose numbers no commit to the other packages or to the docs changes.
+    """
     commit, dirty = _checkout(Path(__file__).resolve())
     tags = {"mlflow.source.git.commit": commit, "oplstm.git_dirty": dirty, "version.python": platform.python_version()}
     for package in PACKAGES:
@@ -24,7 +29,16 @@ def provenance() -> dict[str, str]:
             tags[f"version.{package}"] = version(package)
         except PackageNotFoundError:
             tags[f"version.{package}"] = "not installed"
-    return tags
+    return tags | {"digest.code": _digest_of(Path(oplstm.__file__).parent)}
+
+
+def _digest_of(package: Path) -> str:
+    """SHA-256 of its source files and their paths."""
+    whole = hashlib.sha256()
+    for path in sorted(package.rglob("*.py")):
+        name, content = path.relative_to(package).as_posix(), path.read_bytes()
+        whole.update(f"{name} {len(content)}\n".encode() + content)
+    return f"sha256:{whole.hexdigest()}"
 
 
 def _checkout(module: Path) -> tuple[str, str]:

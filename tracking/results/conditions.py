@@ -43,7 +43,8 @@ def _whole_run(run: FinalRun, paper: PaperCell) -> list[str]:
         found.append(f"seeds {run.seed_count}, the cell's {paper.seeds}")
     if late := sum("oplstm.budget_exhausted" in seed.tags for seed in run.seeds):
         found.append(f"budget not used up: {late} of {len(run.seeds)} seeds ran out of hours after {budget_used(run)}")
-    if len(codes := code_versions(run)) > 1:
+    if len({program for seed in run.seeds for _, program in _codes(seed)}) > 1:
+        codes = code_versions(run)
         found.append(f"code of {len(codes)} versions: {', '.join(codes)}")
     if partial := next((r.tags[_PARTIAL] for r in (run.parent, *run.seeds) if _PARTIAL in r.tags), None):
         found.append(f"data {partial}, the cell's whole")
@@ -149,16 +150,18 @@ _VERSION: Final = "version.oplstm"
 
 def code_versions(run: FinalRun) -> list[str]:
     """Of oplstm: what made it and what it was resumed with, commits where they are known."""
-    return sorted({code for seed in run.seeds for code in _codes(seed)})
+    return sorted({code for seed in run.seeds for code, _ in _codes(seed)})
 
 
-def _codes(run: TrackedRun) -> list[str]:
+def _codes(run: TrackedRun) -> list[tuple[str, str]]:
+    """What it is known by, and a digest of what trains, the same in versions that differ elsewhere."""
     found = []
     # of the process that made it, and below resume.<n>. of those that went on
     for prefix in sorted(name.removesuffix(_VERSION) for name in run.tags if name.endswith(_VERSION)):
         commit = run.tags.get(f"{prefix}mlflow.source.git.commit", "unknown")
         changed = "+changes" if run.tags.get(f"{prefix}oplstm.git_dirty") == "true" else ""
-        found.append(f"oplstm {run.tags[prefix + _VERSION]}" if commit == "unknown" else commit[:12] + changed)
+        code = f"oplstm {run.tags[prefix + _VERSION]}" if commit == "unknown" else commit[:12] + changed
+        found.append((code, run.tags.get(f"{prefix}digest.code", code)))  # runs of older versions have no digest
     return found
 
 

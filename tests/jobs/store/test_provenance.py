@@ -122,3 +122,27 @@ def test_versions_are_those_that_run():
     assert tags["version.torch"] == torch.__version__.partition("+")[0] or tags["version.torch"] == torch.__version__
     assert {"version.python", "version.oplstm", "version.ray", "version.mlflow", "version.optuna"} <= set(tags)
     assert all(isinstance(value, str) and value for value in tags.values())
+
+
+def test_the_code_that_trains_is_known_by_its_files_alone(tmp_path, monkeypatch):
+    package = tmp_path / "oplstm"
+    (package / "nets").mkdir(parents=True)
+    (package / "__init__.py").write_text("")
+    (package / "nets" / "linear.py").write_text("x = 1\n")
+    monkeypatch.setattr(module.oplstm, "__file__", str(package / "__init__.py"))
+
+    def digest():
+        provenance.cache_clear()
+        return provenance()["digest.code"]
+
+    try:
+        first = digest()
+        (package / "notes.txt").write_text("beside")
+        assert digest() == first
+        (package / "nets" / "linear.py").write_text("x = 2\n")
+        second = digest()
+        (package / "nets" / "linear.py").rename(package / "linear.py")
+        assert len({first, second, digest()}) == 3
+    finally:
+        monkeypatch.undo()
+        provenance.cache_clear()

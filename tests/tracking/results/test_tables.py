@@ -94,6 +94,10 @@ def test_the_paper_s_own_configuration_stands_beside_ours_and_never_in_its_place
     assert (row["retrained"], row["retrained seeds"], row["retrained by"], row["ours"]) == ("0.0100", "5", "theirs", "")
 
 
+SAME = {"digest.code": "sha256:1"}
+RESUMED = {"resume.1.version.oplstm": "0.1.0", "resume.1.mlflow.source.git.commit": "b" * 40}
+
+
 @pytest.mark.unit
 @pytest.mark.parametrize(
     ("change", "differs"),
@@ -115,6 +119,15 @@ def test_the_paper_s_own_configuration_stands_beside_ours_and_never_in_its_place
         (
             {"of_seed": {2: {"resume.1.version.oplstm": "0.2.0", "resume.1.mlflow.source.git.commit": "unknown"}}},
             f"code of 2 versions: {'a' * 12}, oplstm 0.2.0",
+        ),
+        ({"tags": SAME, "of_seed": {2: {**RESUMED, "resume.1.digest.code": "sha256:1"}}}, None),
+        (
+            {"tags": SAME, "of_seed": {2: {**RESUMED, "resume.1.digest.code": "sha256:2"}}},
+            f"code of 2 versions: {'a' * 12}, {'b' * 12}",
+        ),
+        (
+            {"of_seed": {2: {**RESUMED, "resume.1.digest.code": "sha256:1"}}},
+            f"code of 2 versions: {'a' * 12}, {'b' * 12}",
         ),
         ({"of_seed": {1: {"budget.test_tasks": "100"}}}, "seeds differ in test tasks: 100, 2,000"),
         (
