@@ -8,7 +8,7 @@ import pytest
 
 from docs.site import tuning_curves
 from docs.studies.alphabets import TEST_ALPHABETS, VALIDATION, pair
-from docs.studies.five_points import Trained, pairs
+from docs.studies.five_points import Trained, note, pairs, read
 from docs.studies.validation_tasks import PROTOCOLS, played
 
 CHARACTERS = [(f"alphabet{a:02d}", f"character{c:02d}") for a in range(50) for c in range(14 + a % 30)]
@@ -86,3 +86,13 @@ def test_a_tuning_curve_is_of_the_trials_that_share_a_value(tmp_path, monkeypatc
     assert tuning_curves.tuning_curves("some", "pool_states").startswith('<img alt="Tuning curves of some by pool_')
     assert [(one.name, one.trials) for one in drawn] == [("false", 2), ("true", 1)], "best first"
     assert [one.curve.typical.tolist() for one in drawn] == [[0.2, 0.2], [0.5]], "one that diverged is the worst"
+
+
+def test_trainings_are_noted_beside_those_of_before(tmp_path):
+    def trained(name, accuracy):
+        return Trained(name, [accuracy], "protonet", {}, 8000, "c")
+
+    path = tmp_path / "points.json"
+    note(path, [trained("b", 0.1), trained("c", 0.2)])
+    note(path, [trained("a", 0.3), trained("c", 0.4)])
+    assert read(path) == [trained("a", 0.3), trained("b", 0.1), trained("c", 0.4)]

@@ -2,7 +2,8 @@
 
     python -m docs.studies.five_points docs/results/five-points.json NAME ...
 
-notes down what finished trainings in ``$OPLSTM_HOME`` were tested at; ``docs/site`` draws it.
+notes down what finished trainings in ``$OPLSTM_HOME`` were tested at, beside what was noted before; ``docs/site`` draws
+it.
 """
 
 import argparse
@@ -67,6 +68,12 @@ def read(path: Path) -> list[Trained]:
     return [Trained(**one) for one in json.loads(path.read_text())]
 
 
+def note(path: Path, trainings: Sequence[Trained]) -> None:
+    """Write them down in place of those of the same names; all are in the order of their names."""
+    noted = {one.name: one for one in (*(read(path) if path.exists() else ()), *trainings)}
+    path.write_text(json.dumps([asdict(noted[name]) for name in sorted(noted)], indent=1) + "\n")
+
+
 def pairs(trainings: Sequence[Trained]) -> list[tuple[Trained, Trained]]:
     """Those of the same test characters: without their alphabets in meta-training, and with them."""
     found: dict[str, dict[str, Trained]] = {}
@@ -83,8 +90,7 @@ def main() -> None:
     parser.add_argument("names", nargs="+", metavar="NAME")
     given = parser.parse_args()
     home = Home()
-    found = [asdict(tested(home, name)) for name in given.names]
-    given.out.write_text(json.dumps(found, indent=1) + "\n")
+    note(given.out, [tested(home, name) for name in given.names])
 
 
 if __name__ == "__main__":

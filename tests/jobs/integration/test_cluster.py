@@ -68,7 +68,7 @@ def test_nodes_join_and_die_and_so_does_the_head(
     wait_until(lambda: oplstm.events("wide", "packed"))
     blind_to = oplstm.home.path if os.geteuid() == 0 else None
     joined = start("joined", head=head.address, cpus=2, blind_to=blind_to)
-    wait_until(lambda: joined.trains() == 2 and in_training(oplstm) == 3)
+    wait_until(lambda: joined.trains() == 2)  # the head may have trained most of the others meanwhile
     oplstm.await_points("wide", 2, verb=verb, after=points_of(oplstm))
     assert joined.trains()
     joined.kill()
@@ -109,12 +109,3 @@ def test_nodes_join_and_die_and_so_does_the_head(
 def points_of(oplstm: Oplstm) -> int:
     """How many points beyond update 0 there are."""
     return sum(bool(point["update"]) for point in oplstm.events("wide", "point"))
-
-
-def in_training(oplstm: Oplstm) -> int:
-    """How many packs have begun and not ended."""
-    begun = {event["pack"] for event in oplstm.events("wide", "started")}
-    ended = {event["trial"] for event in oplstm.events("wide", "ended")}
-    return sum(
-        event["pack"] in begun and not ended.issuperset(event["trials"]) for event in oplstm.events("wide", "packed")
-    )
