@@ -11,6 +11,8 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import psutil
+
 from tests.chaos.injuries import Victim
 from tests.chaos.processes import Processes
 from tests.jobs.integration.network import Network
@@ -79,7 +81,23 @@ class Node:
 
     def trains(self) -> int:
         """How many of its processes train a pack."""
-        return sum(title_of(process).endswith(".train") for process in self.processes.of(Victim.WORKER))
+        return len(self._training())
+
+    @contextlib.contextmanager
+    def held(self) -> Iterator[None]:
+        """Waits until it trains; meanwhile none of the processes that did goes on, however long things take."""
+        deadline = time.monotonic() + 120
+        while not (held := self._training()):
+            assert time.monotonic() < deadline, f"{self.name} trains nothing"
+            time.sleep(0.1)
+        for process in held:
+            process.suspend()
+        yield
+        for process in held:
+            process.resume()
+
+    def _training(self) -> list[psutil.Process]:
+        return [process for process in self.processes.of(Victim.WORKER) if title_of(process).endswith(".train")]
 
     def kill(self) -> None:
         """As when its power goes: kill -9 of the raylet, the workers and all the rest."""

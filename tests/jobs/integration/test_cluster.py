@@ -65,10 +65,10 @@ def test_nodes_join_and_die_and_so_does_the_head(
     head.await_start()
     on, options = ("--ray-address", head.address), ("--tracking-uri", server.uri, "--json")
     verb = oplstm.start("sweep", oplstm.job(unique, **SWEEP), "--name", "wide", *on, *options)
-    wait_until(lambda: oplstm.events("wide", "packed"))
     blind_to = oplstm.home.path if os.geteuid() == 0 else None
-    joined = start("joined", head=head.address, cpus=2, blind_to=blind_to)
-    wait_until(lambda: joined.trains() == 2)  # the head may have trained most of the others meanwhile
+    with head.held():
+        joined = start("joined", head=head.address, cpus=2, blind_to=blind_to)
+        wait_until(lambda: joined.trains() == 2)
     oplstm.await_points("wide", 2, verb=verb, after=points_of(oplstm))
     assert joined.trains()
     joined.kill()
