@@ -58,7 +58,7 @@ def _widths(hyperparameters: Any) -> list[str]:
 def _counted(learner: str, hyperparameters: Any, shape: Any) -> int | None:
     import torch  # a run is described without it
 
-    try:
+    try:  # functions without a meta kernel of their own, such as zeros_like, import sympy, which takes half a second
         with torch.device("meta"):
             params = LEARNERS[learner](hyperparameters, shape).init(hyperparameters, torch.Generator("cpu"))
     except (NotImplementedError, RuntimeError):
