@@ -19,7 +19,7 @@ SELDOM         := /(tests?|testing|plotly|sympy|sklearn|networkx|narwhals|fontTo
 DOCS_STAMP     := .venv-docs/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo ui test test-unit lint types imports docs bench chaos gpu-check clean
+.PHONY: help install demo ui test test-unit lint types imports docs site bench chaos gpu-check clean
 
 help:  ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "%-18s %s\n", $$1, $$2 }'
@@ -61,8 +61,10 @@ types: install  ## mypy, strict
 imports: install  ## who may import whom
 	$(BIN)/lint-imports
 
-docs: install $(DOCS_STAMP)  ## build the documentation site, and check its links, commands and the equation map
+docs: site  ## build the documentation site, and check its links, commands and the equation map
 	$(BIN)/python -m pytest tests/test_docs.py tests/test_documented_commands.py $(PYTEST_ARGS)
+
+site: install $(DOCS_STAMP)  ## build the documentation site alone
 	$(BIN)/python -m docs.site build/docs
 	cd build/docs && PYTHONPATH=$(CURDIR) $(CURDIR)/.venv-docs/bin/zensical build --strict
 	$(BIN)/python -m docs.site.built build/docs/site
