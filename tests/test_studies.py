@@ -1,12 +1,14 @@
 """The experiments behind docs/published.md: that their data are what they are called."""
 
 import json
+import math
 from collections import Counter
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
-from docs.site import tuning_curves
+from docs.site import results, tuning_curves
 from docs.studies.alphabets import TEST_ALPHABETS, VALIDATION, pair
 from docs.studies.five_points import Trained, note, pairs, read
 from docs.studies.validation_tasks import PROTOCOLS, played
@@ -96,3 +98,11 @@ def test_trainings_are_noted_beside_those_of_before(tmp_path):
     note(path, [trained("b", 0.1), trained("c", 0.2)])
     note(path, [trained("a", 0.3), trained("c", 0.4)])
     assert read(path) == [trained("a", 0.3), trained("b", 0.1), trained("c", 0.4)]
+
+
+def test_what_luck_makes_of_one_configuration(monkeypatch):
+    seeds = [SimpleNamespace(metrics={"test/loss": math.exp(-place)}) for place in (1, 2, 3)]
+    monkeypatch.setattr(results, "_records", lambda: [SimpleNamespace(parent=SimpleNamespace(name="a"), seeds=seeds)])
+    found = [line.split(" | ")[1].rstrip(" |") for line in results.luck("a", "21", "0.1353").splitlines()[2:]]
+    best = np.median(np.exp(np.random.default_rng(0).normal(-2, 1, (20_000, 21)).min(1)))
+    assert found == ["0.135", "a factor of 2.72 away", f"{best:.3f}", "50 %"]

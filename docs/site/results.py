@@ -5,6 +5,7 @@ import json
 import math
 from collections.abc import Iterator
 from pathlib import Path
+from statistics import NormalDist
 
 from docs.site.markdown import code, table, written
 from jobs.jobfile.shipped import shipped_jobs
@@ -102,6 +103,28 @@ def one_seed_each() -> str:
                          f"{found.flattered:.4f}"])  # fmt: skip
     return table(["sweep", "configurations x fresh seeds", "between configurations", "over seeds", "the best wins",
                   "a winner is worse than it by", "and than it seems by"], rows)  # fmt: skip
+
+
+def luck(name: str, trials: str, winner: str) -> str:
+    """What a search of one seed each would find if all its trials were of the configuration of a final run.
+
+    The logarithms of a seed's loss are taken as normal.
+
+    Args:
+        name: Of the final run.
+        trials: Of the search.
+        winner: The loss that a search has found.
+    """
+    [run] = (run for run in _records() if run.parent.name == name)
+    seed = NormalDist.from_samples([math.log(loss) for one in run.seeds if (loss := _test(one))])
+    best = seed.inv_cdf(1 - 0.5 ** (1 / int(trials)))  # as the best of k is below c with probability 1 - (1 - F(c))^k
+    rows = [
+        ["one seed, typically", f"{math.exp(seed.mean):.3f}"],
+        ["another one, by a standard deviation", f"{_factor(seed.variance)} away"],
+        [f"the best of {trials} seeds, typically", f"{math.exp(best):.3f}"],
+        [f"chance that one seed ends at {winner} or below", f"{100 * seed.cdf(math.log(float(winner))):.0f} %"],
+    ]
+    return table([f"{code(name)}, {len(run.seeds)} seeds", ""], rows)
 
 
 def trials_of(sweep: str) -> str:
