@@ -18,6 +18,7 @@ from jobs.jobfile.reading import load_job
 from jobs.jobfile.resolving import single_configuration
 from jobs.jobfile.template import TEMPLATE
 from oplstm.episodes.registry import BENCHMARKS
+from oplstm.errors import RequestError
 from oplstm.learners.registry import LEARNERS
 from oplstm.testing.recorder import Recorder
 from oplstm.training.loop import Trainer
@@ -141,7 +142,7 @@ def _page(learner: str) -> str:
 def _reads(name: str, overrides: list[str]) -> bool:
     try:
         return bool(load_job(name, overrides))
-    except Exception:
+    except RequestError:
         return False
 
 

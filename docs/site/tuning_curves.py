@@ -8,6 +8,7 @@ import numpy as np
 
 from docs.site.markdown import image, written
 from docs.site.results import SWEEPS
+from jobs.store.states import OUT
 from oplstm.episodes.measure import LOSS
 from tracking.results.sweep_figures import Tuned, tuning_figure
 from tracking.results.tuning import tuning_curve
@@ -17,9 +18,8 @@ CONFIDENCE = 0.95
 
 def tuning_curves(sweep: str, parameter: str) -> str:
     """A curve for each value of a parameter, best first, with its band: as if a sweep had had no other value."""
-    trials = json.loads((SWEEPS / f"{sweep}.json").read_text())["trials"]
     costs: dict[str, list[float]] = {}
-    for trial in trials:
+    for trial in json.loads((SWEEPS / f"{sweep}.json").read_text())["trials"]:
         costs.setdefault(written(trial["params"][parameter]), []).append(_cost(trial))
     found = [
         Tuned(value, len(own), tuning_curve(own, np.arange(1.0, len(own) + 1), confidence=CONFIDENCE))
@@ -31,4 +31,4 @@ def tuning_curves(sweep: str, parameter: str) -> str:
 
 def _cost(trial: dict[str, Any]) -> float:
     """As `oplstm figure tuning` counts it: what a pruned trial had reached; a diverged one is worse than all."""
-    return math.inf if trial["state"] == "diverged" or trial["best"] is None else float(trial["best"])
+    return math.inf if trial["state"] in OUT or trial["best"] is None else float(trial["best"])

@@ -1,6 +1,5 @@
 """Plug-ins: code of the user's own that registers learners, benchmarks, analyses and spaces when it is imported."""
 
-import hashlib
 import importlib
 import importlib.util
 import os
@@ -16,6 +15,7 @@ from pydantic import Field
 from pydantic.dataclasses import dataclass
 
 from jobs.jobfile.schema import Job
+from jobs.jobfile.source_digest import source_digest
 from jobs.jobfile.space_source import check_files_outside_homes
 from oplstm.analysis.registry import ANALYSES
 from oplstm.episodes.registry import BENCHMARKS
@@ -85,11 +85,7 @@ class Code:
     @property
     def sha256(self) -> str:
         """Of the paths and the bytes of its files."""
-        digest = hashlib.sha256()
-        for file in self.files:
-            content = (self.folder / file).read_bytes()
-            digest.update(f"{file.as_posix()}\n{len(content)}\n".encode() + content)
-        return digest.hexdigest()
+        return source_digest(self.folder, self.files)
 
     def source(self, brings: tuple[str, ...] = (), package: str | None = None) -> PluginSource:
         """What is recorded of it."""

@@ -1,13 +1,13 @@
 """Where results come from: git commit, versions, digests."""
 
 import functools
-import hashlib
 import platform
 import subprocess
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import oplstm
+from jobs.jobfile.source_digest import source_digest
 from oplstm.episodes.benchmark import Benchmark
 from oplstm.episodes.split import Split
 from oplstm.episodes.streams import TaskStream
@@ -29,16 +29,9 @@ def provenance() -> dict[str, str]:
             tags[f"version.{package}"] = version(package)
         except PackageNotFoundError:
             tags[f"version.{package}"] = "not installed"
-    return tags | {"digest.code": _digest_of(Path(oplstm.__file__).parent)}
-
-
-def _digest_of(package: Path) -> str:
-    """SHA-256 of its source files and their paths."""
-    whole = hashlib.sha256()
-    for path in sorted(package.rglob("*.py")):
-        name, content = path.relative_to(package).as_posix(), path.read_bytes()
-        whole.update(f"{name} {len(content)}\n".encode() + content)
-    return f"sha256:{whole.hexdigest()}"
+    trains = Path(oplstm.__file__).parent
+    files = sorted(path.relative_to(trains) for path in trains.rglob("*.py"))
+    return tags | {"digest.code": f"sha256:{source_digest(trains, files)}"}
 
 
 def _checkout(module: Path) -> tuple[str, str]:
