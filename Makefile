@@ -19,7 +19,7 @@ SELDOM         := /(tests?|testing|plotly|sympy|sklearn|networkx|narwhals|fontTo
 DOCS_STAMP     := .venv-docs/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo ui test test-unit lint types imports docs site bench chaos gpu-check clean
+.PHONY: help install demo ui test test-long test-unit lint types imports docs site bench chaos gpu-check clean
 
 help:  ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "%-18s %s\n", $$1, $$2 }'
@@ -42,12 +42,17 @@ demo: install  ## a small sine sweep from job file to tracked result
 ui: install  ## open the tracked runs in a browser
 	$(BIN)/oplstm ui
 
-test: install  ## all three tiers of tests
-	@echo "Tests, all three tiers: unit (about 1 minute), integration (some ten minutes: real Ray, MLflow server, browser), slow (chaos, statistics)."
+# A file is one process's, because its tests share what they set up; the longest early (tests/conftest.py); three for two
+# cores, because they wait for much.
+BY_FILE = -n 3 --dist loadfile --no-loadscope-reorder
+
+test: install  ## the tests that CI runs: all but the longest
+	@echo "Tests: unit (about 1 minute), then integration and slow (some ten minutes: real Ray, MLflow server, browser; chaos, statistics)."
 	$(BIN)/python -m pytest -m unit -n 2 --dist worksteal $(PYTEST_ARGS)
-	@# a file is one process's, because its tests share what they set up; the longest early (tests/conftest.py);
-	@# three for two cores, because they wait for much
-	$(BIN)/python -m pytest -m "not unit" -n 3 --dist loadfile --no-loadscope-reorder $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -m "integration or slow" $(BY_FILE) $(PYTEST_ARGS)
+
+test-long: install  ## the longest tests: whole sweeps, each hurt in one more way (some ten minutes; before a release)
+	$(BIN)/python -m pytest -m long $(BY_FILE) $(PYTEST_ARGS)
 
 test-unit: install  ## the unit tier alone (about 1 minute)
 	$(BIN)/python -m pytest -m unit -n 2 --dist worksteal $(PYTEST_ARGS)

@@ -1,4 +1,4 @@
-"""The three tiers, their time limits and totals, and the fixtures that every package's tests share."""
+"""The four tiers, their time limits and totals, and the fixtures that every package's tests share."""
 
 import gc
 import os
@@ -33,7 +33,7 @@ collect_ignore = ["example_plugin"]  # of its own: tests/jobs/integration/test_e
 gc.set_threshold(100_000, 20, 20)  # the collector took an eighth of the unit tier's time, mostly over what never goes
 
 ROOT = Path(__file__).resolve().parent.parent
-TIMEOUT_S = {"unit": 60, "integration": 300, "slow": 900}  # one test; its own @pytest.mark.timeout wins
+TIMEOUT_S = {"unit": 60, "integration": 300, "slow": 900, "long": 900}  # one test; its own @pytest.mark.timeout wins
 UNIT_TIER_S = 60
 
 _seconds: Counter[str] = Counter()

@@ -30,6 +30,7 @@ from tests.test_docs import PAGES, commands, whole
 MAKE = {
     "install": "CI begins with it",
     "test": "CI ends with it",
+    "test-long": "some ten minutes, before a release",
     "test-unit": "a part of make test",
     "lint": "a step of CI",
     "types": "a step of CI",

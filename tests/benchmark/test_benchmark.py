@@ -238,7 +238,7 @@ def small(monkeypatch):
     monkeypatch.setattr(mixed, "RUNS", 3)
 
 
-@pytest.mark.integration
+@pytest.mark.long
 @pytest.mark.usefixtures("small")
 def test_the_command_measures_every_section(tmp_path):
     file = tmp_path / "figures.json"

@@ -205,7 +205,7 @@ def test_a_gpu_is_busy_while_at_least_one_kernel_runs():
     assert profiling.kernels(events) == [("gemm", 2, pytest.approx(9e-6)), ("copy", 1, 1e-6), ("add", 1, 2e-6)]
 
 
-@pytest.mark.integration
+@pytest.mark.long
 def test_the_whole_check_can_be_tried_on_a_cpu(tmp_path):
     file = tmp_path / "check.json"
     words = ["--device", "cpu", "--json", str(file), "--markdown", str(tmp_path / "check.md")]

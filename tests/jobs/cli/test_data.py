@@ -349,7 +349,7 @@ def test_status_finds_damage_and_verify_a_changed_pixel(source, home):
     assert problem.rstrip().endswith("import it again: oplstm data import omniglot PATH")
 
 
-@pytest.mark.integration
+@pytest.mark.long
 def test_the_real_omniglot_in_a_process_of_its_own(real_data, home):
     source = real_data / "omniglot"
     if not (source / "images_background.zip").exists():

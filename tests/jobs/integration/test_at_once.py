@@ -10,8 +10,8 @@ from tests.tracking.conftest import Rest
 from tracking.server.embedded import Server
 
 
-def sweep_of(tasks: int) -> dict[str, Any]:
-    return {"trials": 2, "budget": {"tasks": tasks, "validate_every": 500}, "resources": {"cpus": 1}}
+def sweep_of(tasks: int, trials: int) -> dict[str, Any]:
+    return {"trials": trials, "budget": {"tasks": tasks, "validate_every": 500}, "resources": {"cpus": 1}}
 
 
 @pytest.mark.integration
@@ -19,7 +19,7 @@ def test_two_sweeps_in_one_home_on_one_cluster_and_server(
     oplstm: Oplstm, ray_address: str, server: Server, rest: Rest, unique: str
 ):
     """The second begins and ends while the first goes on, and finds the same at the same updates."""
-    long, short = oplstm.job(f"{unique}-long", **sweep_of(10**6)), oplstm.job(unique, **sweep_of(2000))
+    long, short = oplstm.job(f"{unique}-long", **sweep_of(10**6, 1)), oplstm.job(unique, **sweep_of(2000, 2))
     verb = oplstm.start("sweep", long, "--name", "one", "--tracking-uri", server.uri, "--ray-address", ray_address)
     oplstm.await_points("one", 1, verb=verb)
     oplstm.here("sweep", short, "--name", "two", "--tracking-uri", server.uri).ok()
@@ -39,7 +39,7 @@ def test_two_sweeps_in_one_home_on_one_cluster_and_server(
     assert len(one.keys() & two.keys()) > 2
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_of_verbs_that_want_one_sweep_at_once_one_wins(oplstm: Oplstm, server: Server, rest: Rest, unique: str):
     fixed = {"widths": [4], "passes": 1, "meta_batch_size": 4, "lr": 0.01}
     job = oplstm.job(unique, space=None, fixed=fixed, budget={"tasks": 10**6, "validate_every": 100})

@@ -15,7 +15,7 @@ from tests.jobs.integration.tracked_runs import TrackedSweep
 from tests.tracking.conftest import Rest, texts
 from tracking.server.embedded import Server
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.long
 
 SWEEP: dict[str, Any] = {
     "trials": 6,

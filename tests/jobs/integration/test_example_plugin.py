@@ -133,7 +133,7 @@ def test_it_keeps_the_contracts(project: Path):
     assert done.returncode == 0, done.stdout[-3000:]
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_installed_it_is_found_by_its_entry_points(oplstm: Oplstm, server: Server, project: Path, tmp_path: Path):
     """On a Ray of its own, whose workers find what is installed."""
     site = tmp_path / "site"

@@ -21,8 +21,6 @@ from tests.tracking.conftest import Rest, texts
 from tests.tracking.faulty_proxy import FaultyProxy
 from tracking.server.embedded import Server, ensure_server
 
-pytestmark = pytest.mark.slow
-
 SWEEP: dict[str, Any] = {
     "trials": 3,
     "budget": {"tasks": 4000, "validate_every": 250},
@@ -90,6 +88,7 @@ def title_of(process: psutil.Process) -> str:
     return ""
 
 
+@pytest.mark.long
 def test_a_process_that_dies_is_replaced_and_one_that_always_dies_is_given_up_and_can_be_trained_again(
     oplstm: Oplstm, ray_address: str, server: Server, rest: Rest, undisturbed: dict[str, Any], unique: str
 ):
@@ -130,6 +129,7 @@ LOST = {
 """What the line says when a process with this title dies."""
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("victim", ["ray::Coordinator", "gcs_server"])
 def test_kill_and_resume(
     oplstm: Oplstm,
@@ -163,6 +163,7 @@ def test_kill_and_resume(
     TrackedSweep(rest, oplstm, "killed", unique).check()
 
 
+@pytest.mark.long
 def test_stop_interrupt_and_resume(
     oplstm: Oplstm, ray_address: str, server: Server, rest: Rest, undisturbed: dict[str, Any], unique: str
 ):
@@ -209,6 +210,7 @@ def proxy(server: Server) -> Iterator[FaultyProxy]:
     proxy.close()
 
 
+@pytest.mark.slow
 def test_a_dead_mlflow_server(
     oplstm: Oplstm, ray_address: str, server: Server, rest: Rest, proxy: FaultyProxy, unique: str, tmp_path: Path
 ):
@@ -257,6 +259,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     subprocess.run(["umount", "-l", str(disk)], check=True)
 
 
+@pytest.mark.long
 def test_a_full_disk(
     small_disk: Path, root: Path, ray_address: str, server: Server, rest: Rest, undisturbed: dict[str, Any], unique: str
 ):

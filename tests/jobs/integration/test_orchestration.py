@@ -14,7 +14,7 @@ from tests.benchmark.measuring import Bench
 from tests.benchmark.orchestration import commands, shares, tracking_cost
 from tracking.server.embedded import Server
 
-pytestmark = pytest.mark.integration
+pytestmark = pytest.mark.long
 
 
 def test_the_seconds_are_those_of_a_command_that_succeeds(tmp_path):

@@ -22,8 +22,6 @@ from tests.tracking.shared_server import SharedServer
 from tracking.server.access import AUTHORITY, PASSWORD, TOKEN, USERNAME
 from tracking.server.embedded import Server
 
-pytestmark = pytest.mark.integration
-
 A_TOKEN = "t0ken-of-a-researcher"
 ANN = ("ann", "pa%s/w0rd of ann")
 HEADER, VALUE, _ = basic(*ANN)
@@ -96,6 +94,7 @@ def environment(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv(name, "")
 
 
+@pytest.mark.integration
 def test_a_sweep_behind_tls_and_a_token(
     oplstm: Oplstm,
     ray_address: str,
@@ -133,6 +132,7 @@ def test_a_sweep_behind_tls_and_a_token(
     front.close()
 
 
+@pytest.mark.integration
 def test_a_training_behind_mlflows_own_accounts(
     oplstm: Oplstm,
     ray_address: str,
@@ -163,6 +163,7 @@ def test_a_training_behind_mlflows_own_accounts(
     assert found_in(folders) == [] and in_command_lines() == []
 
 
+@pytest.mark.long
 def test_two_sweeps_at_once_on_postgresql_whose_server_is_restarted(
     oplstm: Oplstm,
     ray_address: str,

@@ -10,7 +10,7 @@ from tests.chaos.processes import Processes
 from tests.jobs.integration.command_line import Oplstm, wait_until
 from tracking.server.ending import end_unused_server
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = pytest.mark.timeout(600)
 
 NEVER_ENDS = {"tasks": 4_000_000, "validate_every": 500}
 
@@ -23,6 +23,7 @@ def said_that_it_stopped(done, name):
     return True
 
 
+@pytest.mark.long
 def test_sigterm_an_interrupt_while_ray_starts_and_a_closed_terminal(oplstm: Oplstm, server, unique: str):
     folder = oplstm.sweep(unique)
     job = oplstm.job(unique, budget=NEVER_ENDS, trials=1)
@@ -46,6 +47,7 @@ def test_sigterm_an_interrupt_while_ray_starts_and_a_closed_terminal(oplstm: Opl
     assert oplstm.run("status", unique, "--json").json["state"] == "stopped"
 
 
+@pytest.mark.slow
 def test_a_batch_system_signals_all_processes_and_ray_s_too(oplstm: Oplstm, unique: str):
     """Ray's head and node then go before the sweep has stopped."""
     job = oplstm.job(unique, budget=NEVER_ENDS, trials=1)
@@ -62,6 +64,7 @@ def test_a_batch_system_signals_all_processes_and_ray_s_too(oplstm: Oplstm, uniq
     assert oplstm.events(unique, "point")
 
 
+@pytest.mark.slow
 def test_an_interrupt_before_there_is_anything_makes_nothing(oplstm: Oplstm, server, unique: str):
     sweep = oplstm.start("sweep", oplstm.job(unique, budget=NEVER_ENDS), "--tracking-uri", server.uri)
     wait_until(lambda: oplstm.home.sweeps.is_dir())  # the disk was looked at, so the signals are waited for

@@ -1,4 +1,4 @@
-"""A thousand mutated job files: an error of a user's, or a job; no traceback, no hang, no memory.
+"""Mutated job files: an error of a user's, or a job; no traceback, no hang, no memory.
 
 OPLSTM_FUZZ is how many, OPLSTM_FUZZ_SEED where they start; the seed of a case that fails makes it again.
 """
@@ -16,7 +16,7 @@ from tests.jobs.jobfile.mutations import mutated
 
 pytestmark = pytest.mark.slow
 
-COUNT = int(os.environ.get("OPLSTM_FUZZ", "400"))
+COUNT = int(os.environ.get("OPLSTM_FUZZ", "200"))
 SEED = int(os.environ.get("OPLSTM_FUZZ_SEED", "0"))
 BATCH = 100
 

@@ -1,6 +1,6 @@
 """Every bit of a small sweep's files flipped, every end cut off: nothing of what is read changes, or the file is named.
 
-The slow tier goes through them all and reads the file; the unit tier draws some and has `doctor` look at the sweep.
+The long tier goes through them all and reads the file; the unit tier draws some and has `doctor` look at the sweep.
 """
 
 import os
@@ -85,7 +85,7 @@ def outcome(path, known):
         return "named" if str(path) in str(error) and "\n" not in str(error) else "badly named"
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_every_flip_is_named_or_changes_nothing(small):
     found = Counter()
     for path in files(small):
@@ -102,7 +102,7 @@ def test_every_flip_is_named_or_changes_nothing(small):
     assert set(harmless) <= {"sweep.json"}, "spaces between its values"
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_every_end_that_is_cut_off_is_named_or_leaves_what_was_before(small):
     """Of the journal and the study, whole lines less may be what was before; `doctor` compares the two."""
     found = Counter()
