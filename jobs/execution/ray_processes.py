@@ -76,13 +76,17 @@ class VitalProcesses:
         address: Of its head service, host:port.
         mend: What to do where one does not live.
         clock: Seconds.
+
+    Attributes:
+        head_is_own: Whether this process started the head.
     """
 
     def __init__(self, address: str, mend: str, clock: Callable[[], float] = time.monotonic) -> None:
         host, _, port = address.rpartition(":")
         self._address = (host.strip("[]"), int(port))
         self._here = {child: name for child in psutil.Process().children() if (name := _name(child)) in VITAL}
-        self._patience = OWN_PATIENCE_SECONDS if "gcs_server" in self._here.values() else PATIENCE_SECONDS
+        self.head_is_own = "gcs_server" in self._here.values()
+        self._patience = OWN_PATIENCE_SECONDS if self.head_is_own else PATIENCE_SECONDS
         self._mend, self._clock = mend, clock
         self._last_answer = clock()
 

@@ -53,7 +53,7 @@ RANDOM: Final = Workload(
             {"hidden": 8, "meta_batch_size": 4, "lr": 0.01},
             {"hidden": 4, "meta_batch_size": 3, "lr": 1e-6},
         ],
-        resources={"cpus": 1, "retries": MOST_RETRIES},
+        resources={"cpus": 1, "pack": 1, "retries": MOST_RETRIES},
     ),
 )  # fmt: skip
 GRID: Final = Workload(

@@ -139,8 +139,11 @@ def test_the_thread_in_which_ray_starts_lives_as_long_as_ray_is_used(monkeypatch
 
 def test_a_head_that_this_process_started_may_live_and_answer_nobody(children):
     now = [0.0]
+    children("raylet")
+    assert not VitalProcesses("127.0.0.1:1", "oplstm resume s").head_is_own
     children("gcs_server")
     vital = VitalProcesses("127.0.0.1:1", "oplstm resume s", lambda: now[0])
+    assert vital.head_is_own
     now[0] += OWN_PATIENCE_SECONDS - 1
     vital.check()
     now[0] += 1

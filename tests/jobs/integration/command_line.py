@@ -32,7 +32,7 @@ TINY = {
     "space": "tests.jobs.integration.spaces:learning",
     "trials": 2,
     "budget": {"tasks": 400, "validate_every": 100, "validation_tasks": 20, "test_tasks": 20},
-    "resources": {"cpus": 1, "retries": 1},
+    "resources": {"cpus": 1, "pack": 4, "retries": 1},  # a pack is a process, which takes seconds to start
     "promotion": {"leaders": 3, "tasks": 40},
     "final": {"seeds": 2, "cpus": 1},
 }

@@ -11,7 +11,7 @@ from tracking.server.embedded import Server
 
 
 def sweep_of(tasks: int, trials: int) -> dict[str, Any]:
-    return {"trials": trials, "budget": {"tasks": tasks, "validate_every": 500}, "resources": {"cpus": 1}}
+    return {"trials": trials, "budget": {"tasks": tasks, "validate_every": 500}, "resources": {"pack": 1}}
 
 
 @pytest.mark.integration

@@ -1,4 +1,4 @@
-"""A dozen injuries of a random search and its promotion: a power cut, the server away, dead and paused processes."""
+"""Injuries of a random search and its promotion: a power cut, Ray and the server away, dead and paused processes."""
 
 from pathlib import Path
 
@@ -10,7 +10,7 @@ from tracking.server.embedded import Server
 
 pytestmark = pytest.mark.slow
 
-SEED, INJURIES, RESTARTS = 177, 12, 2
+SEED, INJURIES, RESTARTS = 750, 7, 3
 
 
 def test_a_sweep_that_was_hurt_ends_as_if_nothing_had_happened(tmp_path: Path, ray_address: str, server: Server):

@@ -20,7 +20,7 @@ pytestmark = pytest.mark.long
 SWEEP: dict[str, Any] = {
     "trials": 6,
     "budget": {"tasks": 14_400, "validate_every": 900},
-    "resources": {"cpus": 1, "gpus": 0.5, "retries": 3},
+    "resources": {"cpus": 1, "gpus": 0.5, "pack": 1, "retries": 3},
 }
 LONG = 91
 """Bytes of a TMPDIR as a batch system gives it."""

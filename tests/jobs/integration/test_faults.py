@@ -24,7 +24,7 @@ from tracking.server.embedded import Server, ensure_server
 SWEEP: dict[str, Any] = {
     "trials": 3,
     "budget": {"tasks": 4000, "validate_every": 250},
-    "resources": {"cpus": 1, "retries": 1},
+    "resources": {"cpus": 1, "pack": 1, "retries": 1},
 }
 
 

@@ -11,11 +11,12 @@ pytestmark = pytest.mark.integration
 
 
 def test_two_packs_share_a_gpu_and_no_more(oplstm: Oplstm, ray_address: str, server: Server, rest: Rest, unique: str):
-    job = oplstm.job(unique, trials=6, resources={"gpus": 0.5}, budget={"tasks": 12_000, "validate_every": 4000})
+    halves = {"gpus": 0.5, "pack": 1}
+    job = oplstm.job(unique, trials=5, resources=halves, budget={"tasks": 8000, "validate_every": 4000})
     oplstm.here("sweep", job, "--name", "halves", "--tracking-uri", server.uri).ok()
 
     spans = busy_spans(oplstm, "halves")
-    assert len(spans) == 6
+    assert len(spans) == 5
     assert {gpu for gpu, _, _ in spans} == {"0", "1"}
     sharing = {gpu: most_at_once(span for span in spans if span[0] == gpu) for gpu in "01"}
     assert max(sharing.values()) == 2, "nothing shared a GPU"

@@ -16,7 +16,7 @@ def test_limit_add_and_prune_while_it_runs(oplstm: Oplstm, ray_address: str, ser
 
     The other begins with the weights that the first had at its last checkpoint.
     """
-    job = oplstm.job(unique, trials=1, budget={"tasks": 10**6, "validate_every": 500}, resources={"cpus": 1})
+    job = oplstm.job(unique, trials=1, budget={"tasks": 10**6, "validate_every": 500}, resources={"pack": 1})
     verb = oplstm.start(
         "sweep", job, "--name", "live", "--tracking-uri", server.uri, "--ray-address", ray_address, "--json"
     )
