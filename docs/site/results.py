@@ -89,13 +89,17 @@ def below(number: str) -> str:
 
 
 def one_seed_each() -> str:
-    """What sweeps of one seed each would have found, of losses; all configurations were trained with more seeds.
+    """What sweeps of one seed each would have found; all configurations were trained with more seeds.
 
-    Spreads are of logarithms: some configurations diverge, and their losses are a thousand times the others'.
+    Spreads are of logarithms, of losses or of shares of wrong answers: some configurations diverge, and their losses are
+    a thousand times the others'.
     """
     rows = []
     for path in sorted(PROMOTIONS.glob("*.json")):
-        losses = [one["seeds"] for one in json.loads(path.read_text())["leaders"]]
+        told = json.loads(path.read_text())
+        losses = [one["seeds"] for one in told["leaders"]]
+        if told.get("measure") == "accuracy":
+            losses = [[score and 1 - score for score in own] for own in losses]
         found, logs = one_seed(losses), one_seed([[loss and math.log(loss) for loss in own] for own in losses])
         if found is not None and logs is not None:
             rows.append([code(path.stem), f"{found.configurations} x {found.seeds}", _factor(logs.between),

@@ -122,7 +122,7 @@ def told(made: "Promoted", measure: "Measure") -> dict[str, Any]:
 
     data = {name: value for name, value in encode(made).items() if name not in ("kind", "event")}
     alone = one_seed.among(made.leaders, measure)
-    return data | {"one_seed_each": None if alone is None else dataclasses.asdict(alone)}
+    return data | {"measure": measure.name, "one_seed_each": None if alone is None else dataclasses.asdict(alone)}
 
 
 def _shown(home: "Home", promotion: "Promotion", uri: str | None, *, quiet: bool) -> "Shown":

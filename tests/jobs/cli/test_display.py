@@ -184,6 +184,7 @@ def test_a_choice_shows_what_was_picked_and_what_was_tied(seen):
         "with one seed each, the best of 3 leaders wins 100 % of sweeps; a winner is worse by 0.0000 than the best, "
         "and by 0.0000 than it seems"
     )
+    assert [told(made.event(), measure)["measure"] for measure in (LOSS, ACCURACY)] == ["loss", "accuracy"]
     alone = told(replicated.event(), ACCURACY)["one_seed_each"]
     assert (alone["configurations"], alone["seeds"], alone["best_wins"]) == (3, 3, 1.0)
     assert told(made.event(), LOSS)["one_seed_each"] is None
