@@ -91,8 +91,8 @@ def below(number: str) -> str:
 def one_seed_each() -> str:
     """What sweeps of one seed each would have found; all configurations were trained with more seeds.
 
-    Spreads are of logarithms, of losses or of shares of wrong answers: some configurations diverge, and their losses are
-    a thousand times the others'.
+    Spreads are of logarithms, of losses or of shares of wrong answers: some configurations diverge, and their losses
+    are a thousand times the others'.
     """
     rows = []
     for path in sorted(PROMOTIONS.glob("*.json")):

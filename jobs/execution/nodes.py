@@ -149,15 +149,19 @@ class Nodes:
         self._fit |= set(new)
 
     @contextmanager
-    def watched(self) -> Iterator[list[str]]:
+    def watched(self, until: Callable[[], bool]) -> Iterator[list[str]]:
         """Look at those that join, in here; into the list comes the line that says why one cannot train packs.
 
-        In a thread: while the head of the cluster does not answer, asking for its nodes waits.
+        In a thread: while the head of the cluster does not answer, asking for its nodes waits. And a head that is ended
+        takes those with it that wait for an answer, in C++, with no word of ours.
+
+        Args:
+            until: True once nobody is to be looked at any more.
         """
         unfit, over = list[str](), threading.Event()
 
         def work() -> None:
-            while not (unfit or over.wait(WATCH_SECONDS)):
+            while not (unfit or over.wait(WATCH_SECONDS) or until()):
                 try:
                     self.check()
                 except RequestError as error:

@@ -93,9 +93,9 @@ def _run(
     thread = threading.Thread(target=work, name="tune", daemon=True)
     try:
         thread.start()
-        # No node joins a Ray of our own, and asking one for its nodes while it is ended ends this process: in C++, with
-        # no word of ours. So it went where a batch system signals all processes.
-        with contextlib.nullcontext(list[str]()) if vital.head_is_own else nodes.watched() as unfit:
+        # A batch system signals all processes of a job, those of Ray too. No node joins a Ray of our own.
+        watched = nodes.watched(until=folder.asked_to_stop)
+        with contextlib.nullcontext(list[str]()) if vital.head_is_own else watched as unfit:
             while thread.is_alive():
                 vital.check()
                 for actor in actors:

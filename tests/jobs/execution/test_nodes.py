@@ -1,6 +1,7 @@
 """What a node of a cluster must have, without a Ray."""
 
 import contextlib
+import threading
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -106,12 +107,27 @@ def test_each_node_is_asked_once_and_those_that_do_not_fit_are_named_together(jo
 def test_who_watches_is_told_of_a_node_that_does_not_fit_and_a_head_that_hangs_holds_nobody(joining, monkeypatch):
     looked, alive, answers, _ = joining
     monkeypatch.setattr(nodes, "WATCH_SECONDS", 0.001)
-    with looked.watched() as unfit:
+    with looked.watched(until=lambda: False) as unfit:
         answers["bare", "code_here"] = "node bare cannot run oplstm: no"
         alive.append("bare")
         while not unfit:
             pass
     assert unfit == ["node bare cannot run oplstm: no"]
+
+
+def test_who_watches_asks_nothing_more_once_the_sweep_is_to_stop(joining, monkeypatch):
+    looked, *_ = joining
+    monkeypatch.setattr(nodes, "WATCH_SECONDS", 0.001)
+    looks, stop = [], threading.Event()
+    monkeypatch.setattr(Nodes, "check", lambda self: looks.append(stop.is_set()))
+    with looked.watched(until=stop.is_set):
+        [thread] = [thread for thread in threading.enumerate() if thread.name == "nodes"]
+        while not looks:
+            pass
+        stop.set()
+        thread.join(60)
+        assert not thread.is_alive()
+    assert looks.count(True) <= 1, "the one that was under way"
 
 
 @pytest.mark.parametrize(("bytes_", "short"), [(39, True), (40, False), (91, False)])
