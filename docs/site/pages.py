@@ -22,6 +22,7 @@ GENERATORS: dict[str, Callable[..., str]] = {
     "below": results.below,
     "not-run": results.not_run,
     "one-seed-each": results.one_seed_each,
+    "training": results.training,
     "luck": results.luck,
     "trials": results.trials_of,
     "tuning-curves": tuning_curves.tuning_curves,

@@ -3,7 +3,7 @@
 import functools
 import json
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from statistics import NormalDist
 
@@ -21,6 +21,8 @@ PROMOTIONS = RECORDS.parent / "promotions"
 """What ``oplstm promote NAME --replicates ... --json`` has printed, a file each."""
 SWEEPS = RECORDS.parent / "sweeps"
 """The trials that ``oplstm status NAME --json`` has printed, with the job, a file each."""
+TRAININGS = RECORDS.parent / "trainings"
+"""Records like those of the tables, of trainings that are no final runs: nobody has searched for them by validation."""
 SEARCHES = RECORDS.parent / "validation-tasks"
 """What ``docs/studies/validation_tasks.py`` has written, a job each."""
 
@@ -70,7 +72,16 @@ def not_run(number: str) -> str:
 def seeds(number: str) -> str:
     """Every seed behind the cells of a table."""
     shown = {result.run_id for cell in _table(int(number)).cells for result in (cell.ours, cell.retrained) if result}
-    rows = [row for run in _records() if run.parent.run_id in shown for row in _seed_rows(run)]
+    return _table_of_seeds(run for run in _records() if run.parent.run_id in shown)
+
+
+def training(name: str) -> str:
+    """The seeds of a training that stands in no table."""
+    return _table_of_seeds(run for run in read_records(TRAININGS) if run.parent.name == name)
+
+
+def _table_of_seeds(runs: Iterable[FinalRun]) -> str:
+    rows = [row for run in runs for row in _seed_rows(run)]
     return table(["seed", "test", "best validation", "hours", "device", "code"], rows)
 
 
