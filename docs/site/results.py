@@ -22,7 +22,7 @@ PROMOTIONS = RECORDS.parent / "promotions"
 SWEEPS = RECORDS.parent / "sweeps"
 """The trials that ``oplstm status NAME --json`` has printed, with the job, a file each."""
 TRAININGS = RECORDS.parent / "trainings"
-"""Records like those of the tables, of trainings that are no final runs: nobody has searched for them by validation."""
+"""Records like those of the tables, of trainings that are neither a promotion's final run nor of a published job."""
 SEARCHES = RECORDS.parent / "validation-tasks"
 """What ``docs/studies/validation_tasks.py`` has written, a job each."""
 
