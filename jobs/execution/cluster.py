@@ -25,7 +25,7 @@ LOOK_SECONDS = 0.1
 LEAVE_SECONDS = 60.0
 LEAVE_LOST_SECONDS = 2.0
 TCP_SECONDS = 3.0
-HEALTH_SECONDS = 7.0
+HEALTH_SECONDS = 12.0
 SHORT = Path("/tmp")  # noqa: S108 - the owner of what is made there is looked at
 SOCKET_BYTES = 107
 """Of the path of a socket on Linux."""
@@ -169,7 +169,7 @@ def check_answers(address: str | None) -> None:
     """See that a Ray cluster answers at ``address``; None means one that is yet to start.
 
     Raises:
-        RequestError: None does; said within 15 seconds.
+        RequestError: None does, or what listens there gives no answer in time; said within 15 seconds.
     """
     if address is None:
         return
@@ -189,8 +189,11 @@ def check_answers(address: str | None) -> None:
         # Ray's own connecting waits for half a minute, and complains to the terminal, where something else listens.
         command = [sys.executable, "-m", "ray.scripts.scripts", "health-check", "--address", address]
         healthy = subprocess.run(command, capture_output=True, timeout=HEALTH_SECONDS, check=False).returncode == 0
-    except subprocess.TimeoutExpired:
-        healthy = False
+    except subprocess.TimeoutExpired as error:
+        raise RequestError(
+            f"what listens at {address} gave no answer in {HEALTH_SECONDS:g} s: a Ray cluster that is busy (try again) "
+            f"or wants another token (RAY_AUTH_TOKEN), or something else ({mend})"
+        ) from error
     except OSError as error:
         raise RequestError(f"no Ray cluster answers at {address}: {error.strerror or error}; {mend}") from error
     if not healthy:

@@ -41,6 +41,16 @@ def test_where_nothing_listens_no_cluster_answers():
     assert time.monotonic() - started < 5
 
 
+def test_a_cluster_that_does_not_answer_in_time_is_not_called_unhealthy(monkeypatch):
+    monkeypatch.setattr(cluster, "HEALTH_SECONDS", 0.2)  # less than it takes to ask
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        address = f"127.0.0.1:{silent.getsockname()[1]}"
+        with pytest.raises(
+            RequestError, match=f"^what listens at {address} gave no answer in 0.2 s: a Ray cluster that"
+        ):
+            cluster.check_answers(address)
+
+
 def node(cpus, gpus=0, alive=True):
     resources = {"CPU": float(cpus), "memory": 1.0, **({"GPU": float(gpus)} if gpus else {})}
     return {"Alive": alive, "Resources": resources}
