@@ -51,7 +51,7 @@ test: install  ## the tests that CI runs: all but the longest
 	$(BIN)/python -m pytest -m unit -n 2 --dist worksteal $(PYTEST_ARGS)
 	$(BIN)/python -m pytest -m "integration or slow" $(BY_FILE) $(PYTEST_ARGS)
 
-test-long: install  ## the longest tests: whole sweeps, each hurt in one more way (some ten minutes; before a release)
+test-long: install  ## the longest tests: whole sweeps, each hurt in one more way (some twenty minutes; before a release)
 	$(BIN)/python -m pytest -m long $(BY_FILE) $(PYTEST_ARGS)
 
 test-unit: install  ## the unit tier alone (about 1 minute)

@@ -1,7 +1,9 @@
 """The four tiers, their time limits and totals, and the fixtures that every package's tests share."""
 
+import functools
 import gc
 import os
+import re
 import signal
 import uuid
 from collections import Counter
@@ -49,12 +51,27 @@ FIRST = ("jobs/integration", "tracking/outbox", "tracking/server", "benchmark", 
 """Folders whose files take longest: a file is one process's, and one that begins late keeps everybody waiting."""
 
 
+def pytest_ignore_collect(collection_path, config):
+    """Files without a test of the tiers that ``-m`` names are not imported, which takes every process ten seconds."""
+    asked = config.option.markexpr.split(" or ")
+    if collection_path.suffix == ".py" and set(asked) <= TIMEOUT_S.keys() - {"unit"}:
+        return not _tiers_named_in(collection_path) & set(asked) or None
+    return None
+
+
+@functools.cache
+def _tiers_named_in(path: Path) -> set[str]:
+    return set(re.findall(r"\bmark\.(\w+)", path.read_text())) & TIMEOUT_S.keys()
+
+
 @pytest.hookimpl(tryfirst=True)  # before -m deselects
 def pytest_collection_modifyitems(items):
     for item in items:
         tiers = [tier for tier in TIMEOUT_S if item.get_closest_marker(tier)] or ["unit"]
         if len(tiers) > 1:
             raise pytest.UsageError(f"{item.nodeid}: one tier wanted, got {', '.join(tiers)}")
+        if tiers != ["unit"] and tiers[0] not in _tiers_named_in(item.path):
+            raise pytest.UsageError(f"{item.nodeid}: its file does not say mark.{tiers[0]}, so -m would not find it")
         item.add_marker(tiers[0])
         item.user_properties.append(("tier", tiers[0]))  # a report's keywords have the folders' names too
         if not item.get_closest_marker("timeout"):

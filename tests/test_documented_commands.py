@@ -24,13 +24,14 @@ from oplstm.testing.recorder import Recorder
 from oplstm.training.loop import Trainer
 from oplstm.training.pack import Pack
 from oplstm.training.run import RunConfig
+from tests.code_blocks import blocks
 from tests.conftest import ROOT
 from tests.test_docs import PAGES, commands, whole
 
 MAKE = {
     "install": "CI begins with it",
     "test": "CI ends with it",
-    "test-long": "some ten minutes, before a release",
+    "test-long": "some twenty minutes, before a release",
     "test-unit": "a part of make test",
     "lint": "a step of CI",
     "types": "a step of CI",
@@ -102,11 +103,6 @@ def working_directory(tmp_path_factory):
     (folder / "my_spaces.py").write_text(space)
     (folder / "my-job.yaml").write_text(job)
     return folder
-
-
-def blocks(page: Path, *languages: str) -> list[str]:
-    """The code of a page in these languages."""
-    return re.findall(rf"^```(?:{'|'.join(languages)})\n(.*?)^```$", page.read_text(), re.MULTILINE | re.DOTALL)
 
 
 @pytest.mark.parametrize("words", JOBS, ids=" ".join)

@@ -14,7 +14,7 @@ def sweep_of(tasks: int, trials: int) -> dict[str, Any]:
     return {"trials": trials, "budget": {"tasks": tasks, "validate_every": 500}, "resources": {"pack": 1}}
 
 
-@pytest.mark.integration
+@pytest.mark.long
 def test_two_sweeps_in_one_home_on_one_cluster_and_server(
     oplstm: Oplstm, ray_address: str, server: Server, rest: Rest, unique: str
 ):

@@ -10,7 +10,7 @@ from tracking.server.embedded import Server
 
 pytestmark = pytest.mark.slow
 
-SEED, INJURIES, RESTARTS = 750, 7, 3
+SEED, INJURIES, RESTARTS = 1215, 4, 2
 
 
 def test_a_sweep_that_was_hurt_ends_as_if_nothing_had_happened(tmp_path: Path, ray_address: str, server: Server):

@@ -60,7 +60,7 @@ def tracking(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[FaultyP
         database.stop()
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_it_is_swept_on_two_nodes_of_which_one_dies_stopped_resumed_from_elsewhere_promoted_and_evaluated(
     oplstm: Oplstm,
     tracking: tuple[FaultyProxy, Rest],

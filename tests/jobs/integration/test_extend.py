@@ -7,7 +7,7 @@ from tests.jobs.integration.tracked_runs import TrackedSweep
 from tests.tracking.conftest import Rest
 from tracking.server.embedded import Server
 
-pytestmark = pytest.mark.integration
+pytestmark = pytest.mark.long
 
 
 def test_a_sweep_is_extended_and_mlflow_holds_every_trial_and_every_point_once(

@@ -210,7 +210,7 @@ def proxy(server: Server) -> Iterator[FaultyProxy]:
     proxy.close()
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_dead_mlflow_server(
     oplstm: Oplstm, ray_address: str, server: Server, rest: Rest, proxy: FaultyProxy, unique: str, tmp_path: Path
 ):

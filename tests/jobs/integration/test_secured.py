@@ -132,7 +132,7 @@ def test_a_sweep_behind_tls_and_a_token(
     front.close()
 
 
-@pytest.mark.integration
+@pytest.mark.long
 def test_a_training_behind_mlflows_own_accounts(
     oplstm: Oplstm,
     ray_address: str,

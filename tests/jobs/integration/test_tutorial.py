@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.code_blocks import blocks
 from tests.conftest import ROOT
 from tests.jobs.integration.command_line import Oplstm
-from tests.test_documented_commands import blocks
 from tracking.server.embedded import Server
 
 pytestmark = pytest.mark.integration

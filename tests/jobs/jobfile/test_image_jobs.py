@@ -6,7 +6,7 @@ from oplstm.training.device import Device
 from tests.jobs.jobfile.jobs_that_ship import ONE_OF_EACH_KIND_ON_IMAGES, trains_its_first
 from tests.oplstm.episodes.datasets.made_up import imported
 
-FEW = ("passes=2", "eval_passes=2")
+FEW = ("passes=1", "eval_passes=1")
 SMALL = {
     "published-miniimagenet-lstm": ("widths=[64,64]",),
     "cub-lstm": ("enqueue=[]", "widths=[64,64]"),

@@ -82,13 +82,15 @@ def test_it_equals_its_single_runs_after_one_update_and_scores_them_alike(learne
             torch.testing.assert_close(tested[[3, 1].index(row)], expected, rtol=1e-10, atol=0)
 
 
-@pytest.mark.slow
+@pytest.mark.parametrize(
+    "updates", [pytest.param(40, marks=pytest.mark.slow), pytest.param(200, marks=pytest.mark.long)]
+)
 @pytest.mark.parametrize(
     ("learner", "changes"),
     [("lstm", {}), ("lstm", {"support": "sequential", "loss_on": "every"}), ("op_lstm", {}), ("maml", {})],
 )
-def test_it_equals_its_single_runs_after_200_updates(learner, changes):
-    pack = trained(mixed(learner, **changes), 200)
+def test_it_equals_its_single_runs_after_many_updates(learner, changes, updates):
+    pack = trained(mixed(learner, **changes), updates)
     assert_equal_to_single_runs(pack, 1e-10)
 
 

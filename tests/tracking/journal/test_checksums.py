@@ -1,6 +1,6 @@
 """Every bit of a journal is flipped, every line taken away: it is noticed with file and line, or changes nothing.
 
-The unit tier flips every 61st bit, which comes by every bit of a byte; the slow one all.
+The unit tier flips every 61st bit, which comes by every bit of a byte; the long one all.
 """
 
 import re
@@ -56,7 +56,7 @@ def looked_at(path: Path) -> tuple[list[object], str]:
 
 
 @pytest.mark.parametrize("old", [b"", OLD[1], OLD[2]], ids=["new", "from 1", "from 2"])
-@pytest.mark.parametrize("step", [pytest.param(1, marks=pytest.mark.slow), 61])
+@pytest.mark.parametrize("step", [pytest.param(1, marks=pytest.mark.long), 61])
 def test_every_bit_that_flips_is_noticed_or_changes_nothing(journal_path: Path, old: bytes, step: int) -> None:
     whole = small(journal_path, old)
     known, outcomes, unnoticed = told(journal_path), Counter[str](), []
