@@ -1,4 +1,4 @@
-"""One real MLflow server for all tests of this folder, and plain REST calls to look into it."""
+"""One real MLflow server for all tests, and plain REST calls to look into it."""
 
 import json
 import os
@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 
-from tracking.server.embedded import Server, ensure_server
+from tests.tracking.session_server import session_server
+from tracking.server.embedded import Server
 
 
 @dataclass(frozen=True)
@@ -67,9 +68,8 @@ def texts(run: dict[str, Any], kind: str) -> dict[str, str]:
 
 @pytest.fixture(scope="session")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    server = ensure_server(tmp_path_factory.mktemp("home"))
-    yield server
-    server.stop()
+    with session_server(tmp_path_factory) as server:
+        yield server
 
 
 @pytest.fixture(scope="session")

@@ -10,7 +10,8 @@ import pytest
 from tests.conftest import ROOT
 from tests.jobs.integration.command_line import Oplstm
 from tests.tracking.conftest import Rest
-from tracking.server.embedded import Server, ensure_server
+from tests.tracking.session_server import session_server
+from tracking.server.embedded import Server
 
 CPUS, GPUS = 4, 2
 """Logical ones: a pack that asks for 4 CPUs has the cluster to itself, whatever this machine has."""
@@ -46,9 +47,8 @@ def ray_address(code_under_test: None) -> Iterator[str]:
 
 @pytest.fixture(scope="session")
 def server(tmp_path_factory: pytest.TempPathFactory, code_under_test: None) -> Iterator[Server]:
-    server = ensure_server(tmp_path_factory.mktemp("server"))
-    yield server
-    server.stop()
+    with session_server(tmp_path_factory) as server:
+        yield server
 
 
 @pytest.fixture(scope="session")

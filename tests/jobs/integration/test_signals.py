@@ -64,7 +64,7 @@ def test_a_batch_system_signals_all_processes_and_ray_s_too(oplstm: Oplstm, uniq
     assert oplstm.events(unique, "point")
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_an_interrupt_before_there_is_anything_makes_nothing(oplstm: Oplstm, server, unique: str):
     sweep = oplstm.start("sweep", oplstm.job(unique, budget=NEVER_ENDS), "--tracking-uri", server.uri)
     wait_until(lambda: oplstm.home.sweeps.is_dir())  # the disk was looked at, so the signals are waited for

@@ -40,15 +40,10 @@ def test_a_training_interrupted_and_resumed_ends_with_the_same_bits(oplstm: Opls
 
 
 # The jobs on images are executed in tests/jobs/jobfile/test_image_jobs.py, and one of their kind in test_images.py.
-SWEPT = ("sine-lstm", "sine-shots")
-"""A random search and a grid; that the spaces of the others give runs, and which, is found out without training."""
-
-
-@pytest.mark.parametrize("name", SWEPT)
-def test_a_job_that_ships_sweeps(oplstm: Oplstm, ray_address: str, server: Server, name: str):
-    pack = () if name == SWEPT[0] else ("--set", "pack=2")  # as it ships it is measured first
-    words = ("--trials", "2", *short(), *pack, "--tracking-uri", server.uri, "--json")
-    done = oplstm.here("sweep", name, *words).ok().json
+# That the spaces of the others give runs, and which, is found out without training.
+def test_a_job_that_ships_sweeps(oplstm: Oplstm, ray_address: str, server: Server):
+    words = ("--trials", "2", *short(), "--tracking-uri", server.uri, "--json")
+    done = oplstm.here("sweep", "sine-lstm", *words).ok().json
     assert done["counts"] == {"complete": 2}
     assert done["records_waiting"] == 0
 
