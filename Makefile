@@ -48,14 +48,14 @@ BY_FILE = -n 3 --dist loadfile --no-loadscope-reorder
 
 test: install  ## the tests that CI runs: all but the longest
 	@echo "Tests: unit (about 1 minute), then integration and slow (some ten minutes: real Ray, MLflow server, browser; chaos, statistics)."
-	$(BIN)/python -m pytest -m unit -n 2 --dist worksteal $(PYTEST_ARGS)
-	$(BIN)/python -m pytest -m "integration or slow" $(BY_FILE) $(PYTEST_ARGS)
+	tests/in_memory.sh $(BIN)/python -m pytest -m unit -n 2 --dist worksteal $(PYTEST_ARGS)
+	tests/in_memory.sh $(BIN)/python -m pytest -m "integration or slow" $(BY_FILE) $(PYTEST_ARGS)
 
 test-long: install  ## the longest tests: whole sweeps, each hurt in one more way (some twenty minutes; before a release)
-	$(BIN)/python -m pytest -m long $(BY_FILE) $(PYTEST_ARGS)
+	tests/in_memory.sh $(BIN)/python -m pytest -m long $(BY_FILE) $(PYTEST_ARGS)
 
 test-unit: install  ## the unit tier alone (about 1 minute)
-	$(BIN)/python -m pytest -m unit -n 2 --dist worksteal $(PYTEST_ARGS)
+	tests/in_memory.sh $(BIN)/python -m pytest -m unit -n 2 --dist worksteal $(PYTEST_ARGS)
 
 lint: install  ## ruff
 	$(BIN)/ruff check $(PACKAGES) tests docs

@@ -15,7 +15,7 @@ from jobs.jobfile.shipped import shipped_jobs
 from jobs.jobfile.validating import validated
 from jobs.jobfile.yaml_text import LARGEST_FILE, Unreadable, read_yaml
 from oplstm.configuration import Problems
-from oplstm.errors import RequestError, message, quoted, shown
+from oplstm.errors import LONGEST_LINE, RequestError, message, quoted, shown
 
 MOST_PROBLEMS: Final = 100
 """That are said of one job."""
@@ -62,22 +62,22 @@ def _text_of(reference: str, shipped: Iterable[str]) -> str:
         if reference and path.is_dir():
             there = sorted(entry.name for entry in path.iterdir() if entry.suffix in (".yaml", ".yml"))
             hint = f"did you mean {path / there[0]}?" if there else "it holds no job file (.yaml)"
-            raise RequestError(f"{quoted(reference)} is a folder; {hint}")
+            raise RequestError(f"{quoted(reference, LONGEST_LINE)} is a folder; {hint}")
         if not reference or not path.exists():
             near = difflib.get_close_matches(reference, shipped, n=1)
             hint = f"did you mean {near[0]!r}?" if near else f"jobs that ship: {', '.join(shipped)}"
             raise RequestError(f"no job {shown(reference)}: it is neither a file nor a job that ships; {hint}")
         if not path.is_file():
-            raise RequestError(f"{quoted(reference)} is no regular file")
+            raise RequestError(f"{quoted(reference, LONGEST_LINE)} is no regular file")
         with path.open("rb") as file:
             found = file.read(LARGEST_FILE + 1)
         if len(found) > LARGEST_FILE:
             limit = f"more than {LARGEST_FILE >> 10} KiB, and a job file may have no more"
-            raise RequestError(f"{quoted(reference)}: {limit}")
+            raise RequestError(f"{quoted(reference, LONGEST_LINE)}: {limit}")
         return found.decode("utf-8")
     except (OSError, ValueError) as error:
         what = error.strerror if isinstance(error, OSError) and error.strerror else message(error)
-        raise RequestError(f"cannot read {quoted(reference)}: {what}") from error
+        raise RequestError(f"cannot read {quoted(reference, LONGEST_LINE)}: {what}") from error
 
 
 def parse_job(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from jobs.store.header import Header
 from jobs.store.home import SweepFolder
 from jobs.store.place import Place
-from oplstm.errors import RequestError, quoted
+from oplstm.errors import LONGEST_LINE, RequestError, quoted
 from tracking.journal.file_lock import FileLock, is_locked
 
 if TYPE_CHECKING:  # they import torch, which a sweep's status is read without
@@ -109,8 +109,9 @@ def require_original(folder: SweepFolder) -> Header:
     """
     header = Header.read(folder)
     if (place := header.place) is not None and not place.is_of(folder.path):
+        original = f"{quoted(place.path, LONGEST_LINE)} on {quoted(place.node)}"
         raise RequestError(
-            f"{folder.path} is a copy of {quoted(place.path)} on {quoted(place.node)}, and would write to its runs: "
+            f"{folder.path} is a copy of {original}, and would write to its runs: "
             f"oplstm doctor {folder.name} --adopt makes it a sweep with runs of its own; if it was moved here and "
             f"nothing goes on there, oplstm doctor {folder.name} --moved"
         )

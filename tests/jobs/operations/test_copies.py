@@ -11,7 +11,7 @@ from jobs.operations.running import owned
 from jobs.store.header import Header
 from jobs.store.home import SweepFolder
 from jobs.store.place import Place
-from oplstm.errors import RequestError, WorkError
+from oplstm.errors import LONGEST_VALUE, RequestError, WorkError
 from tests.jobs.cli.verbs import answer, run, the_complaint
 from tests.jobs.formula_training import decisions, finish, job, new_sweep, state_of, stopped_in_its_first_pack
 from tests.jobs.store.test_header import VERSION_1, VERSION_2, VERSION_3
@@ -24,8 +24,8 @@ pytestmark = pytest.mark.usefixtures("no_waiting_for_the_disk")
 
 @pytest.fixture
 def original(tmp_path):
-    """A sweep in another home."""
-    return stopped_in_its_first_pack(tmp_path / "original" / "sweeps" / "s")
+    """A sweep in another home, whose path is longer than other values that errors show whole."""
+    return stopped_in_its_first_pack(tmp_path / ("original" + "-" * LONGEST_VALUE) / "sweeps" / "s")
 
 
 @pytest.fixture
