@@ -11,8 +11,6 @@ from tests.jobs.integration.tracked_runs import Run, TrackedSweep
 from tests.tracking.conftest import Rest, texts
 from tracking.server.embedded import Server
 
-pytestmark = pytest.mark.integration
-
 TRAINING = {
     "space": None,
     "fixed": {"widths": [8], "passes": 2, "meta_batch_size": 2, "lr": 0.005},
@@ -49,6 +47,7 @@ def runs_of(rest: Rest, oplstm: Oplstm, experiment: str) -> dict[str, list[Run]]
     return found
 
 
+@pytest.mark.long
 def test_two_homes_with_one_sweep_on_one_server_double_nothing(
     oplstm: Oplstm, new_oplstm: Callable[[], Oplstm], server: Server, rest: Rest, unique: str
 ):
@@ -84,6 +83,7 @@ def test_two_homes_with_one_sweep_on_one_server_double_nothing(
     assert len(rest.runs(unique)) == 6
 
 
+@pytest.mark.integration
 def test_doctor_finds_and_mends_what_differs_in_mlflow(oplstm: Oplstm, server: Server, rest: Rest, unique: str):
     job = oplstm.job(unique, **{**TRAINING, "budget": {"tasks": 400, "validate_every": 200}})
     oplstm.here("train", job, "--name", "s", "--tracking-uri", server.uri).ok()

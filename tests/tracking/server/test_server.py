@@ -52,7 +52,7 @@ def test_it_is_private_and_frugal(server: Server) -> None:
     assert list(Path.cwd().glob("mlruns")) == [] and list(Path.cwd().glob("mlflow.db")) == []
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.timeout(240)
 def test_its_life(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Start in a folder with an awkward name, stop, start again at the same address, kill its head, start again."""
