@@ -1,6 +1,7 @@
 """Which file a job is: places with its folder, names that MLflow would not take, what is no file at all."""
 
 import os
+from pathlib import Path
 
 import pytest
 from mlflow.exceptions import MlflowException
@@ -8,7 +9,7 @@ from mlflow.utils.validation import _validate_experiment_name, _validate_model_n
 
 from jobs.jobfile.naming import LONGEST_NAME, unfit_name
 from jobs.jobfile.reading import load_job
-from oplstm.errors import RequestError
+from oplstm.errors import LONGEST_VALUE, RequestError
 
 pytestmark = pytest.mark.unit
 
@@ -43,6 +44,13 @@ def test_a_folder_is_no_job_and_says_what_it_holds(tmp_path, monkeypatch):
     (tmp_path / "jobs" / "b.yaml").write_text(JOB)
     (tmp_path / "jobs" / "a.yml").write_text(JOB)
     assert problems("jobs") == ["jobs is a folder; did you mean jobs/a.yml?"]
+
+
+def test_a_path_is_named_whole(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    long = "x" * (LONGEST_VALUE + 1)
+    Path(long).mkdir()
+    assert problems(long) == [f"{long} is a folder; it holds no job file (.yaml)"]
 
 
 def test_what_cannot_be_read_is_one_line(tmp_path):
