@@ -9,8 +9,6 @@ from oplstm.configuration import Problems, build, convert, positive, unknown_key
 from oplstm.learners.lstm_config import LSTMConfig
 from oplstm.learners.op_lstm import OPLSTMConfig
 
-pytestmark = pytest.mark.unit
-
 
 @dataclass(frozen=True, kw_only=True)
 class Oven:

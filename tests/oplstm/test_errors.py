@@ -4,7 +4,7 @@ import pytest
 
 from oplstm.errors import LONGEST_LINE, LONGEST_VALUE, message, name_of, one_line, quoted, shortened, shown
 
-pytestmark = [pytest.mark.unit, pytest.mark.timeout(20)]
+pytestmark = pytest.mark.timeout(20)
 
 
 class Broken:

@@ -12,8 +12,6 @@ from oplstm.limits import LARGEST, LARGEST_OTHER, over
 from oplstm.training.budget import Budget
 from oplstm.training.run import build_run
 
-pytestmark = pytest.mark.unit
-
 CONFIGURATIONS = [learner.config_class for learner in LEARNERS.values()] + [*BENCHMARKS.values(), Budget]
 
 

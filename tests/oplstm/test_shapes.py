@@ -22,8 +22,6 @@ from oplstm.training.update.adam import AdamMoments, adam_step
 from tests.oplstm.learners.comparison import Sizes, random_episode, random_params
 from tests.oplstm.shape_check import Fact, ShapeError, check, checked, modules, replacements
 
-pytestmark = pytest.mark.unit
-
 
 def fit(*pairs):
     """The sizes of letters where shapes such as ``("R B", (2, 3))`` fit at once."""

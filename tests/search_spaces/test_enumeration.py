@@ -9,8 +9,6 @@ import pytest
 from search_spaces.enumeration import NotFinite, RecordingTrial, enumerate_grid, random_cells
 from search_spaces.spaces import SPACES
 
-pytestmark = pytest.mark.unit
-
 
 def flat(trial):
     trial.suggest_categorical("a", ["x", "y", None])

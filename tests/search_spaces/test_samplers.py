@@ -9,7 +9,6 @@ from search_spaces.samplers import is_adaptive, make_pruner, make_sampler
 from search_spaces.spaces import SPACES
 
 pytestmark = [
-    pytest.mark.unit,
     pytest.mark.filterwarnings("ignore::optuna.exceptions.ExperimentalWarning"),
 ]
 

@@ -13,8 +13,6 @@ from oplstm.learners.op_lstm import OPLSTMConfig
 from search_spaces.enumeration import enumerate_grid
 from search_spaces.spaces import SPACES
 
-pytestmark = pytest.mark.unit
-
 RANDOM_SEARCH = {
     "hidden": CategoricalDistribution([1, 3, 8, 20, 40]),
     "layers": IntDistribution(1, 4),

@@ -6,8 +6,6 @@ import pytest
 
 from search_spaces.spaces import SPACES, find_space
 
-pytestmark = pytest.mark.unit
-
 
 def test_spaces_that_ship_are_found_by_name():
     assert find_space("sine-demo") is SPACES["sine-demo"]

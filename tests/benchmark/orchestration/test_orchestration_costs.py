@@ -10,7 +10,7 @@ from oplstm.training.reports import Point
 from tests.benchmark.orchestration import clocked, commands, many_nodes, tracking_cost, trial_growth
 from tests.jobs.formula_training import job, new_sweep, no_server, state_of
 
-pytestmark = [pytest.mark.unit, pytest.mark.usefixtures("no_waiting_for_the_disk")]
+pytestmark = pytest.mark.usefixtures("no_waiting_for_the_disk")
 
 
 def test_a_further_trial_costs_what_the_larger_command_takes_more():

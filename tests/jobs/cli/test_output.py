@@ -21,8 +21,6 @@ from oplstm.errors import RequestError, WorkError
 from tests.conftest import ROOT
 from tracking.results.tables import TABLES, Cell, Result, Table
 
-pytestmark = pytest.mark.unit
-
 NASTY = "\x1b[31mred\x1b]0;title\x07 \x9b2J\u202egnp\u200b\ud800 \x00"
 SHOWN = r"\x1b[31mred\x1b]0;title\x07 \x9b2J\u202egnp\u200b\ud800 \x00"
 JOB = """\

@@ -12,8 +12,6 @@ from tests.tracking.results.final_runs import final_run
 from tracking.results.table_formats import FORMATS
 from tracking.results.tables import TABLES, Cell, Other, Result, Table, table_of
 
-pytestmark = pytest.mark.unit
-
 LONE = Result(0.5, None, None, 1, None, None, None, "a" * 12, "a-long-name" * 6, "def", "2026-01-02 03:04")
 
 

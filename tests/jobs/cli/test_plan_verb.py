@@ -8,8 +8,6 @@ from click.testing import CliRunner
 
 from jobs.cli.main import main
 
-pytestmark = pytest.mark.unit
-
 JOB = """\
 learner: lstm
 benchmark: {name: sine, queries: 2}

@@ -9,8 +9,6 @@ from jobs.execution import cluster
 from jobs.jobfile.sections import Resources
 from oplstm.errors import RequestError
 
-pytestmark = pytest.mark.unit
-
 
 @pytest.mark.parametrize(
     "address",

@@ -14,8 +14,6 @@ from oplstm.training.device import Device
 from oplstm.training.machine.pack_size import LARGEST, Size
 from tests.jobs.formula_training import job
 
-pytestmark = pytest.mark.unit
-
 CPU, ONE = torch.device("cpu"), Resources(cpus=1)
 
 

@@ -18,7 +18,7 @@ from oplstm.training import loop
 from tests.jobs.formula_training import job, new_sweep, no_server, opened, state_of
 from tracking.journal.file_lock import is_locked
 
-pytestmark = [pytest.mark.unit, pytest.mark.usefixtures("no_waiting_for_the_disk", "no_waiting_for_the_server")]
+pytestmark = pytest.mark.usefixtures("no_waiting_for_the_disk", "no_waiting_for_the_server")
 
 JOB = job(
     "six_cells", trials=3, resources={"pack": 2}, budget={"updates": 4, "validate_every": 2, "validation_tasks": 2}

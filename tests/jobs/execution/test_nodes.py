@@ -13,8 +13,6 @@ from jobs.execution.shipped_plugins import ShippedPlugins
 from oplstm.episodes.sine import SineTasks
 from oplstm.errors import RequestError
 
-pytestmark = pytest.mark.unit
-
 VERSIONS = {"oplstm": "1.0", "torch": "2.13.0", "numpy": "2.4.6", "commit": "abc"}
 HERE = Code(VERSIONS, {"jobs/a.py": "1", "jobs/b.py": "2"})
 

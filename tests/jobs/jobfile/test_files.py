@@ -11,8 +11,6 @@ from jobs.jobfile.naming import LONGEST_NAME, unfit_name
 from jobs.jobfile.reading import load_job
 from oplstm.errors import LONGEST_VALUE, RequestError
 
-pytestmark = pytest.mark.unit
-
 JOB = """\
 learner: lstm
 benchmark: {name: sine, shots: 5}

@@ -13,7 +13,7 @@ from oplstm import limits
 from oplstm.errors import RequestError
 from tests.conftest import ROOT
 
-pytestmark = [pytest.mark.unit, pytest.mark.timeout(30)]
+pytestmark = pytest.mark.timeout(30)
 
 JOB = """\
 learner: lstm

@@ -9,7 +9,6 @@ from jobs.sweep.proposals import Impossible, Proposals
 from oplstm.errors import RequestError
 
 pytestmark = [
-    pytest.mark.unit,
     pytest.mark.filterwarnings("ignore::optuna.exceptions.ExperimentalWarning"),
 ]
 

@@ -9,7 +9,6 @@ from jobs.jobfile.reading import parse_job
 from oplstm.errors import RequestError
 
 pytestmark = [
-    pytest.mark.unit,
     pytest.mark.filterwarnings("ignore::optuna.exceptions.ExperimentalWarning"),
 ]
 

@@ -11,7 +11,7 @@ from jobs.jobfile.yaml_text import LARGEST_NUMBER, Unreadable, read_yaml
 from oplstm.configuration import Problems
 from oplstm.errors import RequestError
 
-pytestmark = [pytest.mark.unit, pytest.mark.timeout(20)]
+pytestmark = pytest.mark.timeout(20)
 
 
 def read(text):

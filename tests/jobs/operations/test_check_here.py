@@ -11,8 +11,6 @@ from jobs.sweep.proposals import proposed
 from oplstm.errors import RequestError
 from oplstm.training.parameters import parameter_count
 
-pytestmark = pytest.mark.unit
-
 JOB = "learner: lstm\nbenchmark: {name: sine}\nspace: sine-lstm\nbudget: {tasks: 100, validate_every: 50}\n"
 ASKED, CLUSTER = "asked for, this machine has", " or, for a sweep on a cluster, --ray-address"
 ALONE = JOB.replace("space: sine-lstm", "fixed: {lr: 0.1, meta_batch_size: 1}")

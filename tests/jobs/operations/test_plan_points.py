@@ -10,7 +10,6 @@ from jobs.operations.plan import make_plan
 from oplstm.errors import RequestError
 
 pytestmark = [
-    pytest.mark.unit,
     pytest.mark.filterwarnings("ignore::optuna.exceptions.ExperimentalWarning"),
 ]
 

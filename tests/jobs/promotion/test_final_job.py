@@ -10,8 +10,6 @@ from jobs.sweep.packing import pack_size
 from jobs.sweep.proposals import Proposals
 from tests.jobs.formula_training import job
 
-pytestmark = pytest.mark.unit
-
 
 def winner_of(of):
     proposal = Proposals(of).ask()

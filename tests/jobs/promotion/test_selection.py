@@ -30,8 +30,6 @@ from tests.journal_lines import groups_in, resealed
 from tests.oplstm.training.damage import flip, reseal, truncate
 from tracking.journal.journal import Journal
 
-pytestmark = pytest.mark.unit
-
 A, B = Split.PROMOTION_A, Split.PROMOTION_B
 HARD = np.random.default_rng(0).gamma(2.0, 1.0, 200)  # what the tasks have in common
 

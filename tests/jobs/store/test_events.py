@@ -42,8 +42,6 @@ from oplstm.errors import WorkError
 from tests.jobs.formula_training import decisions, finish, state_of
 from tracking.journal.journal import Journal
 
-pytestmark = pytest.mark.unit
-
 VERSION_1 = SweepFolder(Path(__file__).parent / "version_1" / "old")
 VERSION_2 = SweepFolder(Path(__file__).parent / "version_2" / "old")
 VERSION_3 = SweepFolder(Path(__file__).parent / "version_3" / "old")

@@ -10,8 +10,6 @@ from jobs.store.home import Home
 from oplstm.errors import RequestError
 from tests.jobs.formula_training import job, new_sweep
 
-pytestmark = pytest.mark.unit
-
 
 def test_the_environment_says_where_it_is(monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)

@@ -9,7 +9,7 @@ from jobs.store.states import TrialState
 from tests.jobs.formula_training import finish, job, new_sweep
 from tracking.journal.journal import Journal
 
-pytestmark = [pytest.mark.unit, pytest.mark.usefixtures("no_waiting_for_the_disk")]
+pytestmark = pytest.mark.usefixtures("no_waiting_for_the_disk")
 
 
 def packed(pack, *trials):

@@ -10,8 +10,6 @@ from scipy import stats
 
 from jobs.store.intervals import Interval
 
-pytestmark = pytest.mark.unit
-
 LOSSES = np.random.default_rng(0).gamma(2.0, 1.5, 37)
 REFERENCE = LOSSES + np.random.default_rng(1).normal(0.1, 0.3, 37)
 

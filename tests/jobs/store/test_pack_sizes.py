@@ -10,8 +10,6 @@ from jobs.operations.doctor import examine
 from jobs.store.home import Home
 from jobs.store.pack_sizes import PackSizes
 
-pytestmark = pytest.mark.unit
-
 WRITTEN_BY_VERSION_1 = '{"version": 1, "sizes": {"a cpu, 1 threads, 0123": {"size": 32, "limit": 256}}}'
 
 

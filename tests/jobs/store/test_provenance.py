@@ -12,8 +12,6 @@ from oplstm.episodes.streams import TaskStream
 from oplstm.training.run import RunConfig
 from tests.oplstm.episodes.datasets.made_up import imported, tiny
 
-pytestmark = pytest.mark.unit
-
 RUN = {
     "learner": "lstm",
     "hyperparameters": {"widths": [2], "passes": 1},

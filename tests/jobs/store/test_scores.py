@@ -19,8 +19,6 @@ from oplstm.training.sealed import write_sealed
 from tests.jobs.formula_training import job
 from tests.oplstm.training.damage import flip, truncate
 
-pytestmark = pytest.mark.unit
-
 RUN = Proposals(job()).ask().run
 LOSSES = [np.random.default_rng(seed).gamma(2.0, 0.02, 50) for seed in range(3)]
 

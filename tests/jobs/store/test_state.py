@@ -13,8 +13,6 @@ from jobs.store.states import ENDED, OUT, TrialState
 from jobs.store.trial import Trial
 from oplstm.episodes.measure import ACCURACY, LOSS
 
-pytestmark = pytest.mark.unit
-
 RUN = {"benchmark": {"name": "sine"}, "budget": {"tasks": 40, "updates": None}}
 
 

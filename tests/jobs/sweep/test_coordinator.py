@@ -31,7 +31,6 @@ from tests.journal_lines import groups_in
 from tracking.journal.journal import Journal
 
 pytestmark = [
-    pytest.mark.unit,
     pytest.mark.usefixtures("no_waiting_for_the_disk"),
     pytest.mark.filterwarnings("ignore::optuna.exceptions.ExperimentalWarning"),
 ]

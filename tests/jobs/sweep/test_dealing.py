@@ -6,8 +6,6 @@ import pytest
 
 from jobs.sweep.dealing import Hand, deal
 
-pytestmark = pytest.mark.unit
-
 
 def loads(costs, hands, dealt):
     return [hand.load + sum(costs[place] for place in places) for hand, places in zip(hands, dealt, strict=True)]

@@ -7,7 +7,7 @@ from oplstm.training.hours import Expiries
 from oplstm.training.reports import Point, RunEnd
 from tests.jobs.formula_training import events, job, new_sweep, opened, state_of
 
-pytestmark = [pytest.mark.unit, pytest.mark.usefixtures("no_waiting_for_the_disk")]
+pytestmark = pytest.mark.usefixtures("no_waiting_for_the_disk")
 
 DEVICE = {"oplstm.device": "cpu: test"}
 FIRST, SECOND, THIRD, FOURTH = (f"trial-{number:04d}" for number in range(4))

@@ -29,7 +29,6 @@ from tests.jobs.formula_training import (
 from tracking.journal.journal import Journal
 
 pytestmark = [
-    pytest.mark.unit,
     pytest.mark.usefixtures("no_waiting_for_the_disk"),
     pytest.mark.filterwarnings("ignore::optuna.exceptions.ExperimentalWarning"),
 ]

@@ -13,7 +13,6 @@ from jobs.sweep.proposals import Proposals
 from tests.jobs.formula_training import job
 
 pytestmark = [
-    pytest.mark.unit,
     pytest.mark.filterwarnings("ignore::optuna.exceptions.ExperimentalWarning"),
     pytest.mark.filterwarnings("ignore:Choices for a categorical distribution:UserWarning"),
 ]

@@ -26,7 +26,6 @@ from tests.jobs.sweep.test_coordinator_stories import copy_of
 from tracking.journal.journal import Journal
 
 pytestmark = [
-    pytest.mark.unit,
     pytest.mark.usefixtures("no_waiting_for_the_disk"),
     pytest.mark.filterwarnings("ignore::optuna.exceptions.ExperimentalWarning"),
 ]

@@ -13,8 +13,6 @@ from oplstm.learners.lstm_config import LSTMConfig
 from oplstm.learners.op_lstm import OPLSTM, OPLSTMConfig
 from tests.oplstm.learners.comparison import Sizes, random_episode, random_params
 
-pytestmark = pytest.mark.unit
-
 SIZES = Sizes(R=2, B=3, k=4, Q=2, d_x=2, d_y=2)
 SHAPE = TaskShape((2,), 2)
 

@@ -39,8 +39,6 @@ from oplstm.learners.lstm import LSTM
 from oplstm.learners.lstm_config import LSTMConfig
 from oplstm.nets.lstm_cell import lstm_cell
 
-pytestmark = pytest.mark.unit
-
 CASES = tuple(itertools.product((1, -1), repeat=2))  # (s, q)
 Numbers = Sequence[Fraction]
 

@@ -23,8 +23,6 @@ from tests.oplstm.analysis.hand_set import (
     tasks,
 )
 
-pytestmark = pytest.mark.unit
-
 REGRESSION, CLASSIFICATION = TaskShape((6,), 3, "mse"), TaskShape((6,), 4, "cross_entropy")
 SHAPES = pytest.mark.parametrize("shape", [REGRESSION, CLASSIFICATION], ids=["mse", "cross-entropy"])
 PARALLEL = 1 - 1e-6

@@ -14,8 +14,6 @@ from oplstm.learners.op_lstm import OPLSTM, OPLSTMConfig
 from tests.oplstm.analysis.hand_set import answers_with_the_error, answers_with_the_label, op_lstm, params_of, tasks
 from tests.oplstm.learners.comparison import random_params, without_queries
 
-pytestmark = pytest.mark.unit
-
 REGRESSION, CLASSIFICATION = TaskShape((5,), 3, "mse"), TaskShape((5,), 4, "cross_entropy")
 GD = {"similarity/gd_cosine", "similarity/gd_euclidean"}
 PROTOTYPES = {"similarity/proto_cosine", "similarity/proto_euclidean"}

@@ -15,7 +15,6 @@ from oplstm.episodes.streams import TaskStream
 from oplstm.errors import RequestError
 from tests.oplstm.episodes.datasets.made_up import imported, tiny
 
-pytestmark = pytest.mark.unit
 DOUBLE, CPU = torch.float64, torch.device("cpu")
 SPLITS = (Split.TRAIN, Split.VALIDATION, Split.TEST)
 

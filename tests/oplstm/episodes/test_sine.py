@@ -8,8 +8,6 @@ from oplstm.configuration import Problems, build
 from oplstm.episodes.sine import SineTasks
 from oplstm.episodes.split import Split
 
-pytestmark = pytest.mark.unit
-
 COUNT = 4000
 
 

@@ -10,8 +10,6 @@ from oplstm.episodes.sine import SineTasks
 from oplstm.episodes.split import Split
 from oplstm.episodes.streams import TaskStream
 
-pytestmark = pytest.mark.unit
-
 PARTS = ("support_x", "support_y", "query_x", "query_y")
 SMALL = SineTasks(shots=2, queries=3)
 BLOCK = TaskStream.BLOCK

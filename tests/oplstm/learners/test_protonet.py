@@ -22,8 +22,6 @@ from tests.oplstm.learners.comparison import (
     without_queries,
 )
 
-pytestmark = pytest.mark.unit
-
 TOLERANCE = 1e-9  # relative, in norm, per tensor
 ROUNDING = 1e-14  # of the whole gradient: a bias before batch norm has none, but for rounding
 R, B = 3, 2

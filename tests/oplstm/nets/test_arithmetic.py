@@ -9,8 +9,6 @@ from oplstm.training.pack import Pack
 from tests.oplstm.learners.comparison import training_loss
 from tests.oplstm.training.runs import LEARNERS, next_tasks, run
 
-pytestmark = pytest.mark.unit
-
 CPU = torch.device("cpu")
 A, B = torch.rand(3, 4, 5, generator=torch.Generator().manual_seed(0)), torch.rand(5, 6)
 

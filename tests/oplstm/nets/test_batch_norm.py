@@ -6,8 +6,6 @@ from torch.nn import functional
 
 from oplstm.nets.batch_norm import batch_norm
 
-pytestmark = pytest.mark.unit
-
 RUNS, TASKS, EXAMPLES, D = 2, 3, 4, 5
 
 

@@ -7,8 +7,6 @@ from torch.nn import functional
 
 from oplstm.nets.conv import conv2d, conv4, conv4_features, init_conv4
 
-pytestmark = pytest.mark.unit
-
 RUNS, TASKS, IMAGES, C_IN, C_OUT = 2, 3, 2, 2, 4
 WEIGHTS = {  # whether the weight and the bias are adapted to tasks
     "of runs": (False, False),

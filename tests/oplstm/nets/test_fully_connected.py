@@ -6,8 +6,6 @@ from torch.nn import functional
 
 from oplstm.nets.fully_connected import fully_connected, init_fully_connected
 
-pytestmark = pytest.mark.unit
-
 RUNS, TASKS, EXAMPLES, WIDTHS = 2, 3, 4, (3, 5, 4, 2)
 LAYERS = len(WIDTHS) - 1
 

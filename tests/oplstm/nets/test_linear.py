@@ -6,8 +6,6 @@ from torch import nn
 
 from oplstm.nets.linear import init_linear, linear
 
-pytestmark = pytest.mark.unit
-
 
 def randn(*shape, seed=0):
     return torch.randn(shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)

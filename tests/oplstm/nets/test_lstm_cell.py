@@ -8,8 +8,6 @@ from torch import nn
 
 from oplstm.nets.lstm_cell import init_lstm_stack, lstm_cell, lstm_stack, pool_examples
 
-pytestmark = pytest.mark.unit
-
 
 def randn(*shape, seed=0):
     return torch.randn(shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)

@@ -16,7 +16,6 @@ from oplstm.training.loop import Trainer
 from oplstm.training.pack import Pack
 from tests.oplstm.training.runs import next_tasks, run
 
-pytestmark = pytest.mark.unit
 OLD = Path(__file__).parent / "data" / "v1"
 
 

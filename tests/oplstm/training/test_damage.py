@@ -91,7 +91,6 @@ def test_every_lost_end_is_seen(file, sound):
         path.write_bytes(content)
 
 
-@pytest.mark.unit
 @pytest.mark.parametrize(
     ("load", "file"),
     [
@@ -111,7 +110,6 @@ def test_who_reads_a_model_or_its_scores_sees_damage_and_names_the_file(load, fi
         load(tmp_path / "r")
 
 
-@pytest.mark.unit
 def test_the_files_of_two_models_are_not_mixed_up(sound, tmp_path):
     """Each is sound; together they are not."""
     trained(tmp_path, **SMALL, seed=1)
@@ -120,7 +118,6 @@ def test_the_files_of_two_models_are_not_mixed_up(sound, tmp_path):
         load_model(tmp_path / "runs" / "r")
 
 
-@pytest.mark.unit
 def test_scores_of_format_version_1_are_read(tmp_path):
     assert load_validation_values(OLD / "model").shape == (9,)
     assert load_test_scores(OLD / "model")["loss"].shape == (11,)
@@ -130,7 +127,6 @@ def test_scores_of_format_version_1_are_read(tmp_path):
         load_test_scores(tmp_path / "model")
 
 
-@pytest.mark.unit
 @pytest.mark.parametrize("length", [0, 1, 500, -1])
 @pytest.mark.parametrize("file", ["pack.json", "state.safetensors"])
 def test_a_checkpoint_of_format_version_1_that_cannot_be_read_is_damaged_too(file, length, tmp_path):
@@ -140,7 +136,6 @@ def test_a_checkpoint_of_format_version_1_that_cannot_be_read_is_damaged_too(fil
         assert load_pack(tmp_path / "pack", Pack([run()], ["r"])) is None
 
 
-@pytest.mark.unit
 @pytest.mark.parametrize(
     "content", [b"{}", b'{"version": 0}', b"[]", b"3", b'{"version": 1}', b'{"version": 1, "names": 3, "runs": []}']
 )
@@ -151,7 +146,6 @@ def test_a_checkpoint_of_format_version_1_that_says_too_little_is_damaged_too(co
         assert load_pack(tmp_path / "pack", Pack([run()], ["r"])) is None
 
 
-@pytest.mark.unit
 def test_a_checkpoint_of_format_version_1_without_a_tensor_is_damaged_too(tmp_path):
     shutil.copytree(OLD / "pack", tmp_path / "pack")
     path = tmp_path / "pack" / "update-15" / "state.safetensors"
@@ -223,7 +217,6 @@ def test_training_goes_on_from_what_is_left_to_the_same_bits(stop, count, way, w
         assert torch.equal(tensor, pack.state.tensors()[name]), name
 
 
-@pytest.mark.unit
 def test_of_those_that_are_sound_the_newest_is_read(tmp_path, monkeypatch):
     monkeypatch.setattr(checkpoint, "KEPT", 4)
     trained(tmp_path, stop_at=25, **SMALL)
@@ -250,7 +243,6 @@ def test_checkpoints_that_are_damaged_again_and_again(whole, tmp_path):
     assert files(tmp_path / "runs") == files(whole[0])
 
 
-@pytest.mark.unit
 def test_one_that_is_damaged_twice_is_set_aside_twice(sound, tmp_path):
     for byte in (5, 6):
         shutil.copytree(sound / "update-15", tmp_path / "update-15")
@@ -262,7 +254,6 @@ def test_one_that_is_damaged_twice_is_set_aside_twice(sound, tmp_path):
         assert (tmp_path / "damaged-update-15" / "pack.json").read_bytes() == content
 
 
-@pytest.mark.unit
 def test_what_one_of_the_wrong_runs_or_version_says_is_no_damage(sound, tmp_path):
     """It is refused, though an older one would do: nothing is set aside."""
     shutil.copytree(sound / "update-15", tmp_path / "update-15")
@@ -271,7 +262,6 @@ def test_what_one_of_the_wrong_runs_or_version_says_is_no_damage(sound, tmp_path
     assert left(tmp_path) == ["update-15"]
 
 
-@pytest.mark.unit
 def test_a_damaged_one_that_cannot_be_set_aside_is_one_line(sound, tmp_path, monkeypatch):
     shutil.copytree(sound / "update-15", tmp_path / "update-15")
     flip(tmp_path / "update-15" / "pack.json", 5, 1)
@@ -284,7 +274,6 @@ def test_a_damaged_one_that_cannot_be_set_aside_is_one_line(sound, tmp_path, mon
         load_pack(tmp_path, Pack([run(**SMALL)], ["r"]))
 
 
-@pytest.mark.unit
 def test_permissions_are_no_damage(sound, tmp_path, monkeypatch):
     shutil.copytree(sound / "update-15", tmp_path / "update-15")
 

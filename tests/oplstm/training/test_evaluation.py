@@ -11,8 +11,6 @@ from oplstm.training import evaluation
 from oplstm.training.evaluation import Bounds, ci95, evaluate
 from tests.oplstm.learners.comparison import Sizes, random_episode, random_params, training_loss
 
-pytestmark = pytest.mark.unit
-
 LEARNER = LSTM(LSTMConfig(widths=(3,), passes=2), TaskShape((1,), 1))
 
 

@@ -13,8 +13,6 @@ from oplstm.training.loop import Trainer
 from oplstm.training.pack import Pack
 from tests.oplstm.training.runs import run
 
-pytestmark = pytest.mark.unit
-
 
 class Clock:
     """Stands still unless it is moved."""

@@ -16,8 +16,6 @@ from oplstm.training.loop import Trainer
 from oplstm.training.pack import Pack
 from tests.oplstm.training.runs import run
 
-pytestmark = pytest.mark.unit
-
 
 def train(tmp_path, runs, listener=None, names=None):
     listener = listener or Recorder()

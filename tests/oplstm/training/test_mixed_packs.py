@@ -67,7 +67,6 @@ def assert_equal_to_single_runs(pack, tolerance):
                 assert not tensor[row, size:].any(), "what belongs to no run has moved"
 
 
-@pytest.mark.unit
 @pytest.mark.parametrize("learner", SHAPES)
 def test_it_equals_its_single_runs_after_one_update_and_scores_them_alike(learner):
     pack = trained(mixed(learner), 1)
@@ -107,7 +106,6 @@ def test_kind_by_kind_the_runs_of_a_kind_are_a_pack_of_their_own_to_the_bit(lear
             assert torch.equal(pack.state.weights[pack.names.index(name), :size], of_kind.state.weights[row])
 
 
-@pytest.mark.unit
 @pytest.mark.parametrize("learner", SHAPES)
 def test_it_begins_with_the_weights_and_draws_the_tasks_of_its_single_runs_to_the_bit(learner):
     pack = Pack(mixed(learner), named(mixed(learner)))
@@ -142,7 +140,6 @@ def test_narrowed_and_joined_it_still_equals_its_single_runs(learner):
     assert_equal_to_single_runs(pack, 1e-11)
 
 
-@pytest.mark.unit
 @pytest.mark.parametrize(
     ("learner", "changes", "how"),
     [

@@ -1,11 +1,8 @@
 """Named tensors and the matrix of a pack's parameters."""
 
-import pytest
 import torch
 
 from oplstm.training.parameters import Layout
-
-pytestmark = pytest.mark.unit
 
 RUNS = [
     {"w": torch.arange(6.0).view(2, 3) + 10 * run, "gamma": torch.tensor(100.0 + run), "b": torch.arange(2.0) - run}

@@ -12,8 +12,6 @@ from oplstm.learners.registry import LEARNERS
 from oplstm.training.budget import Budget
 from oplstm.training.run import RunConfig, build_run
 
-pytestmark = pytest.mark.unit
-
 DATA = {
     "learner": "op_lstm",
     "hyperparameters": {"base_widths": [4, 4], "cells": [2, 1], "passes": 2, "gamma": 0.2},

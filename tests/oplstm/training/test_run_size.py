@@ -9,8 +9,6 @@ from oplstm.learners.registry import LEARNERS
 from oplstm.limits import MOST_PARAMETERS
 from oplstm.training.run_size import check_size, counted_parameters
 
-pytestmark = pytest.mark.unit
-
 SINE, IMAGES = BENCHMARKS["sine"](), BENCHMARKS["miniimagenet"]()
 
 

@@ -18,8 +18,6 @@ from tracking.journal.file_lock import is_locked
 from tracking.journal.format import header
 from tracking.journal.journal import Journal
 
-pytestmark = pytest.mark.unit
-
 OWNER = """
 import sys, time
 from pathlib import Path

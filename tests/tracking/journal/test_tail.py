@@ -10,8 +10,6 @@ from tracking.journal.journal import Journal
 from tracking.journal.tail import JournalTail
 from tracking.outbox import records
 
-pytestmark = pytest.mark.unit
-
 
 @pytest.mark.parametrize(("tags", "counted"), [({"note": '{"kind":"track"}'}, 6), ({"kind": "track"}, 9)])
 def test_what_is_counted_is_what_is_read(journal_path: Path, tags: dict[str, str], counted: int) -> None:

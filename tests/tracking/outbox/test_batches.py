@@ -8,8 +8,6 @@ import pytest
 from tracking.outbox.batches import MAX_ENTITIES, MAX_TEXTS, batches, body
 from tracking.outbox.entities import Entity
 
-pytestmark = pytest.mark.unit
-
 
 def many(kind, count):
     return [Entity(kind, f"{kind}{number}", "1" if kind != "metric" else 1.0) for number in range(count)]

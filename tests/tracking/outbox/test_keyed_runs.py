@@ -13,8 +13,6 @@ from tracking.outbox.cursor import Cursor
 from tracking.outbox.delivery import Delivery
 from tracking.outbox.keyed_runs import KEY_TAG, KeyedRuns
 
-pytestmark = pytest.mark.unit
-
 KEY = "word/sweep"
 
 

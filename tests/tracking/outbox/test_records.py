@@ -11,8 +11,6 @@ import pytest
 from tracking.outbox import records
 from tracking.outbox.decoding import decode
 
-pytestmark = pytest.mark.unit
-
 CREATE: dict[str, Any] = {
     "name": "trial 0",
     "parent_key": "s1/sweep",

@@ -8,8 +8,6 @@ import pytest
 
 from tracking.outbox.refusals import Refusal, RefusedFile
 
-pytestmark = pytest.mark.unit
-
 OLD = [
     {"time": 5.5, "reason": "too long", "record": {"kind": "track", "op": "points", "key": "a", "step": 1}},
     {"time": 6.5, "reason": "bad name", "record": {"key": "a", "metric": "x", "value": 1.0, "step": 2}},

@@ -8,8 +8,6 @@ from tests.conftest import ROOT
 from tracking.outbox import records
 from tracking.results.metrics import METRICS, markdown
 
-pytestmark = pytest.mark.unit
-
 
 def test_names_are_unique_and_can_be_logged() -> None:
     assert len(METRICS) == len(re.findall(r"^\| `", markdown(), flags=re.MULTILINE))

@@ -30,7 +30,6 @@ class MeanModel:
         return query_x + support_y.mean(0)
 
 
-@pytest.mark.unit
 def test_predict_takes_lists_arrays_and_frames() -> None:
     model = RegisteredModel(MeanModel())  # type: ignore[arg-type]
     expected = [[14.0], [24.0], [34.0]]
@@ -39,7 +38,6 @@ def test_predict_takes_lists_arrays_and_frames() -> None:
     assert model.predict(pd.DataFrame([TASK, TASK])) == [expected, expected]
 
 
-@pytest.mark.unit
 def test_bad_input_is_named() -> None:
     model = RegisteredModel(MeanModel())  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="lacks query_x"):
@@ -144,7 +142,6 @@ def test_a_run_is_registered_once_and_can_be_loaded(
     assert (loads_mean_models[-1] / "run.json").read_text() == "{}"
 
 
-@pytest.mark.unit
 def test_nothing_outside_the_trials_is_registered(tmp_path: Path, model_dir: Path) -> None:
     secret = tmp_path.parent / "secret.txt"
     secret.write_text("hunter2")
@@ -163,7 +160,6 @@ def test_failures_are_one_line(rest: Rest, unique: str, model_dir: Path) -> None
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.unit
 def test_the_champion_is_replaced_by_what_is_not_worse_and_by_nothing_else() -> None:
     for champion, new, stays in [(0.5, 0.4, False), (0.5, 0.5, False), (0.5, 0.6, True), (0.5, math.nan, True)]:
         assert (worth(new).behind(worth(champion).tags()) is not None) == stays

@@ -22,7 +22,6 @@ from tracking.results.tables import Table, runs_of, table_of
 from tracking.server.client import connect
 
 
-@pytest.mark.unit
 def test_the_paper_s_cells() -> None:
     cells = {(cell.method, cell.shots): (cell.value, cell.ci95, cell.params) for cell in SINE_TABLE_1}
     assert len(cells) == 9
@@ -32,7 +31,6 @@ def test_the_paper_s_cells() -> None:
     assert all("Table 1" in cell.source and cell.config for cell in SINE_TABLE_1)
 
 
-@pytest.mark.unit
 def test_the_paper_s_accuracies() -> None:
     cells = {(c.method, c.benchmark, c.across, c.shots): (c.value, c.ci95) for c in
              (*OMNIGLOT_TABLE_2, *WITHIN_TABLE_3, *ACROSS_TABLE_4)}  # fmt: skip
@@ -43,7 +41,6 @@ def test_the_paper_s_accuracies() -> None:
     assert ("LSTM", "cub", None, 1) not in cells, "it did not finish within the paper's two days"
 
 
-@pytest.mark.unit
 def test_the_budgets_behind_the_cells() -> None:
     cells = (*SINE_TABLE_1, *OMNIGLOT_TABLE_2, *WITHIN_TABLE_3, *ACROSS_TABLE_4)
     budgets = {(c.learner, c.benchmark, c.shots): (c.budget, c.budget_unit, c.test_tasks, c.train_shots) for c in cells}
@@ -63,7 +60,6 @@ def below(table: Table) -> dict[str, tuple[str, ...]]:
     return {other.run_name: other.differs for other in table.others}
 
 
-@pytest.mark.unit
 def test_a_toy_run_does_not_replace_a_full_one() -> None:
     toy = final_run("toy", seeds=1, start=9, params={"budget.test_tasks": "300", "budget.tasks": "2000"})
     table = table_of(1, [toy, final_run("full")])
@@ -73,7 +69,6 @@ def test_a_toy_run_does_not_replace_a_full_one() -> None:
     assert in_cells(table_of(1, [toy])) == {}
 
 
-@pytest.mark.unit
 def test_the_paper_s_own_configuration_stands_beside_ours_and_never_in_its_place() -> None:
     theirs = {"labels": {"kind": "train"}, "scores": SCORES | {"final/test_loss": 0.01}}
     newest = final_run("theirs", seeds=5, start=9, **theirs)  # type: ignore[arg-type]
@@ -98,7 +93,6 @@ SAME = {"digest.code": "sha256:1"}
 RESUMED = {"resume.1.version.oplstm": "0.1.0", "resume.1.mlflow.source.git.commit": "b" * 40}
 
 
-@pytest.mark.unit
 @pytest.mark.parametrize(
     ("change", "differs"),
     [
@@ -153,7 +147,6 @@ def on_images(name: str = "ours", *, benchmark: str = "omniglot", **change: Any)
     return final_run(name, **change)
 
 
-@pytest.mark.unit
 @pytest.mark.parametrize(
     ("change", "differs"),
     [
@@ -188,7 +181,6 @@ def test_whatever_defines_a_cell_of_images(change: dict[str, Any], differs: str 
     assert in_cells(table) == ({} if wanted else {"OP-LSTM 1-shot": "ours"})
 
 
-@pytest.mark.unit
 def test_across_domains_both_splits_must_be_the_published_ones() -> None:
     from oplstm.episodes.datasets.class_lists import class_list
 
@@ -205,7 +197,6 @@ def test_across_domains_both_splits_must_be_the_published_ones() -> None:
     assert below(across) == {"old": ("made by an older version: split of cub not recorded",)}
 
 
-@pytest.mark.unit
 def test_the_best_documented_of_several_stands_in_the_cell() -> None:
     runs = [
         final_run("newest", start=3),
@@ -227,7 +218,6 @@ def test_the_best_documented_of_several_stands_in_the_cell() -> None:
     assert in_cells(table_of(1, [final_run("newer", start=1), final_run("older")])) == {"LSTM 5-shot": "newer"}
 
 
-@pytest.mark.unit
 def test_a_cell_says_what_it_took_and_whether_intervals_meet() -> None:
     def answer(value: float) -> str | None:
         return table_of(1, [final_run("ours", scores=SCORES | {"final/test_loss": value})]).cells[0].intervals_meet
@@ -243,7 +233,6 @@ def test_a_cell_says_what_it_took_and_whether_intervals_meet() -> None:
     assert alone.intervals_meet == "no" and alone.difference == pytest.approx(0.0094)
 
 
-@pytest.mark.unit
 def test_data_names_what_is_missing() -> None:
     data = table_of(1, [final_run("ours"), final_run("toy", seeds=1)]).to_dict()
     assert data["not_run"] == [f"{cell.method} {cell.shots}-shot" for cell in SINE_TABLE_1][1:]
@@ -257,7 +246,6 @@ def test_data_names_what_is_missing() -> None:
     }
 
 
-@pytest.mark.unit
 def test_formats_hold_the_same_figures_and_escape_what_others_wrote() -> None:
     table = table_of(1, [final_run("a_b|50% & <c>"), final_run("to\ny", seeds=1)])
     made = {name: form(table) for name, form in FORMATS.items()}

@@ -9,8 +9,6 @@ from scipy import stats
 
 from tracking.results.tuning import apart, band, coverage, tuning_curve
 
-pytestmark = pytest.mark.unit
-
 
 def test_the_probability_between_bounds_is_exact() -> None:
     assert coverage(np.array([0.2]), np.array([0.7])) == pytest.approx(0.5)

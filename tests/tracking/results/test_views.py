@@ -23,7 +23,6 @@ def query(url: str) -> dict[str, str]:
     return {name: values[0] for name, values in parse_qs(urlsplit(urlsplit(url).fragment).query).items()}
 
 
-@pytest.mark.unit
 def test_links_need_no_server() -> None:
     url = sweep_url("http://host:5000/", "7", sweep_key="it's", metric="val/best", ascending=False)
     assert url.startswith("http://host:5000/#/experiments/7/runs?")

@@ -223,7 +223,6 @@ def test_an_address_that_sends_elsewhere_is_not_the_server(rest: Rest, monkeypat
     assert refusal(rest.uri) == "it sends on to https://login.example; name that address, or log in there"
 
 
-@pytest.mark.unit
 def test_how_a_server_is_reached_goes_to_another_process(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv(TOKEN, A_TOKEN)
@@ -246,7 +245,6 @@ def test_how_a_server_is_reached_goes_to_another_process(monkeypatch: pytest.Mon
     assert "MLFLOW_TRACKING_URI" not in os.environ
 
 
-@pytest.mark.unit
 def test_errors_of_others_are_said_without_secrets(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(TOKEN, A_TOKEN + "\n")
     monkeypatch.setenv(USERNAME, "ann")

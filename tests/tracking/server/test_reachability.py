@@ -21,7 +21,6 @@ from tracking.server.client import connect, one_line
 from tracking.server.reachability import check_reachable
 
 
-@pytest.mark.unit
 @pytest.mark.parametrize(
     ("uri", "said"),
     [
@@ -62,7 +61,6 @@ SECRET = "p@ss/w%rd:x"  # must be escaped in an address, and is given as it is t
 ESCAPED = quote(SECRET, safe="")
 
 
-@pytest.mark.unit
 @pytest.mark.parametrize(
     ("uri", "shown"),
     [
@@ -82,7 +80,6 @@ def test_addresses_are_shown_without_credentials(uri: str, shown: str) -> None:
     assert sweep_url(uri, "1", sweep_key="s", metric="m", ascending=True).startswith(f"{shown}/#/experiments/1")
 
 
-@pytest.mark.unit
 @pytest.mark.parametrize(
     "uri",
     [

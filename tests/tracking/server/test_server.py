@@ -107,7 +107,6 @@ def pretend(folder: Path) -> "subprocess.Popen[bytes]":
     return subprocess.Popen(command, start_new_session=True)
 
 
-@pytest.mark.unit
 def test_a_process_that_took_over_the_number_is_not_ours(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     started: list[int] = []
     monkeypatch.setattr(
@@ -128,7 +127,6 @@ def test_a_process_that_took_over_the_number_is_not_ours(tmp_path: Path, monkeyp
             ensure_server(tmp_path, port=port)
 
 
-@pytest.mark.unit
 def test_the_last_user_ends_it_whoever_started_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tracking.server.embedded.launch", lambda folder, _: pretend(folder))
     starter = ensure_server(tmp_path, wait=False)
@@ -145,7 +143,6 @@ def test_the_last_user_ends_it_whoever_started_it(tmp_path: Path, monkeypatch: p
     starter._process.wait()  # type: ignore[union-attr]
 
 
-@pytest.mark.unit
 @pytest.mark.parametrize("left", ["", "{", "[]", '{"version": 7}', '{"version": 1}', '{"version": 1, "pid": "x"}'])
 def test_a_damaged_record_is_no_server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, left: str) -> None:
     monkeypatch.setattr("tracking.server.embedded.launch", lambda folder, _: pretend(folder))
@@ -156,7 +153,6 @@ def test_a_damaged_record_is_no_server(tmp_path: Path, monkeypatch: pytest.Monke
     server.stop()
 
 
-@pytest.mark.unit
 def test_a_record_names_no_process_that_must_not_be_ended(tmp_path: Path) -> None:
     record = ServerRecord(pid=1234, port=5000, started=1.5)
     record.save(tmp_path)
@@ -170,7 +166,6 @@ def test_a_record_names_no_process_that_must_not_be_ended(tmp_path: Path) -> Non
         assert ServerRecord.load(tmp_path) is None, port
 
 
-@pytest.mark.unit
 def test_a_folder_that_cannot_be_written_is_said_in_one_line(tmp_path: Path) -> None:
     (tmp_path / "mlflow").write_text("a file")
     with pytest.raises(WorkError, match=r"the MLflow server cannot start in .*mlflow: Not a directory"):
@@ -213,7 +208,6 @@ def user(home: Path, moment: str) -> "subprocess.Popen[str]":
     return subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT)
 
 
-@pytest.mark.unit
 @pytest.mark.parametrize(
     ("moment", "signals"),
     [
@@ -238,7 +232,6 @@ def test_no_signal_leaves_it_behind(tmp_path: Path, moment: str, signals: list[s
     assert not (tmp_path / "mlflow" / "server.json").exists()
 
 
-@pytest.mark.unit
 def test_a_signal_just_before_it_is_stopped_does_not_keep_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tracking.server.embedded.launch", lambda folder, _: pretend(folder))
     stop, calls = Server.stop, 0
@@ -256,7 +249,6 @@ def test_a_signal_just_before_it_is_stopped_does_not_keep_it(tmp_path: Path, mon
     assert not group_exists(pid)
 
 
-@pytest.mark.unit
 def test_what_a_killed_user_left_behind_can_be_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert not end_unused_server(tmp_path)
     with user(tmp_path, "serving") as process:
@@ -281,7 +273,6 @@ def test_what_a_killed_user_left_behind_can_be_ended(tmp_path: Path, monkeypatch
     assert not end_unused_server(tmp_path)
 
 
-@pytest.mark.unit
 def test_a_server_that_died_is_revived_at_its_address_and_ended_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

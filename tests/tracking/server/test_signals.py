@@ -8,8 +8,6 @@ import pytest
 from tracking.server import signals
 from tracking.server.signals import postponed
 
-pytestmark = pytest.mark.unit
-
 
 @pytest.fixture
 def heard() -> Iterator[list[int]]:

@@ -9,8 +9,6 @@ from jobs.operations.planning.hours import PlannedPack, estimate_hours
 from oplstm.training.machine.cost import cost, update_cost
 from tests.oplstm.training.runs import run
 
-pytestmark = pytest.mark.unit
-
 NOWHERE = Path()
 
 

@@ -12,8 +12,6 @@ from jobs.sweep.proposals import Proposals
 from oplstm.training.machine.cost import cost, representatives
 from tests.jobs.formula_training import job, new_sweep
 
-pytestmark = pytest.mark.unit
-
 AUTO = {"trials": None, "sampler": {"name": "grid"}, "resources": {"pack": "auto"}}
 
 

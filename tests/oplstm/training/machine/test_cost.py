@@ -9,8 +9,6 @@ from oplstm.training.machine.cost import cost, parameters_of, representatives, u
 from oplstm.training.parameters import parameter_count
 from tests.oplstm.training.runs import LEARNERS, run
 
-pytestmark = pytest.mark.unit
-
 
 def test_an_update_costs_its_passes_and_what_its_parameters_cost():
     """T (1 + P B / 50,000) + P / 5,000."""

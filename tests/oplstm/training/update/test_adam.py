@@ -5,8 +5,6 @@ import torch
 
 from oplstm.training.update.adam import AdamMoments, adam_step
 
-pytestmark = pytest.mark.unit
-
 LR = [1e-3, 3e-2, 0.5]
 R, P, STEPS = len(LR), 7, 50
 

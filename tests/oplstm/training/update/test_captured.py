@@ -11,8 +11,6 @@ from oplstm.training.update.captured import Captured
 from tests.oplstm.training.runs import LEARNERS, run
 from tests.oplstm.training.test_mixed_packs import SHAPES, mixed, named
 
-pytestmark = pytest.mark.unit
-
 
 @pytest.mark.parametrize(("device", "capture"), [("cpu", False), ("cuda", False)])
 def test_without_a_capture_every_call_does_the_work(device, capture):

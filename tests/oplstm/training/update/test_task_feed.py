@@ -9,8 +9,6 @@ from oplstm.episodes.streams import TaskStream
 from oplstm.training.update.task_feed import TaskFeed
 from oplstm.training.update.task_groups import TaskGroups
 
-pytestmark = pytest.mark.unit
-
 
 def streams(count):
     return [TaskStream(SineTasks(shots=2, queries=3), seed, split=Split.TRAIN) for seed in range(count)]

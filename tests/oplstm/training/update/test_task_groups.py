@@ -6,8 +6,6 @@ import torch
 from oplstm.episodes.episode import Episode
 from oplstm.training.update.task_groups import TaskGroups
 
-pytestmark = pytest.mark.unit
-
 
 @pytest.mark.parametrize(
     ("sizes", "group", "groups"),
