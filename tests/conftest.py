@@ -53,15 +53,24 @@ FIRST = ("jobs/integration", "tracking/outbox", "tracking/server", "benchmark", 
 
 def pytest_ignore_collect(collection_path, config):
     """Files without a test of the tiers that ``-m`` names are not imported, which takes every process ten seconds."""
-    asked = config.option.markexpr.split(" or ")
-    if collection_path.suffix == ".py" and set(asked) <= TIMEOUT_S.keys() - {"unit"}:
-        return not _tiers_named_in(collection_path) & set(asked) or None
+    asked = set(config.option.markexpr.split(" or "))
+    if collection_path.suffix == ".py" and asked <= TIMEOUT_S.keys():
+        return not _tiers_in(collection_path) & asked or None
     return None
 
 
+WHOLE_FILE = re.compile(r"^pytestmark = (?:\[\n(?: .*\n)*\]|.*)", re.MULTILINE)
+
+
 @functools.cache
-def _tiers_named_in(path: Path) -> set[str]:
-    return set(re.findall(r"\bmark\.(\w+)", path.read_text())) & TIMEOUT_S.keys()
+def _tiers_in(path: Path) -> set[str]:
+    text = path.read_text()
+    whole, anywhere = (_tiers_named_in(part) for part in ("".join(WHOLE_FILE.findall(text)), text))
+    return whole or {*anywhere, "unit"}
+
+
+def _tiers_named_in(text: str) -> set[str]:
+    return set(re.findall(r"\bmark\.(\w+)", text)) & TIMEOUT_S.keys()
 
 
 @pytest.hookimpl(tryfirst=True)  # before -m deselects
@@ -70,8 +79,8 @@ def pytest_collection_modifyitems(items):
         tiers = [tier for tier in TIMEOUT_S if item.get_closest_marker(tier)] or ["unit"]
         if len(tiers) > 1:
             raise pytest.UsageError(f"{item.nodeid}: one tier wanted, got {', '.join(tiers)}")
-        if tiers != ["unit"] and tiers[0] not in _tiers_named_in(item.path):
-            raise pytest.UsageError(f"{item.nodeid}: its file does not say mark.{tiers[0]}, so -m would not find it")
+        if tiers[0] not in _tiers_in(item.path):
+            raise pytest.UsageError(f"{item.nodeid}: {tiers[0]}, which its file does not say, so -m would not find it")
         item.add_marker(tiers[0])
         item.user_properties.append(("tier", tiers[0]))  # a report's keywords have the folders' names too
         if not item.get_closest_marker("timeout"):

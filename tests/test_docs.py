@@ -21,6 +21,8 @@ from docs.site.pages import filled_in
 from jobs.cli.main import main
 from tests.conftest import ROOT
 
+pytestmark = pytest.mark.slow
+
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
 EQUATIONS = ROOT / "docs" / "equations.md"
 IN_THE_PAPER = {*range(1, 21)}

@@ -28,6 +28,8 @@ from tests.code_blocks import blocks
 from tests.conftest import ROOT
 from tests.test_docs import PAGES, commands, whole
 
+pytestmark = pytest.mark.slow
+
 MAKE = {
     "install": "CI begins with it",
     "test": "CI ends with it",

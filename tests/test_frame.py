@@ -63,6 +63,7 @@ def takes_more_than_three_by_place(function: ast.FunctionDef) -> bool:
     return not by_click and len(names) - (names[:1] in (["self"], ["cls"])) > 3
 
 
+@pytest.mark.slow
 def test_functions_of_more_than_three_arguments_take_them_by_keyword():
     functions = [
         (path, node)
@@ -104,6 +105,7 @@ for module in pkgutil.walk_packages(oplstm.__path__, "oplstm."):
     assert result.returncode == 0, result.stderr
 
 
+@pytest.mark.slow
 def test_every_import_is_of_a_declared_dependency():
     distributions = {"PIL": "pillow", "yaml": "pyyaml", "pydantic_core": "pydantic-core"}
     declared = {canonicalize_name(Requirement(line).name) for line in PROJECT["project"]["dependencies"]}
@@ -116,6 +118,7 @@ def test_every_import_is_of_a_declared_dependency():
     assert {path: names for path, names in beyond.items() if names} == {}
 
 
+@pytest.mark.slow
 def test_no_pickle_is_written_or_read():
     for path, source in SOURCES.items():
         assert not imports(source) & PICKLING, path

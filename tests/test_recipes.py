@@ -62,6 +62,7 @@ class Slurm:
                 os.killpg(job.pid, signal.SIGKILL)
 
 
+@pytest.mark.slow
 def test_a_slurm_job_starts_a_node_each_is_stopped_in_time_and_resumes_when_it_is_queued_again(tmp_path):
     slurm = Slurm(tmp_path)
     code, called = slurm.run(until="token 64 token")

@@ -72,6 +72,7 @@ print(budget.update_count(4), len(budget.milestones(4)))
     assert run_without({"torch", "numpy"}, code, root) == ["25", "10"]
 
 
+@pytest.mark.slow
 def test_a_benchmark_is_defined_and_measured_without_torch(root):
     code = """
 from oplstm.configuration import Problems, build

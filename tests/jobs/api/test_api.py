@@ -64,6 +64,7 @@ def in_a_notebook(work):
     return answer[0]
 
 
+@pytest.mark.slow
 def test_a_job_is_a_file_a_name_or_data(tmp_path):
     from jobs.api.asked import job_of
 
@@ -88,6 +89,7 @@ def test_a_plan_in_a_notebook_leaves_the_process_as_it_was(tmp_path, capfd):
     assert capfd.readouterr() == ("", "")
 
 
+@pytest.mark.slow
 def test_a_sweep_is_looked_at(small_sweep, tmp_path):
     small = api.load_sweep("small", home=small_sweep.home)
     assert (small.name, small.status.state, small.job.learner, small.result) == ("small", "complete", "lstm", None)

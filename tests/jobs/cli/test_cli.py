@@ -72,6 +72,7 @@ def test_version_and_help():
     assert "$OPLSTM_HOME" in run("-h").stdout
 
 
+@pytest.mark.slow
 def test_init_writes_a_job_that_can_be_planned(home):
     assert answer("init") == {"path": "job.yaml"}
     assert answer("plan", "job.yaml", "--trials", 1)["trials"] == 1

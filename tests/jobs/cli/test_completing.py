@@ -153,6 +153,7 @@ print(json.dumps([[one.value for one in found], sorted(sys.modules)]))
 """
 
 
+@pytest.mark.slow
 def test_an_offer_imports_hardly_more_than_click(home, sweeps):
     done = subprocess.run([sys.executable, "-c", IMPORTED], cwd=ROOT, capture_output=True, text=True, check=True)
     offers, modules = json.loads(done.stdout)

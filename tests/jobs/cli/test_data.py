@@ -87,6 +87,7 @@ def test_each_verb_takes_json_and_explains_itself():
     assert "import" in run("--help").stdout
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", DATASETS)
 def test_an_import_says_what_it_made_and_status_too(name, home, tmp_path):
     source = as_tar(files(tiny(name)), tmp_path / "in.tgz")
@@ -254,6 +255,7 @@ HOSTILE = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", HOSTILE)
 def test_a_hostile_archive_is_one_line_and_leaves_nothing(kind, home, tmp_path):
     make, words = HOSTILE[kind]

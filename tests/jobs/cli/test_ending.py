@@ -19,6 +19,7 @@ main()
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("state", "goodbye"), [("free", "goodbye\n"), ("held", "")])
 def test_where_a_lost_ray_holds_it_a_verb_ends_without_goodbye_once_all_is_said(state, goodbye, home):
     """Ray's goodbye would wait for its head for a minute, and then end the process itself."""

@@ -13,6 +13,7 @@ def two_sweeps(home, no_waiting_for_the_disk):
     return home
 
 
+@pytest.mark.slow
 def test_sweeps_are_drawn_into_a_file_and_compared_in_words(two_sweeps, tmp_path):
     shown = run("figure", "tuning", "one", "two")
     assert shown.exit_code == 0

@@ -126,6 +126,7 @@ with progress_bar("sweep [red]\\x1b[31m") as show:
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("error", "lines"), [("RequestError", 0), ("None", 1)])
 def test_progress_that_nobody_watches_is_whole_lines(error, lines):
     done = subprocess.run([sys.executable, "-c", BAR, error], capture_output=True, text=True, check=False, cwd=ROOT)

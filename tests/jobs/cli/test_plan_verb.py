@@ -42,6 +42,7 @@ def test_a_gpu_that_is_not_there_and_cores_that_are_not_are_refused_together(pla
     ]
 
 
+@pytest.mark.slow
 def test_a_cluster_may_have_them_and_was_not_asked(plan):
     done = plan("--set", "gpus=1", "--set", "cpus=64", "--ray-address", "head:6379")
     assert done.exit_code == 0
@@ -70,6 +71,7 @@ def test_a_name_that_could_never_be_registered_is_refused_by_all_verbs(verb, pla
     assert not oplstm_home.exists()
 
 
+@pytest.mark.slow
 def test_a_name_that_cannot_be_a_folders_is_a_note(plan):
     done = plan(name="my job.yaml")
     assert done.exit_code == 0

@@ -31,6 +31,7 @@ ANSWERS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("words", ANSWERS)
 def test_what_only_looks_imports_nothing_slow(words, small_sweep):
     new_sweep(Home().sweeps / "damaged", job()).header.write_text("nonsense")
@@ -53,6 +54,7 @@ print(json.dumps(sorted(sys.modules)))
 """
 
 
+@pytest.mark.slow
 def test_a_job_is_read_without_torchs_compiler_which_takes_a_second_to_import():
     names = ["published-sine-op-lstm.yaml", "omniglot-op-lstm.yaml", "miniimagenet-maml.yaml"]
     command = [sys.executable, "-c", READ, *names]

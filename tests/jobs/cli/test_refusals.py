@@ -96,6 +96,7 @@ def test_bad_input_is_one_clear_line_and_nothing_is_started(kind, home, tmp_path
     assert files_in(home) == []
 
 
+@pytest.mark.slow
 def test_a_tracking_uri_of_the_environment_is_checked_too(home, monkeypatch):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", NO_SERVER)
     assert the_complaint("train", "sine-lstm").startswith(f"tracking server {NO_SERVER}: ")
@@ -111,6 +112,7 @@ def test_a_name_that_is_taken(home):
     assert folder.header.read_bytes() == before
 
 
+@pytest.mark.slow
 def test_a_name_left_out_is_the_jobs_with_the_next_free_number(home, monkeypatch):
     def made(at, new, **means):
         new_sweep(at.sweeps / new.name, job())

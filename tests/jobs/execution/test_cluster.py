@@ -39,6 +39,7 @@ def test_where_nothing_listens_no_cluster_answers():
     assert time.monotonic() - started < 5
 
 
+@pytest.mark.slow
 def test_a_cluster_that_does_not_answer_in_time_is_not_called_unhealthy(monkeypatch):
     monkeypatch.setattr(cluster, "HEALTH_SECONDS", 0.2)  # less than it takes to ask
     with socket.create_server(("127.0.0.1", 0)) as silent:

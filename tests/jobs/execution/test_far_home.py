@@ -115,6 +115,7 @@ def assert_could_be_shared(folder):
             assert read_sealed(end / "pack.json").tensors("state.safetensors")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", JOBS)
 def test_results_are_those_of_a_machine_that_sees_the_home(name, near, tmp_path):
     folder, calls = new_sweep(tmp_path / "sweeps" / name, JOBS[name]), []
@@ -156,6 +157,7 @@ def test_killed_between_any_two_sends_and_resumed_is_never_killed(step, near, tm
     assert count > 60
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("count", [2, 9, 20, 42])
 @pytest.mark.parametrize("is_far", [True, False])
 def test_what_a_try_sends_when_another_has_begun_is_refused(is_far, count, near, tmp_path):
@@ -307,6 +309,7 @@ def test_a_full_disk_of_the_home_is_a_line(begun, monkeypatch):
     assert not list(coordinator.folder.pack("pack-0000").iterdir()), "what had come makes room"
 
 
+@pytest.mark.slow
 def test_a_pack_is_halved_far_from_the_home_as_near_it(tmp_path, monkeypatch):
     """What each half begins with is handed over in the home, which remembers what was measured, too."""
     monkeypatch.setattr(pack_worker, "measured_size", lambda *_, **__: 6)
@@ -357,6 +360,7 @@ def test_a_stop_is_heard_and_the_checkpoint_is_in_the_home(near, tmp_path, monke
     assert results(folder)[1] == near["together"][1]
 
 
+@pytest.mark.slow
 def test_a_damaged_checkpoint_is_set_aside_in_the_home_and_said_there(near, tmp_path):
     folder = new_sweep(tmp_path / "sweeps" / "together", JOBS["together"])
     run(folder, kills(44))
@@ -372,6 +376,7 @@ def test_a_damaged_checkpoint_is_set_aside_in_the_home_and_said_there(near, tmp_
     assert f"goes on from {older.name}" in folder.pack_log.read_text()
 
 
+@pytest.mark.slow
 def test_warnings_of_a_pack_are_in_the_log_of_the_sweep_once(tmp_path, monkeypatch):
     folder, own_step = new_sweep(tmp_path / "sweeps" / "together", JOBS["together"]), Pack.step
 
@@ -399,6 +404,7 @@ def test_runs_go_on_to_a_longer_budget_far_from_the_home(oplstm_home, no_ray, mo
     assert found["far"] == found["near"]
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::optuna.exceptions.ExperimentalWarning")
 @pytest.mark.parametrize("joins", [False, True])
 def test_a_trial_begins_with_the_weights_of_another(joins, tmp_path):

@@ -208,6 +208,7 @@ def test_damaged_checkpoints_cost_time_and_nothing_else(place, ends, count, neve
         assert ("begins anew" in line) == (count >= len(found))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("lost", [False, True])
 def test_no_more_runs_are_built_than_a_pack_goes_on_or_begins_with(lost, never_killed, tmp_path, monkeypatch):
     """Killed at the second end of its three runs, and resumed from its checkpoint or, where that was lost, anew."""

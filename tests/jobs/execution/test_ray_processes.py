@@ -79,6 +79,7 @@ def test_a_head_elsewhere_may_be_silent_for_a_moment_and_not_for_long():
 FAMILY = "import subprocess, sys; subprocess.Popen(['sleep', '60']); print(flush=True); sys.stdin.read()"
 
 
+@pytest.mark.slow
 def test_what_is_left_of_a_cluster_of_one_s_own_is_ended_and_nothing_else(children):
     stranger = children("sleep")
     own = OwnProcesses()
@@ -174,6 +175,7 @@ except Exception as error:
 """
 
 
+@pytest.mark.slow
 def test_what_still_asks_a_cluster_that_is_gone_starts_no_other():
     """As Tune does, which cleans up in a thread: the process would wait for a minute, for the one that it started."""
     command = [sys.executable, "-c", STARTS_BY_ITSELF]

@@ -217,6 +217,7 @@ def test_killed_while_it_is_halved_and_resumed_nothing_is_lost_or_doubled(
     assert_halves_followed(folder)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("room", [3, 1])
 def test_runs_that_join_and_do_not_fit_are_trained_later(room, unsplit, tmp_path, monkeypatch):
     """Their first validation takes more than there is, when the last checkpoint does not know them yet."""
@@ -253,6 +254,7 @@ def test_what_was_outgrown_is_remembered_and_later_packs_are_no_larger(tmp_path,
     assert PackSizes(folder.pack_sizes).find(key, 256, updates=100) == 4
 
 
+@pytest.mark.slow
 def test_a_run_that_does_not_fit_alone_fails_with_one_line_and_the_others_go_on(tmp_path, monkeypatch):
     folder = new_sweep(tmp_path / "s", JOB)
 

@@ -162,6 +162,7 @@ def test_a_large_file_is_not_read(kind, tmp_path):
         load_job(str(path))
 
 
+@pytest.mark.slow
 def test_what_ships_is_far_from_the_limits():
     for name, text in shipped_jobs().items():
         assert len(text) < yaml_text.LARGEST_FILE / 100, name
@@ -201,6 +202,7 @@ def test_the_reference_of_job_files_names_the_limits():
     assert number("seeds") == sections.MOST_RUNS
 
 
+@pytest.mark.slow
 def test_the_schema_for_editors_says_the_limits_too():
     jsonschema = pytest.importorskip("jsonschema")
     described = json.loads(schema.json_schema())

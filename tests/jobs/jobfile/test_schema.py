@@ -27,6 +27,7 @@ def test_the_schema_that_ships_is_that_of_the_code():
     assert path.read_text() == json_schema(), "write it anew with jobs.jobfile.schema.json_schema()"
 
 
+@pytest.mark.slow
 def test_the_schema_accepts_what_ships_and_refuses_an_unknown_key():
     jsonschema = pytest.importorskip("jsonschema")
     schema = json.loads(json_schema())

@@ -47,6 +47,7 @@ def opens(path):
     return optuna.load_study(study_name="s", storage=storage)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("file", ["s.log", "s.db"])
 def test_optuna_opens_the_study_and_finds_the_sweeps_trials(file, sweep, tmp_path):
     export(sweep, tmp_path / file)
@@ -121,6 +122,7 @@ def test_a_space_may_mix_types_and_have_lists(oplstm_home, tmp_path):
     assert len(pd.read_csv(tmp_path / "e-1.5-export" / "trials.csv")) == 0
 
 
+@pytest.mark.slow
 def test_nothing_is_overwritten_without_a_word_and_nothing_but_an_export_ever(small_sweep, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert answer("export", "small")["path"] == "small-export"

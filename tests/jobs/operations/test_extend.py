@@ -185,6 +185,7 @@ def here(monkeypatch):
     monkeypatch.setattr(start, "slots_here", lambda _: 1)  # else each pack has a process of its own
 
 
+@pytest.mark.slow
 def test_more_seeds_join_a_final_run_whatever_kills_it(oplstm_home, here, monkeypatch):
     """All seeds count as if there had been so many; trained apart, they are the same but for rounding."""
     of = job(None, fixed={"widths": [2], "passes": 1, "meta_batch_size": 2, "lr": 0.01}, trials=None)

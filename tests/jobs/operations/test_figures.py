@@ -33,6 +33,7 @@ def sweep(tmp_path_factory):
     return folder
 
 
+@pytest.mark.slow
 def test_a_tuning_figure_is_the_same_twice(sweep, tmp_path):
     for form in ("svg", "png"):
         first, second = (tmp_path / f"{name}.{form}" for name in ("first", "second"))
@@ -46,6 +47,7 @@ def test_a_tuning_figure_is_the_same_twice(sweep, tmp_path):
     assert (report.comparisons, report.notes) == ([], [])
 
 
+@pytest.mark.slow
 def test_learning_curves_are_those_of_the_leaders(sweep, tmp_path):
     first, second = tmp_path / "first.svg", tmp_path / "second.svg"
     drawn = draw_curves(sweep, first, leaders=3)
@@ -168,6 +170,7 @@ def test_figure_6_is_the_mean_over_seeds_with_its_interval(tmp_path, no_waiting_
     assert shown.half_widths[0] == pytest.approx(4.302653 * 0.1 / math.sqrt(3), rel=1e-6)
 
 
+@pytest.mark.slow
 def test_figure_6_is_the_same_twice():
     line = OverSeeds(np.array([0.0, 5.0]), np.array([0.1, 0.2]), np.array([0.01, math.nan]))
     pictures = {similarity_figure({METRICS[0]: line}, title="t", form="svg") for _ in range(2)}

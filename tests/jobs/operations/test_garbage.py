@@ -128,6 +128,7 @@ def points(told):
     return sorted(found, key=lambda event: (event.trial, event.update))
 
 
+@pytest.mark.slow
 def test_what_goes_on_afterwards_ends_as_it_would_have(unended, never, oplstm_home):
     home = Home()
     garbage_in(home, unended)

@@ -51,6 +51,7 @@ DAMAGES = {
 }
 
 
+@pytest.mark.slow
 def test_a_report_that_is_missing_or_damaged_is_said_and_made_again(new):
     assert check_sweep(new)[-1].found == "not due"
     with_models(new, finish(new))

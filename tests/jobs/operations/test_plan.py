@@ -18,6 +18,7 @@ ONE = {"lr": 0.1, "meta_batch_size": 1}
 GRID = {"sampler": {"name": "grid"}, "trials": None}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("pack", [1, 2, 4])
 def test_a_plan_is_what_the_sweep_then_does(pack, tmp_path):
     of = job("mixed", resources={"pack": pack}, **GRID)
@@ -28,11 +29,13 @@ def test_a_plan_is_what_the_sweep_then_does(pack, tmp_path):
     assert plan.signatures == len(set.union(*signatures(state).values())) == 3
 
 
+@pytest.mark.slow
 def test_an_exhausted_space_has_fewer_trials_than_were_asked_for():
     assert make_plan(job("six_cells", trials=50), Path()).trials == 6
     assert make_plan(job("rates", trials=7), Path()).trials == 7
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sampler", ["TPESampler", "NSGAIISampler"])
 def test_a_sampler_that_learns_is_planned_at_random_and_the_plan_says_so(sampler, monkeypatch):
     made = []
@@ -52,6 +55,7 @@ def test_a_plan_of_what_the_sweep_will_try_says_nothing_of_results(of):
     assert not any("results" in line for line in plan_lines(plan))
 
 
+@pytest.mark.slow
 def test_pinned_dimensions_of_the_grid_of_op_lstm_leave_the_conventions():
     pinned = ["base_widths=[2]", "cells=[1]", "passes=1", "meta_batch_size=1", "lr=.01"]
     plan = make_plan(load_job("sine-op-lstm", pinned), Path())
@@ -93,6 +97,7 @@ def test_a_plan_whose_packs_take_too_long_to_be_timed_says_so(monkeypatch):
     assert plan_lines(plan)[4].endswith("; packs take too long an update to be timed here")
 
 
+@pytest.mark.slow
 def test_seeds_of_one_configuration_are_planned_on_all_slots():
     plan = make_plan(job(None, fixed=ONE, seeds=5, trials=None), Path(), slots=2)
     assert (plan.packs, [pack.runs for pack in plan.planned_packs]) == (2, [3, 2])

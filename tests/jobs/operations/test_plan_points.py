@@ -32,6 +32,7 @@ def test_infeasible_points_are_counted_and_the_first_says_why(sampler):
     assert made.to_json()["impossible"] == 2
 
 
+@pytest.mark.slow
 def test_points_at_which_the_space_raises_are_counted_too():
     made = plan("wordless")
     assert (made.trials, made.packs, made.impossible) == (200, 199, 1)
@@ -40,12 +41,14 @@ def test_points_at_which_the_space_raises_are_counted_too():
     )
 
 
+@pytest.mark.slow
 def test_points_that_are_too_large_are_counted_too():
     made = plan("rarely_huge")
     assert (made.trials, made.impossible) == (200, 1)
     assert "the run would have 40,001,700,001 parameters" in made.why_impossible
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sampler", ["grid", "RandomSampler", "TPESampler"])
 def test_a_space_that_uses_all_of_a_trial_is_planned(sampler):
     made = plan("whole_trial", f"sampler: {{name: {sampler}}}\ntrials: 100\n")

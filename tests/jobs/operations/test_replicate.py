@@ -70,6 +70,7 @@ def test_a_check_of_the_study_expects_none_of_them(small_sweep):
     assert list(study_problems(small_sweep, Header.read(small_sweep), state_of(small_sweep))) == []
 
 
+@pytest.mark.slow
 def test_what_was_trained_is_not_trained_again(small_sweep):
     train(small_sweep, Replicates(leaders=2, seeds=1))
     first = ends(small_sweep)
@@ -79,6 +80,7 @@ def test_what_was_trained_is_not_trained_again(small_sweep):
     assert train(small_sweep)[1].missing == 0
 
 
+@pytest.mark.slow
 def test_a_stop_is_gone_on_with(small_sweep, tmp_path):
     def stop(progress):
         small_sweep.stop_request.touch()
@@ -92,6 +94,7 @@ def test_a_stop_is_gone_on_with(small_sweep, tmp_path):
     assert sweep_status(small_sweep).state == "complete"
 
 
+@pytest.mark.slow
 def test_a_resume_of_the_sweep_goes_on_with_replicates(small_sweep):
     def stop(progress):
         small_sweep.stop_request.touch()
@@ -107,6 +110,7 @@ def test_a_resume_of_the_sweep_goes_on_with_replicates(small_sweep):
     assert (len(after.replicates), after.finished) == (3, True)
 
 
+@pytest.mark.slow
 def test_trials_that_wait_are_left_alone(oplstm_home):
     """A sweep that was stopped early is promoted as far as it is, and can go on afterwards."""
     of = job("three_runs", **{**REALLY_TRAINED, "resources": {"pack": 2}})
@@ -127,6 +131,7 @@ def test_trials_that_wait_are_left_alone(oplstm_home):
     coordinator.close(flush_seconds=0)
 
 
+@pytest.mark.slow
 def test_a_race_gives_seeds_to_what_is_still_tied_until_its_runs_are_used(small_sweep):
     race = Replicates(leaders=3, race=4)
     rounds = []

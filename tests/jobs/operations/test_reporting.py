@@ -184,6 +184,7 @@ def all_diverged(path):
     return folder
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("make", [never_begun, stopped_in_its_first_pack, one_trial, all_diverged])
 def test_a_sweep_without_much_to_draw_says_why(make, tmp_path, no_waiting_for_the_disk, page):
     contents = Contents.of(make(tmp_path / "sweeps" / "s"))
@@ -220,6 +221,7 @@ def trained(tmp_path, no_waiting_for_the_disk) -> SweepFolder:
     return one_trial(tmp_path / "sweeps" / "trained")
 
 
+@pytest.mark.slow
 def test_it_is_logged_once_for_each_content(trained):
     assert track_report(trained, NOWHERE, wait=False) > 0
     assert sorted(path.name for path in trained.report.iterdir()) == ["report.html", "tests.yaml", "trials.csv"]
@@ -232,6 +234,7 @@ def test_it_is_logged_once_for_each_content(trained):
     assert trained.journal.read_bytes() == text and trained.report.is_dir()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("half", [False, True])
 def test_a_sweep_that_was_killed_before_its_report_gets_it_from_resume(half, trained, monkeypatch):
     """Killed before its report was there, or before the journal tells MLflow of it."""

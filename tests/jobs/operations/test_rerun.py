@@ -77,6 +77,7 @@ def never_failed(tmp_path_factory, no_waiting_for_the_disk):
     return found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [1, 3])
 def test_what_failed_goes_on_from_its_last_checkpoint_and_nothing_else_is_touched(
     size, never_failed, oplstm_home, no_ray, monkeypatch
@@ -111,6 +112,7 @@ def test_what_failed_goes_on_from_its_last_checkpoint_and_nothing_else_is_touche
     assert not list(folder.path.glob("packs/*"))
 
 
+@pytest.mark.slow
 def test_what_fails_again_is_failed_and_can_be_trained_again(oplstm_home, no_ray, monkeypatch):
     folder = new_sweep(oplstm_home / "sweeps" / "s", JOB)
     monkeypatch.setattr(Pack, "step", fails("trial-0001", at=5))
@@ -163,6 +165,7 @@ def test_a_sweep_that_has_ended_with_failed_runs_says_how_they_are_trained_again
     assert stopped[0].state == "running"
 
 
+@pytest.mark.slow
 def test_diverged_runs_are_trained_again_from_their_beginning_where_they_are_asked_for(oplstm_home, no_ray):
     """In full as the first time, so they diverge again; the others stay as they are."""
     folder = new_sweep(oplstm_home / "sweeps" / "s", job("three_rates", sampler={"name": "grid"}, trials=None))

@@ -31,6 +31,7 @@ def swept(tmp_path, no_waiting_for_the_disk):
     return make
 
 
+@pytest.mark.slow
 def test_its_points_are_means_over_the_seeds_of_all_sweeps(swept, tmp_path):
     sweeps = [swept("first"), swept("second", seed=1), swept("third", seed=2, cells=CELLS[:2])]
     points = draw_shots(sweeps, tmp_path / "a.svg")

@@ -69,6 +69,7 @@ def test_repair_is_of_a_sweep(oplstm_home):
     assert (result.exit_code, result.stderr) == (2, "oplstm: --repair needs the NAME of a sweep\n")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("byte", [5, 40, -3, -8, -1])
 def test_a_bit_that_flipped_is_said_and_put_back(stopped, byte):
     """In a record, in a checksum, and in the end of the line."""
@@ -91,6 +92,7 @@ def test_a_bit_that_flipped_is_said_and_put_back(stopped, byte):
         assert stopped.journal.read_bytes() == b"".join(lines)
 
 
+@pytest.mark.slow
 def test_more_than_a_bit_is_for_a_copy(stopped):
     lines = stopped.journal.read_bytes().splitlines(keepends=True)
     for damaged in ([*lines[:2], *lines[3:]], [*lines[:2], lines[2].replace(b'"', b"'", 2), *lines[3:]]):

@@ -35,6 +35,7 @@ def test_with_many_seeds_it_says_what_is_true(sd):
     assert (found.configurations, found.seeds) == (5, 4000)
 
 
+@pytest.mark.slow
 def test_few_seeds_give_the_right_variances_on_average():
     dice, sd = np.random.default_rng(2), 1.0
     found = [one_seed(scores(dice.normal(0, 2, 30), sd, 3, dice)) for _ in range(200)]
@@ -42,6 +43,7 @@ def test_few_seeds_give_the_right_variances_on_average():
     assert np.mean([one.between for one in found]) == pytest.approx(4, rel=0.06)
 
 
+@pytest.mark.slow
 def test_where_configurations_do_not_differ_all_is_luck():
     dice = np.random.default_rng(3)
     found = [one_seed(scores([0.0] * 10, 1.0, 6, dice)) for _ in range(60)]

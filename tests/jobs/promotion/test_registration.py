@@ -13,6 +13,7 @@ from tests.jobs.promoting import select
 SMALL = {"budget": {"updates": 2, "validate_every": 1, "validation_tasks": 2, "test_tasks": 2}, "trials": 2}
 
 
+@pytest.mark.slow
 def test_a_server_that_is_gone_is_named_with_what_keeps_it_away(tmp_path, monkeypatch):
     folder = new_sweep(tmp_path / "sweeps" / "s", job("rates", **SMALL, promotion={"tasks": 4}))
     coordinator = opened(folder)

@@ -348,6 +348,7 @@ def test_progress_adds_up(tmp_path, coordinators):
     assert progress.waiting_records > 0
 
 
+@pytest.mark.slow
 def test_one_process_a_sweep(tmp_path, coordinators):
     folder = new_sweep(tmp_path / "s", job())
     coordinators(folder)

@@ -57,6 +57,7 @@ def whole_stories(tmp_path_factory):
     return told
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", STORIES)
 def test_the_stories_prune(name, whole_stories):
     _, decided = whole_stories[name]
@@ -109,6 +110,7 @@ def test_a_sweep_of_version_1_goes_on_as_it_did_then(tmp_path):
         assert story(copy) == story(folder), f"cut after {cut} of {len(lines)} groups"
 
 
+@pytest.mark.slow
 def test_a_sweep_of_version_2_goes_on_with_checksums(tmp_path):
     """Killed in its second pack, whenever before that it is cut off."""
     folder = SweepFolder(ROOT / "tests" / "jobs" / "store" / "version_2" / "old")
@@ -130,6 +132,7 @@ def story(folder):
     return [event for event in told if not (isinstance(event, Ended) and event.state is TrialState.STOPPED)]
 
 
+@pytest.mark.slow
 def test_decisions_are_the_same_after_every_rebuild(whole_stories, tmp_path):
     """Closed and opened anew after every single exchange."""
     folder = new_sweep(tmp_path / "s", STORIES["halving"])
@@ -143,6 +146,7 @@ def test_decisions_are_the_same_after_every_rebuild(whole_stories, tmp_path):
     assert decisions(folder) == whole_stories["halving"][1]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(6))
 def test_whatever_happens_no_trial_is_lost_or_doubled(seed, tmp_path):
     """Two packs at a time, with restarts, failures, stops, repeated reports and kills in random order."""

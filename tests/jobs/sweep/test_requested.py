@@ -308,6 +308,7 @@ def results(folder):
     }
 
 
+@pytest.mark.slow
 def test_killed_anywhere_each_request_is_taken_up_once(tmp_path):
     """The journal is cut after each group, with the requests of then: not taken up, or taken up and not removed."""
     folder = new_sweep(tmp_path / "s", job("rates", trials=4, **PACK))

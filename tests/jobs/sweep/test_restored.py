@@ -139,6 +139,7 @@ def held(study: Any) -> list[Any]:
     ]
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::UserWarning")  # of values that are not a number
 @pytest.mark.parametrize("name", SWEEPS)
 def test_a_study_that_is_put_back_is_the_one_that_was_and_asks_the_same(name, tmp_path):

@@ -69,6 +69,7 @@ def added(folder):
     return [event for event in events(folder) if isinstance(event, Asked) and event.added is not None]
 
 
+@pytest.mark.slow
 def test_the_weights_are_those_at_the_best_update_so_far_and_are_kept(sweep):
     state = state_of(sweep)
     assert [(event.added.like, event.added.from_update) for event in added(sweep)] == [
@@ -81,6 +82,7 @@ def test_the_weights_are_those_at_the_best_update_so_far_and_are_kept(sweep):
     assert list(load_start(sweep.start("trial-0002"), state.trials[2].config)) != sorted(kept), "in a run's own order"
 
 
+@pytest.mark.slow
 def test_it_goes_on_to_the_bit_after_a_kill_whatever_became_of_the_other(sweep, tmp_path):
     never = shutil.copytree(sweep.path, tmp_path / "never" / "s")
     run(type(sweep)(never))
@@ -103,6 +105,7 @@ def test_it_goes_on_to_the_bit_after_a_kill_whatever_became_of_the_other(sweep, 
     assert warm.points[0]["val/loss"] == pytest.approx(state_of(sweep).trials[0].best, rel=1e-5), "on the same tasks"
 
 
+@pytest.mark.slow
 def test_it_is_no_result_of_its_configuration(sweep):
     run(sweep)
     state, header = state_of(sweep), Header.read(sweep)
@@ -182,6 +185,7 @@ def test_weights_that_are_damaged_end_it_with_a_line(sweep):
         Promotion.of(sweep, 0, chosen="trial-0002")
 
 
+@pytest.mark.slow
 def test_what_they_begin_with_is_looked_at_and_put_back(sweep):
     def wrong():
         return [check.found for check in check_sweep(sweep) if check.check == "starts" and not check.ok]

@@ -64,6 +64,7 @@ class Remembers:
         return fast.expand(-1, -1, query_x.shape[2], -1)
 
 
+@pytest.mark.slow
 def test_many_orders_approach_the_variance_over_all_orders():
     """Of 3 examples: 6 orders, by hand; a run of twice the scale has four times the variance."""
     y = torch.tensor([[1.0, 2.0, 4.0], [0.0, 5.0, -1.0]], dtype=torch.float64).view(1, 2, 3, 1).expand(2, -1, -1, -1)

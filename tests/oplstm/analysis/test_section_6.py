@@ -181,6 +181,7 @@ def test_under_eq_14_examples_of_one_size_are_at_no_angle_to_the_gradient():
         assert cosine(update[0, task], -gradient) >= PARALLEL
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("loss", "outputs", "examples", "degrees"),
     [

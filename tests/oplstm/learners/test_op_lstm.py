@@ -79,6 +79,7 @@ def test_equals_the_reference_in_every_combination(
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("normalisation", NORMALISATIONS)
 @pytest.mark.parametrize("message", ["previous", "current"])
 def test_biases_that_no_norm_counts_equal_the_reference(normalisation, message):

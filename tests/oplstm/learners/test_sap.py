@@ -108,11 +108,13 @@ def test_equals_the_reference(passes, second_order, clip):
     check_training(reference, learner_of(passes=passes, second_order=second_order, clip=clip))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("clip", [None, CLIP])
 def test_evaluation_equals_the_reference_and_builds_no_graph(clip):
     check_evaluation(reference, learner_of(eval_passes=3, clip=clip))
 
 
+@pytest.mark.slow
 def test_every_option_makes_a_difference():
     episode, params = pictures(), pack_of(learner_of())
     plain = gradients_of(learner_of(), params, episode)
@@ -137,6 +139,7 @@ def test_adaptation_does_not_look_at_the_query_set():
     assert all(torch.equal(weight, blind[name]) for name, weight in known.items())
 
 
+@pytest.mark.slow
 def test_a_diverged_run_does_not_touch_its_neighbours():
     check_neighbours(learner_of())
 

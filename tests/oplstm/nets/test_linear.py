@@ -23,6 +23,7 @@ def test_equals_torch_for_every_run_and_task(tasks, with_bias):
             torch.testing.assert_close(got[run, task], wanted, rtol=1e-13, atol=1e-14)
 
 
+@pytest.mark.slow
 def test_derivatives_of_derivatives_where_each_task_has_its_own_weights():
     x, weight = randn(2, 3, 4, 5).requires_grad_(), randn(2, 3, 6, 5, seed=1).requires_grad_()
     assert torch.autograd.gradcheck(linear, (x, weight))

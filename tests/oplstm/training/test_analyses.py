@@ -40,6 +40,7 @@ def test_an_analysis_is_a_metric_of_every_point(tmp_path, learner, analysis, met
     assert metrics <= set(METRICS)
 
 
+@pytest.mark.slow
 def test_the_values_are_those_of_the_validation_tasks():
     config, _ = asking("op_lstm", "update_similarity", "permutation_variance")
     pack = Pack([config], ["a"])

@@ -25,6 +25,7 @@ def trained(folder, stop_at=None, **changes):
     return pack
 
 
+@pytest.mark.slow
 def test_a_model_predicts_what_its_pack_predicts(tmp_path):
     pack = trained(tmp_path, learner="op_lstm")
     tasks = next_tasks(pack)
@@ -50,6 +51,7 @@ def test_a_model_refuses_data_of_the_wrong_shape(tmp_path, shapes, line):
         load_model(tmp_path / "runs" / "r").predict(*(torch.zeros(shape) for shape in shapes))
 
 
+@pytest.mark.slow
 def test_every_file_is_safetensors_or_json(tmp_path):
     trained(tmp_path, stop_at=15)
     trained(tmp_path / "ended")
@@ -84,6 +86,7 @@ def test_a_checkpoint_of_format_version_1_loads():
     assert counters["last_point"] == {"r": 10}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("digests", ["these", "others"])
 @pytest.mark.parametrize("file", ["ended/runs/r/run.json", "pack/update-15/pack.json"])
 def test_files_of_a_later_version_are_refused_by_name(tmp_path, file, digests, monkeypatch):

@@ -145,6 +145,7 @@ class Flat(SineTasks):
     shape: ClassVar[TaskShape] = TaskShape((2,), 1, "mse")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("broken", "test"),
     [(Drifting, "a_task_follows_from_seed_split_and_index_alone"), (Flat, "its_tasks_have_its_shape"),

@@ -75,6 +75,7 @@ def test_a_run_whose_hours_end_at_a_validation_point_is_validated_there(tmp_path
     assert heard.ends["r"].metrics["val/best"] == min(point.metrics["val/loss"] for point in heard.points)
 
 
+@pytest.mark.slow
 def test_a_run_that_is_through_is_not_out_of_time(tmp_path, clock):
     runs = {"through": run(max_hours=19.5, meta_batch_size=3), "late": run(max_hours=19.5)}
     heard = train(tmp_path, runs, Slow())
@@ -88,6 +89,7 @@ def test_a_run_that_takes_exactly_its_hours_goes_on(tmp_path, clock):
     assert train(tmp_path, {"r": run(max_hours=13)}, Slow()).ends["r"].update == 14
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stops", [[4], [10], [12], [3, 9, 11]])
 def test_hours_add_up_over_stops_and_those_between_do_not_count(stops, tmp_path, clock):
     runs = {"r": run(max_hours=12.5)}
@@ -107,12 +109,14 @@ RUNS = {"first": limited(seed=1), "pruned": limited(seed=2), "joins": limited(se
 STORY = {"prune": {10: {"pruned"}}, "join": {10: [("joins", RUNS["joins"])]}}
 
 
+@pytest.mark.slow
 def test_the_hours_of_a_run_begin_when_it_joins(tmp_path, clock):
     heard = train(tmp_path, RUNS, Slow(**STORY))
     assert heard.expired == {13: ["first"], 23: ["joins"]}
     assert (heard.ends["joins"].update, heard.ends["joins"].budget_exhausted) == (13, True)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("pace", "joined_ends"), [(0, 60), (1, 13), (1000, 6)])
 def test_what_was_decided_is_repeated_whatever_the_clock_says_and_nothing_is_before_it(
     pace, joined_ends, tmp_path, clock
@@ -138,6 +142,7 @@ class Dying(Slow):
         raise KeyboardInterrupt
 
 
+@pytest.mark.slow
 def test_nothing_has_ended_before_it_is_told_that_its_hours_are_over(tmp_path, clock):
     with pytest.raises(KeyboardInterrupt):
         train(tmp_path, RUNS, killed := Dying(**STORY))

@@ -54,6 +54,7 @@ def test_a_run_reports_the_loss_of_its_weights_on_the_common_validation_tasks(tm
     assert last["val/ci95"] == pytest.approx(1.96 * losses.std().item() / math.sqrt(40), rel=1e-3)
 
 
+@pytest.mark.slow
 def test_the_weights_of_the_best_validation_are_kept_and_tested(tmp_path):
     listener = train(tmp_path, [run(lr=0.3, tasks=200, seed=s) for s in range(4)])
     for name, end in listener.ends.items():
@@ -79,6 +80,7 @@ def reported(path, runs):
     return listener, {end.run: load_test_scores(path / "runs" / end.run)["loss"] for end in listener.ends.values()}
 
 
+@pytest.mark.slow
 def test_runs_of_different_meta_batches_report_as_they_do_alone(tmp_path):
     runs = [run(seed=1, meta_batch_size=4), run(seed=2, meta_batch_size=1, passes=3), run(seed=3, meta_batch_size=3)]
     runs = [dataclasses.replace(one, evaluation_seed=one.seed) for one in runs]
@@ -96,6 +98,7 @@ def test_runs_of_different_meta_batches_report_as_they_do_alone(tmp_path):
     assert len({end.update for end in together.ends.values()}) == 3
 
 
+@pytest.mark.slow
 def test_a_run_that_joins_reports_as_it_does_alone(tmp_path):
     begins, late = run(seed=1, tasks=40), run(seed=2, tasks=40, meta_batch_size=4)
     listener = Recorder(prune={10: {"pruned"}}, join={10: [("late", late)]})
@@ -114,6 +117,7 @@ def test_a_run_that_joins_reports_as_it_does_alone(tmp_path):
     torch.testing.assert_close(scores, tested["seed-2"], rtol=1e-9, atol=1e-12)
 
 
+@pytest.mark.slow
 def test_nobody_is_asked_for_runs_while_a_pack_is_full_or_without_a_capacity(tmp_path):
     for name, capacity in (("full", 1), ("none", None)):
         listener = Recorder()
@@ -145,6 +149,7 @@ def test_of_equal_validations_the_first_is_the_best(tmp_path, monkeypatch):
     assert (end.state, end.best_update, end.metrics["val/best"]) == ("complete", 10, 4.0)
 
 
+@pytest.mark.slow
 def test_a_diverging_run_ends_as_diverged_and_the_pack_goes_on(tmp_path):
     listener = train(tmp_path, [run(seed=1), run(seed=2, lr=1e6)], names=["calm", "wild"])
     assert listener.ends["wild"].state == "diverged"
@@ -172,6 +177,7 @@ def test_a_training_loss_that_is_not_finite_is_named_with_its_update(tmp_path):
     assert listener.ends["r"].note == "diverged: training loss not finite at update 4"
 
 
+@pytest.mark.slow
 def test_pruned_runs_leave_the_pack_untested(tmp_path):
     listener = train(tmp_path, [run(seed=s) for s in range(3)], Recorder(prune={10: {"run-1"}}))
     assert [listener.ends[f"run-{i}"].state for i in range(3)] == ["complete", "pruned", "complete"]
@@ -181,6 +187,7 @@ def test_pruned_runs_leave_the_pack_untested(tmp_path):
     assert not (tmp_path / "runs" / "run-1" / "test.safetensors").exists()
 
 
+@pytest.mark.slow
 def test_the_training_loss_of_a_point_is_the_mean_since_the_point_before(tmp_path):
     config = run(lr=1e-12, tasks=60, validate_every=20)  # does not move, so the losses can be made again
     listener = train(tmp_path, [config])

@@ -67,6 +67,7 @@ def assert_equal_to_single_runs(pack, tolerance):
                 assert not tensor[row, size:].any(), "what belongs to no run has moved"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("learner", SHAPES)
 def test_it_equals_its_single_runs_after_one_update_and_scores_them_alike(learner):
     pack = trained(mixed(learner), 1)

@@ -188,6 +188,7 @@ def by_torch(runs, tasks):
     return torch.stack(moved), torch.tensor(losses, dtype=torch.float64)
 
 
+@pytest.mark.slow
 def test_a_summed_meta_gradient_is_what_torch_accumulates_over_tasks():
     """Adam sees the factor by its epsilon, which gradients as small as these make large."""
     one = replace(run("lstm", seed=1, meta_batch_size=3), lr=1e-3)

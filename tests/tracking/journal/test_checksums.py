@@ -123,6 +123,7 @@ def test_a_checksum_that_was_taken_away_is_noticed(journal_path: Path, old: byte
             pytest.fail(str(list(Journal.read(journal_path))))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("old", [b"", OLD[1], OLD[2]], ids=["new", "from 1", "from 2"])
 def test_the_last_line_cut_at_every_byte_is_dropped_and_nothing_else(journal_path: Path, old: bytes) -> None:
     whole = small(journal_path, old)

@@ -206,6 +206,7 @@ def test_every_group_comes_with_the_number_of_its_line(journal_path: Path) -> No
     assert [record["n"] for line in lines for record in line.records] == [0, 1, 1, 2, 2, 2]
 
 
+@pytest.mark.slow
 def test_a_second_owner_is_told_who_the_first_is(journal_path: Path) -> None:
     with Journal(journal_path):
         assert is_locked(journal_path)
@@ -252,6 +253,7 @@ def test_threads_do_not_mix_their_groups(journal_path: Path) -> None:
     assert all(records[i]["name"] == records[i + 1]["name"] for i in range(0, 800, 2))
 
 
+@pytest.mark.slow
 def test_appends_are_synced_within_a_second_and_not_one_by_one(
     journal_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -307,6 +309,7 @@ def test_half_a_group_that_cannot_be_taken_back_is_the_last(
     assert [record["n"] for record in read(journal_path)] == [0, 3]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("end", ["close", "sync", "append"])
 def test_a_sync_in_the_background_that_failed_is_not_forgotten(
     journal_path: Path, monkeypatch: pytest.MonkeyPatch, end: str

@@ -63,6 +63,7 @@ def test_what_stands_before_the_first_checksum_is_left_alone(journal_path: Path,
         assert journal_path.read_bytes() == damaged
 
 
+@pytest.mark.slow
 def test_two_or_three_bits_of_a_line_are_never_taken_for_another(journal_path: Path) -> None:
     lines = small(journal_path).splitlines(keepends=True)
     start, chance = len(b"".join(lines[:2])), random.Random(0)
@@ -88,6 +89,7 @@ def test_a_bit_in_each_of_two_lines_and_a_torn_end_are_all_mended(journal_path: 
     assert torn_end(journal_path) is None
 
 
+@pytest.mark.slow
 def test_a_journal_that_is_held_is_left_alone(journal_path: Path) -> None:
     whole = small(journal_path)
     with Journal(journal_path):

@@ -76,6 +76,7 @@ def test_silence_has_one_beginning_and_its_last_reason(tmp_path: Path, monkeypat
         assert file.read() is None
 
 
+@pytest.mark.slow
 def test_ten_minutes_of_outage_cost_less_than_a_hundredth_of_the_time(
     journal_path: Path, unique: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

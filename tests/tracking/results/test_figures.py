@@ -42,6 +42,7 @@ def picture(points: list[dict[str, Any]], metric: str = "val/loss") -> Image.Ima
     return image
 
 
+@pytest.mark.slow
 def test_losses_share_a_logarithmic_axis_and_the_best_point_is_marked(drawn: list[Figure]) -> None:
     picture([*POINTS, {"update": 10_000, "tasks_seen": 40_000, "val/loss": 2.0}])
     (axes,) = drawn[0].axes
@@ -61,6 +62,7 @@ def test_losses_share_a_logarithmic_axis_and_the_best_point_is_marked(drawn: lis
     assert above.get_xlim()[1] / axes.get_xlim()[1] == pytest.approx(4)
 
 
+@pytest.mark.slow
 def test_an_accuracy_has_a_panel_of_its_own_and_its_best_is_the_highest(drawn: list[Figure]) -> None:
     picture(POINTS, "val/accuracy")
     upper, lower = drawn[0].axes
@@ -89,6 +91,7 @@ def test_any_points_can_be_drawn(points: list[dict[str, Any]]) -> None:
         assert np.asarray(picture(points, metric)).std() > 0
 
 
+@pytest.mark.slow
 def test_points_that_came_through_the_journal_can_be_drawn(drawn: list[Figure]) -> None:
     points = [*POINTS[:5], {"update": 2500, "val/loss": math.nan, "train/loss": math.inf}]
     told = records.LearningCurve("k", points=points, metric="val/loss", title="").encode()

@@ -208,6 +208,7 @@ def user(home: Path, moment: str) -> "subprocess.Popen[str]":
     return subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("moment", "signals"),
     [
@@ -249,6 +250,7 @@ def test_a_signal_just_before_it_is_stopped_does_not_keep_it(tmp_path: Path, mon
     assert not group_exists(pid)
 
 
+@pytest.mark.slow
 def test_what_a_killed_user_left_behind_can_be_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert not end_unused_server(tmp_path)
     with user(tmp_path, "serving") as process:

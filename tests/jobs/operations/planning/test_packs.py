@@ -19,6 +19,7 @@ def key_of(runs, of):
     return size_key(representatives(runs), torch.device("cpu"), of.resources)
 
 
+@pytest.mark.slow
 def test_a_plan_says_that_sizes_are_measured_or_what_is_remembered(tmp_path):
     of, sizes = job("six_cells", **AUTO), PackSizes(tmp_path / "pack-sizes.json")
     plan = make_plan(of, tmp_path / "data", slots=1)

@@ -401,6 +401,7 @@ def home_of_omniglot(tmp_path, monkeypatch):
         server.shutdown()
 
 
+@pytest.mark.slow
 def test_omniglot_is_downloaded_and_imported(home_of_omniglot, tmp_path):
     calls = []
     folder = download_omniglot(tmp_path / "down", lambda done, total: calls.append((done, total)))
@@ -411,6 +412,7 @@ def test_omniglot_is_downloaded_and_imported(home_of_omniglot, tmp_path):
     download_omniglot(folder)  # nothing to do
 
 
+@pytest.mark.slow
 def test_a_download_that_fails_leaves_what_was(home_of_omniglot, tmp_path):
     (tmp_path / "images_background.zip").write_bytes(b"another archive")
     (home_of_omniglot / "images_background.zip").write_bytes(b"not what it was")
@@ -423,6 +425,7 @@ def test_a_download_that_fails_leaves_what_was(home_of_omniglot, tmp_path):
     assert [name for name in left_in(tmp_path) if not name.startswith("public")] == ["images_background.zip"]
 
 
+@pytest.mark.slow
 def test_a_download_that_hangs_ends(tmp_path, monkeypatch):
     monkeypatch.setattr(importing, "DOWNLOAD_TIMEOUT_S", 0.2)
     with socket.create_server(("127.0.0.1", 0)) as silent:

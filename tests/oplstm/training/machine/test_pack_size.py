@@ -87,6 +87,7 @@ def test_a_single_run_is_not_compared_with_anything(monkeypatch):
     assert probe([run("lstm")], Device(), 2) == Size(2, sure=True)
 
 
+@pytest.mark.slow
 def test_no_room_means_one_run(monkeypatch):
     monkeypatch.setattr(pack_size, "_burst", lambda pack, least: 1.0)
     monkeypatch.setattr(pack_size, "_room", lambda device, share: 0.0)
@@ -116,6 +117,7 @@ def test_memory_grows_with_the_runs_of_a_real_pack():
     assert eight - one > 6 * least
 
 
+@pytest.mark.slow
 def test_a_pack_gets_the_share_of_its_threads(monkeypatch):
     monkeypatch.setattr(pack_size, "_available", lambda: 1000.0)
     monkeypatch.setattr("os.cpu_count", lambda: 4 * torch.get_num_threads())

@@ -20,6 +20,7 @@ def test_without_a_capture_every_call_does_the_work(device, capture):
     assert calls == list(range(9))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("learner", LEARNERS)
 def test_an_update_reads_nothing_back_from_the_device(learner):
     # tensors of this device have no numbers: reading one, or mixing them with the CPU's, is an error, as in a capture
@@ -31,6 +32,7 @@ def test_an_update_reads_nothing_back_from_the_device(learner):
     assert pack.state.weights.is_meta
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("learner", SHAPES)
 def test_an_update_of_runs_of_different_shapes_reads_nothing_back_either(learner):
     pack = Pack(mixed(learner), named(mixed(learner)), Device(torch.device("meta")))

@@ -42,6 +42,7 @@ def test_repeated_updates_are_those_made_anew_to_the_bit(learner, runs, loss_on)
         assert torch.equal(repeated.state.tensors()[name], tensor), name
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("learner", ["lstm", "op_lstm"])
 def test_a_few_repeated_updates_are_those_made_anew(learner):
     repeated, anew = (Pack([run(learner)], ["a"], Device(capture=capture)) for capture in (True, False))
