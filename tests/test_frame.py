@@ -78,6 +78,7 @@ def test_the_four_packages_are_there():
     assert {path.partition("/")[0] for path in SOURCES} == set(PACKAGES)
 
 
+@pytest.mark.slow
 def test_oplstm_imports_the_science_and_nothing_else():
     allowed = SCIENCE | {"oplstm"} | sys.stdlib_module_names
     beyond = {path: imports(source) - allowed for path, source in SOURCES.items() if path.startswith("oplstm/")}
@@ -153,6 +154,7 @@ def test_constraints_are_exact_and_portable():
         assert not (requirement.url or requirement.marker or requirement.extras), requirement
 
 
+@pytest.mark.slow
 def test_constraints_pin_every_direct_dependency_within_its_range():
     project = PROJECT["project"]
     for line in itertools.chain(project["dependencies"], *project["optional-dependencies"].values()):

@@ -55,6 +55,7 @@ def test_contenders_take_turns_until_they_have_had_their_time(clock):
     assert turns == {"quick": [0.5] * 7, "slow": [4.0, 4.0]}
 
 
+@pytest.mark.slow
 def test_the_memory_of_a_contender_is_the_most_that_it_adds():
     def contender():
         held = torch.ones(16 << 20)  # 64 MiB

@@ -24,6 +24,7 @@ def test_a_short_value_is_its_repr(value):
     assert shown(value) == repr(value)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "value",
     ["x" * 10**7, [0] * 10**7, tuple(range(10**6)), b"x" * 10**7, {n: n for n in range(10**5)}, [["x" * 9**7]]],

@@ -216,6 +216,7 @@ def letters_of(hint) -> set[str]:
     return set().union(*(letters_of(arg) for arg in get_args(hint)))
 
 
+@pytest.mark.slow
 def test_what_learners_and_nets_compute_with_says_its_shapes():
     """Public functions there that take a tensor take no bare one."""
     bare = []

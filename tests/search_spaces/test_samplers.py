@@ -40,6 +40,7 @@ def proposals(name, *, seed=1, options=None):
     return found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", SAMPLERS)
 def test_a_sampler_of_optuna_asks_and_is_told_by_name_and_repeats_itself(name):
     found = proposals(name)
@@ -75,6 +76,7 @@ def test_every_trial_has_a_seed_of_its_own_and_a_quasi_random_sequence_one():
     assert seeds == {3}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", SAMPLERS)
 def test_a_seed_among_the_options_takes_the_part_of_the_jobs(name):
     options = SAMPLERS[name] | {"seed": 7}

@@ -101,6 +101,7 @@ def test_a_sweep_is_looked_at(small_sweep, tmp_path):
     assert [one.name for one in api.status(home=small_sweep.home)] == ["small"]
 
 
+@pytest.mark.slow
 def test_a_trial_predicts_as_its_learner_does(small_sweep):
     name = api.load_sweep("small", home=small_sweep.home).status.leader
     model = api.load_model(f"small/{name}", home=small_sweep.home)

@@ -87,6 +87,7 @@ def test_init_overwrites_nothing(home, tmp_path):
     assert (tmp_path / "job.yaml").read_text() == "mine"
 
 
+@pytest.mark.slow
 def test_jobs_lists_what_ships(home):
     listed = answer("jobs")
     assert set(listed) == set(shipped_jobs())
@@ -173,6 +174,7 @@ def training_of_two(tmp_path_factory, no_waiting_for_the_disk):
     return SweepFolder(folder.path.parent.rename(folder.path.parent.with_name("moved")) / "t")
 
 
+@pytest.mark.slow
 def test_the_status_of_a_training_has_its_test_result_with_its_intervals(home, training_of_two):
     shutil.copytree(training_of_two.path, home / "sweeps" / "t")
     values = [load_test_scores(training_of_two.trial(f"trial-000{n}"))["loss"].double().numpy() for n in range(2)]

@@ -107,6 +107,7 @@ def test_an_import_says_what_it_made_and_status_too(name, home, tmp_path):
     assert [one["digest"] for one in answer("status")] == [made["digest"]]
 
 
+@pytest.mark.slow
 def test_the_table_has_a_line_for_each_dataset(home, tmp_path):
     assert run("status").stdout.startswith(f"no dataset in {home / 'data'} yet; for one: oplstm data import omniglot ")
     assert answer("status") == [] and not home.exists()

@@ -112,6 +112,7 @@ def test_records_that_wait_are_said_and_do_no_harm_to_a_sweep_that_is_complete(w
     assert json.loads(result.stdout)["records_waiting"] == 7
 
 
+@pytest.mark.slow
 def test_what_mlflow_refused_is_counted_at_the_end(work_becomes, home):
     work_becomes(train_everything)
     result = run("sweep", "demo", "--name", "s")

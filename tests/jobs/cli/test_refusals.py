@@ -145,6 +145,7 @@ def full_disk(tmp_path):
     subprocess.run(["umount", disk], check=True)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not shutil.which("mount"), reason="no mount command")
 @pytest.mark.parametrize("verb", [["sweep", "demo"], ["train", "sine-lstm"]])
 def test_a_full_disk(verb, full_disk, monkeypatch):

@@ -140,7 +140,8 @@ def kills(count):
     return look
 
 
-@pytest.mark.parametrize("step", [13, pytest.param(3, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("step", [3, 13])
 def test_killed_between_any_two_sends_and_resumed_is_never_killed(step, near, tmp_path):
     """The home is what a shared one could have been; the sweep goes on far from it or not."""
     for count in itertools.count(2, step):
@@ -255,6 +256,7 @@ def test_no_link_is_followed(where, begun, tmp_path):
     assert list((tmp_path / "victim").iterdir()) == []
 
 
+@pytest.mark.slow
 def test_what_does_not_come_as_it_was_written_does_not_appear(begun, tmp_path):
     """A byte that changed, a piece that is missing, a file that is missing, a file too many; then all of it."""
     coordinator, own = begun
@@ -349,6 +351,7 @@ def test_sizes_that_the_home_knows_are_known_there_and_those_measured_there_are_
     coordinator.close(flush_seconds=0)
 
 
+@pytest.mark.slow
 def test_a_stop_is_heard_and_the_checkpoint_is_in_the_home(near, tmp_path, monkeypatch):
     folder = new_sweep(tmp_path / "sweeps" / "together", JOBS["together"])
     monkeypatch.setattr(pack_worker, "STOP_POLL_SECONDS", 0.0)

@@ -25,6 +25,7 @@ JOB = job(
 )
 
 
+@pytest.mark.slow
 def test_every_pack_is_trained_and_progress_reaches_the_number_of_trials(tmp_path, monkeypatch):
     monkeypatch.setattr("jobs.execution.in_process.TICK_SECONDS", 0.0)
     folder, shown = new_sweep(tmp_path / "s", JOB), []
@@ -48,6 +49,7 @@ def test_a_run_that_joined_late_has_done_less():
     assert [_done(trial, update) for update in (2, 3, 9)] == [0.0, 0.25, 1.0]
 
 
+@pytest.mark.slow
 def test_a_stop_ends_it_and_the_next_goes_on(tmp_path):
     folder = new_sweep(tmp_path / "s", JOB)
 
@@ -63,6 +65,7 @@ def test_a_stop_ends_it_and_the_next_goes_on(tmp_path):
     assert state_of(folder).finished
 
 
+@pytest.mark.slow
 def test_a_failure_lets_go_of_the_journal_and_can_be_resumed(tmp_path, monkeypatch):
     folder = new_sweep(tmp_path / "s", JOB)
     with monkeypatch.context() as patch:
@@ -86,6 +89,7 @@ def seeds(path, count=3):
     return new_sweep(path, job(None, fixed=fixed, seeds=count, trials=None, budget=budget), kind=SweepKind.FINAL)
 
 
+@pytest.mark.slow
 def test_a_pack_that_is_the_only_one_is_trained_in_this_process(tmp_path, monkeypatch):
     monkeypatch.setattr(pack_processes.PackProcess, "start", None)
     last, _ = run_in_process(seeds(tmp_path / "s", 1), no_server, lambda progress: None, slots=8)
@@ -108,6 +112,7 @@ def test_a_pack_calls_what_packs_may_call_and_hears_why_it_failed(tmp_path, monk
     assert _answer(Call("on_points", ([],)), coordinator) == Answer(error="no space left")
 
 
+@pytest.mark.slow
 def test_no_checkpoint_knows_more_than_the_journal_on_the_disk(tmp_path, monkeypatch):
     folder, on_disk, found, save = new_sweep(tmp_path / "s", JOB), {}, [], loop.save_pack
 

@@ -101,6 +101,7 @@ def never_killed(request, tmp_path_factory, no_waiting_for_the_disk):
     return folder
 
 
+@pytest.mark.slow
 def test_the_sweep_has_all_ends(never_killed):
     state = state_of(never_killed)
     assert state.counts() == {"complete": 1, "pruned": 1, "diverged": 1}

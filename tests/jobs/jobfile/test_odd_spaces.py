@@ -70,6 +70,7 @@ def test_an_enqueued_point_at_which_the_space_raises_is_said_at_its_place():
     assert the_problem("wordless", "enqueue: [{cell: 1}, {cell: 100}]\n") == "enqueue.1: ValueError (job.yaml, line 5)"
 
 
+@pytest.mark.slow
 def test_an_exception_without_words_is_reported_by_its_type():
     of = job("wordless", GRID + "trials: 200\n")
     [refused] = [point for point in ask_all(of) if isinstance(point, Impossible)]
@@ -77,6 +78,7 @@ def test_an_exception_without_words_is_reported_by_its_type():
     assert the_problem("escapes").startswith("space: escapes raises ValueError: \x1b[31mred\x1b[0m; for an infeasible")
 
 
+@pytest.mark.slow
 def test_a_point_that_is_too_large_costs_one_trial():
     found = ask_all(job("rarely_huge", GRID))
     [refused] = [point for point in found if isinstance(point, Impossible)]
@@ -84,6 +86,7 @@ def test_a_point_that_is_too_large_costs_one_trial():
     assert "widths: the run would have 40,001,700,001 parameters, and may have 200,000,000" in refused.reason
 
 
+@pytest.mark.slow
 def test_a_large_grid_is_walked_as_far_as_its_trials_go(monkeypatch):
     cells, walk = [], probing.enumerate_grid
 

@@ -45,6 +45,7 @@ def test_what_fits_passes_and_nothing_is_made(home):
     assert not home.path.parent.exists()
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("machine")
 @pytest.mark.parametrize(
     ("more", "wanted"),

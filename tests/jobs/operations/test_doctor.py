@@ -149,6 +149,7 @@ def test_no_server_is_started_on_links(place, oplstm_home, tmp_path, monkeypatch
     assert list((tmp_path / "victim").iterdir()) == []
 
 
+@pytest.mark.slow
 def test_a_verb_that_names_no_sweep_asks_the_server_of_the_newest(ended, monkeypatch):
     home, wanted = Home(), "http://127.0.0.1:1"
     assert HomesServer.of(home, None).uri is None

@@ -123,6 +123,7 @@ def test_every_end_that_is_cut_off_is_named_or_leaves_what_was_before(small):
     assert {name for name, what in found if what == "silent"} == {"journal.jsonl", "study.log"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(4))
 def test_doctor_names_flips_and_cuts(seed, small, tmp_path):
     """Drawn so that every file comes often."""

@@ -81,6 +81,7 @@ def named_small(path):
     return optuna.load_study(study_name="small", storage=JournalStorage(JournalFileBackend(str(path)))).trials
 
 
+@pytest.mark.slow
 def test_the_tables_hold_every_trial_and_every_point_in_both_forms(sweep, tmp_path):
     made = export(sweep, tmp_path / "all")
     assert sorted(path.name for path in (tmp_path / "all").iterdir()) == sorted(FILES) == sorted(made.files)
@@ -144,6 +145,7 @@ def test_nothing_is_overwritten_without_a_word_and_nothing_but_an_export_ever(sm
     assert the_complaint("export", "small", "--points").startswith("--points is for one table, as .csv or .parquet; ")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["out", "out.db", "out.csv"])
 def test_what_cannot_be_written_whole_is_not_there(name, small_sweep, tmp_path, monkeypatch):
     small_sweep.study.write_text("nonsense\n")

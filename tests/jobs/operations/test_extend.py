@@ -73,6 +73,7 @@ def assert_none_twice(folder, trials):
     assert len(points) == len(set(points)) == sum(len(trial.points) for trial in state.trials.values())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", SWEEPS)
 def test_a_sweep_that_is_extended_equals_one_that_was_larger_from_the_beginning(kind, oplstm_home, no_ray):
     whole = new_sweep(oplstm_home / "sweeps" / "whole", of(kind, 5))
@@ -113,6 +114,7 @@ def some_of_it(chance):
     return work
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(10))
 def test_over_any_history_no_point_is_tried_twice_and_the_end_is_that_of_the_unbroken_sweep(
     seed, oplstm_home, no_ray, monkeypatch

@@ -58,6 +58,7 @@ def test_learning_curves_are_those_of_the_leaders(sweep, tmp_path):
     assert first.read_bytes() != second.read_bytes()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("path", "line"),
     [

@@ -97,6 +97,7 @@ def keep_in(home, folder):
     ]
 
 
+@pytest.mark.slow
 def test_what_nothing_needs_is_named_by_kind_and_freed_and_nothing_else(unended, oplstm_home):
     home = Home()
     before, kept = files_in(home.path), keep_in(home, unended)

@@ -46,6 +46,7 @@ def ends(folder):
     return {event.trial: event.metrics["val/best"] for event in events(folder) if isinstance(event, Ended)}
 
 
+@pytest.mark.slow
 def test_the_leaders_are_trained_again_with_seeds_of_their_own(small_sweep):
     before, status = state_of(small_sweep), sweep_status(small_sweep)
     leaders = ranked(before)[:2]

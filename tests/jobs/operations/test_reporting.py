@@ -195,6 +195,7 @@ def test_a_sweep_without_much_to_draw_says_why(make, tmp_path, no_waiting_for_th
     assert ("1 diverged" in seen.text) == (make is all_diverged)
 
 
+@pytest.mark.slow
 def test_pruned_trials_and_values_that_are_no_numbers_are_left_out_of_the_figures(ended, page):
     contents = Contents.of(ended)
     for trial in contents.state.trials.values():

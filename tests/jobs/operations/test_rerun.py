@@ -179,6 +179,7 @@ def test_diverged_runs_are_trained_again_from_their_beginning_where_they_are_ask
     assert [(event.trial, event.state) for event in later if isinstance(event, Ended)] == [("trial-0002", "diverged")]
 
 
+@pytest.mark.slow
 def test_a_final_run_whose_seed_failed_has_its_result_when_it_was_trained_again(oplstm_home, monkeypatch):
     fixed = {"widths": [2], "passes": 1, "meta_batch_size": 2, "lr": 0.01}
     of = job(None, fixed=fixed, seeds=2, trials=None, budget=JOB.budget)
@@ -232,6 +233,7 @@ def history(folder, chance, ended):
             return state
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(8))
 def test_over_any_history_no_run_is_lost_or_doubled_and_none_that_completed_is_trained_again(
     seed, oplstm_home, no_ray, monkeypatch

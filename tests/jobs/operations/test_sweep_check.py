@@ -123,6 +123,7 @@ def test_a_damaged_header_is_said(stopped):
     assert doctored(code=1) == [f"LOOK  header: {problem}"]
 
 
+@pytest.mark.slow
 def test_models_and_checkpoints_that_are_missing_are_said(stopped):
     state = finish(stopped)
     with_models(stopped, state)

@@ -65,6 +65,7 @@ def test_the_stories_prune(name, whole_stories):
     assert any(event.state is TrialState.COMPLETE for event in decided if isinstance(event, Ended))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", IN_PACKS)
 def test_in_the_stories_of_packs_runs_come_in_later(name, whole_stories):
     _, decided = whole_stories[name]
@@ -96,6 +97,7 @@ def test_killed_anywhere_and_rebuilt_is_never_killed(name, whole_stories, tmp_pa
         assert decisions(copy) == decided, f"cut after {cut} of {len(lines)} groups"
 
 
+@pytest.mark.slow
 def test_a_sweep_of_version_1_goes_on_as_it_did_then(tmp_path):
     """Cut anywhere after its last pack was made; it was stopped once, and promoted when it had ended.
 

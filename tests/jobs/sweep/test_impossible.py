@@ -84,6 +84,7 @@ def test_what_no_journal_can_hold_is_impossible(tmp_path):
     assert finish(folder).finished
 
 
+@pytest.mark.slow
 def test_so_many_in_a_row_end_the_work_with_the_last_of_them(tmp_path):
     """And again after a resume, wherever it was killed before."""
     folder = new_sweep(tmp_path / "s", job("raises_everywhere", trials=1000))

@@ -164,6 +164,7 @@ def test_what_cannot_be_is_one_line(line, tmp_path):
     coordinator.close(flush_seconds=0)
 
 
+@pytest.mark.slow
 def test_weights_of_other_shapes_are_one_line(tmp_path):
     space = job("three_runs", sampler={"name": "grid"}, trials=None, budget=BUDGET)
     folder = killed_in_its_second_pack(new_sweep(tmp_path / "f", space))

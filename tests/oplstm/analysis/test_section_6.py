@@ -64,6 +64,7 @@ def gradients(params: dict[str, Tensor], episode: Episode, run: int, task: int, 
 # Gradient descent on the last layer
 
 
+@pytest.mark.slow
 @SHAPES
 @pytest.mark.parametrize(
     ("examples", "normalisation"),

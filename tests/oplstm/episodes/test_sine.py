@@ -24,6 +24,7 @@ def amplitudes_and_shifts(x, y):
     return np.array(found).T
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("phase", "sign"), [("minus", -1), ("plus", 1)])
 def test_amplitude_phase_and_inputs_are_uniform(phase, sign):
     support_x, support_y, query_x, query_y = sample(shots=10, queries=10, phase=phase)

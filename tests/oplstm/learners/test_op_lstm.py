@@ -36,6 +36,7 @@ def check_against_reference(sizes, /, **options):
     check(OuterProductLSTM, learner, random_params(learner, sizes.R), random_episode(sizes))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("convention", ["paper", "authors"])
 @pytest.mark.parametrize(
     ("sizes", "base_widths", "cells", "passes"),
@@ -102,6 +103,7 @@ def test_biases_are_normalised_unless_told(normalisation):
         assert distance(without, with_norm) > 1e-4
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("convention", ["paper", "authors"])
 def test_loss_on_every_pass_equals_the_reference(convention):
     check_against_reference(Sizes(R=2, B=2, k=2), passes=3, loss_on="every", **OPLSTMConfig.conventions[convention])

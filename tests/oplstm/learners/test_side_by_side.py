@@ -61,11 +61,12 @@ def side_by_side(configs, sizes, shape, batch):
     return program.losses(batch), grads, list(zip(layouts, flats, strict=True))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("shape", [VALUES, CLASSES], ids=["values", "classes"])
 @pytest.mark.parametrize(
     ("support", "closes"), [("batched", False), ("sequential", False), ("sequential", True)], ids=lambda it: str(it)
 )
-@pytest.mark.parametrize("seed", [0, *(pytest.param(seed, marks=pytest.mark.integration) for seed in range(1, 6))])
+@pytest.mark.parametrize("seed", range(6))
 def test_any_mix_has_the_losses_and_gradients_of_its_runs_alone(seed, support, closes, shape):
     choice = random.Random(seed)
     torch.manual_seed(seed)

@@ -65,6 +65,7 @@ def test_every_file_is_safetensors_or_json(tmp_path):
                 assert list(file.keys())
 
 
+@pytest.mark.slow
 def test_two_checkpoints_are_kept_and_no_drafts(tmp_path):
     trained(tmp_path)
     assert sorted(path.name for path in (tmp_path / "pack").iterdir()) == ["update-20", "update-30"]

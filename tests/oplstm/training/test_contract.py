@@ -107,6 +107,7 @@ class Fickle(MAML):
         return super().predict(params, fast, query_x) + 1e-3 * type(self).calls
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("broken", "test"),
     [

@@ -91,6 +91,7 @@ def test_every_lost_end_is_seen(file, sound):
         path.write_bytes(content)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("load", "file"),
     [

@@ -57,6 +57,7 @@ def test_reopening_goes_on_at_the_end(journal_path: Path) -> None:
     assert journal_path.read_bytes().count(b"oplstm-journal") == 1
 
 
+@pytest.mark.slow
 def test_a_group_torn_anywhere_is_dropped_whole(journal_path: Path) -> None:
     with Journal(journal_path) as journal:
         journal.append([{"n": 0}])

@@ -99,6 +99,7 @@ def test_each_signature_goes_by_its_own_times(monkeypatch):
     assert [pack.hours * 3600 for pack in found.packs] == pytest.approx([30 * 9.0, 30 * 1.0])
 
 
+@pytest.mark.slow
 def test_real_updates_are_timed_on_one_thread_and_the_threads_come_back():
     before = hours.torch.get_num_threads()
     runs = [run(seed=seed) for seed in range(3)]

@@ -47,6 +47,7 @@ def test_a_plan_looks_for_the_size_of_packs_of_such_runs(tmp_path):
         assert ([len(pack) for pack in found.packs], found.sizes, found.known) == ([4, 2], (4,), True)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("pack", "slots", "sizes"),
     [(25, 2, [25, 25, 10]), (60, 2, [60]), (35, 2, [30, 30]), ("auto", 1, [60]), ("auto", 3, [20, 20, 20])],

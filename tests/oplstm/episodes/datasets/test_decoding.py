@@ -44,6 +44,7 @@ def triangle(pixels, size):
     return pixels
 
 
+@pytest.mark.slow
 def test_omniglot_is_grey_with_a_white_background_and_upright():
     drawing = np.ones((105, 105), dtype=bool)
     drawing[10:40, 20:30] = False
