@@ -16,13 +16,11 @@ from tracking.results.run_records import read_records
 from tracking.results.tables import Cell, Result, Table, table_of
 
 RECORDS = Path(__file__).resolve().parent.parent / "results" / "runs"
-"""What ``oplstm table N --save docs/results/runs`` has written."""
+"""What ``oplstm table N --save docs/results/runs`` has written, with ``--also`` for trainings chosen by hand."""
 PROMOTIONS = RECORDS.parent / "promotions"
 """What ``oplstm promote NAME --replicates ... --json`` has printed, a file each."""
 SWEEPS = RECORDS.parent / "sweeps"
 """The trials that ``oplstm status NAME --json`` has printed, with the job, a file each."""
-TRAININGS = RECORDS.parent / "trainings"
-"""Records like those of the tables, of trainings that are neither a promotion's final run nor of a published job."""
 SEARCHES = RECORDS.parent / "validation-tasks"
 """What ``docs/studies/validation_tasks.py`` has written, a job each."""
 
@@ -76,8 +74,8 @@ def seeds(number: str) -> str:
 
 
 def training(name: str) -> str:
-    """The seeds of a training that stands in no table."""
-    return _table_of_seeds(run for run in read_records(TRAININGS) if run.parent.name == name)
+    """The seeds of a training that stands in no cell."""
+    return _table_of_seeds(run for run in _records() if run.parent.name == name)
 
 
 def _table_of_seeds(runs: Iterable[FinalRun]) -> str:

@@ -94,16 +94,25 @@ def _watch(folder: "SweepFolder", *, as_json: bool) -> None:
 )
 @click.option("--save", type=FOLDER, help="Write a small JSON file of each final run of the table there.")
 @click.option("--from", "records", type=FOLDER, help="Make the table of such files, without a server.")
+@click.option("--also", metavar="NAME", multiple=True, help="A training of another configuration, below the table.")
 @tracking_uri
 @as_json
 def table(
-    number: int, form: str, save: Path | None, records: Path | None, tracking_uri: str | None, json_: bool
+    number: int,
+    form: str,
+    save: Path | None,
+    records: Path | None,
+    also: tuple[str, ...],
+    tracking_uri: str | None,
+    json_: bool,
 ) -> None:
     """Print a table of the paper, ours beside its cells, from tracked final runs.
 
     A final run stands in a cell only where everything that defines the cell agrees; others are listed below the table
     with what differs. The paper's own configuration, trained by its published job, has a column of its own.
     """
+    if records is not None and also:
+        raise click.UsageError("--also names a training of a server; --from has the files that are there")
     from jobs.cli.display.paper_table import paper_table_text
     from jobs.operations.homes_server import HomesServer
     from jobs.operations.tracking_server import chosen_uri, tracking_server
@@ -121,7 +130,7 @@ def table(
         server = HomesServer.of(home, chosen_uri(tracking_uri))
         with tracking_server(home, server.uri, wait=True) as uri:
             say(f"final runs in MLflow at {without_credentials(uri)} ({server.why})", err=True)
-            runs = runs_of(connect(uri), number)
+            runs = runs_of(connect(uri), number, also=also)
     if save is not None:
         written = write_records(save, runs)
         say(f"{len(written)} final runs written to {save}", err=True)

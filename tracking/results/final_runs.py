@@ -1,7 +1,7 @@
 """Final runs as MLflow holds them, and trainings of published configurations, each with the runs of its seeds."""
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
@@ -34,7 +34,7 @@ class TrackedRun:
 
 @dataclass(frozen=True, slots=True)
 class FinalRun:
-    """A final run or the training of a published configuration, and its seeds' runs in the order of their names."""
+    """A final run, or the training of a published or another configuration, and its seeds' runs by their names."""
 
     parent: TrackedRun
     seeds: tuple[TrackedRun, ...]
@@ -47,7 +47,12 @@ class FinalRun:
     @property
     def published(self) -> bool:
         """Whether the configuration is the paper's, which nobody has searched for here."""
-        return self.parent.tags.get("oplstm.kind") == "train"
+        return self.parent.tags.get("oplstm.published", "") != ""
+
+    @property
+    def chosen_by_hand(self) -> bool:
+        """Whether it is a training of a configuration that neither a sweep here nor the paper has picked."""
+        return self.parent.tags.get("oplstm.kind") == "train" and not self.published
 
     @property
     def label(self) -> str:
@@ -59,7 +64,11 @@ class FinalRun:
 
 
 def final_runs(
-    client: "MlflowClient", benchmarks: Sequence[str], experiment_ids: Sequence[str] | None = None
+    client: "MlflowClient",
+    benchmarks: Sequence[str],
+    experiment_ids: Sequence[str] | None = None,
+    *,
+    also: Collection[str] = (),
 ) -> list[FinalRun]:
     """Final runs that have been made, and trainings of configurations that the paper publishes, the newest first.
 
@@ -67,14 +76,16 @@ def final_runs(
         client: Of the tracking server.
         benchmarks: What they were trained on; known names.
         experiment_ids: Where to look; everywhere by default.
+        also: Names of other trainings that are wanted.
     """
     if experiment_ids is None:
         experiment_ids = [experiment.experiment_id for experiment in client.search_experiments(max_results=_PAGE)]
     seeds, parents = defaultdict(list), []
     for benchmark in benchmarks:
         of = f"tags.`oplstm.benchmark` = '{benchmark}' AND tags.`oplstm.kind` = "
-        for kind, which in (("final", ""), ("train", " AND tags.`oplstm.published` != ''")):
-            parents += [_tracked(run) for run in all_runs(client, experiment_ids, f"{of}'{kind}'{which}")]
+        for kind in ("final", "train"):
+            made = [FinalRun(_tracked(run), ()) for run in all_runs(client, experiment_ids, f"{of}'{kind}'")]
+            parents += [run.parent for run in made if not run.chosen_by_hand or run.parent.name in also]
             for run in all_runs(client, experiment_ids, f"{of}'{kind}-trial'"):
                 seeds[run.data.tags.get("mlflow.parentRunId")].append(_tracked(run))
     parents.sort(key=lambda run: (-run.start_ms, run.run_id))

@@ -5,10 +5,11 @@ are listed with what differs. So do trainings of the configurations that the pap
 their own: what their configuration gives in our hands is another question than what ours gives.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Final, Literal
 
+from oplstm.errors import RequestError
 from tracking.results.conditions import budget_used, code_versions, differences, parameters, same_learner
 from tracking.results.final_runs import FinalRun, final_runs
 from tracking.results.paper_results import ACROSS_TABLE_4, OMNIGLOT_TABLE_2, SINE_TABLE_1, WITHIN_TABLE_3, PaperCell
@@ -149,15 +150,27 @@ TABLES: Final[dict[int, tuple[str, str, tuple[PaperCell, ...]]]] = {
 """Title, what the values are, and the paper's cells, by number."""
 
 
-def runs_of(client: "MlflowClient", number: int, experiment_ids: Sequence[str] | None = None) -> list[FinalRun]:
+def runs_of(
+    client: "MlflowClient", number: int, experiment_ids: Sequence[str] | None = None, *, also: Collection[str] = ()
+) -> list[FinalRun]:
     """The final runs that a tracking server holds on the benchmarks of a table of the paper.
 
     Args:
         client: Of the tracking server.
         number: 1 to 4.
         experiment_ids: Where to look; everywhere by default.
+        also: Names of trainings that are neither final runs nor of a published configuration.
+
+    Raises:
+        RequestError: There is no training of such a name with a result on these benchmarks.
     """
-    return final_runs(client, sorted({paper.benchmark for paper in TABLES[number][2]}), experiment_ids)
+    benchmarks = sorted({paper.benchmark for paper in TABLES[number][2]})
+    runs = final_runs(client, benchmarks, experiment_ids, also=also)
+    tested = {run.parent.name for run in runs if "final/seeds" in run.parent.metrics}
+    for name in also:
+        if name not in tested:
+            raise RequestError(f"no tested training {name!r} on {' or '.join(benchmarks)} is on the server")
+    return runs
 
 
 def table_of(number: int, runs: Sequence[FinalRun]) -> Table:
@@ -175,7 +188,7 @@ def table_of(number: int, runs: Sequence[FinalRun]) -> Table:
 
     for paper in papers:
         found = [run for run in runs if _is_of(run, paper) and _metric(paper) in run.parent.metrics]
-        differing = {run.parent.run_id: differences(run, paper) for run in found}
+        differing = {run.parent.run_id: _differences(run, paper) for run in found}
         in_cell: dict[bool, Result] = {}
         for published in (False, True):
             of = [run for run in found if run.published is published]
@@ -204,6 +217,11 @@ def _benchmark(run: FinalRun) -> str | None:
 
 def _is_of(run: FinalRun, paper: PaperCell) -> bool:
     return same_learner(run, paper) and run.parent.tags.get("oplstm.shots") == str(paper.shots)
+
+
+def _differences(run: FinalRun, paper: PaperCell) -> list[str]:
+    by_hand = ["its configuration was chosen by hand"] if run.chosen_by_hand else []
+    return [*by_hand, *differences(run, paper)]
 
 
 def _intervals(paper: PaperCell) -> str:

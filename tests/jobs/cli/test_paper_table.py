@@ -43,7 +43,7 @@ def test_each_format_is_what_the_verb_prints(home, monkeypatch):
     server = contextlib.nullcontext("http://127.0.0.1:1")
     monkeypatch.setattr("jobs.operations.tracking_server.tracking_server", lambda *args, **keys: server)
     monkeypatch.setattr("tracking.server.client.connect", lambda uri: None)
-    monkeypatch.setattr("tracking.results.tables.runs_of", lambda client, number: runs)
+    monkeypatch.setattr("tracking.results.tables.runs_of", lambda client, number, also: runs)
     for form, text in FORMATS.items():
         assert run("table", 1, "--format", form).stdout == text(made)
     assert run("table", 1).stdout == paper_table_text(made) + "\n"
@@ -59,7 +59,7 @@ def test_tables_are_made_of_records_without_a_server(home, tmp_path, monkeypatch
     with monkeypatch.context() as patch:
         patch.setattr("jobs.operations.tracking_server.tracking_server", lambda *args, **keys: server)
         patch.setattr("tracking.server.client.connect", lambda uri: None)
-        patch.setattr("tracking.results.tables.runs_of", lambda client, number: [running, *runs])
+        patch.setattr("tracking.results.tables.runs_of", lambda client, number, also: [running, *runs])
         saved = run("table", 1, "--save", tmp_path / "runs")
     assert saved.stderr.endswith(f"2 final runs written to {tmp_path / 'runs'}\n")
     files = {path.name: path.read_text() for path in (tmp_path / "runs").iterdir()}
@@ -67,6 +67,7 @@ def test_tables_are_made_of_records_without_a_server(home, tmp_path, monkeypatch
     assert not any("a-machine" in text for text in files.values())
     assert run("table", 1, "--from", tmp_path / "runs").stdout == saved.stdout
     assert run("table", 2, "--from", tmp_path / "runs").stdout.count("not run") == 8
+    assert "--also names a training of a server" in run("table", 1, "--from", tmp_path / "runs", "--also", "a").stderr
     (tmp_path / "runs" / "other.json").write_text('{"parent": 1}')
     for folder, said in ((tmp_path / "runs", "other.json is no record of a final run"), (tmp_path, "holds no records")):
         failed = run("table", 1, "--from", folder)

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from oplstm.errors import RequestError
 from tests.tracking.conftest import Rest
 from tests.tracking.results.final_runs import ACCURACIES, CODE, OMNIGLOT, SCORES, final_run
 from tests.tracking.sweep_records import START, write
@@ -70,7 +71,10 @@ def test_a_toy_run_does_not_replace_a_full_one() -> None:
 
 
 def test_the_paper_s_own_configuration_stands_beside_ours_and_never_in_its_place() -> None:
-    theirs = {"labels": {"kind": "train"}, "scores": SCORES | {"final/test_loss": 0.01}}
+    theirs = {
+        "labels": {"kind": "train", "published": "published-sine-lstm"},
+        "scores": SCORES | {"final/test_loss": 0.01},
+    }
     newest = final_run("theirs", seeds=5, start=9, **theirs)  # type: ignore[arg-type]
     fewer = final_run("fewer", seeds=3, start=8, **theirs)  # type: ignore[arg-type]
     toy = final_run("toy", seeds=1, start=7, **theirs)  # type: ignore[arg-type]
@@ -293,11 +297,11 @@ def test_tables_are_made_of_what_the_server_holds(rest: Rest, journal_path: Path
         final_run("other-shots", labels={"shots": "10"}, params={"benchmark.shots": "10"}),
         on_images("images"),
     ]
-    trainings = [final_run(name, labels={"kind": "train"}, start=5) for name in ("theirs", "of-whatever")]
+    trainings = [final_run(name, labels={"kind": "train"}, start=5) for name in ("theirs", "by-hand", "another")]
     with Journal(journal_path) as journal:
         for group in (group for run in runs for group in tracked(run, unique)):
             write(journal, *group)
-        for training, published in zip(trainings, ({"oplstm.published": "published-sine-lstm"}, {}), strict=True):
+        for training, published in zip(trainings, ({"oplstm.published": "published-sine-lstm"}, {}, {}), strict=True):
             (create, points), *of_seeds = tracked(training, unique)
             write(journal, replace(create, tags={**create.tags, **published}), points)
             for group in of_seeds:
@@ -315,3 +319,8 @@ def test_tables_are_made_of_what_the_server_holds(rest: Rest, journal_path: Path
         others = below(table).keys() - toy.keys() if experiments is None else set()  # of other tests on this server
         assert {name: differs for name, differs in below(table).items() if name not in others} == toy
     assert in_cells(table_of(2, runs_of(client, 2, [rest.experiment_id(unique)]))) == {"OP-LSTM 1-shot": "images"}
+    table = table_of(1, runs_of(client, 1, [rest.experiment_id(unique)], also=["by-hand"]))
+    assert below(table) == {"by-hand": ("its configuration was chosen by hand",)} | toy
+    assert in_cells(table) == {"LSTM 5-shot": "full", "LSTM 10-shot": "other-shots"}
+    with pytest.raises(RequestError, match="no tested training 'images' on sine is on the server"):
+        runs_of(client, 1, [rest.experiment_id(unique)], also=["images"])
