@@ -12,10 +12,7 @@ from jobs.jobfile.shipped import shipped_jobs
 from oplstm.episodes.registry import BENCHMARKS
 from oplstm.learners.registry import LEARNERS
 from oplstm.training.budget import Budget
-from oplstm.training.run import RunConfig
-
-OF_EVERY_RUN = ("lr", "meta_batch_size", "grad_clip", "meta_gradient", "precision")
-"""What of a run is a hyperparameter of every learner."""
+from oplstm.training.run import OF_EVERY_RUN, RunConfig
 
 
 def options(name: str) -> str:

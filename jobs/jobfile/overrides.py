@@ -5,7 +5,6 @@ from dataclasses import fields
 from typing import Any
 
 from jobs.jobfile.places import Place
-from jobs.jobfile.resolving import RUN_LEVEL
 from jobs.jobfile.schema import Job
 from jobs.jobfile.sections import Resources
 from jobs.jobfile.yaml_text import DEEPEST, Unreadable, read_yaml
@@ -14,6 +13,7 @@ from oplstm.episodes.registry import BENCHMARKS
 from oplstm.errors import quoted, shown
 from oplstm.learners.registry import LEARNERS
 from oplstm.training.budget import Budget
+from oplstm.training.run import OF_EVERY_RUN
 
 
 def apply_overrides(data: dict[str, Any], overrides: Sequence[str], problems: Problems) -> dict[Place, str]:
@@ -75,7 +75,7 @@ def _short_keys(data: Mapping[str, Any]) -> dict[str, str]:
     """Keys that ``--set`` takes without their section, with the section."""
     section = data.get("benchmark")
     named = section.get("name") if isinstance(section, dict) else None
-    keys = {name: "fixed" for name in (*RUN_LEVEL, "convention")}
+    keys = {name: "fixed" for name in (*OF_EVERY_RUN, "convention")}
     for learner in _named(data.get("learner"), LEARNERS):
         keys |= {f.name: "fixed" for f in fields(learner.config_class)}
     keys |= {name: "resources" for name in Resources.model_fields}

@@ -12,13 +12,13 @@ from optuna.trial import BaseTrial, FixedTrial
 
 from jobs.jobfile.places import Place
 from jobs.jobfile.rehearsing import rehearse_pruner, rehearse_sampler
-from jobs.jobfile.resolving import RUN_LEVEL, Suggested, final_budget, run_data, suggest
+from jobs.jobfile.resolving import Suggested, final_budget, run_data, suggest
 from jobs.jobfile.schema import Job
 from jobs.jobfile.space_source import check_outside_homes
 from oplstm.configuration import Problems, build, unknown_key
 from oplstm.errors import RequestError, message, one_line, shown
 from oplstm.training.budget import Budget
-from oplstm.training.run import build_run
+from oplstm.training.run import OF_EVERY_RUN, build_run
 from search_spaces.enumeration import NotFinite, enumerate_grid, random_cells
 from search_spaces.own import is_own
 from search_spaces.samplers import make_pruner, make_sampler
@@ -69,7 +69,7 @@ def _place_in_job(job: Job, suggested: Suggested, *, path: Place, text: str) -> 
     name = path[-1]
     if path == ("hyperparameters",):
         return ("learner",), text
-    if path[0] not in ("hyperparameters", *RUN_LEVEL) and not (path[0] == "benchmark" and name in suggested):
+    if path[0] not in ("hyperparameters", *OF_EVERY_RUN) and not (path[0] == "benchmark" and name in suggested):
         return path, text
     if name in job.fixed or job.space is None:
         return ("fixed", name), text

@@ -12,11 +12,8 @@ from jobs.jobfile.schema import Job
 from jobs.jobfile.sections import Pruner, Sampler
 from oplstm.episodes.registry import BENCHMARKS
 from oplstm.errors import RequestError
-from oplstm.training.run import RunConfig
+from oplstm.training.run import OF_EVERY_RUN, RunConfig
 from search_spaces.spaces import find_space
-
-RUN_LEVEL = ("lr", "meta_batch_size", "grad_clip", "meta_gradient", "precision")
-"""Hyperparameters of a run that no learner owns."""
 
 Suggested = Mapping[str, Any]
 """What a space returns: hyperparameters by name, of whatever types the learner's own configuration has."""
@@ -39,7 +36,7 @@ def run_data(job: Job, suggested: Suggested) -> dict[str, Any]:
     """Plain data of the run of a configuration, as that of trial 0; ``build_run`` checks it."""
     name = str(job.benchmark.get("name"))
     of_tasks = {field.name for field in fields(BENCHMARKS[name])} if name in BENCHMARKS else set()
-    own = {*RUN_LEVEL, *of_tasks}
+    own = {*OF_EVERY_RUN, *of_tasks}
     return {
         "learner": job.learner,
         "hyperparameters": {key: value for key, value in suggested.items() if key not in own},
@@ -47,7 +44,7 @@ def run_data(job: Job, suggested: Suggested) -> dict[str, Any]:
         "budget": job.budget,
         "seed": derived_seed(job.seed, 0),
         "evaluation_seed": job.seed,
-        **{key: suggested[key] for key in RUN_LEVEL if key in suggested},
+        **{key: suggested[key] for key in OF_EVERY_RUN if key in suggested},
     }
 
 

@@ -15,9 +15,9 @@ from jobs.store.state import SweepState
 from jobs.store.states import SweepKind
 from jobs.store.trial import Trial
 from oplstm.errors import RequestError, shown
+from oplstm.training.run import OF_EVERY_RUN
 
 REFERENCE: Final = re.compile(rf"({SWEEP_NAME.pattern})/(trial-[0-9]{{4,9}}(?:-seed-[1-9][0-9]{{0,3}})?)")
-RUN_LEVEL: Final = ("lr", "meta_batch_size", "grad_clip", "meta_gradient", "precision")
 
 
 @dataclass(frozen=True)
@@ -84,7 +84,7 @@ def job_of_trial(
 def _job_data(header: Header, trial: Trial) -> dict[str, object]:
     """As a job file has it; defaults that were no choice of anybody's are left out."""
     job, run = header.job, trial.run
-    fixed = {**run["hyperparameters"], **{key: run[key] for key in RUN_LEVEL if key in run}}
+    fixed = {**run["hyperparameters"], **{key: run[key] for key in OF_EVERY_RUN if key in run}}
     return {
         "description": f"{trial.name} of {header.name}, alone.",
         "plugins": job.plugins,

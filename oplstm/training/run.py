@@ -18,6 +18,8 @@ from oplstm.training.budget import Budget
 from oplstm.training.run_size import check_size
 
 MetaGradient = Literal["mean", "sum"]
+OF_EVERY_RUN = ("lr", "lr_half_life", "meta_batch_size", "grad_clip", "meta_gradient", "precision")
+"""Hyperparameters of a run that no learner owns."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,6 +32,7 @@ class RunConfig:
         benchmark: Where the tasks come from.
         meta_batch_size: B, tasks a meta-update.
         lr: Adam's learning rate.
+        lr_half_life: Meta-updates in which the learning rate halves, all the time; None keeps it.
         budget: Training, validation and test.
         seed: Of the initial weights and the training tasks.
         evaluation_seed: Of the validation and test tasks: the sweep's for trials, the run's own for final runs.
@@ -51,6 +54,7 @@ class RunConfig:
     grad_clip: float | None = None
     meta_gradient: MetaGradient = "mean"
     precision: Precision = "float32"
+    lr_half_life: float | None = None
 
     @property
     def signature(self) -> Hashable:
@@ -69,7 +73,10 @@ class RunConfig:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data for JSON; ``from_dict`` reads it back."""
-        return json.loads(json.dumps(dataclasses.asdict(self) | {"benchmark": self._benchmark_dict()}))  # type: ignore[no-any-return]
+        data = dataclasses.asdict(self) | {"benchmark": self._benchmark_dict()}
+        if self.lr_half_life is None:  # as before there was one: what was written then has the same digest
+            del data["lr_half_life"]
+        return json.loads(json.dumps(data))  # type: ignore[no-any-return]
 
     def _benchmark_dict(self) -> dict[str, Any]:
         return {"name": self.benchmark.name, **dataclasses.asdict(self.benchmark)}
@@ -78,11 +85,7 @@ class RunConfig:
         """What was searched over, flat: the configuration without seeds, budget and benchmark."""
         return {
             "learner": self.learner,
-            "lr": self.lr,
-            "meta_batch_size": self.meta_batch_size,
-            "grad_clip": self.grad_clip,
-            "meta_gradient": self.meta_gradient,
-            "precision": self.precision,
+            **{name: getattr(self, name) for name in OF_EVERY_RUN},
             **dataclasses.asdict(self.hyperparameters),
         }
 
@@ -163,6 +166,7 @@ _REQUIRED: Any = object()
 _PLAIN: dict[str, tuple[Any, float | None, Any]] = {
     "meta_batch_size": (int, 1, _REQUIRED),
     "lr": (float, 0, _REQUIRED),
+    "lr_half_life": (float | None, 0, None),
     "seed": (int, 0, _REQUIRED),
     "evaluation_seed": (int, 0, _REQUIRED),
     "final": (bool, 0, False),

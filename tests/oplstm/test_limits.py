@@ -75,6 +75,7 @@ RUN |= {"evaluation_seed": 1, "lr": 0.1, "meta_batch_size": 2}
 BESIDE = {
     "meta_batch_size": (10**12, "must be <= 10000, got 1000000000000"),
     "lr": (1e300, "must be within 1e30 of zero, got 1e+300"),
+    "lr_half_life": (1e300, "must be within 1e30 of zero, got 1e+300"),
     "grad_clip": (1e300, "must be within 1e30 of zero, got 1e+300"),
     "learner": (10**5000, "unknown 'a value of type int that cannot be shown'; known: "),
 }

@@ -52,6 +52,8 @@ class MetaUpdate:
         self._precision = runs[0].precision
         self._captured = Captured(device.device, capture=device.capture)
         self._lr = device.place(torch.tensor([[run.lr] for run in runs], dtype=torch.float64))
+        halvings = [0.0 if run.lr_half_life is None else 1 / run.lr_half_life for run in runs]  # a meta-update
+        self._halvings = device.place(torch.tensor(halvings, dtype=torch.float64)[:, None]) if any(halvings) else None
         clips = [math.inf if run.grad_clip is None else run.grad_clip for run in runs]
         self._clip = None if min(clips) == math.inf else device.place(torch.tensor(clips, dtype=torch.float64)[:, None])
         sums = [run.meta_batch_size if run.meta_gradient == "sum" else 1 for run in runs]
@@ -78,6 +80,7 @@ class MetaUpdate:
         if self._clip is not None:
             grad = grad.clamp(-self._clip, self._clip)
         losses = losses.double()
+        lr = self._lr if self._halvings is None else self._lr * torch.exp2(-self._halvings * self._steps)
         self._steps += 1
         newly = (state.diverged_at < 0) & ~losses.isfinite()
         state.diverged_at.copy_(torch.where(newly, self._steps[:, 0].long(), state.diverged_at))
@@ -85,7 +88,7 @@ class MetaUpdate:
         alive = (state.diverged_at < 0).unsqueeze(1)
         for rows, size in self._blocks:
             moments = AdamMoments(state.moments.first[rows, :size], state.moments.second[rows, :size])
-            of_rows = {"lr": self._lr[rows], "steps": self._steps[rows], "alive": alive[rows]}
+            of_rows = {"lr": lr[rows], "steps": self._steps[rows], "alive": alive[rows]}
             adam_step(state.weights[rows, :size], grad[rows, :size], moments, **of_rows)
 
 

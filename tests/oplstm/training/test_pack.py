@@ -173,6 +173,7 @@ def by_torch(runs, tasks):
         learner = pack.learner
         weights = pack.state.weights[row : row + 1].clone().requires_grad_()
         start, optimiser, total = weights.detach().clone(), torch.optim.Adam([weights], lr=config.lr), 0.0
+        schedule = torch.optim.lr_scheduler.ExponentialLR(optimiser, 0.5 ** (1 / (config.lr_half_life or torch.inf)))
         for batch in tasks:
             optimiser.zero_grad()
             for task in range(config.meta_batch_size):
@@ -183,6 +184,7 @@ def by_torch(runs, tasks):
             if config.grad_clip is not None:
                 torch.nn.utils.clip_grad_value_([weights], config.grad_clip)
             optimiser.step()
+            schedule.step()
         moved.append((weights.detach() - start)[0])
         losses.append(total)
     return torch.stack(moved), torch.tensor(losses, dtype=torch.float64)
@@ -205,6 +207,21 @@ def test_a_summed_meta_gradient_is_what_torch_accumulates_over_tasks():
     assert torch.equal(mean, again)
     assert (summed - mean).norm() > 1e-6 * mean.norm()
     assert (clipped - summed).norm() > 1e-6 * mean.norm()
+
+
+@pytest.mark.slow
+def test_a_rate_that_halves_is_torch_s_exponential_one_run_by_run():
+    one = replace(run("lstm", meta_batch_size=2), lr=1e-3)
+    runs = [replace(one, lr_half_life=1.5), one, replace(one, lr_half_life=0.5), replace(one, lr_half_life=1e30)]
+    pack = Pack(runs, list("abcd"), DOUBLE)
+    start, tasks = pack.state.weights.clone(), []
+    for _ in range(4):
+        tasks.append(next_tasks(pack))
+        pack.step()
+    moved, _ = by_torch(runs, tasks)
+    torch.testing.assert_close(pack.state.weights - start, moved, rtol=1e-9, atol=1e-15)
+    slower, kept, slowest, never = (pack.state.weights - start).norm(dim=1)
+    assert slowest < 0.8 * slower < 0.64 * kept and kept == never
 
 
 def test_a_run_of_one_task_a_meta_batch_sums_as_it_averages():

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 
 import pytest
 
@@ -42,6 +43,7 @@ def test_a_pack_that_the_run_of_the_most_passes_has_left_stopped_and_resumed(tmp
 @pytest.mark.parametrize("stop", [3, 10, 11, 20, 33])
 def test_a_pack_that_others_join_stopped_and_resumed(tmp_path, stop):
     runs = [run(seed=1), run(seed=2), run(seed=3, passes=3), run(seed=4, meta_batch_size=3)]
+    runs = [replace(one, lr_half_life=life) for one, life in zip(runs, (None, 7.0, 5.0, 3.0), strict=True)]
     assert_same_when_stopped(tmp_path, runs, [stop], prune={10: {"run-0"}, 7: {"run-3"}}, join={10: 2, 20: 3})
 
 

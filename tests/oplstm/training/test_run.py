@@ -228,6 +228,7 @@ def test_nearest_names_are_told():
         {"meta_batch_size": 3},
         {"meta_gradient": "sum"},
         {"grad_clip": 1.0},
+        {"lr_half_life": 100},
         {"hyperparameters": {"convention": "paper", "base_widths": [4, 4], "cells": [2, 1], "passes": 2}},
     ],
     ids=str,
@@ -298,12 +299,18 @@ def test_digest_is_of_everything():
         {"meta_batch_size": 3},
         {"precision": "tf32"},
         {"meta_gradient": "sum"},
+        {"lr_half_life": 100},
         {"hyperparameters.gamma": 0.3},
         {"benchmark.shots": 10},
         {"budget.max_hours": 1},
         {"learner": "lstm", "hyperparameters": {}},
     ]
     assert len({ok(change).digest() for change in changes}) == len(changes)
+
+
+def test_digest_is_that_of_the_version_that_had_fewer_options():
+    assert ok().digest() == "559664d4c55ccbf4dbb975b14bc1ff63dc09c11b3306cc449e7d0f1efc6098cb"
+    assert RunConfig.from_dict(ok({"lr_half_life": 100}).to_dict()).lr_half_life == 100.0
 
 
 def test_digest_does_not_depend_on_how_the_run_was_written():

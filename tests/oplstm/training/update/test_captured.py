@@ -26,7 +26,9 @@ def test_an_update_reads_nothing_back_from_the_device(learner):
     # tensors of this device have no numbers: reading one, or mixing them with the CPU's, is an error, as in a capture
     device = Device(torch.device("meta"))
     runs = [run(learner, passes=3, meta_batch_size=4), run(learner, meta_batch_size=2)]
-    pack = Pack([replace(one, grad_clip=0.1, meta_gradient="sum") for one in runs], ["a", "b"], device)
+    pack = Pack(
+        [replace(one, grad_clip=0.1, meta_gradient="sum", lr_half_life=9.0) for one in runs], ["a", "b"], device
+    )
     for _ in range(2):
         pack.step()
     assert pack.state.weights.is_meta
