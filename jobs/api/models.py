@@ -106,6 +106,7 @@ def evaluate(
     shots: int | None = None,
     ways: int | None = None,
     queries: int | None = None,
+    passes: int | None = None,
     tasks: int = 2000,
     seed: int = 0,
     tracking_uri: str | None = None,
@@ -119,6 +120,7 @@ def evaluate(
         shots: Support points, of a class where there are classes.
         ways: Classes a task, for learners without one output a class.
         queries: Query points, of a class where there are classes.
+        passes: T: over the support set, or steps of gradient descent.
         tasks: How many.
         seed: Of the tasks.
         tracking_uri: As of ``champion``.
@@ -134,4 +136,4 @@ def evaluate(
 
     with as_before():
         on = Tasks(dataset=dataset, shots=shots, ways=ways, queries=queries, count=tasks, seed=seed)
-        return score(home_of(home), model, on, uri=chosen_uri(tracking_uri))
+        return score(home_of(home), model, on, passes=passes, uri=chosen_uri(tracking_uri))

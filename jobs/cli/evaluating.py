@@ -11,6 +11,9 @@ from jobs.cli.output import as_json, plugin, quiet_libraries, report, say, track
 @click.option("--shots", type=click.IntRange(1), help="Support points, of a class where there are classes.")
 @click.option("--ways", type=click.IntRange(2), help="Classes a task, for learners without one output a class.")
 @click.option("--queries", type=click.IntRange(1), help="Query points, of a class where there are classes.")
+@click.option(
+    "--passes", type=click.IntRange(1), help="Over the support set, or steps of gradient descent; as in its own test."
+)
 @click.option("--tasks", type=click.IntRange(2, 100_000), default=2000, show_default=True, help="How many.")
 @click.option("--seed", type=click.IntRange(0, 2**31 - 1), default=0, show_default=True, help="Of the tasks.")
 @plugin
@@ -22,6 +25,7 @@ def evaluate(
     shots: int | None,
     ways: int | None,
     queries: int | None,
+    passes: int | None,
     tasks: int,
     seed: int,
     plugins: tuple[str, ...],
@@ -40,8 +44,8 @@ def evaluate(
 
     quiet_libraries()
     on = Tasks(dataset=dataset, shots=shots, ways=ways, queries=queries, count=tasks, seed=seed)
-    found = score(Home(), model, on, uri=chosen_uri(tracking_uri), plugins=plugins)
+    found = score(Home(), model, on, passes=passes, uri=chosen_uri(tracking_uri), plugins=plugins)
     asked = ", ".join(f"{name}={value}" for name, value in found.benchmark.items() if name != "name" and value)
-    what = f"{found.model} on {found.benchmark['name']} ({asked})"
+    what = f"{found.model} on {found.benchmark['name']} ({asked}; T={found.passes})"
     line = f"{what}: {found.measure} {interval(found.score)} (95% over {found.tasks} tasks)"
     report(found.to_json(), lambda: say(line), as_json=json_)

@@ -56,6 +56,7 @@ class Evaluation:
     Attributes:
         model: As it was asked for.
         benchmark: The tasks, as a job file has them.
+        passes: T: over the support set, or steps of gradient descent.
         measure: ``loss`` or ``accuracy``.
         score: Mean over the tasks, with its 95% interval: a claim about these weights.
         tasks: How many.
@@ -63,6 +64,7 @@ class Evaluation:
 
     model: str
     benchmark: dict[str, Any]
+    passes: int
     measure: str
     score: Interval
     tasks: int
@@ -72,18 +74,27 @@ class Evaluation:
         return asdict(self)
 
 
-def evaluate(home: Home, model: str, tasks: Tasks, *, uri: str | None, plugins: Sequence[str] = ()) -> Evaluation:
+def evaluate(
+    home: Home,
+    model: str,
+    tasks: Tasks,
+    *,
+    passes: int | None = None,
+    uri: str | None,
+    plugins: Sequence[str] = (),
+) -> Evaluation:
     """Score a model on test tasks.
 
     Args:
         home: Where sweeps and datasets are.
         model: ``SWEEP/TRIAL``, or a registered model: ``NAME`` (its champion), ``NAME@ALIAS``, ``NAME:VERSION``.
         tasks: On which.
+        passes: T; None for that of its own test.
         uri: Of the MLflow server; None for that of the newest sweep in ``home``.
         plugins: Code that the model or its tasks are of, beside that of the sweeps in ``home``.
 
     Raises:
-        RequestError: There is no such model, it is not made for such tasks, or the data are not there.
+        RequestError: There is no such model, it is not made for such tasks or passes, or the data are not there.
         WorkError: A file of the model is damaged.
     """
     for plugin in plugins:
@@ -94,14 +105,15 @@ def evaluate(home: Home, model: str, tasks: Tasks, *, uri: str | None, plugins: 
         except ValueError as error:  # of a learner or a benchmark that is not known here
             problem = f"{model} cannot be read here: {message(error)}"
             raise RequestError(f"{problem}; if code of yours brings that, name it with --plugin") from error
-    wanted = _run_on(run, tasks, home=home, model=model)
+    wanted = _run_on(run, tasks, passes, home=home, model=model)
     there = Model(wanted, weights, Device(data=home.data))
     if there.pack.layout.shapes != {name: tuple(weight.shape) for name, weight in weights.items()}:
         raise RequestError(_misfit(run, wanted, model))
     measure = wanted.benchmark.measure
     values = there.scores(Split.FINAL_TEST, seed=tasks.seed, count=tasks.count)[measure.name].numpy()
     benchmark = wanted.to_dict()["benchmark"]
-    return Evaluation(model, benchmark, measure.name, Interval.of(values, over="tasks"), tasks.count)
+    made = wanted.passes(training=False)
+    return Evaluation(model, benchmark, made, measure.name, Interval.of(values, over="tasks"), tasks.count)
 
 
 @contextlib.contextmanager
@@ -125,9 +137,14 @@ def found_model(home: Home, model: str, uri: str | None) -> Iterator[Path]:
         yield download_model(server, model, Path(drawer))
 
 
-def _run_on(run: RunConfig, tasks: Tasks, *, home: Home, model: str) -> RunConfig:
-    """The run on other tasks than those it was trained with."""
+def _run_on(run: RunConfig, tasks: Tasks, passes: int | None, *, home: Home, model: str) -> RunConfig:
+    """The run on other tasks, and with other passes, than those it was trained with."""
     data = run.to_dict()
+    if passes is not None:
+        its = next((name for name in ("eval_passes", "passes") if name in data["hyperparameters"]), None)
+        if its is None:
+            raise RequestError(f"{model} is of {run.learner}, which has no passes to choose: leave --passes out")
+        data["hyperparameters"][its] = passes
     before = data["benchmark"]
     given = {"shots": tasks.shots, "ways": tasks.ways, "queries": tasks.queries}
     changed = {name: value for name, value in given.items() if value is not None}
