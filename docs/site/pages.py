@@ -5,7 +5,7 @@ import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from docs.site import command_line, five_points, job_file, methods, python_door, results, tuning_curves
+from docs.site import adaptation, command_line, five_points, job_file, methods, python_door, results, tuning_curves
 
 DOCS = Path(__file__).resolve().parent.parent
 ROOT = DOCS.parent
@@ -27,6 +27,7 @@ GENERATORS: dict[str, Callable[..., str]] = {
     "trials": results.trials_of,
     "tuning-curves": tuning_curves.tuning_curves,
     "validation-tasks": results.validation_tasks,
+    "adaptation": adaptation.adaptation,
     "five-points": five_points.drawn,
     "five-points-numbers": five_points.numbers,
 }
