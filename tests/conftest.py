@@ -98,7 +98,7 @@ def pytest_collection_finish():
 
 
 def pytest_runtest_logreport(report):
-    tier = dict(report.user_properties)["tier"]
+    tier = dict(report.user_properties).get("tier")  # none of a test whose process has crashed
     _seconds[tier] += report.duration
     _tests[tier] += report.when == "setup"
 

@@ -97,7 +97,6 @@ class Journal:
         Raises:
             WorkError: It is not, or something that was appended earlier is not.
         """
-        self._dirty.clear()
         self._fsync()
         if self._lost is not None:
             raise _sync_failed(self.path, self._lost) from self._lost
@@ -141,6 +140,8 @@ class Journal:
             if self._closing.wait(_SYNC_SECONDS):
                 return
             self._dirty.clear()
+            if self._closing.is_set():  # it came between these lines, and what it had set was cleared
+                return
             self._fsync()
 
     def _fsync(self) -> None:

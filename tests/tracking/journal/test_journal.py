@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -354,6 +355,39 @@ def test_a_place_that_cannot_be_written_is_said_in_one_line(tmp_path: Path) -> N
     with pytest.raises(WorkError, match="cannot write") as caught:
         Journal(tmp_path / "file" / "journal.jsonl")
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("moment", ["before a group counts as synced", "during its sync, beside another"])
+def test_closed_at_any_moment_it_ends(moment: str, journal_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """That it closes must not count as a group that has been synced meanwhile: nobody would wake its thread again."""
+    monkeypatch.setattr("tracking.journal.journal._SYNC_SECONDS", 0.01)
+    journal, told = Journal(journal_path), threading.Event()
+    closer = threading.Thread(target=journal.close, daemon=True)
+    set_dirty, clear, fsync = journal._dirty.set, journal._dirty.clear, journal._fsync
+
+    def set_and_tell() -> None:
+        set_dirty()
+        if journal._closing.is_set():
+            told.set()
+
+    def closed_meanwhile(then: Callable[[], None]) -> None:
+        if closer.ident is None:
+            closer.start()
+            assert told.wait(5)
+            if then is fsync:
+                journal.sync()
+        then()
+
+    monkeypatch.setattr(journal._dirty, "set", set_and_tell)
+    if moment.startswith("before"):
+        monkeypatch.setattr(journal._dirty, "clear", lambda: closed_meanwhile(clear))
+    else:
+        monkeypatch.setattr(journal, "_fsync", lambda: closed_meanwhile(fsync))
+    journal.append([{"n": 0}])
+    assert told.wait(5)
+    closer.join(5)
+    assert not closer.is_alive() and not is_locked(journal_path)
+    assert read(journal_path)[0]["n"] == 0
 
 
 def test_nothing_is_written_after_closing(journal_path: Path) -> None:
