@@ -171,7 +171,7 @@ def test_a_verb_that_names_no_sweep_asks_the_server_of_the_newest(ended, monkeyp
     assert silent.found.startswith(f"tracking server {wanted}: ")
     assert silent.found.endswith("; it is that of 1 sweep here")
     monkeypatch.setattr("jobs.operations.tracking_server.check_reachable", lambda uri: None)
-    monkeypatch.setattr("tracking.results.tables.runs_of", lambda client, number: pytest.fail("asked"))
+    monkeypatch.setattr("tracking.results.tables.runs_of", lambda client, number, also: pytest.fail("asked"))
     with pytest.raises(pytest.fail.Exception):
         run("table", "1")
 
