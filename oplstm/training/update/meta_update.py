@@ -52,8 +52,10 @@ class MetaUpdate:
         self._precision = runs[0].precision
         self._captured = Captured(device.device, capture=device.capture)
         self._lr = device.place(torch.tensor([[run.lr] for run in runs], dtype=torch.float64))
-        halvings = [0.0 if run.lr_half_life is None else 1 / run.lr_half_life for run in runs]  # a meta-update
-        self._halvings = device.place(torch.tensor(halvings, dtype=torch.float64)[:, None]) if any(halvings) else None
+        lives = [run.lr_half_life or math.inf for run in runs]
+        self._lives = (
+            None if min(lives) == math.inf else device.place(torch.tensor(lives, dtype=torch.float64)[:, None])
+        )
         clips = [math.inf if run.grad_clip is None else run.grad_clip for run in runs]
         self._clip = None if min(clips) == math.inf else device.place(torch.tensor(clips, dtype=torch.float64)[:, None])
         sums = [run.meta_batch_size if run.meta_gradient == "sum" else 1 for run in runs]
@@ -80,7 +82,7 @@ class MetaUpdate:
         if self._clip is not None:
             grad = grad.clamp(-self._clip, self._clip)
         losses = losses.double()
-        lr = self._lr if self._halvings is None else self._lr * torch.exp2(-self._halvings * self._steps)
+        lr = self._lr if self._lives is None else self._lr * torch.exp2(-self._steps / self._lives)
         self._steps += 1
         newly = (state.diverged_at < 0) & ~losses.isfinite()
         state.diverged_at.copy_(torch.where(newly, self._steps[:, 0].long(), state.diverged_at))
