@@ -47,12 +47,17 @@ class FinalRun:
     @property
     def published(self) -> bool:
         """Whether the configuration is the paper's, which nobody has searched for here."""
-        return self.parent.tags.get("oplstm.published", "") != ""
+        return self._trained and self.parent.tags.get("oplstm.published", "") != ""
 
     @property
     def chosen_by_hand(self) -> bool:
         """Whether it is a training of a configuration that neither a sweep here nor the paper has picked."""
-        return self.parent.tags.get("oplstm.kind") == "train" and not self.published
+        return self._trained and not self.published
+
+    @property
+    def _trained(self) -> bool:
+        """Whether it is no sweep's final run: what one has picked is its own, also where the paper has the same."""
+        return self.parent.tags.get("oplstm.kind") == "train"
 
     @property
     def label(self) -> str:

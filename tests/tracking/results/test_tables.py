@@ -70,6 +70,11 @@ def test_a_toy_run_does_not_replace_a_full_one() -> None:
     assert in_cells(table_of(1, [toy])) == {}
 
 
+def test_a_final_run_of_what_the_paper_publishes_too_is_ours_because_a_sweep_has_picked_it() -> None:
+    cell = table_of(1, [final_run("found", labels={"published": "published-sine-lstm"})]).cells[0]
+    assert cell.ours is not None and cell.ours.run_name == "found" and cell.retrained is None
+
+
 def test_the_paper_s_own_configuration_stands_beside_ours_and_never_in_its_place() -> None:
     theirs = {
         "labels": {"kind": "train", "published": "published-sine-lstm"},
