@@ -38,7 +38,7 @@ def differences(run: FinalRun, paper: PaperCell) -> list[str]:
 
 def _whole_run(run: FinalRun, paper: PaperCell) -> list[str]:
     """Differences that no single seed shows."""
-    found = []
+    found = ["its configuration was chosen by hand"] if run.chosen_by_hand else []
     if run.seed_count < paper.seeds:
         found.append(f"seeds {run.seed_count}, the cell's {paper.seeds}")
     if late := sum("oplstm.budget_exhausted" in seed.tags for seed in run.seeds):

@@ -188,7 +188,7 @@ def table_of(number: int, runs: Sequence[FinalRun]) -> Table:
 
     for paper in papers:
         found = [run for run in runs if _is_of(run, paper) and _metric(paper) in run.parent.metrics]
-        differing = {run.parent.run_id: _differences(run, paper) for run in found}
+        differing = {run.parent.run_id: differences(run, paper) for run in found}
         in_cell: dict[bool, Result] = {}
         for published in (False, True):
             of = [run for run in found if run.published is published]
@@ -217,11 +217,6 @@ def _benchmark(run: FinalRun) -> str | None:
 
 def _is_of(run: FinalRun, paper: PaperCell) -> bool:
     return same_learner(run, paper) and run.parent.tags.get("oplstm.shots") == str(paper.shots)
-
-
-def _differences(run: FinalRun, paper: PaperCell) -> list[str]:
-    by_hand = ["its configuration was chosen by hand"] if run.chosen_by_hand else []
-    return [*by_hand, *differences(run, paper)]
 
 
 def _intervals(paper: PaperCell) -> str:

@@ -33,7 +33,7 @@ def test_a_trial_is_scored_on_the_tasks_that_are_asked_for(small_sweep):
 
 @pytest.mark.parametrize(("learner", "its"), [("lstm", "passes"), ("maml", "eval_passes")])
 def test_it_makes_as_many_passes_as_are_asked_for(learner, its, small_sweep):
-    config, folder = run(learner, passes=2), small_sweep.trial("trial-0001")
+    config, folder = run(learner, **{"passes": 2, its: 2}), small_sweep.trial("trial-0001")
     pack = Pack([config], ["one"], Device())
     weights = pack.layout.of_row(pack.state.weights[0])
     save_weights(folder, config, params=weights, best_update=1)

@@ -190,20 +190,26 @@ def by_torch(runs, tasks):
     return torch.stack(moved), torch.tensor(losses, dtype=torch.float64)
 
 
+def moved_as_torch_moves(runs, updates):
+    """Movements of a pack after some updates, once they are seen to be torch's, and its losses beside torch's."""
+    pack = Pack(runs, [str(number) for number in range(len(runs))], DOUBLE)
+    start, tasks = pack.state.weights.clone(), []
+    for _ in range(updates):
+        tasks.append(next_tasks(pack))
+        pack.step()
+    moved, losses = by_torch(runs, tasks)
+    torch.testing.assert_close(pack.state.weights - start, moved, rtol=1e-9, atol=1e-15)
+    return pack.state.weights - start, (pack.state.loss_sum, losses)
+
+
 @pytest.mark.slow
 def test_a_summed_meta_gradient_is_what_torch_accumulates_over_tasks():
     """Adam sees the factor by its epsilon, which gradients as small as these make large."""
     one = replace(run("lstm", seed=1, meta_batch_size=3), lr=1e-3)
     runs = [replace(one, meta_gradient="sum"), one, replace(one, meta_gradient="sum", grad_clip=1e-4), one]
-    pack = Pack(runs, list("abcd"), DOUBLE)
-    start, tasks = pack.state.weights.clone(), []
-    for _ in range(3):
-        tasks.append(next_tasks(pack))
-        pack.step()
-    moved, losses = by_torch(runs, tasks)
-    torch.testing.assert_close(pack.state.weights - start, moved, rtol=1e-9, atol=1e-15)
-    torch.testing.assert_close(pack.state.loss_sum, losses, rtol=1e-12, atol=0)
-    summed, mean, clipped, again = pack.state.weights - start
+    moved, losses = moved_as_torch_moves(runs, 3)
+    torch.testing.assert_close(*losses, rtol=1e-12, atol=0)
+    summed, mean, clipped, again = moved
     assert torch.equal(mean, again)
     assert (summed - mean).norm() > 1e-6 * mean.norm()
     assert (clipped - summed).norm() > 1e-6 * mean.norm()
@@ -213,14 +219,8 @@ def test_a_summed_meta_gradient_is_what_torch_accumulates_over_tasks():
 def test_a_rate_that_halves_is_torch_s_exponential_one_run_by_run():
     one = replace(run("lstm", meta_batch_size=2), lr=1e-3)
     runs = [replace(one, lr_half_life=1.5), one, replace(one, lr_half_life=0.5), replace(one, lr_half_life=1e30)]
-    pack = Pack(runs, list("abcd"), DOUBLE)
-    start, tasks = pack.state.weights.clone(), []
-    for _ in range(4):
-        tasks.append(next_tasks(pack))
-        pack.step()
-    moved, _ = by_torch(runs, tasks)
-    torch.testing.assert_close(pack.state.weights - start, moved, rtol=1e-9, atol=1e-15)
-    slower, kept, slowest, never = (pack.state.weights - start).norm(dim=1)
+    moved, _ = moved_as_torch_moves(runs, 4)
+    slower, kept, slowest, never = moved.norm(dim=1)
     assert slowest < 0.8 * slower < 0.64 * kept and kept == never
 
 
