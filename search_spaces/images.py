@@ -42,6 +42,14 @@ def op_lstm_omniglot(trial: Trial) -> dict[str, Any]:
     return _op_lstm(trial, ("5-5-1", *OP_LSTM_CELLS))
 
 
+def op_lstm_rates(trial: Trial) -> dict[str, Any]:
+    """The rate, which the grid of OP-LSTM leaves alone, with the smaller cells; T and B are the job's."""
+    return {
+        "lr": trial.suggest_float("lr", 1e-4, 3e-3, log=True),
+        "cells": _numbers(trial.suggest_categorical("cells", ["5-5-1", "20-1", "10-10-1"])),
+    }
+
+
 def shots(trial: Trial) -> dict[str, Any]:
     """Fig. 5, right: sequential against batched, at every number of shots."""
     return {

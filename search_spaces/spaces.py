@@ -33,6 +33,7 @@ SPACES: Registry[Space] = Registry(
         "image-lstm-conv4": "search_spaces.images:lstm_conv4",
         "image-op-lstm": "search_spaces.images:op_lstm",
         "omniglot-op-lstm": "search_spaces.images:op_lstm_omniglot",
+        "omniglot-op-lstm-rates": "search_spaces.images:op_lstm_rates",
         "image-shots": "search_spaces.images:shots",
         "sine-maml": "search_spaces.maml:sine",
         "sine-maml-widths": "search_spaces.maml:sine_widths",
