@@ -1,12 +1,13 @@
 """A point of a space that a person gives: every fault of it at once, a line each."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any, Final
 
 import optuna
 from optuna.distributions import CategoricalDistribution, IntDistribution
 
-from jobs.jobfile.resolving import Suggested, build_trial_run, run_data, suggest
+from jobs.jobfile.resolving import Suggested, build_trial_run, pins, run_data, suggest
 from jobs.jobfile.schema import Job
 from oplstm.configuration import Problems, unknown_key
 from oplstm.errors import RequestError, one_line, shown
@@ -14,6 +15,19 @@ from oplstm.training.run import RunConfig, build_run
 from search_spaces.enumeration import Distribution, RecordingTrial
 
 _MISSING: Final = object()
+
+
+@dataclass(frozen=True)
+class Point:
+    """A point of a space.
+
+    Attributes:
+        params: Its values by name.
+        suggested: The configuration that it means.
+    """
+
+    params: dict[str, Any]
+    suggested: Suggested
 
 
 class _GivenTrial(RecordingTrial):
@@ -77,28 +91,38 @@ def given_point(job: Job, values: Mapping[str, Any], *, like: Mapping[str, Any])
     Raises:
         RequestError: Everything that is wrong with it, one line each.
     """
-    problems = Problems()
-    trial = _GivenTrial({**like, **values}, problems)
-    suggested = _suggested(job, trial, problems)
-    for name in values.keys() - trial.params.keys() if suggested is not None else ():
-        problems.add(name, unknown_key(name, trial.params))
-    if suggested is None or problems:
+    problems, pinned = Problems(), pins(job)
+    point = point_at(job, {**like, **values}, problems)
+    if point is None:
         raise RequestError(problems.lines())
-    build_run(run_data(job, suggested), problems)
+    for name in values.keys() - point.params.keys():
+        said = f"is pinned to {shown(pinned[name])} by the job" if name in pinned else unknown_key(name, point.params)
+        problems.add(name, said)
+    if not problems:
+        build_run(run_data(job, point.suggested), problems)
     if problems:
         raise RequestError(problems.lines())
-    return trial.params, build_trial_run(job, suggested)
+    return point.params, build_trial_run(job, point.suggested)
 
 
-def _suggested(job: Job, trial: _GivenTrial, problems: Problems) -> Suggested | None:
-    """What the space gives at this point; None where it gives nothing."""
-    space = str(job.space)
+def point_at(job: Job, values: Mapping[str, Any], problems: Problems) -> Point | None:
+    """The point of a job's space that has these values, or a stand-in for a faulty one; None where it gives nothing.
+
+    Args:
+        job: The job, which has a space.
+        values: By name; what the space does not ask for at this point is left out.
+        problems: Takes every fault.
+    """
+    before = len(problems.found)
+    trial = _GivenTrial(values, problems)
     try:
-        return suggest(job, trial)
+        suggested = suggest(job, trial)
     except optuna.TrialPruned as error:
-        found = f"this point is infeasible: {one_line(error)}"
+        fault = f"says that this point is infeasible: {one_line(error)}"
     except Exception as error:  # a space is the user's code
-        found = f"raises {one_line(error)} at this point"
-    if not problems:  # else at a stand-in, which says nothing of the point
-        problems.add(space, found)
+        fault = f"raises {one_line(error)} at this point"
+    else:
+        return Point(trial.params, suggested)
+    if len(problems.found) == before:  # else at a stand-in, which says nothing of the point
+        problems.add((), f"{job.space} {fault}")
     return None

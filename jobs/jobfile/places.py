@@ -51,7 +51,8 @@ def located(
         if written:
             place = written[-1]
             break
-        if path[:length] in lines:
+        replaced = any(path[:length][: len(set_path)] == set_path for set_path in overrides)
+        if path[:length] in lines and not replaced:
             place = f"{source}, line {lines[path[:length]]}"
             break
     return f"{'.'.join(map(quoted, path))}: {message} ({place})"

@@ -3,16 +3,16 @@
 import contextlib
 import itertools
 import json
-import warnings
 from collections.abc import Iterable
 from typing import Any
 
 import optuna
 from optuna.trial import BaseTrial, FixedTrial
 
+from jobs.jobfile.given import point_at
 from jobs.jobfile.places import Place
 from jobs.jobfile.rehearsing import rehearse_pruner, rehearse_sampler
-from jobs.jobfile.resolving import Suggested, final_budget, run_data, suggest
+from jobs.jobfile.resolving import Suggested, final_budget, pins, run_data, space_of, suggest
 from jobs.jobfile.schema import Job
 from jobs.jobfile.space_source import check_outside_homes
 from oplstm.configuration import Problems, build, unknown_key
@@ -79,7 +79,8 @@ def _place_in_job(job: Job, suggested: Suggested, *, path: Place, text: str) -> 
 def _probe(job: Job, problems: Problems) -> list[Suggested]:
     """Some configurations of the space, the enqueued ones among them."""
     try:
-        space = _space(str(job.space))
+        _space(str(job.space))
+        space = space_of(job)
     except ValueError:
         return [{"lr": 1.0, "meta_batch_size": 1, **job.fixed}]
     probed: list[Suggested] = []
@@ -132,22 +133,10 @@ def _suggested(job: Job, trials: Iterable[BaseTrial]) -> list[Suggested]:
 
 def _enqueued(job: Job, index: int, *, params: dict[str, Any], problems: Problems) -> list[Suggested]:
     """The configuration of one ``enqueue`` entry, or nothing after recording what is wrong with it."""
-    place = ("enqueue", str(index))
-    trial = FixedTrial(params)
-    try:
-        with warnings.catch_warnings():
-            warnings.filterwarnings("error", ".* is out of the range of the distribution", UserWarning)
-            suggested = suggest(job, trial)
-    except optuna.TrialPruned as error:
-        problems.add(place, f"{job.space} says that this point is infeasible: {one_line(error)}")
+    below, before = problems.below("enqueue").below(str(index)), len(problems.found)
+    if (point := point_at(job, params, below)) is None:
         return []
-    except (ValueError, UserWarning) as error:
-        problems.add(place, message(error).partition(" Please set it")[0])
-        return []
-    except Exception as error:
-        problems.add(place, f"{job.space} raises {one_line(error)} at this point")
-        return []
-    unknown = [name for name in params if name not in trial.params]
-    for name in unknown:
-        problems.add((*place, name), unknown_key(name, trial.params))
-    return [] if unknown else [suggested]
+    # What the job pins wins over an entry too: --set may pin what the job's file enqueues.
+    for name in sorted(params.keys() - point.params.keys() - pins(job).keys()):
+        below.add(name, unknown_key(name, point.params))
+    return [point.suggested] if len(problems.found) == before else []

@@ -13,29 +13,45 @@ from jobs.jobfile.sections import Pruner, Sampler
 from oplstm.episodes.registry import BENCHMARKS
 from oplstm.errors import RequestError
 from oplstm.training.run import OF_EVERY_RUN, RunConfig
-from search_spaces.spaces import find_space
+from search_spaces.pinned import pinned
+from search_spaces.spaces import Space, find_space
 
 Suggested = Mapping[str, Any]
 """What a space returns: hyperparameters by name, of whatever types the learner's own configuration has."""
 
 
+def space_of(job: Job) -> Space:
+    """The space of a job that has one, without the dimensions that the job pins.
+
+    Raises:
+        ValueError: There is none of that name.
+    """
+    return pinned(find_space(str(job.space)), pins(job))
+
+
+def pins(job: Job) -> dict[str, Any]:
+    """What wins over the space: keys of tasks that ``benchmark`` gives, and above all what stands under ``fixed``."""
+    of_tasks = _keys_of_tasks(job)
+    return {**{key: value for key, value in job.benchmark.items() if key in of_tasks}, **job.fixed}
+
+
 def suggest(job: Job, trial: Any) -> Suggested:
-    """The space's configuration for ``trial`` (any of Optuna's), overridden by ``fixed``.
+    """The space's configuration for ``trial`` (any of Optuna's), overridden by what the job pins.
 
     Raises:
         TypeError: The space returned something else than a dictionary.
         Exception: Whatever the space raises.
     """
-    suggested = find_space(job.space)(trial) if job.space else {}
+    suggested = space_of(job)(trial) if job.space else {}
     if not isinstance(suggested, dict):
         raise TypeError(f"a space must return a dictionary of hyperparameters, got {suggested!r}")
-    return {**suggested, **job.fixed}
+    won = _keys_of_tasks(job) & job.benchmark.keys()
+    return {**{key: value for key, value in suggested.items() if key not in won}, **job.fixed}
 
 
 def run_data(job: Job, suggested: Suggested) -> dict[str, Any]:
     """Plain data of the run of a configuration, as that of trial 0; ``build_run`` checks it."""
-    name = str(job.benchmark.get("name"))
-    of_tasks = {field.name for field in fields(BENCHMARKS[name])} if name in BENCHMARKS else set()
+    of_tasks = _keys_of_tasks(job)
     own = {*OF_EVERY_RUN, *of_tasks}
     return {
         "learner": job.learner,
@@ -46,6 +62,11 @@ def run_data(job: Job, suggested: Suggested) -> dict[str, Any]:
         "evaluation_seed": job.seed,
         **{key: suggested[key] for key in OF_EVERY_RUN if key in suggested},
     }
+
+
+def _keys_of_tasks(job: Job) -> set[str]:
+    name = str(job.benchmark.get("name"))
+    return {field.name for field in fields(BENCHMARKS[name])} if name in BENCHMARKS else set()
 
 
 def build_trial_run(job: Job, suggested: Suggested) -> RunConfig:

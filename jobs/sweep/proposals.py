@@ -11,7 +11,7 @@ import optuna
 from optuna.storages import BaseStorage, InMemoryStorage
 from optuna.trial import BaseTrial, FixedTrial, Trial, TrialState
 
-from jobs.jobfile.resolving import build_trial_run, numbered, suggest
+from jobs.jobfile.resolving import build_trial_run, numbered, space_of, suggest
 from jobs.jobfile.schema import Job
 from jobs.store.events import MOST_DRAWS, Params
 from jobs.store.states import TrialState as State
@@ -21,7 +21,6 @@ from oplstm.errors import one_line
 from oplstm.training.run import RunConfig
 from search_spaces.enumeration import NotFinite, enumerate_grid
 from search_spaces.samplers import make_pruner, make_sampler, notes_draws, pruner_keeps_count, sampler_keeps_count
-from search_spaces.spaces import find_space
 
 REPEATS_BEFORE_ENUMERATING = MOST_DRAWS
 MODEST = 1e300
@@ -102,10 +101,9 @@ class Proposals:
         self._added = 0  # by users, beyond those of the job
         self._warm: set[int] = set()
         self._made = 0  # trials of Optuna's, repeats included
-        if job.space is not None:
-            find_space(job.space)
         make_sampler(job.sampler.name, job.sampler.options, seed=job.seed, trial=0)
-        cells = enumerate_grid(find_space(job.space)) if job.space and job.is_grid else ()
+        space = None if job.space is None else space_of(job)
+        cells = enumerate_grid(space) if space is not None and job.is_grid else ()
         self._given: Iterator[Params] = itertools.chain(job.enqueue, cells)
 
     def _is_new(self, run: RunConfig) -> bool:
@@ -167,7 +165,7 @@ class Proposals:
         if self._job.space is None:  # its one configuration is impossible
             return None
         try:
-            for params in enumerate_grid(find_space(self._job.space)):
+            for params in enumerate_grid(space_of(self._job)):
                 if self._is_new_point(params):
                     return self._propose(params, draws=REPEATS_BEFORE_ENUMERATING)
         except NotFinite:

@@ -139,8 +139,8 @@ def test_too_much_from_a_space_is_said_of_the_space(space, wanted):
 
 
 def test_a_point_that_is_enqueued_is_limited_too():
-    point = f"{{hidden: 40, layers: 2, passes: {HUGE}, meta_batch_size: 4, lr: 0.1, pool_cell: true, loss_on: last}}"
-    wanted = f"enqueue.0: The value {HUGE} of the parameter 'passes'"
+    point = f"{{hidden: 40, layers: 2, passes: {HUGE}, meta_batch_size: 4, lr: 0.01, pool_cell: true, loss_on: last}}"
+    wanted = "enqueue.0.passes: must be a whole number from 1 to 14, got 1000"
     assert the_problem(f"{JOB}enqueue: [{point}]\n").startswith(wanted)
 
 

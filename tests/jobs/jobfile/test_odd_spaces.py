@@ -67,7 +67,9 @@ def test_an_enqueued_point_that_is_not_feasible_is_said_at_its_place():
 
 
 def test_an_enqueued_point_at_which_the_space_raises_is_said_at_its_place():
-    assert the_problem("wordless", "enqueue: [{cell: 1}, {cell: 100}]\n") == "enqueue.1: ValueError (job.yaml, line 5)"
+    assert the_problem("wordless", "enqueue: [{cell: 1}, {cell: 100}]\n") == (
+        "enqueue.1: wordless raises ValueError at this point (job.yaml, line 5)"
+    )
 
 
 @pytest.mark.slow

@@ -1,0 +1,71 @@
+"""What a job pins wins over its space, and over what the space derives from it."""
+
+import pytest
+
+from jobs.jobfile.given import given_point
+from jobs.jobfile.reading import load_job, parse_job
+from jobs.sweep.proposals import proposed
+from oplstm.errors import RequestError
+from tests.jobs.jobfile.job_texts import the_problem
+
+GRID = """
+learner: op_lstm
+benchmark: {name: omniglot, ways: 5, shots: 1, queries: 15}
+fixed: {base_widths: [16], batch_norm: true, meta_batch_size: 64}
+space: omniglot-op-lstm
+sampler: {name: grid}
+enqueue: [{passes: 3, cells: 20-1}]
+budget: {updates: 1000, validate_every: 500}
+"""
+
+
+def test_a_grid_searches_what_is_not_pinned_at_rates_of_what_is():
+    found = list(proposed(load_job("omniglot-op-lstm", ["passes=1", "meta_batch_size=8"])))
+    assert [one.params for one in found] == [
+        {"cells": cells} for cells in ("5-5-1", "20-1", "10-10-1", "40-1", "40-20-1", "20-20-20-1")
+    ]
+    assert {(one.run.lr, one.run.meta_batch_size, one.run.hyperparameters.passes) for one in found} == {(1.25e-4, 8, 1)}
+
+
+def test_a_random_search_does_not_record_what_it_did_not_choose():
+    found = list(proposed(load_job("sine-lstm", ["lr=.25", "meta_batch_size=9", "trials=5"])))
+    assert all({"lr", "meta_batch_size"}.isdisjoint(one.params) for one in found)
+    assert {(one.run.lr, one.run.meta_batch_size) for one in found} == {(0.25, 9)}
+
+
+def test_what_the_benchmark_says_wins_over_a_space_that_varies_it():
+    found = list(proposed(load_job("sine-shots", ["shots=7"])))
+    assert sorted(one.params["support"] for one in found) == ["batched", "sequential"]
+    assert {one.run.benchmark.shots for one in found} == {7}
+
+
+def test_an_enqueued_point_leaves_out_what_is_pinned_or_yields_to_it():
+    job = parse_job(GRID, "job.yaml", ["passes=5"])
+    assert next(iter(proposed(job))).run.hyperparameters.passes == 5
+    first = next(iter(proposed(parse_job(GRID, "job.yaml"))))
+    assert (first.params, first.run.lr) == ({"passes": 3, "cells": "20-1"}, 0.001 / 64)
+
+
+def test_a_wrong_value_among_what_is_pinned_is_said_where_it_stands():
+    text = GRID.replace("ways: 5", "ways: 0")
+    assert the_problem(text) == "benchmark.ways: must be >= 2, got 0 (job.yaml, line 3)"
+    with pytest.raises(RequestError) as error:
+        parse_job(GRID.replace("cells", "cell"), "job.yaml")
+    assert list(error.value.problems) == [
+        "enqueue.0.cells: is required, one of '5-5-1', '20-1', '10-10-1', '40-1', '40-20-1', '20-20-20-1' (job.yaml, line 7)",
+        "enqueue.0.cell: unknown 'cell'; did you mean 'cells'? (job.yaml, line 7)",
+    ]
+
+
+def test_a_place_inside_of_what_the_command_line_replaced_is_the_command_line():
+    assert the_problem(GRID, "enqueue=[{passes: 2, cells: 20-1}]") == (
+        "enqueue.0.passes: must be one of 1, 3, 5, 10, got 2 (--set enqueue=[{passes: 2, cells: 20-1}])"
+    )
+
+
+def test_who_adds_a_point_is_told_what_the_job_pins():
+    job = parse_job(GRID, "job.yaml")
+    with pytest.raises(RequestError, match=r"^meta_batch_size: is pinned to 64 by the job$"):
+        given_point(job, {"meta_batch_size": 4}, like={"passes": 3, "cells": "20-1"})
+    params, run = given_point(job, {"passes": 1}, like={"passes": 3, "cells": "20-1", "meta_batch_size": 4})
+    assert (params, run.meta_batch_size) == ({"passes": 1, "cells": "20-1"}, 64)

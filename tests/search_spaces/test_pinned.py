@@ -1,0 +1,111 @@
+"""Pinned dimensions: what a space derives from them, and what is left of it to search."""
+
+import optuna
+import pytest
+from optuna.samplers import RandomSampler
+from optuna.trial import FixedTrial
+
+from search_spaces.enumeration import enumerate_grid
+from search_spaces.pinned import pinned
+from search_spaces.spaces import SPACES
+
+IMAGES = {"meta_batch_size": 4, "passes": 1}
+
+
+def drawn(space, seed):
+    trial = optuna.create_study(sampler=RandomSampler(seed=seed)).ask()
+    return space(trial), trial.params
+
+
+def pinnable(space, seed):
+    """The dimensions that go by the name of a hyperparameter, each with a value and what it means."""
+    suggested, params = drawn(space, seed)
+    return [(name, params[name], suggested[name]) for name in params if name in suggested]
+
+
+@pytest.mark.parametrize("name", list(SPACES))
+def test_a_pinned_space_is_the_space_at_that_value(name):
+    space = SPACES[name]
+    for dimension, value, hyperparameter in pinnable(space, seed=1):
+        for seed in range(5):
+            suggested, params = drawn(pinned(space, {dimension: hyperparameter}), seed)
+            assert dimension not in params
+            assert suggested == space(FixedTrial({**params, dimension: value}))
+
+
+def test_every_image_and_sine_space_can_be_pinned():
+    assert sum(len(pinnable(SPACES[name], seed=1)) for name in SPACES) > 40
+
+
+def test_a_rate_that_is_tied_to_the_meta_batch_size_is_that_of_a_pinned_size():
+    space = pinned(SPACES["omniglot-op-lstm"], {"meta_batch_size": 64})  # which is none of its choices
+    found = [space(FixedTrial(cell)) for cell in enumerate_grid(space)]
+    assert {(one["lr"], one["meta_batch_size"]) for one in found} == {(0.001 / 64, 64)}
+
+
+def test_what_is_pinned_is_no_dimension_of_a_grid():
+    cells = list(enumerate_grid(pinned(SPACES["omniglot-op-lstm"], IMAGES)))
+    assert cells == [{"cells": cells} for cells in ("5-5-1", "20-1", "10-10-1", "40-1", "40-20-1", "20-20-20-1")]
+    space = pinned(SPACES["omniglot-op-lstm"], {**IMAGES, "cells": [7, 1]})
+    assert [space(FixedTrial(cell)) for cell in enumerate_grid(space)] == [{**IMAGES, "cells": [7, 1], "lr": 0.00025}]
+
+
+def every_kind(trial):
+    """As many kinds of questions as a trial answers."""
+    return {
+        "whole": trial.suggest_int("whole", 1, 9),
+        "real": trial.suggest_float("real", 0, 1),
+        "flag": trial.suggest_categorical("flag", [True, False]),
+        "text": trial.suggest_categorical("text", ["a", "b"]),
+        "scale": trial.suggest_categorical("scale", [0.1, 1.0]),
+        "old": trial.suggest_uniform("old", 0, 1),
+        "older": trial.suggest_loguniform("older", 0.1, 1),
+        "oldest": trial.suggest_discrete_uniform("oldest", 0, 1, 0.5),
+    }
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "taken"),
+    [
+        ("whole", 12, 12),
+        ("whole", 3.0, 3),
+        ("whole", 3.5, None),
+        ("whole", True, None),
+        ("whole", "3", None),
+        ("real", 2, 2.0),
+        ("real", 0.25, 0.25),
+        ("flag", False, False),
+        ("flag", 0, None),
+        ("text", "c", "c"),
+        ("text", [1, 2], "1-2"),
+        ("text", [1.5, 2], None),
+        ("text", None, None),
+        ("scale", 1, 1.0),
+        ("old", 0.5, 0.5),
+        ("older", 1, 1.0),
+        ("oldest", 0.5, 0.5),
+        ("never asked for", 1, None),
+    ],
+)
+@pytest.mark.filterwarnings("ignore::FutureWarning")
+def test_a_value_is_taken_as_the_space_expects_it_or_not_at_all(name, value, taken):
+    suggested, params = drawn(pinned(every_kind, {name: value}), 0)
+    assert (name in params) is (name in suggested and taken is None)
+    assert params == {key: of for key, of in suggested.items() if key != name or taken is None}
+    if taken is not None:
+        assert (suggested[name], type(suggested[name])) == (taken, type(taken))
+
+
+def test_a_space_sees_a_trial_like_any_other():
+    seen = {}
+
+    def space(trial):
+        trial.suggest_int("a", 1, 3)
+        trial.suggest_int("b", 1, 3)
+        trial.set_user_attr("note", "kept")
+        seen.update(params=trial.params, number=trial.number, attrs=trial.user_attrs)
+        return {}
+
+    drawn(pinned(space, {"a": 2}), 0)
+    assert seen["params"].keys() == {"a", "b"}
+    assert (seen["params"]["a"], seen["number"], seen["attrs"]) == (2, 0, {"note": "kept"})
