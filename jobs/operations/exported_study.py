@@ -65,7 +65,7 @@ def _trials(folder: SweepFolder, header: Header) -> "Iterator[FrozenTrial]":
         raise WorkError(f"{folder.study}: Optuna cannot read it: {one_line(error)}; {mend}") from error
     begun, ended = _times(folder)
     for trial in state.trials.values():
-        if (found := next_of(rest, trial.params)) is None:  # a running sweep has not told Optuna yet
+        if (found := next_of(rest, trial.params, job=header.job)) is None:  # a running sweep has not told Optuna yet
             return
         found.datetime_start = begun.get(trial.name, found.datetime_start)
         if found.state.is_finished():

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from jobs.jobfile.schema import Job
 from jobs.store.events import Asked, Ended, Params, Refused, Rerun, Validated, read_events
 from jobs.store.extended import Extended
 from jobs.store.header import Header
@@ -64,7 +65,7 @@ def study_problems(folder: SweepFolder, header: Header, state: SweepState) -> It
     except Exception as error:  # whatever Optuna finds impossible in its own file
         yield f"{folder.study}: Optuna cannot read it: {one_line(error)}"
         return
-    yield from (f"{folder.study}: {problem}" for problem in _compared(_wanted(folder, header), found))
+    yield from (f"{folder.study}: {problem}" for problem in _compared(header.job, _wanted(folder, header), found))
 
 
 def _wanted(folder: SweepFolder, header: Header) -> list[_Wanted]:
@@ -103,15 +104,15 @@ def _wanted(folder: SweepFolder, header: Header) -> list[_Wanted]:
     return list(trials.values())
 
 
-def _compared(wanted: list[_Wanted], found: "list[FrozenTrial]") -> Iterator[str]:
+def _compared(job: Job, wanted: list[_Wanted], found: "list[FrozenTrial]") -> Iterator[str]:
     rest = iter(found)
     for number, one in enumerate(wanted):
-        drawn = next_of(rest, one.params)
+        drawn = next_of(rest, one.params, job=job)
         if drawn is None:
             yield f"{trial_name(number)} and what follows are missing"
             return
         here = f"{trial_name(number)}, which is number {drawn.number} there,"
-        if _text(drawn.params) != _text(one.params):
+        if _searched(drawn.params, job) != _searched(one.params, job):
             yield f"{here} is {str(drawn.params)[:200]} and not {str(one.params)[:200]}"
         if drawn.state.name != one.state:
             yield f"{here} is {drawn.state.name} and not {one.state}"
@@ -123,13 +124,13 @@ def _compared(wanted: list[_Wanted], found: "list[FrozenTrial]") -> Iterator[str
         yield f"it holds more trials than the {len(wanted)} of the journal"
 
 
-def next_of(rest: "Iterator[FrozenTrial]", params: Params) -> "FrozenTrial | None":
+def next_of(rest: "Iterator[FrozenTrial]", params: Params, *, job: Job) -> "FrozenTrial | None":
     """Optuna's trial of the next point of a sweep, out of those that follow the one before; None where none is left.
 
     They stand in the same order; what the sampler drew in vain, before one that was new, is Optuna's alone.
     """
     drawn = next(rest, None)
-    while drawn is not None and _is_in_vain(drawn) and _text(drawn.params) != _text(params):
+    while drawn is not None and _is_in_vain(drawn) and _searched(drawn.params, job) != _searched(params, job):
         drawn = next(rest, None)
     return drawn
 
@@ -138,8 +139,10 @@ def _is_in_vain(trial: "FrozenTrial") -> bool:
     return trial.state.name == "FAIL" and not trial.intermediate_values
 
 
-def _text(params: Params) -> str:
-    """A point, whose values need not be what a journal can hold."""
-    from jobs.sweep.proposals import told  # imports torch
+def _searched(params: Params, job: Job) -> str:
+    """A point, whose values need not be what a journal can hold, but for what the job pins; old versions had it."""
+    from jobs.jobfile.resolving import pins  # imports torch
+    from jobs.sweep.proposals import told
 
-    return json.dumps(told(params), sort_keys=True)
+    pinned = pins(job)
+    return json.dumps(told({name: value for name, value in params.items() if name not in pinned}), sort_keys=True)

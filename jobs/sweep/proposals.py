@@ -1,5 +1,6 @@
 """What to train next: the Optuna study of a sweep, without repeats, and exhausted exactly once."""
 
+import contextlib
 import itertools
 import json
 import math
@@ -11,7 +12,7 @@ import optuna
 from optuna.storages import BaseStorage, InMemoryStorage
 from optuna.trial import BaseTrial, FixedTrial, Trial, TrialState
 
-from jobs.jobfile.resolving import build_trial_run, numbered, space_of, suggest
+from jobs.jobfile.resolving import build_trial_run, numbered, pins, space_of, suggest
 from jobs.jobfile.schema import Job
 from jobs.store.events import MOST_DRAWS, Params
 from jobs.store.states import TrialState as State
@@ -231,6 +232,7 @@ class Proposals:
         something else (another version of Optuna), the trial is given as it was. Where neither sampler nor pruner keeps
         count, nothing is drawn: ``settle`` puts the trial into the study, with what is told of it until then.
         """
+        params = self._searched(params)
         if not self._keeps_count and draws <= 1 and self._restore(params, draws):
             return None
         for _ in range(draws):
@@ -247,6 +249,17 @@ class Proposals:
             self._study.tell(trial, state=TrialState.FAIL)
         again = self._propose(params, draws)
         return again if isinstance(again, Impossible) else None
+
+    def _searched(self, params: Params) -> Params:
+        """A recorded point without what the job pins, which older versions searched all the same."""
+        pinned = pins(self._job)
+        if pinned.keys().isdisjoint(params):
+            return params
+        trial = FixedTrial(params)
+        with contextlib.suppress(NoRun):
+            self._run(trial)
+        of_old = pinned.keys() - trial.params.keys()
+        return {name: value for name, value in params.items() if name not in of_old}
 
     def _restore(self, params: Params, draws: int) -> bool:
         """Take a trial at a point, without asking Optuna; False if the space gives no run there, or asks for more."""

@@ -65,6 +65,23 @@ def test_of_an_older_version_too(place, tmp_path):
     assert problems(folder) == [f"{folder.study}, line 3: it is none of Optuna's"]
 
 
+@pytest.mark.parametrize("sampler", ["RandomSampler", "TPESampler", "grid"])
+def test_a_sweep_that_searched_along_what_its_job_pins_goes_on_without(sampler, tmp_path, monkeypatch):
+    """As versions did that let ``fixed`` win over the space afterwards only."""
+    folder = new_sweep(tmp_path / "s", job("six_cells", sampler={"name": sampler}, fixed={"lr": 0.3}, trials=None))
+    with monkeypatch.context() as old:
+        old.setattr("jobs.jobfile.resolving.pinned", lambda space, values: space)
+        coordinator = opened(folder)
+        train(coordinator, coordinator.next_pack())
+        coordinator.close(flush_seconds=0)
+    finish(folder)
+    first, *others = state_of(folder).trials.values()
+    assert (set(first.params), {tuple(one.params) for one in others}) == ({"hidden", "lr"}, {("hidden",)})
+    assert {one.run["lr"] for one in (first, *others)} == {0.3}
+    assert len({one.params["hidden"] for one in (first, *others)}) == len(others) + 1
+    assert problems(folder) == []
+
+
 @pytest.fixture(scope="module")
 def ended(tmp_path_factory):
     """Two trials that have ended, and one in the middle."""
