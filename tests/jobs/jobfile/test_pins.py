@@ -17,6 +17,7 @@ sampler: {name: grid}
 enqueue: [{passes: 3, cells: 20-1}]
 budget: {updates: 1000, validate_every: 500}
 """
+BUDGET = "{updates: 1000, validate_every: 500}"
 
 
 def test_a_grid_searches_what_is_not_pinned_at_rates_of_what_is():
@@ -37,6 +38,18 @@ def test_what_the_benchmark_says_wins_over_a_space_that_varies_it():
     found = list(proposed(load_job("sine-shots", ["shots=7"])))
     assert sorted(one.params["support"] for one in found) == ["batched", "sequential"]
     assert {one.run.benchmark.shots for one in found} == {7}
+
+
+def derives_shots(trial):
+    """A space that gives shots and has no dimension of that name."""
+    return {"widths": [2], "lr": 0.1, "meta_batch_size": 1, "shots": 3 * trial.suggest_int("third", 1, 2)}
+
+
+@pytest.mark.parametrize(("benchmark", "shots"), [("{name: sine, shots: 5}", [5]), ("{name: sine}", [3, 6])])
+def test_it_wins_over_what_the_space_derives_too(benchmark, shots):
+    space = f"{derives_shots.__module__}:{derives_shots.__name__}"
+    text = f"learner: lstm\nbenchmark: {benchmark}\nspace: {space}\nsampler: {{name: grid}}\nbudget: {BUDGET}\n"
+    assert [one.run.benchmark.shots for one in proposed(parse_job(text, "job.yaml"))] == shots
 
 
 def test_an_enqueued_point_leaves_out_what_is_pinned_or_yields_to_it():
