@@ -11,7 +11,10 @@ import pytest
 from docs.site import results, tuning_curves
 from docs.studies.alphabets import TEST_ALPHABETS, VALIDATION, pair
 from docs.studies.five_points import Trained, note, pairs, read
+from docs.studies.sweep_record import recorded
 from docs.studies.validation_tasks import PROTOCOLS, played
+from jobs.store.home import Home
+from tests.jobs.formula_training import finish, job, new_sweep
 
 CHARACTERS = [(f"alphabet{a:02d}", f"character{c:02d}") for a in range(50) for c in range(14 + a % 30)]
 
@@ -106,3 +109,17 @@ def test_what_luck_makes_of_one_configuration(monkeypatch):
     found = [line.split(" | ")[1].rstrip(" |") for line in results.luck("a", "21", "0.1353").splitlines()[2:]]
     best = np.median(np.exp(np.random.default_rng(0).normal(-2, 1, (20_000, 21)).min(1)))
     assert found == ["0.135", "a factor of 2.72 away", f"{best:.3f}", "50 %"]
+
+
+def test_a_sweep_is_recorded_as_the_site_reads_it(tmp_path, monkeypatch):
+    home = Home(tmp_path)
+    finish(new_sweep(home.sweep("tried").path, job("rates", trials=4)))
+    record = json.loads(json.dumps(recorded(home, "tried", ["oplstm sweep mine.yaml --name tried"])))
+    assert (record["commands"], record["job"]["trials"]) == (["oplstm sweep mine.yaml --name tried"], 4)
+    assert (record["counts"], record["replicates"]) == ({"complete": 4}, [])
+    found = [trial["best"] for trial in record["trials"]]
+    assert found == sorted(found) and len(set(found)) == 4
+    monkeypatch.setattr(results, "SWEEPS", tmp_path)
+    (tmp_path / "tried.json").write_text(json.dumps(record))
+    rows = results.trials_of("tried").splitlines()[2:]
+    assert [float(row.split("|")[1]) for row in rows] == [float(f"{value:.3g}") for value in found]
