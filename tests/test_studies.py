@@ -113,7 +113,7 @@ def test_what_luck_makes_of_one_configuration(monkeypatch):
 
 def test_a_sweep_is_recorded_as_the_site_reads_it(tmp_path, monkeypatch):
     home = Home(tmp_path)
-    finish(new_sweep(home.sweep("tried").path, job("rates", trials=4)))
+    finish(new_sweep(home.sweeps / "tried", job("rates", trials=4)))
     record = json.loads(json.dumps(recorded(home, "tried", ["oplstm sweep mine.yaml --name tried"])))
     assert (record["commands"], record["job"]["trials"]) == (["oplstm sweep mine.yaml --name tried"], 4)
     assert (record["counts"], record["replicates"]) == ({"complete": 4}, [])
