@@ -98,13 +98,13 @@ def below(number: str) -> str:
 
 
 def one_seed_each() -> str:
-    """What sweeps of one seed each would have found; all configurations were trained with more seeds.
+    """What sweeps of one seed each would have found, of those ``one-seed-*`` in which all were trained with more seeds.
 
     Spreads are of logarithms, of losses or of shares of wrong answers: some configurations diverge, and their losses
     are a thousand times the others'.
     """
     rows = []
-    for path in sorted(PROMOTIONS.glob("*.json")):
+    for path in sorted(PROMOTIONS.glob("one-seed-*.json")):
         told = json.loads(path.read_text())
         losses = [one["seeds"] for one in told["leaders"]]
         if told.get("measure") == "accuracy":
