@@ -1,11 +1,19 @@
 """A space with some of its dimensions pinned: what it derives from them, it derives from the pinned values."""
 
-from collections.abc import Mapping, Sequence
+import functools
+from collections.abc import Callable, Mapping, Sequence, Set
 from typing import Any, Final
 
 from search_spaces.spaces import Space
 
-_NUMBER: Final = (int, float)
+_NUMBERS: Final[Mapping[str, Set[type]]] = {
+    "suggest_int": {int},
+    "suggest_float": {float},
+    "suggest_uniform": {float},
+    "suggest_loguniform": {float},
+    "suggest_discrete_uniform": {float},
+}
+"""How a space asks for numbers, the last three in Optuna's older words, and of which type it gets them."""
 
 
 def pinned(space: Space, values: Mapping[str, Any]) -> Space:
@@ -29,7 +37,8 @@ class _PinnedTrial:
         self._taken: dict[str, Any] = {}
 
     def __getattr__(self, name: str) -> Any:
-        return getattr(self._trial, name)
+        found = getattr(self._trial, name)
+        return functools.partial(self._suggest, found, _NUMBERS[name]) if name in _NUMBERS else found
 
     @property
     def params(self) -> dict[str, Any]:
@@ -38,47 +47,21 @@ class _PinnedTrial:
 
     def suggest_categorical(self, name: str, choices: Sequence[Any]) -> Any:
         """The pinned value if it is of a choice's type, else one of the choices."""
-        return self._suggest("suggest_categorical", name, choices, alike=tuple(choices))
+        return self._suggest(self._trial.suggest_categorical, {type(one) for one in choices}, name, choices)
 
-    def suggest_int(self, name: str, *args: Any, **kwargs: Any) -> Any:
-        """The pinned value if it is whole, else a whole number."""
-        return self._suggest("suggest_int", name, *args, alike=(0,), **kwargs)
-
-    def suggest_float(self, name: str, *args: Any, **kwargs: Any) -> Any:
-        """The pinned value if it is a number, else a real number."""
-        return self._suggest("suggest_float", name, *args, alike=(0.0,), **kwargs)
-
-    def suggest_uniform(self, name: str, *args: Any, **kwargs: Any) -> Any:
-        """Optuna's older word."""
-        return self._suggest("suggest_uniform", name, *args, alike=(0.0,), **kwargs)
-
-    def suggest_loguniform(self, name: str, *args: Any, **kwargs: Any) -> Any:
-        """Optuna's older word."""
-        return self._suggest("suggest_loguniform", name, *args, alike=(0.0,), **kwargs)
-
-    def suggest_discrete_uniform(self, name: str, *args: Any, **kwargs: Any) -> Any:
-        """Optuna's older word."""
-        return self._suggest("suggest_discrete_uniform", name, *args, alike=(0.0,), **kwargs)
-
-    def _suggest(self, method: str, name: str, *args: Any, alike: Sequence[Any], **kwargs: Any) -> Any:
+    def _suggest(self, ask: Callable[..., Any], types: Set[type], name: str, *args: Any, **kwargs: Any) -> Any:
         value = self._values.get(name)
-        if value is None or (taken := _as(value, alike)) is None:
-            return getattr(self._trial, method)(name, *args, **kwargs)
+        if value is None or (taken := _as(value, types)) is None:
+            return ask(name, *args, **kwargs)
         self._taken[name] = taken
         return taken
 
 
-def _as(value: Any, alike: Sequence[Any]) -> Any:
-    """A pinned value as the space expects it, or None where it expects nothing of the kind.
-
-    Args:
-        value: Of a job.
-        alike: Values of the types that the space expects.
-    """
-    types = {type(one) for one in alike}
+def _as(value: Any, types: Set[type]) -> Any:
+    """A pinned value as one of the types that the space expects, or None where it expects nothing of the kind."""
     if type(value) in types:
         return value
-    if type(value) in _NUMBER and float in types:
+    if type(value) is int and float in types:
         return float(value)
     if type(value) is float and int in types and value.is_integer():
         return int(value)

@@ -100,8 +100,8 @@ def test_a_space_sees_a_trial_like_any_other():
     seen = {}
 
     def space(trial):
-        trial.suggest_int("a", 1, 3)
-        trial.suggest_int("b", 1, 3)
+        trial.suggest_int(name="a", low=1, high=3)
+        trial.suggest_categorical(name="b", choices=[1, 2, 3])
         trial.set_user_attr("note", "kept")
         seen.update(params=trial.params, number=trial.number, attrs=trial.user_attrs)
         return {}
