@@ -74,6 +74,8 @@ def every_kind(trial):
         ("whole", "3", None),
         ("real", 2, 2.0),
         ("real", 0.25, 0.25),
+        ("real", True, None),
+        ("real", "2", None),
         ("flag", False, False),
         ("flag", 0, None),
         ("text", "c", "c"),
