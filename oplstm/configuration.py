@@ -174,7 +174,7 @@ def convert(value: Any, hint: Any) -> Any:
 
 
 def _number(value: Any) -> float:
-    """A finite float; text such as ``1e-3`` counts, because YAML 1.1 reads it as text."""
+    """A finite float; text such as ``1e-3`` counts, because older records have it so."""
     if isinstance(value, int | float | str) and not isinstance(value, bool):
         try:
             number = float(value)

@@ -24,9 +24,9 @@ LONGEST_TEXT: Final = 10_000
 LARGEST_NUMBER: Final = 2**63 - 1
 
 _TAG: Final = "tag:yaml.org,2002:"
-_NUMBERS: Final = {  # of YAML 1.1, but for 1:30, which would be 90
+_NUMBERS: Final = {  # of YAML 1.1, but for 1:30, which would be 90, and with 1e-3, which would be text, of YAML 1.2
     f"{_TAG}int": r"[-+]?(?:0b[01][01_]*|0x[0-9a-fA-F][0-9a-fA-F_]*|0[0-7_]*|[1-9][0-9_]*)",
-    f"{_TAG}float": r"[-+]?(?:(?:[0-9][0-9_]*)\.[0-9_]*(?:[eE][-+][0-9]+)?|\.[0-9][0-9_]*(?:[eE][-+][0-9]+)?"
+    f"{_TAG}float": r"[-+]?(?:(?:[0-9][0-9_]*\.[0-9_]*|\.[0-9][0-9_]*)(?:[eE][-+]?[0-9]+)?|[0-9][0-9_]*[eE][-+]?[0-9]+"
     r"|\.(?:inf|Inf|INF))|\.(?:nan|NaN|NAN)",
 }
 _KINDS: Final = {"null": "null", "bool": "true or false", "int": "whole number", "float": "number", "str": "text"}
@@ -69,7 +69,7 @@ class _Extent(NamedTuple):
 
 
 class _Loader(yaml.SafeLoader):
-    """YAML 1.1 without dates, binary data, sets and whatever else no job needs, and with limits."""
+    """YAML 1.1 (and 1e-3 a number) without dates, binary data, sets and whatever else no job needs, and with limits."""
 
     yaml_implicit_resolvers = {  # noqa: RUF012 - PyYAML's own
         first: [

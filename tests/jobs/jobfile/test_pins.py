@@ -28,8 +28,9 @@ def test_a_grid_searches_what_is_not_pinned_at_rates_of_what_is():
     assert {(one.run.lr, one.run.meta_batch_size, one.run.hyperparameters.passes) for one in found} == {(1.25e-4, 8, 1)}
 
 
-def test_a_random_search_does_not_record_what_it_did_not_choose():
-    found = list(proposed(load_job("sine-lstm", ["lr=.25", "meta_batch_size=9", "trials=5"])))
+@pytest.mark.parametrize("rate", [".25", "25e-2"])
+def test_a_random_search_does_not_record_what_it_did_not_choose(rate):
+    found = list(proposed(load_job("sine-lstm", [f"lr={rate}", "meta_batch_size=9", "trials=5"])))
     assert all({"lr", "meta_batch_size"}.isdisjoint(one.params) for one in found)
     assert {(one.run.lr, one.run.meta_batch_size) for one in found} == {(0.25, 9)}
 
