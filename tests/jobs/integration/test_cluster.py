@@ -38,7 +38,7 @@ def unbroken(new_oplstm: Callable[[], Oplstm], server: Server, tmp_path_factory:
     oplstm, folder = new_oplstm(), tmp_path_factory.mktemp("t")
     folder /= "x" * (LONG - len(str(folder)) - 1)
     folder.mkdir()
-    job = oplstm.job("unbroken", **{**SWEEP, "resources": {"gpus": 0}})
+    job = oplstm.job("unbroken", **{**SWEEP, "resources": {**SWEEP["resources"], "gpus": 0}})
     verb = oplstm.start("sweep", job, "--name", "calm", "--tracking-uri", server.uri, TMPDIR=str(folder))
     verb.wait(300).ok()
     found = results(oplstm, "calm")
