@@ -17,7 +17,7 @@ from markdown_it.token import Token
 from docs.site import results
 from docs.site.built import asked_elsewhere
 from docs.site.markdown import prose, written
-from docs.site.pages import filled_in
+from docs.site.pages import MARK, UNBUILT, filled_in
 from jobs.cli.main import main
 from tests.conftest import ROOT
 
@@ -55,6 +55,13 @@ def anchors(text: str) -> set[str]:
     """The anchors that a page's headings get on the forges."""
     headings = [after.content for token, after in pairwise(parse(text)) if token.type == "heading_open"]
     return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def test_a_page_whose_tables_a_checkout_lacks_says_so():
+    for page in PAGES:
+        text = page.read_text()
+        assert text.count(UNBUILT) == bool(MARK.search(text)), page
+        assert UNBUILT not in filled_in(text)
 
 
 def commands(text: str) -> Iterator[list[str]]:

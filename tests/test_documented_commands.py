@@ -47,7 +47,7 @@ MAKE = {
     "clean": "deletes",
 }
 OTHER_PROGRAMS = {
-    "source": "a shell's own", "export": "a shell's own", "until": "a shell's own", "do": "a shell's own",
+    "source": "a shell's own", "export": "a shell's own", "while": "a shell's own", "do": "a shell's own",
     "done": "a shell's own",
     "git": "needs the repository's address", "cd": "a shell's own",
     "python3": "by hand what make install does", ".venv/bin/pip": "by hand what make install does",

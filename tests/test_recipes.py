@@ -87,6 +87,19 @@ def test_a_slurm_job_starts_a_node_each_is_stopped_in_time_and_resumes_when_it_i
     assert (code, [line for line in called if "requeue" in line]) == (1, [])
 
 
+def ignored(file: str) -> set[str]:
+    """What a file of patterns leaves out, as from the top of the checkout."""
+    lines = [line.strip() for line in (ROOT / file).read_text().splitlines()]
+    return {line.removeprefix("**/").strip("/") for line in lines if line and not line.startswith("#")}
+
+
+def test_no_home_dataset_or_environment_gets_into_an_image():
+    """What git leaves out the image does too; of git itself the image needs the commit."""
+    assert ignored(".gitignore") <= ignored(".dockerignore")
+    assert "oplstm-home" in ignored(".dockerignore")
+    assert not {".git", ".git*"} & ignored(".dockerignore")
+
+
 def test_the_verbs_of_the_recipes_are_ours():
     texts = [(RECIPES / "slurm.sh").read_text(), ray_job()["spec"]["entrypoint"]]
     found = [match for text in texts for match in re.findall(r"oplstm ((?:sweep|resume)[^;&\n]*)", text)]

@@ -5,7 +5,17 @@ import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from docs.site import adaptation, command_line, five_points, job_file, methods, python_door, results, tuning_curves
+from docs.site import (
+    adaptation,
+    command_line,
+    five_points,
+    job_file,
+    methods,
+    python_door,
+    results,
+    spaces,
+    tuning_curves,
+)
 
 DOCS = Path(__file__).resolve().parent.parent
 ROOT = DOCS.parent
@@ -16,6 +26,7 @@ GENERATORS: dict[str, Callable[..., str]] = {
     "published": methods.published,
     "job-file": job_file.sections,
     "jobs": job_file.shipped,
+    "spaces": spaces.spaces,
     "python": python_door.described,
     "cells": results.cells,
     "seeds": results.seeds,
@@ -32,6 +43,9 @@ GENERATORS: dict[str, Callable[..., str]] = {
     "five-points-numbers": five_points.numbers,
 }
 """What may stand in a mark, as in ``<!-- generated: options op_lstm -->``, with its arguments behind it."""
+_WHERE = "`make docs`, which builds the site; in a checkout their places are empty"
+UNBUILT = f"*The tables of this page are made by {_WHERE}.*\n\n"
+"""Stands on every page that has marks, for who reads it in a checkout."""
 BESIDE = {"changelog.md": ROOT / "CHANGELOG.md"}
 """Pages of the site that stand elsewhere in a checkout, because people and programs look for them there."""
 
@@ -49,7 +63,7 @@ def filled_in(text: str) -> str:
     Raises:
         KeyError: A mark names something that is not generated.
     """
-    return MARK.sub(lambda mark: GENERATORS[mark[1]](*mark[2].split()), text)
+    return MARK.sub(lambda mark: GENERATORS[mark[1]](*mark[2].split()), text.replace(UNBUILT, ""))
 
 
 def write_site_source(folder: Path) -> None:

@@ -32,13 +32,21 @@ def prune(name: str, trial: str, *, home: AnyHome = None) -> "Asked":
         return live.prune(home_of(home), name, trial)
 
 
-def add(name: str, values: Mapping[str, Any] = {}, *, like: str | None = None, home: AnyHome = None) -> "Asked":
+def add(
+    name: str,
+    values: Mapping[str, Any] = {},
+    *,
+    like: str | None = None,
+    warm_start: bool = False,
+    home: AnyHome = None,
+) -> "Asked":
     """Add a configuration of one's own, which joins the next pack.
 
     Args:
         name: Of the sweep.
         values: Of parameters of its space, by name.
         like: Name of the trial that gives the other parameters.
+        warm_start: It begins with the best weights so far of that trial; it is then not ranked and never promoted.
         home: Where the sweep is.
 
     Raises:
@@ -53,7 +61,7 @@ def add(name: str, values: Mapping[str, Any] = {}, *, like: str | None = None, h
             given = texts_of(values)
         except yaml.YAMLError as error:
             raise RequestError(f"values must be plain: {' '.join(str(error).split())[:200]}") from error
-        return live.add(home_of(home), name, given, like=like)
+        return live.add(home_of(home), name, given, like=like, warm_start=warm_start)
 
 
 def limit(name: str, concurrent: int | None, *, home: AnyHome = None) -> "Asked":

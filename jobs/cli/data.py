@@ -90,8 +90,9 @@ def _import_own(source: Path, name: str, *, size: int, grey: bool, split: Path |
     with _bar(name) as show:
         import_folders(name, source, home, size=size, grey=grey, split=split, on_progress=show)
     entry = _entry(home, name, started)
-    use = f"benchmark: {{name: images, dataset: {name}, size: {size}, grey: {str(grey).lower()}, ways: 5, shots: 1}}"
-    lines = [*_report(entry), f"in a job: {use}"]
+    ways = min(5, *entry["splits"].values())
+    use = f"name: images, dataset: {name}, size: {size}, grey: {str(grey).lower()}, ways: {ways}, shots: 1"
+    lines = [*_report(entry), f"in a job: benchmark: {{{use}}}"]
     say(json.dumps(entry, indent=2) if as_json else "\n".join(lines))
 
 

@@ -143,8 +143,10 @@ class _Teller:
 
     def outcome(self) -> dict[str, Any]:
         """What became of the work, by its files."""
-        state = self._status().get("state")
-        return {"event": {"complete": "done", "failed": "failed"}.get(str(state), "stopped")}
+        status = self._status()
+        if status.get("state") not in ("complete", "incomplete"):
+            return {"event": "stopped"}
+        return {"event": "done"} if "complete" in status["counts"] else {"event": "failed", "error": "no run completed"}
 
     def _status(self) -> dict[str, Any]:
         """How the sweep is; nothing where its files cannot be read, which `status` says."""

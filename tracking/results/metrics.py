@@ -106,7 +106,8 @@ _ENTRIES: Final = (
         "diverged",
         unit="0 or 1",
         better="lower",
-        meaning="1 when the loss or a weight became nan or infinite and the run was frozen",
+        meaning="1 when the run was frozen: the training loss or a weight became nan or infinite, or the validation "
+        "loss 10^4 times the untrained one",
     ),
     _score(
         "promote/score_a",

@@ -127,6 +127,8 @@ def test_what_a_sweep_is_asked_for_while_it_rests_takes_effect_when_it_goes_on(t
         api.limit("s", None, home=tmp_path),
     ]
     assert {(one.name, one.taken_up) for one in asked} == {("s", False)}
+    with pytest.raises(RequestError, match="begins with the weights of the trial"):
+        api.add("s", {"lr": 0.0123}, warm_start=True, home=tmp_path)
     assert asked[0].said == "asked; s is not running: oplstm resume s takes it up"
     state = finish(folder)
     assert (state.trials[0].state, state.live.limit, state.live.added) == ("pruned", None, 1)

@@ -386,7 +386,7 @@ def test_a_folder_of_ones_own_is_imported_under_a_name(own, home):
     assert (entry["title"], entry["size"], entry["images"]) == ("mine", [8, 8, 1], 12)
     assert answer("status", "--verify")[0]["verified"]
     last = run("import", own, "--name", "mine").stdout.splitlines()[-1]
-    assert last == "in a job: benchmark: {name: images, dataset: mine, size: 84, grey: false, ways: 5, shots: 1}"
+    assert last == "in a job: benchmark: {name: images, dataset: mine, size: 84, grey: false, ways: 2, shots: 1}"
 
 
 @pytest.mark.parametrize(

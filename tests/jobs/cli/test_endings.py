@@ -9,6 +9,7 @@ import signal
 import pytest
 
 from jobs.operations.running import Outcome
+from jobs.operations.webhook import ADDRESS, Webhook
 from jobs.promotion.registration import Crowned
 from jobs.store.events import Exhausted, Finished, encode
 from jobs.store.extended import Extended
@@ -55,13 +56,13 @@ def diverge(coordinator):
         train(coordinator, assignment, lambda run, milestone: math.nan if milestone else 1.0)
 
 
-ENDINGS = {  # what happens, the exit code, the state, and what a person is told to do next
-    "complete": (train_everything, 0, "complete", "promote the best with: oplstm promote s"),
-    "one complete, others diverged": (one_complete, 0, "complete", "promote the best with: oplstm promote s"),
-    "all diverged": (diverge, 1, "complete", "no run completed"),
-    "stopped": (stopped, 1, "stopped", "go on with: oplstm resume s"),
-    "one lost": (one_lost, 1, "incomplete", "trial-0001 was lost: its process died"),
-    "all lost": (all_lost, 1, "incomplete", "trial-0002 was lost: its process died"),
+ENDINGS = {  # what happens, the exit code, the state, what a web address is told, and what a person is told to do next
+    "complete": (train_everything, 0, "complete", "done", "promote the best with: oplstm promote s"),
+    "one complete, others diverged": (one_complete, 0, "complete", "done", "promote the best with: oplstm promote s"),
+    "all diverged": (diverge, 1, "complete", "failed", "no run completed"),
+    "stopped": (stopped, 1, "stopped", "stopped", "go on with: oplstm resume s"),
+    "one lost": (one_lost, 1, "incomplete", "done", "trial-0001 was lost: its process died"),
+    "all lost": (all_lost, 1, "incomplete", "failed", "trial-0002 was lost: its process died"),
 }
 
 
@@ -88,12 +89,18 @@ def work_becomes(home, monkeypatch):
 
 @pytest.mark.parametrize("ending", ENDINGS)
 @pytest.mark.parametrize("verb", VERBS)
-def test_the_exit_code_says_whether_the_work_is_complete(verb, ending, work_becomes):
-    happens, code, state, advice = ENDINGS[ending]
+def test_the_exit_code_says_whether_the_work_is_complete(verb, ending, work_becomes, monkeypatch):
+    happens, code, state, event, advice = ENDINGS[ending]
     work_becomes(happens)
+    told = []
+    monkeypatch.setenv(ADDRESS, "http://127.0.0.1:1/")
+    monkeypatch.setattr(Webhook, "post", lambda _, message: told.append(message))
     data = run(*VERBS[verb], "--json")
     report = json.loads(data.stdout)
     assert (data.exit_code, report["name"], report["state"]) == (code, "s", state)
+    assert [(message["event"], message.get("error")) for message in told] == [
+        (event, "no run completed" if event == "failed" else None)
+    ]
     assert (report["records_waiting"], len(report["trials"])) == (0, sum(report["counts"].values()))
     words = run(*VERBS[verb])
     assert words.exit_code == code
