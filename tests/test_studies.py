@@ -15,6 +15,7 @@ from docs.studies.sweep_record import recorded
 from docs.studies.validation_tasks import PROTOCOLS, played
 from jobs.store.home import Home
 from tests.jobs.formula_training import finish, job, new_sweep
+from tracking.results.tuning import tuning_curve
 
 CHARACTERS = [(f"alphabet{a:02d}", f"character{c:02d}") for a in range(50) for c in range(14 + a % 30)]
 
@@ -91,6 +92,18 @@ def test_a_tuning_curve_is_of_the_trials_that_share_a_value(tmp_path, monkeypatc
     assert tuning_curves.tuning_curves("some", "pool_states").startswith('<img alt="Tuning curves of some by pool_')
     assert [(one.name, one.trials) for one in drawn] == [("false", 2), ("true", 1)], "best first"
     assert [one.curve.typical.tolist() for one in drawn] == [[0.2, 0.2], [0.5]], "one that diverged is the worst"
+
+
+def test_tuning_curves_hold_together(tmp_path, monkeypatch):
+    costs = [place / 40 for place in range(40)]
+    trials = [{"best": cost, "state": "complete", "params": {"a": a}} for a in (1, 2) for cost in costs]
+    (tmp_path / "some.json").write_text(json.dumps({"trials": trials}))
+    monkeypatch.setattr(tuning_curves, "SWEEPS", tmp_path)
+    drawn = []
+    monkeypatch.setattr(tuning_curves, "tuning_figure", lambda found, measure, **_: drawn.extend(found) or b"<svg/>")
+    tuning_curves.tuning_curves("some", "a")
+    each = tuning_curve(costs, np.arange(1.0, 41), confidence=0.95**0.5)
+    assert [one.curve.high.tolist() for one in drawn] == [each.high.tolist()] * 2, "both bands with 95 %"
 
 
 def test_trainings_are_noted_beside_those_of_before(tmp_path):

@@ -112,7 +112,7 @@ def one_seed_each() -> str:
         found, logs = one_seed(losses), one_seed([[loss and math.log(loss) for loss in own] for own in losses])
         if found is not None and logs is not None:
             rows.append([code(path.stem), f"{found.configurations} x {found.seeds}", _factor(logs.between),
-                         _factor(logs.within), f"{100 * found.best_wins:.0f} %", f"{found.worse:.4f}",
+                         _factor(logs.within), _share(found.best_wins), f"{found.worse:.4f}",
                          f"{found.flattered:.4f}"])  # fmt: skip
     return table(["sweep", "configurations x fresh seeds", "between configurations", "over seeds", "the best wins",
                   "a winner is worse than it by", "and than it seems by"], rows)  # fmt: skip
@@ -162,6 +162,10 @@ def validation_tasks() -> str:
                 for protocol, found in protocols.items()
             ]  # fmt: skip
     return table(["job", "tasks a point", "block", "the best trial wins", "a winner is worse than the best by"], rows)
+
+
+def _share(of_sweeps: float | None) -> str:
+    return "none is best" if of_sweeps is None else f"{100 * of_sweeps:.0f} %"
 
 
 def _factor(variance: float) -> str:

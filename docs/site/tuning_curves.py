@@ -21,8 +21,9 @@ def tuning_curves(sweep: str, parameter: str) -> str:
     costs: dict[str, list[float]] = {}
     for trial in json.loads((SWEEPS / f"{sweep}.json").read_text())["trials"]:
         costs.setdefault(written(trial["params"][parameter]), []).append(_cost(trial))
+    each = CONFIDENCE ** (1 / len(costs))  # so that all bands hold together
     found = [
-        Tuned(value, len(own), tuning_curve(own, np.arange(1.0, len(own) + 1), confidence=CONFIDENCE))
+        Tuned(value, len(own), tuning_curve(own, np.arange(1.0, len(own) + 1), confidence=each))
         for value, own in sorted(costs.items(), key=lambda entry: min(entry[1]))
     ]
     said = f"Tuning curves of {sweep} by {parameter}"

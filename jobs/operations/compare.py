@@ -135,8 +135,11 @@ class _Side:
         """Whether it is a sweep as a whole."""
         return not self.is_trial and self.header.kind is SweepKind.SWEEP
 
-    def values(self, load: Callable[[Path], Values | None]) -> Values | None:
-        """The value of every task, one trial's after the other's; None where one of them has none."""
+    def scored(self, load: Callable[[Path], Values | None], count: str) -> tuple[Values, list[str]] | None:
+        """The value of every task, and on which tasks the parts of it are; None where a trial has no values.
+
+        Trials with the same tasks are one part, in which a task has its mean over them; others are a part each.
+        """
         found = []
         for trial in self.trials:
             with readable(self.folder, trial.name, again="train its configuration again"):
@@ -144,13 +147,16 @@ class _Side:
             if values is None:
                 return None
             found.append(values)
-        return np.concatenate(found) if found else None
+        if not found:
+            return None
+        tasks = [_tasks(trial.run, count) for trial in self.trials]
+        return (np.mean(found, axis=0), tasks[:1]) if len(set(tasks)) == 1 else (np.concatenate(found), tasks)
 
-    def tasks(self, count: str) -> list[str]:
-        """On which tasks each trial was scored, as text that is the same for the same tasks."""
-        runs = [trial.run for trial in self.trials]
-        parts = [[run["benchmark"], run["evaluation_seed"], run.get("final"), run["budget"][count]] for run in runs]
-        return [json.dumps(part, sort_keys=True) for part in parts]
+
+def _tasks(run: Mapping[str, Any], count: str) -> str:
+    """On which tasks a run was scored, as text that is the same for the same tasks."""
+    parts = [run["benchmark"], run["evaluation_seed"], run.get("final"), run["budget"][count]]
+    return json.dumps(parts, sort_keys=True)
 
 
 def compare(home: Home, first: str, second: str) -> Comparison:
@@ -211,11 +217,12 @@ def _scored(
     sides: tuple[_Side, _Side], load: Callable[[Path], Values | None], measure: Measure, *, count: str
 ) -> Scored | None:
     """Both scores and their difference; None where one has none."""
-    ours, theirs = (side.values(load) for side in sides)
-    if ours is None or theirs is None:
+    one, other = (side.scored(load, count) for side in sides)
+    if one is None or other is None:
         return None
+    (ours, of_one), (theirs, of_other) = one, other
     scores = Interval.of(ours, over="tasks"), Interval.of(theirs, over="tasks")
-    if paired := sides[0].tasks(count) == sides[1].tasks(count) and len(ours) == len(theirs):
+    if paired := of_one == of_other and len(ours) == len(theirs):
         difference = Interval.of(ours - theirs, over="differences")
     else:
         half_width = math.hypot(scores[0].half_width, scores[1].half_width)

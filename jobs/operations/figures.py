@@ -135,6 +135,7 @@ def draw_similarity(folder: SweepFolder, path: Path) -> list[str]:
     seeds = [trial for trial in state.trials.values() if trial.state not in OUT]
     if header.kind is SweepKind.SWEEP:  # of one configuration, not of all that were tried
         seeds = [leader] if leader is not None else []
+    seeds = [trial for trial in seeds if any(metric in point for point in trial.points for metric in METRICS)]
     found = {}
     for metric in METRICS:
         of_seeds = [{point["update"]: point[metric] for point in trial.points if metric in point} for trial in seeds]

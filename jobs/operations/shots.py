@@ -52,6 +52,7 @@ class _Run:
     name: str
     support: str
     shots: int
+    seed: int
     rest: Mapping[str, Any]
     mean: float
 
@@ -60,7 +61,7 @@ def draw_shots(folders: Sequence[SweepFolder], path: Path) -> list[Point]:
     """Write Figure 5 of the tested runs of sweeps that differ in ``support``, ``shots`` and seed, and say its points.
 
     Raises:
-        RequestError: None was tested, one is no plain LSTM, or they differ in more.
+        RequestError: None was tested, one is no plain LSTM, they differ in more, or two do not differ at all.
         WorkError: The scores of one are damaged.
     """
     from tracking.results.shots_figure import PUBLISHED, OverShots, shots_figure
@@ -81,7 +82,13 @@ def draw_shots(folders: Sequence[SweepFolder], path: Path) -> list[Point]:
     benchmark = str(runs[0].rest["benchmark.name"])
     grouped: dict[tuple[str, int], list[_Run]] = {}
     for run in runs:
-        grouped.setdefault((run.support, run.shots), []).append(run)
+        group = grouped.setdefault((run.support, run.shots), [])
+        if twin := next((one for one in group if one.seed == run.seed), None):
+            raise RequestError(
+                f"{run.name} and {twin.name} are the same run with the same seed, which says nothing about seeds: "
+                "sweep one of them with another --set seed="
+            )
+        group.append(run)
     points = [
         Point(
             support,
@@ -125,4 +132,4 @@ def _read(folder: SweepFolder, trial: Trial) -> _Run:
     for part, own in (("hyperparameters", "support"), ("benchmark", "shots")):
         rest |= {f"{part}.{key}": value for key, value in trial.run[part].items() if key != own}
     config = trial.config
-    return _Run(name, str(config.hyperparameters.support), int(config.benchmark.shots), rest, mean)
+    return _Run(name, str(config.hyperparameters.support), int(config.benchmark.shots), config.seed, rest, mean)

@@ -24,7 +24,8 @@ class OneSeed:
         seeds: Fresh ones of each, at least.
         between: Variance of the true scores of the configurations.
         within: Variance of one configuration's score over seeds, and over the tasks that all share.
-        best_wins: Share of sweeps of one seed each that the best configuration wins.
+        best_wins: Share of sweeps of one seed each that the best configuration wins; None where nothing but chance sets
+            the configurations apart, so that none is the best.
         worse: By how much the winner is worse than the best one, a cost, on average.
         flattered: By how much the winner's score is better than what its configuration is worth, on average.
     """
@@ -33,7 +34,7 @@ class OneSeed:
     seeds: int
     between: float
     within: float
-    best_wins: float
+    best_wins: float | None
     worse: float
     flattered: float
 
@@ -77,7 +78,7 @@ def one_seed(costs: Sequence[Sequence[float | None]]) -> OneSeed | None:
         seeds=int(counts.min()),
         between=float(between),
         within=float(within),
-        best_wins=float((winner == true.argmin()).mean()),
+        best_wins=float((winner == true.argmin()).mean()) if between else None,
         worse=max(float(true[winner].mean() - true.min()), 0.0),  # rounding
         flattered=max(float((true[winner] - seen.min(0)).mean()), 0.0),
     )

@@ -72,12 +72,13 @@ def standings(
         counts = np.array([float(len(one.values)) for one in found])
         margin = configurations_margin(behind, spread, counts=counts, best=place)
         among = tied(behind, margin)
+    margin[best] = 0.0  # of a difference to itself
     return [
         Standing(
             one.name,
             len(one.values),
             Interval.of(one.values[0], over="tasks"),
-            Interval(sign * float(behind.mean[row]), float(margin[row])),
+            Interval(sign * float(behind.mean[row]) + 0.0, float(margin[row])),  # no -0.0
             bool(weights[row]),
             None if among is None else bool(among[row]),
         )

@@ -11,7 +11,7 @@ from pydantic import StrictFloat
 
 Values = NDArray[np.float64]
 
-_NORMAL_QUANTILE = 1.959963984540054  # of 0.975
+NORMAL_QUANTILE = 1.959963984540054  # of 0.975
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +41,7 @@ class Interval:
         array = np.asarray(values, dtype=np.float64)
         if array.size < 2:
             return cls(float(array.mean()), math.nan)
-        quantile = _NORMAL_QUANTILE if over == "tasks" else float(student_quantile(np.array([array.size - 1.0]))[0])
+        quantile = NORMAL_QUANTILE if over == "tasks" else float(student_quantile(np.array([array.size - 1.0]))[0])
         return cls(float(array.mean()), float(quantile * array.std(ddof=1) / math.sqrt(array.size)))
 
     def stated(self) -> StatedInterval:

@@ -1,4 +1,4 @@
-"""The test scores of a final run, or of a training, pooled over its seeds."""
+"""The test scores of a final run, or of a training, over its seeds and test tasks."""
 
 import math
 from collections.abc import Sequence
@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from jobs.store.home import SweepFolder
-from jobs.store.intervals import Interval, Values
+from jobs.store.intervals import NORMAL_QUANTILE, Interval, Values
 from jobs.store.state import SweepState
 from jobs.store.states import TrialState
 from jobs.store.trial import Trial
@@ -18,26 +18,49 @@ from oplstm.training.checkpoint import has_test_scores, load_test_scores
 
 @dataclass(frozen=True)
 class Score:
-    """A test score of a final run.
+    """A test score of a final run, or of a training.
 
     Attributes:
         mean: Over all tasks of all seeds.
-        ci95_tasks: Half-width over all test tasks pooled, as in the paper: a claim about these trained weights.
-        ci95_seeds: Half-width over the means of the seeds (Student t): a claim about the configuration.
+        ci95_tasks: Half-width over test tasks, as in the paper: a claim about these trained weights.
+        ci95_seeds: Half-width over seeds, and over whatever test tasks they might have met: a claim about the
+            configuration.
         seed_means: The mean of each seed.
+        tasks: Number of different test tasks.
     """
 
     mean: float
     ci95_tasks: float
     ci95_seeds: float
     seed_means: tuple[float, ...]
+    tasks: int
 
     @classmethod
-    def of(cls, values: Sequence[Values]) -> "Score":
-        """Of the values on every task, one array a seed."""
-        means = [float(of_seed.mean()) for of_seed in values]
-        pooled = Interval.of(np.concatenate(values), over="tasks")
-        return cls(pooled.mean, pooled.half_width, Interval.of(means, over="seeds").half_width, tuple(means))
+    def of(cls, values: Sequence[Values], *, same_tasks: bool) -> "Score":
+        """Of the values on every task, one array a seed.
+
+        Seeds with tasks of their own are independent of each other: tasks are pooled, and how far the seeds' means lie
+        apart (Student t) has what their tasks add to it. Seeds that were tested on the same tasks agree in how hard
+        these are, which their means do not show: a task counts once, with its mean over seeds, and what the tasks
+        have in common is added to the interval over seeds (random effects of seeds and tasks, crossed).
+
+        Args:
+            values: ``(tasks,)`` each.
+            same_tasks: Whether all seeds were tested on the same tasks.
+        """
+        means = tuple(float(of_seed.mean()) for of_seed in values)
+        seeds = Interval.of(means, over="seeds").half_width
+        if not same_tasks:
+            pooled = Interval.of(np.concatenate(values), over="tasks")
+            return cls(pooled.mean, pooled.half_width, seeds, means, sum(map(len, values)))
+        crossed = np.stack(values).astype(np.float64)
+        by_task = crossed.mean(0)
+        over_tasks = Interval.of(by_task, over="tasks")
+        interaction = crossed - by_task - crossed.mean(1, keepdims=True) + crossed.mean()
+        degrees = (crossed.shape[0] - 1) * (crossed.shape[1] - 1)
+        noise = float((interaction**2).sum()) / degrees / crossed.size if degrees else 0.0
+        shared = max(over_tasks.half_width**2 - NORMAL_QUANTILE**2 * noise, 0.0)
+        return cls(over_tasks.mean, over_tasks.half_width, math.hypot(seeds, math.sqrt(shared)), means, len(by_task))
 
 
 @dataclass(frozen=True)
@@ -62,6 +85,7 @@ class FinalResult:
         """As tracked on the final run's parent."""
         named = {"final/seeds": float(len(self.test.seed_means)), f"final/test_{self.measure}": self.test.mean}
         named |= {"final/ci95_tasks": self.test.ci95_tasks, "final/ci95_seeds": self.test.ci95_seeds}
+        named["final/tasks"] = float(self.test.tasks)
         for name, score in self.cross.items():
             named[f"final/cross/{name}/{self.measure}"] = score.mean
             named[f"final/cross/{name}/ci95_tasks"] = score.ci95_tasks
@@ -92,8 +116,11 @@ def final_result(folder: SweepFolder, state: SweepState) -> FinalResult | None:
             found = load_test_scores(folder.trial(trial.name))
             scores.append({name: found[name].numpy() for name in wanted})
 
+    # Seeds of a final run are tested on tasks of their own, those of a training on the same.
+    same_tasks = len({trial.config.evaluation_seed for trial in trials}) == 1
+
     def pooled(name: str) -> Score:
-        return Score.of([of_seed[name] for of_seed in scores])
+        return Score.of([of_seed[name] for of_seed in scores], same_tasks=same_tasks)
 
     cross = {name: pooled(f"cross/{name}/{measure}") for name in benchmark.cross()}
     diverged = tuple(trial.name for trial in trials if trial.state is TrialState.DIVERGED)

@@ -130,12 +130,14 @@ _ENTRIES: Final = (
     ),
     _interval(
         "final/ci95_tasks",
-        "half-width of the 95% interval over all test tasks pooled: 1.96 s / sqrt(n); the paper's",
+        "half-width of the 95% interval over test tasks: 1.96 s / sqrt(n); the paper's. The seeds of a training share "
+        "their tasks: there a task counts once, with its mean over seeds",
         "paper, Tables 1-4",
     ),
     _interval(
         "final/ci95_seeds",
-        "half-width of the 95% interval over seeds: t(n-1) s / sqrt(n) on the seed means",
+        "half-width of the 95% interval over seeds: t(n-1) s / sqrt(n) on the seed means; of a training, whose seeds "
+        "share their tasks, with what these have in common added (random effects of seeds and tasks, crossed)",
         "paper, Figure 5",
     ),
     _loss(
@@ -157,7 +159,7 @@ _ENTRIES: Final = (
     _interval("final/cross/<dataset>/ci95_tasks", "as final/ci95_tasks, for the other dataset", "paper, Table 4"),
     _interval("final/cross/<dataset>/ci95_seeds", "as final/ci95_seeds, for the other dataset", _OURS),
     _number("final/seeds", unit="runs", meaning="number of seeds that ended well"),
-    _number("final/tasks", unit="tasks", meaning="number of test tasks pooled"),
+    _number("final/tasks", unit="tasks", meaning="number of different test tasks"),
 )
 
 METRICS: Final[Mapping[str, Metric]] = {entry.name: entry for entry in _ENTRIES}

@@ -100,7 +100,7 @@ def _notes(table: Table, escape: Callable[[str], str]) -> list[str]:
 
 
 INTERVALS: Final = (
-    "± is half of the 95% interval: over all test tasks pooled, as the paper's is, and over seeds. Retrained is the "
+    "± is half of the 95% interval: over test tasks, as the paper's is, and over seeds. Retrained is the "
     "paper's own configuration, trained here as the authors' code ran it."
 )
 OTHERS: Final = "Final runs that stand in no cell"

@@ -5,8 +5,10 @@ are listed with what differs. So do trainings of the configurations that the pap
 their own: what their configuration gives in our hands is another question than what ours gives.
 """
 
+import math
 from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass
+from statistics import fmean
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from oplstm.errors import RequestError
@@ -27,7 +29,7 @@ class Result:
 
     Attributes:
         value: Mean over the test tasks of all seeds.
-        ci95_tasks: Half-width of the 95% interval over all test tasks pooled; None if not known.
+        ci95_tasks: Half-width of the 95% interval over test tasks; None if not known.
         ci95_seeds: The same over seeds; None with a single seed.
         seeds: How many seeds.
         budget: How long each seed trained, on average.
@@ -235,14 +237,31 @@ def _other(run: FinalRun, paper: PaperCell, differs: tuple[str, ...]) -> Other:
     return Other(parent.name, parent.run_id, parent.date, f"{run.label}{across}", value, run.seed_count, differs)
 
 
+def _half_widths(run: FinalRun, paper: PaperCell) -> tuple[float | None, float | None]:
+    """Of the intervals over tasks and over seeds; of a training of an older version, bounds of them.
+
+    Those versions pooled the tasks of seeds that had met the same ones, as if they were different; they recorded no
+    number of tasks. The mean over seeds of a task varies at most as much as a seed's value does on average.
+    """
+    metrics = run.parent.metrics
+    over_tasks, over_seeds = (metrics.get(f"{_intervals(paper)}/ci95_{of}") for of in ("tasks", "seeds"))
+    met = {seed.tags.get("digest.test_tasks") for seed in run.seeds}
+    if "final/tasks" in metrics or len(run.seeds) < 2 or len(met) > 1 or None in met or over_seeds is None:
+        return over_tasks, over_seeds
+    of_one = "test/ci95" if paper.across is None else f"cross/{paper.across}/ci95"
+    bound = fmean(seed.metrics.get(of_one, math.inf) for seed in run.seeds)
+    return (bound, math.hypot(over_seeds, bound)) if bound < math.inf else (None, None)
+
+
 def _result(run: FinalRun, paper: PaperCell) -> Result:
     metrics, parent = run.parent.metrics, run.parent
+    over_tasks, over_seeds = _half_widths(run, paper)
     hours = [seed.metrics.get("train/hours") for seed in run.seeds]
     known = [value for value in hours if value is not None]
     return Result(
         value=metrics[_metric(paper)],
-        ci95_tasks=metrics.get(f"{_intervals(paper)}/ci95_tasks"),
-        ci95_seeds=metrics.get(f"{_intervals(paper)}/ci95_seeds"),
+        ci95_tasks=over_tasks,
+        ci95_seeds=over_seeds,
         seeds=run.seed_count,
         budget=budget_used(run),
         parameters=parameters(run),

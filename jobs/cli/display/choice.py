@@ -79,9 +79,12 @@ def choice_lines(choice: "Choice", measure: Measure) -> list[str]:
     ]
     alone = one_seed.among(choice.leaders, measure)
     if alone is not None:
+        best = f"the {alone.configurations} leaders differ by no more than chance"
+        if alone.best_wins is not None:
+            best = f"the best of {alone.configurations} leaders wins {100 * alone.best_wins:.0f} % of sweeps"
         lines.append(
-            f"with one seed each, the best of {alone.configurations} leaders wins {100 * alone.best_wins:.0f} % of "
-            f"sweeps; a winner is worse by {alone.worse:.4f} than the best, and by {alone.flattered:.4f} than it seems"
+            f"with one seed each, {best}; a winner is worse by {alone.worse:.4f} than the best, and by "
+            f"{alone.flattered:.4f} than it seems"
         )
     if choice.forecast is not None:
         lines.append(f"forecast of a final run's {measure.name}, with the sweep's budget: {interval(choice.forecast)}")

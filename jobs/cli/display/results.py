@@ -55,7 +55,7 @@ def _score_lines(title: str, score: "Score") -> list[str]:
     seeds = len(score.seed_means)
     lines = [
         f"{title} {score.mean:.4f}",
-        f"  ± {score.ci95_tasks:.4f} (95% over all test tasks pooled: about these trained weights)",
+        f"  ± {score.ci95_tasks:.4f} (95% over {score.tasks:,} test tasks: about these trained weights)",
     ]
     if seeds > 1:
         lines.append(f"  ± {score.ci95_seeds:.4f} (95% over {seeds} seeds: about the configuration)")

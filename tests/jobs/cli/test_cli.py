@@ -178,11 +178,13 @@ def training_of_two(tmp_path_factory, no_waiting_for_the_disk):
 def test_the_status_of_a_training_has_its_test_result_with_its_intervals(home, training_of_two):
     shutil.copytree(training_of_two.path, home / "sweeps" / "t")
     values = [load_test_scores(training_of_two.trial(f"trial-000{n}"))["loss"].double().numpy() for n in range(2)]
-    wanted = Score.of(values)
+    wanted = Score.of(values, same_tasks=True)
     told = answer("status", "t")["result"]
     assert (told["final/test_loss"], told["seed_means"]) == (wanted.mean, list(wanted.seed_means))
     for words in (run("status", "t").stdout, run("status", "t", "--watch").stdout):
-        assert f"t: test MSE {wanted.mean:.4f}\n  ± {wanted.ci95_tasks:.4f} (95% over all test tasks pooled" in words
+        assert (
+            f"t: test MSE {wanted.mean:.4f}\n  ± {wanted.ci95_tasks:.4f} (95% over {wanted.tasks} test tasks" in words
+        )
         assert f"  ± {wanted.ci95_seeds:.4f} (95% over 2 seeds: about the configuration)" in words
     (home / "sweeps" / "t" / "trials" / "trial-0001" / "test.safetensors").unlink()
     shown = run("status", "t")

@@ -141,14 +141,14 @@ def test_intervals():
 
 
 def loss(*score):
-    return FinalResult("loss", Score(*score), {})
+    return FinalResult("loss", Score(*score, 6_000), {})
 
 
 def test_a_result_says_which_claim_each_interval_makes():
     lines = result_lines("demo-final", loss(0.0406, 0.0023, 0.0249, (0.0298, 0.0496, 0.0425)))
     assert lines == [
         "demo-final: test MSE 0.0406",
-        "  ± 0.0023 (95% over all test tasks pooled: about these trained weights)",
+        "  ± 0.0023 (95% over 6,000 test tasks: about these trained weights)",
         "  ± 0.0249 (95% over 3 seeds: about the configuration)",
         "  seeds: 0.0298  0.0496  0.0425",
     ]
@@ -196,13 +196,13 @@ def test_a_choice_shows_what_was_picked_and_what_was_tied(seen):
 def test_a_forecast_stands_beside_what_was_found():
     seen = StatedInterval(0.5, 0.1)
     made = Promoted(picked="trial-0000", score_b=StatedInterval(0.2, 0.1), leaders=(), forecast=seen)
-    [line] = choice.forecast_lines(made, FinalResult("loss", Score(0.55, 0.1, 0.1, (0.55,)), {}), same_budget=True)
+    [line] = choice.forecast_lines(made, FinalResult("loss", Score(0.55, 0.1, 0.1, (0.55,), 9), {}), same_budget=True)
     assert line == "forecast 0.5000 ± 0.1000, found 0.5500: inside its interval (95%)"
-    [line] = choice.forecast_lines(made, FinalResult("loss", Score(0.65, 0.1, 0.1, (0.65,)), {}), same_budget=True)
+    [line] = choice.forecast_lines(made, FinalResult("loss", Score(0.65, 0.1, 0.1, (0.65,), 9), {}), same_budget=True)
     assert line.endswith("outside its interval (95%)")
     unknown = dataclasses.replace(made, forecast=None)
-    assert choice.forecast_lines(unknown, FinalResult("loss", Score(1, 1, 1, ()), {}), same_budget=True) == []
-    [line] = choice.forecast_lines(made, FinalResult("loss", Score(0.65, 0.1, 0.1, (0.65,)), {}), same_budget=False)
+    assert choice.forecast_lines(unknown, FinalResult("loss", Score(1, 1, 1, (), 9), {}), same_budget=True) == []
+    [line] = choice.forecast_lines(made, FinalResult("loss", Score(0.65, 0.1, 0.1, (0.65,), 9), {}), same_budget=False)
     assert line == "forecast 0.5000 ± 0.1000 for the sweep's budget; the final run had another"
 
 

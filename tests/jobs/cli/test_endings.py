@@ -133,7 +133,7 @@ def test_what_mlflow_refused_is_counted_at_the_end(work_becomes, home):
         assert "3 records were refused by MLflow or deleted there: oplstm doctor s lists them" in result.stderr
 
 
-RESULT = FinalResult("loss", Score(0.04, 0.002, 0.02, (0.03, 0.05)), {})
+RESULT = FinalResult("loss", Score(0.04, 0.002, 0.02, (0.03, 0.05), 4_000), {})
 
 
 @pytest.fixture

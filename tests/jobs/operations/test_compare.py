@@ -81,6 +81,33 @@ def test_other_tasks_are_compared_unpaired(small_sweep, other_seed, monkeypatch)
     assert "unpaired: they met different tasks" in run("compare", "small", "other").stdout
 
 
+@pytest.mark.parametrize("same_tasks", [True, False])
+def test_a_task_that_all_seeds_of_a_training_met_counts_once(small_sweep, other_seed, monkeypatch, same_tasks):
+    """The other's header says that they are seeds of a training, its journal maybe that each met its own tasks."""
+    rewrite(other_seed, json.loads((other_seed.path / "sweep.json").read_text()) | {"kind": "train"})
+    told, of = Header.read(other_seed).id, type(state_of(small_sweep)).of.__func__
+
+    def with_tasks(cls, folder, header):
+        state = of(cls, folder, header)
+        for trial in state.trials.values() if header.id == told and not same_tasks else ():
+            trial.run["evaluation_seed"] += trial.number
+        return state
+
+    monkeypatch.setattr("jobs.operations.compare.SweepState.of", classmethod(with_tasks))
+    found = compare(Home(), "small", "other")
+    best, seeds = (
+        [load_validation_values(small_sweep.trial(name)).double().numpy() for name in of] for of in found.trials
+    )
+    assert len(seeds) > 1
+    by_task = np.mean(seeds, axis=0) if same_tasks else np.concatenate(seeds)
+    assert found.validation.tasks == (len(best[0]), len(by_task))
+    assert math.isclose(found.validation.scores[1].half_width, stats.norm.ppf(0.975) * stats.sem(by_task))
+    assert found.validation.paired == same_tasks
+    if same_tasks:
+        low, high = stats.ttest_rel(best[0], by_task).confidence_interval(0.95)
+        assert math.isclose(found.validation.difference.half_width, (high - low) / 2)
+
+
 def test_sweeps_are_compared_by_their_best_and_by_tuning_with_the_test_last(small_sweep, other_seed):
     words = run("compare", "small", "other").stdout
     parts = ["job\n", "  seed", "meta-validation loss\n", "paired: both met the same tasks", "tuning: small and other"]

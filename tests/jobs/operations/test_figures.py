@@ -10,6 +10,7 @@ import pytest
 
 from jobs.operations.figures import draw_curves, draw_similarity, draw_tuning
 from jobs.operations.tuning import Tried, compared, notes, shared_hours
+from jobs.store.state import SweepState
 from jobs.store.states import SweepKind, TrialState
 from jobs.store.trial import PackState, Trial
 from oplstm.episodes.measure import ACCURACY, LOSS
@@ -169,6 +170,16 @@ def test_figure_6_is_the_mean_over_seeds_with_its_interval(tmp_path, no_waiting_
     [(metric, shown)] = drawn[0].items()
     assert metric == "similarity/gd_cosine" and shown.means.tolist() == pytest.approx([0.2, 0.6])
     assert shown.half_widths[0] == pytest.approx(4.302653 * 0.1 / math.sqrt(3), rel=1e-6)
+    of = SweepState.of
+
+    def with_one_that_waits(folder, header):
+        state = of(folder, header)
+        state.trials[1].points.clear()
+        return state
+
+    monkeypatch.setattr("jobs.operations.figures.SweepState.of", with_one_that_waits)
+    assert draw_similarity(run, tmp_path / "a.svg") == ["trial-0000", "trial-0002"]
+    assert drawn[1][metric].means.tolist() == pytest.approx([0.2, 0.65])
 
 
 @pytest.mark.slow

@@ -56,6 +56,11 @@ def test_runs_that_differ_in_more_have_no_place_in_one_figure(swept, tmp_path):
     assert not (tmp_path / "a.svg").exists()
 
 
+def test_a_run_with_the_same_seed_is_no_second_seed(swept, tmp_path):
+    with pytest.raises(RequestError, match="again/trial-0000 and one/trial-0000 are the same run with the same seed"):
+        draw_shots([swept("one"), swept("again")], tmp_path / "a.svg")
+
+
 def test_what_was_not_tested_is_not_drawn(tmp_path, no_waiting_for_the_disk):
     with pytest.raises(RequestError, match="no run of fresh was tested yet"):
         draw_shots([new_sweep(tmp_path / "fresh", job())], tmp_path / "a.svg")

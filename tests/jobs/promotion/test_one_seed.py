@@ -60,6 +60,13 @@ def test_it_says_the_same_twice_and_nothing_of_too_few():
     assert one_seed(broken) == one_seed(costs), "a configuration of two seeds is left out"
 
 
+def test_none_is_best_where_nothing_but_chance_sets_them_apart():
+    """Whatever their order."""
+    costs = [[0.0, 1.0, 2.0, 3.3], [0.0, 3.0, 1.0, 2.0], [0.0, 2.2, 3.0, 1.0]]
+    for told in (one_seed(costs), one_seed(costs[::-1])):
+        assert (told.between, told.best_wins, told.worse) == (0, None, 0)
+
+
 def test_equal_seeds_leave_no_chance():
     found = one_seed([[0.0, own, own, own] for own in (1.0, 2.0, 3.0)])
     assert (found.within, found.best_wins, found.worse, found.flattered) == (0, 1, 0, 0)

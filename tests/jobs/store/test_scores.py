@@ -1,4 +1,4 @@
-"""The result of a final run: the tasks of all its seeds, pooled, with two intervals."""
+"""The result of a final run or of a training: over the tasks of all its seeds, with two intervals."""
 
 from pathlib import Path
 
@@ -28,7 +28,7 @@ def seeds(tmp_path):
     """A final run of three seeds that have completed: its folder and state."""
     folder, state = SweepFolder(tmp_path / "final"), SweepState(LOSS)
     for number, losses in enumerate(LOSSES):
-        trial = Trial(number, {}, RUN.to_dict(), LOSS, state=TrialState.COMPLETE)
+        trial = Trial(number, {}, RUN.to_dict() | {"evaluation_seed": number}, LOSS, state=TrialState.COMPLETE)
         state.trials[number] = state.by_name[trial.name] = trial
         scores = {"test.safetensors": {"loss": torch.from_numpy(losses)}}
         write_sealed(folder.trial(trial.name), "run.json", data={"run": trial.run}, tensors=scores)
@@ -48,8 +48,52 @@ def test_the_result_pools_the_tasks_of_all_seeds(seeds):
         "final/ci95_tasks": test.ci95_tasks,
         "final/ci95_seeds": test.ci95_seeds,
         "final/seeds": 3.0,
+        "final/tasks": 150.0,
     }
     assert result.to_json()["seed_means"] == list(test.seed_means)
+
+
+def test_tasks_that_all_seeds_were_tested_on_count_once(seeds):
+    folder, state = seeds
+    for trial in state.trials.values():
+        trial.run["evaluation_seed"] = 7
+    test = final_result(folder, state).test
+    by_task, means = np.mean(LOSSES, axis=0), np.mean(LOSSES, axis=1)
+    assert (test.tasks, test.seed_means) == (50, pytest.approx(means, rel=1e-12))
+    assert test.mean == pytest.approx(np.mean(LOSSES), rel=1e-12)
+    assert test.ci95_tasks == pytest.approx(stats.norm.ppf(0.975) * stats.sem(by_task), rel=1e-12)
+    # Expected mean squares of two crossed random effects, with one value a cell
+    residual = [
+        value - by_task[task] - means[seed] + np.mean(LOSSES)
+        for seed, losses in enumerate(LOSSES)
+        for task, value in enumerate(losses)
+    ]
+    of_tasks, of_both = 3 * by_task.var(ddof=1), np.square(residual).sum() / (2 * 49)
+    shared = max(of_tasks - of_both, 0.0) / (3 * 50)
+    of_seeds = stats.t.ppf(0.975, 2) * stats.sem(means)
+    wanted = np.sqrt(of_seeds**2 + stats.norm.ppf(0.975) ** 2 * shared)
+    assert test.ci95_seeds == pytest.approx(wanted, rel=1e-12)
+
+
+@pytest.mark.parametrize("same_tasks", [False, True])
+def test_intervals_hold_as_often_as_they_say_whether_seeds_share_their_tasks_or_not(same_tasks):
+    """Over seeds: of a configuration, at seeds and tasks that nobody has seen. Over tasks: of these seeds."""
+    rng, seeds, tasks, runs = np.random.default_rng(0), 5, 200, 800
+    covered = np.zeros(2)
+    for _ in range(runs):
+        of_seeds = rng.normal(0.0, 0.05, (seeds, 1))
+        of_tasks = rng.normal(0.0, 1.0, (1 if same_tasks else seeds, tasks))
+        score = Score.of(list(of_seeds + of_tasks + rng.normal(0.0, 1.0, (seeds, tasks))), same_tasks=same_tasks)
+        covered += abs(score.mean) <= score.ci95_seeds, abs(score.mean - of_seeds.mean()) <= score.ci95_tasks
+    assert np.all(np.abs(covered / runs - 0.95) <= 0.03)
+
+
+@pytest.mark.parametrize("same_tasks", [False, True])
+def test_one_seed_or_one_task_gives_no_interval_of_it(same_tasks):
+    one_seed = Score.of([np.array([0.1, 0.3])], same_tasks=same_tasks)
+    assert (one_seed.mean, np.isnan(one_seed.ci95_seeds), one_seed.ci95_tasks > 0) == (0.2, True, True)
+    one_task = Score.of([np.array([0.1]), np.array([0.3])], same_tasks=same_tasks)
+    assert np.isnan(one_task.ci95_tasks) == same_tasks and one_task.mean == pytest.approx(0.2)
 
 
 TESTED = (TrialState.COMPLETE, TrialState.DIVERGED)
@@ -89,8 +133,9 @@ def test_damaged_scores_are_named_with_their_trial_and_the_mend(seeds, file, dam
 
 
 def test_one_seed_makes_no_claim_about_the_configuration():
-    assert FinalResult("loss", Score(0.5, 0.1, float("nan"), (0.5,)), {}).metrics() == {
+    assert FinalResult("loss", Score(0.5, 0.1, float("nan"), (0.5,), 600), {}).metrics() == {
         "final/test_loss": 0.5,
         "final/ci95_tasks": 0.1,
         "final/seeds": 1.0,
+        "final/tasks": 600.0,
     }

@@ -242,6 +242,24 @@ def test_a_cell_says_what_it_took_and_whether_intervals_meet() -> None:
     assert alone.intervals_meet == "no" and alone.difference == pytest.approx(0.0094)
 
 
+def test_of_a_training_whose_seeds_shared_their_tasks_older_versions_recorded_too_little() -> None:
+    """They pooled these tasks as if they were different ones, and recorded no number of tasks: bounds are given."""
+    met = {"digest.test_tasks": "same"}
+
+    def half_widths(tags: dict[str, str | None], of_seed: dict[str, float], **more: float) -> tuple[float | None, ...]:
+        made = final_run("old", tags=tags, scores=SCORES | more)
+        seeds = (replace(seed, metrics={**seed.metrics, **of_seed}) for seed in made.seeds)
+        ours = table_of(1, [replace(made, seeds=tuple(seeds))]).cells[0].ours
+        assert ours is not None
+        return ours.ci95_tasks, ours.ci95_seeds
+
+    recorded = (0.0019, 0.0123)
+    assert half_widths({}, {"test/ci95": 0.004}) == recorded
+    assert half_widths({**met}, {"test/ci95": 0.004}, **{"final/tasks": 2000.0}) == recorded
+    assert half_widths({**met}, {"test/ci95": 0.004}) == pytest.approx((0.004, (0.0123**2 + 0.004**2) ** 0.5))
+    assert half_widths({**met}, {}) == (None, None)
+
+
 def test_data_names_what_is_missing() -> None:
     data = table_of(1, [final_run("ours"), final_run("toy", seeds=1)]).to_dict()
     assert data["not_run"] == [f"{cell.method} {cell.shots}-shot" for cell in SINE_TABLE_1][1:]
