@@ -156,7 +156,6 @@ def _shown(home: "Home", promotion: "Promotion", uri: str | None, *, quiet: bool
 
 def _report(promotion: "Promotion", carried: "Carried", *, by_trial: bool, as_json: bool) -> None:
     """Say how a promotion ended; exits with 1 unless it is complete."""
-    from jobs.cli.display.choice import forecast_lines
     from jobs.cli.display.results import ending_lines
     from jobs.operations.status import sweep_status
 
@@ -175,7 +174,8 @@ def _report(promotion: "Promotion", carried: "Carried", *, by_trial: bool, as_js
     lines += ending_lines(status, result)
     if result is not None:
         data |= {"final_registered": carried.registered, "champion": carried.champion, "kept": carried.kept}
-        lines += forecast_lines(made, result, same_budget=promotion.same_budget)
+        foreseen = made.on_forecast(result.test.mean, result.measure, same_budget=promotion.same_budget)
+        lines += [] if foreseen is None else [foreseen]
         lines.append(carried.kept or f"champion in the MLflow Model Registry: {carried.champion}")
     report(data, lambda: say(*lines), as_json=as_json)
     if not is_done(status, result):

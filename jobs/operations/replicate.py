@@ -12,7 +12,7 @@ from jobs.jobfile.schema import Job
 from jobs.jobfile.sections import REPLICATED_FROM, Replicates, Resources
 from jobs.operations.running import owned
 from jobs.promotion.racing import next_seeds
-from jobs.promotion.seeds import Block
+from jobs.promotion.scale import Scale
 from jobs.promotion.standing import Configuration, costs_of
 from jobs.store.events import encode
 from jobs.store.header import Header
@@ -68,7 +68,8 @@ def plan_round(job: Job, state: SweepState, *, leaders: Sequence[Configuration],
         leaders: On block A, best validation first.
         race: Replicates in all.
     """
-    block = Block.of(costs_of(leaders, job.measure))
+    costs = costs_of(leaders, job.measure)
+    block = Scale.of(costs, job.measure).block(costs)
     more = next_seeds(block, left=np.asarray(float(race - len(state.replicates))))
     numbers = [state.by_name[leader.name].number for leader in leaders]
     have = Counter(trial.number for trial in state.replicates.values())

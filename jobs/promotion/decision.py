@@ -1,12 +1,13 @@
 """What a promotion decides, from validation scores alone: one pure function."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from jobs.promotion.forecast import forecast
-from jobs.promotion.seeds import Block, SeedVariance, picked, seed_intervals, seed_variance
+from jobs.promotion.scale import Scale
+from jobs.promotion.seeds import SeedVariance, over_seeds, picked, seed_intervals, seed_variance, without_luck
 from jobs.promotion.standing import Configuration, Standing, costs_of, standings
 from jobs.store.intervals import Interval
 from oplstm.episodes.measure import Measure
@@ -37,7 +38,7 @@ class Decision:
         best: Name of the trial whose configuration has the best mean over its seeds on block A.
         contenders: All that were scored on block A.
         standings: All configurations of the sweep, as ``standings`` has them.
-        spread: Variance over seeds; None where it is unknown.
+        spread: Variance over seeds, of the picked configuration; None where it is unknown.
         forecast: Of the final run's score; None where the picked configuration has no replicate.
     """
 
@@ -71,13 +72,17 @@ def decide(
         final_tasks: Test tasks of each of its seeds.
         chosen: Name of the trial that a user chose, one of those on block A; None for the best.
     """
-    sign, block = measure.cost(1.0), Block.of(costs_of(on_block_a, measure))
-    best, own = picked(block), seed_variance(block)
+    costs = costs_of(on_block_a, measure)
+    scale, best = Scale.of(costs, measure), picked(costs.mean(-1))
+    block = scale.block(costs)
+    own = seed_variance(block)
     names = [one.name for one in on_block_a]
     place = best if chosen is None else np.asarray(names.index(chosen))
     winner = names[int(place)]
-    spread = own if own.known else earlier
-    known = spread if spread is not None else SeedVariance(np.asarray(np.nan), np.asarray(0.0), "replicates")
+    unit = scale.level(float(over_seeds(without_luck(block.means))[place])) ** 2
+    spread = replace(own, variance=own.variance * unit) if own.known else earlier
+    unknown = SeedVariance(np.asarray(np.nan), np.asarray(0.0), "replicates")
+    known = unknown if spread is None else replace(spread, variance=spread.variance / unit)
     means, halves = seed_intervals(block, known)
     foreseen = forecast(block, known, best=place, seeds=final_seeds, tasks=final_tasks)
     return Decision(
@@ -87,11 +92,11 @@ def decide(
             Contender(
                 one.name,
                 tuple(float(value) for value in one.values.mean(-1)),
-                Interval(sign * float(means[row]), float(halves[row])),
+                scale.interval(float(means[row]), float(halves[row]), measure),
             )
             for row, one in enumerate(on_block_a)
         ),
         tuple(standings(found, measure, best=[one.name for one in found].index(winner), spread=spread)),
         spread,
-        None if np.isnan(foreseen.mean) else Interval(sign * float(foreseen.mean), float(foreseen.half_width)),
+        None if np.isnan(foreseen.mean) else scale.interval(float(foreseen.mean), float(foreseen.half_width), measure),
     )

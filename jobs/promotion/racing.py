@@ -21,7 +21,7 @@ def next_seeds(block: Block, *, left: Values, at_once: int = AT_ONCE) -> Flags:
     Returns:
         ``(..., C)``; none where the race is over, because one is left or all runs were used.
     """
-    means, best, spread = over_seeds(block.means), picked(block), seed_variance(block)
+    means, best, spread = over_seeds(block.means), picked(block.means), seed_variance(block)
     counts = np.maximum(block.counts, 1)
     of_best = np.take_along_axis(counts, best[..., None], -1)
     gap = means - np.take_along_axis(means, best[..., None], -1)  # inf for one without a score

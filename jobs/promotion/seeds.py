@@ -98,9 +98,9 @@ def over_seeds(means: Values) -> Values:
     return total
 
 
-def picked(block: Block) -> NDArray[np.intp]:
-    """``(...)``, the configuration with the best mean over its seeds; of equals the first."""
-    found: NDArray[np.intp] = over_seeds(block.means).argmin(-1)
+def picked(means: Values) -> NDArray[np.intp]:
+    """The configuration with the best mean over its seeds; of equals the first: ``(..., C, S)`` to ``(...)``."""
+    found: NDArray[np.intp] = over_seeds(means).argmin(-1)
     return found
 
 

@@ -87,9 +87,13 @@ def standings(
 
 
 def costs_of(found: Sequence[Configuration], measure: Measure) -> Values:
-    """``(C, S, tasks)``, less is better; nan where a configuration has fewer seeds than another."""
+    """``(C, S, tasks)``, less is better; nan where a configuration has fewer seeds than another.
+
+    What is no number is worse than all numbers.
+    """
     seeds = max(len(one.values) for one in found)
     costs = np.full((len(found), seeds, found[0].values.shape[1]), np.nan)
     for row, one in enumerate(found):
-        costs[row, : len(one.values)] = measure.cost(1.0) * one.values
+        values = measure.cost(1.0) * one.values
+        costs[row, : len(values)] = np.where(np.isfinite(values), values, np.inf)
     return costs

@@ -56,3 +56,25 @@ class Promoted:
     registered: StrictStr | None = None
     final: SweepName | None = None
     by_hand: StrictBool = False
+
+    def on_forecast(self, found: float, measure: str, *, same_budget: bool) -> str | None:
+        """What the forecast was worth, in words; None where there was none.
+
+        It is made on meta-validation classes, where there are classes, and those of the test may be easier or harder:
+        no number of seeds or tasks says by how much, so the interval claims nothing of it.
+
+        Args:
+            found: The final run's mean.
+            measure: What it is, ``loss`` or ``accuracy``.
+            same_budget: Whether the final run was trained as long as the sweep's trials, of which the forecast is made.
+        """
+        seen = self.forecast
+        if seen is None or seen.mean is None or seen.half_width is None:
+            return None
+        verdict = "inside" if abs(found - seen.mean) <= seen.half_width else "outside"
+        said = f"{verdict} its interval (95%)"
+        if measure == "accuracy":
+            said = "of meta-validation classes, and found of test classes, which may be easier or harder"
+        if not same_budget:
+            said = "for the sweep's budget, and the final run had another"
+        return f"forecast {seen.mean:.4f} ± {seen.half_width:.4f}, found {found:.4f}: {said}"

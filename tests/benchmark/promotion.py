@@ -115,7 +115,7 @@ def _promoted(of: Sweeps, count: int, rng: np.random.Generator) -> Found:
     leading = means.argsort(-1)[:, : of.leaders]
     seeds = _with_replicates(of, rng, true=_at(true, leading), chosen=_at(weights, leading))
     block = Block.of(of.scored(rng, seeds, of.common(rng, count, of.block_tasks)))
-    spread, best = seed_variance(block), picked(block)
+    spread, best = seed_variance(block), picked(block.means)
     pick = _at(leading, best)
     found["regret"] = _at(true, pick) - true.min(-1)
     found["seed variance"] = spread.variance
@@ -168,7 +168,7 @@ def _raced(of: Sweeps, rng: np.random.Generator, true: Values, *, weights: Value
         block = Block(shown, np.full(len(true), noise**2), np.full(shape, of.task_sd**2), of.block_tasks)
         more = next_seeds(block, left=left)
         if not more.any():
-            best = picked(block)
+            best = picked(block.means)
             winner = _at(true, _at(leading, best))
             foreseen = forecast(block, seed_variance(block), best=best, seeds=of.final_seeds, tasks=of.tasks)
             found = {"race": winner - true.min(-1), "race runs": counts.sum(-1) - float(of.raced)}

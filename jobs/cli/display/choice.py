@@ -14,8 +14,6 @@ from oplstm.episodes.measure import Measure
 
 if TYPE_CHECKING:  # they import torch
     from jobs.promotion.selection import Choice
-    from jobs.store.promoted import Promoted
-    from jobs.store.scores import FinalResult
 
 MOST_NAMES = 12
 
@@ -87,28 +85,12 @@ def choice_lines(choice: "Choice", measure: Measure) -> list[str]:
             f"{alone.flattered:.4f} than it seems"
         )
     if choice.forecast is not None:
-        lines.append(f"forecast of a final run's {measure.name}, with the sweep's budget: {interval(choice.forecast)}")
+        classes = ", on meta-validation classes" if measure.higher_is_better else ""
+        said = f"forecast of a final run's {measure.name}, with the sweep's budget{classes}"
+        lines.append(f"{said}: {interval(choice.forecast)}")
     return lines
 
 
 def _by_hand(choice: "Choice") -> str:
     best = "it is the best" if choice.instead_of == choice.picked else f"{choice.instead_of} is the best"
     return f"was chosen by hand, and not by its score; on block A {best}"
-
-
-def forecast_lines(made: "Promoted", result: "FinalResult", *, same_budget: bool) -> list[str]:
-    """Forecast and truth.
-
-    Args:
-        made: The promotion.
-        result: Of its final run.
-        same_budget: Whether the final run was trained as long as the sweep's trials, of which the forecast is made.
-    """
-    seen = made.forecast
-    if seen is None or seen.mean is None or seen.half_width is None:
-        return []
-    found = result.test.mean
-    if not same_budget:
-        return [f"forecast {seen.mean:.4f} ± {seen.half_width:.4f} for the sweep's budget; the final run had another"]
-    held = "inside" if abs(found - seen.mean) <= seen.half_width else "outside"
-    return [f"forecast {seen.mean:.4f} ± {seen.half_width:.4f}, found {found:.4f}: {held} its interval (95%)"]

@@ -199,11 +199,9 @@ def _result(contents: Contents, final: FinalRun) -> str:
     if result is None or made is None:
         return ""
     lines = list[Html]()
-    seen, test = made.forecast, result.test
-    if seen is not None and seen.mean is not None and seen.half_width is not None:
-        held = "inside" if abs(test.mean - seen.mean) <= seen.half_width else "outside"
-        verdict = "no forecast of this budget" if _other_budget(contents) else f"<b>{held}</b> its interval (95%)"
-        lines.append(f"Forecast {stated(seen)}, found {number(test.mean)}: {verdict}")
+    test = result.test
+    if said := made.on_forecast(test.mean, result.measure, same_budget=not _other_budget(contents)):
+        lines.append(escape(said.capitalize()))
     if result.diverged:
         lines.append(f"Diverged, and tested with the best weights from before: {names(result.diverged)}")
     scores = {f"test {result.measure}": test} | {f"{name} (another domain)": one for name, one in result.cross.items()}

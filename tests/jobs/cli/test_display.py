@@ -18,8 +18,7 @@ from jobs.operations.status import Damaged, Status, Tracking, TrialStatus
 from jobs.promotion.seeds import SeedVariance
 from jobs.promotion.selection import Choice, Leader
 from jobs.promotion.standing import Standing
-from jobs.store.intervals import Interval, StatedInterval
-from jobs.store.promoted import Promoted
+from jobs.store.intervals import Interval
 from jobs.store.scores import FinalResult, Score
 from jobs.store.states import SweepKind, TrialState
 from jobs.sweep.messages import Progress
@@ -191,19 +190,6 @@ def test_a_choice_shows_what_was_picked_and_what_was_tied(seen):
     for best, words in (("trial-0000", "trial-0000 is the best"), ("trial-0001", "it is the best")):
         said = choice.choice_lines(dataclasses.replace(made, instead_of=best), LOSS)[0]
         assert said == f"trial-0001 was chosen by hand, and not by its score; on block A {words}"
-
-
-def test_a_forecast_stands_beside_what_was_found():
-    seen = StatedInterval(0.5, 0.1)
-    made = Promoted(picked="trial-0000", score_b=StatedInterval(0.2, 0.1), leaders=(), forecast=seen)
-    [line] = choice.forecast_lines(made, FinalResult("loss", Score(0.55, 0.1, 0.1, (0.55,), 9), {}), same_budget=True)
-    assert line == "forecast 0.5000 ± 0.1000, found 0.5500: inside its interval (95%)"
-    [line] = choice.forecast_lines(made, FinalResult("loss", Score(0.65, 0.1, 0.1, (0.65,), 9), {}), same_budget=True)
-    assert line.endswith("outside its interval (95%)")
-    unknown = dataclasses.replace(made, forecast=None)
-    assert choice.forecast_lines(unknown, FinalResult("loss", Score(1, 1, 1, (), 9), {}), same_budget=True) == []
-    [line] = choice.forecast_lines(made, FinalResult("loss", Score(0.65, 0.1, 0.1, (0.65,), 9), {}), same_budget=False)
-    assert line == "forecast 0.5000 ± 0.1000 for the sweep's budget; the final run had another"
 
 
 TRIAL = TrialStatus(

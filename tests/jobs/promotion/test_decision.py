@@ -58,12 +58,63 @@ def test_where_nothing_is_known_of_seeds_nothing_is_said():
     assert all(math.isnan(one.score.half_width) for one in decision.contenders)
 
 
-def test_a_score_that_is_no_number_never_wins():
-    found = configurations(LOSS, [0.0, 0.0], [0.5, 0.5])
-    broken = [Configuration((found[0].name,), np.full((2, 300), math.nan)), found[1]]
-    assert decide(found, broken, LOSS, earlier=None, **FINAL).picked == found[1].name
-    half = [Configuration((found[0].name,), np.stack([found[0].values[0], np.full(300, math.nan)])), found[1]]
-    assert decide(found, half, LOSS, earlier=None, **FINAL).picked == found[0].name
+@pytest.mark.parametrize("measure", [LOSS, ACCURACY])
+@pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf])
+def test_a_score_that_is_no_number_never_wins_and_teaches_nothing(measure, bad):
+    """Not by the other seeds of its configuration either; one task of many is enough."""
+    found = configurations(measure, [2.0, 2.1, 2.2], [2.1, 2.2, 2.0], [2.3, 2.4, 2.2], [1.5, 5.0, 5.0])
+    without = decide(found, found[:3], measure, earlier=None, **FINAL)
+    values = found[3].values.copy()
+    values[1:, 5] = bad
+    with_it = decide(found, [*found[:3], Configuration(found[3].runs, values)], measure, earlier=None, **FINAL)
+    assert (with_it.picked, without.picked) == (found[0].name, found[0].name)
+    assert with_it.spread.variance == pytest.approx(without.spread.variance)
+    assert with_it.contenders[0].score == without.contenders[0].score
+    assert with_it.forecast.half_width == pytest.approx(without.forecast.half_width)
+    values[0, 5] = bad
+    broken = [Configuration(found[3].runs, values), found[0]]
+    assert decide(found, broken, measure, earlier=None, **FINAL).picked == found[0].name
+
+
+def losses(true, *, of_seeds=0.25, tasks=200, rng):
+    """Configurations whose seeds change these true losses by a factor, tasks of a seed another."""
+
+    def values(loss):
+        of_seed = loss * np.exp(of_seeds * rng.standard_normal((3, 1)))
+        return of_seed * np.exp(rng.standard_normal((3, tasks)) - 0.5)
+
+    return [Configuration((f"trial-{number:04d}",), values(loss)) for number, loss in enumerate(true)]
+
+
+def test_losses_are_forecast_whatever_their_unit():
+    found = losses([0.2, 0.3, 0.4, 0.6, 0.9], rng=np.random.default_rng(0))
+    larger = [Configuration(one.runs, 1000 * one.values) for one in found]
+    one, other = (decide(of, of, LOSS, earlier=None, **FINAL) for of in (found, larger))
+    assert other.forecast.mean == pytest.approx(1000 * one.forecast.mean)
+    assert other.forecast.half_width == pytest.approx(1000 * one.forecast.half_width)
+    assert other.spread.variance == pytest.approx(1e6 * one.spread.variance)
+    accuracies = decide(found, found, ACCURACY, earlier=None, **FINAL)
+    assert accuracies.spread.variance == seed_variance(Block.of(costs_of(found, ACCURACY))).variance
+
+
+def test_one_seed_that_ends_far_away_leaves_a_forecast_of_losses_useful():
+    found = losses([0.2, 0.25, 0.3, 0.4, 0.5], rng=np.random.default_rng(1))
+    values = found[4].values.copy()
+    values[2] *= 1000.0
+    decision = decide(found, [*found[:4], Configuration(found[4].runs, values)], LOSS, earlier=None, **FINAL)
+    seeds = decision.contenders[0].seed_means
+    assert 0.5 * min(seeds) < decision.forecast.mean < 2 * max(seeds)
+
+
+def test_forecasts_of_losses_hold_as_often_as_they_say():
+    rng, held, sweeps = np.random.default_rng(2), 0, 300
+    for _ in range(sweeps):
+        true = 0.3 * np.exp(0.2 * rng.standard_normal(5))
+        found = losses(true, rng=rng)
+        decision = decide(found, found, LOSS, earlier=None, final_seeds=3, final_tasks=200)
+        [final] = losses([true[int(decision.picked[-1])]], rng=rng)
+        held += abs(final.values.mean() - decision.forecast.mean) <= decision.forecast.half_width
+    assert 0.93 <= held / sweeps <= 0.995
 
 
 def test_the_variance_it_uses_is_that_of_block_a():

@@ -49,7 +49,7 @@ def test_seeds_that_are_not_there_count_for_nothing():
     full = block([[1.0, 2.0, 4.0], [2.0, 2.0, 4.0]])
     assert seed_variance(ragged).variance == pytest.approx(seed_variance(full).variance)
     assert over_seeds(ragged.means).tolist() == pytest.approx([7 / 3, 8 / 3, 9.0])
-    assert ragged.counts.tolist() == [3, 3, 1] and picked(ragged) == 0
+    assert ragged.counts.tolist() == [3, 3, 1] and picked(ragged.means) == 0
 
 
 def test_noise_of_a_comparison_is_that_of_its_differences():
@@ -120,14 +120,14 @@ def test_many_sweeps_at_once_are_as_each_alone():
     costs = rng.standard_normal((3, 5, 3, 40)) + rng.standard_normal((3, 5, 3, 1))
     costs[1, 2, 2] = NAN
     together = Block.of(costs)
-    spread, best = seed_variance(together), picked(together)
+    spread, best = seed_variance(together), picked(together.means)
     foreseen = forecast(together, spread, best=best, seeds=3, tasks=600)
     more = next_seeds(together, left=np.array([5, 2, 0]))
     for sweep in range(3):
         alone = Block.of(costs[sweep])
         own = seed_variance(alone)
-        assert own.variance == pytest.approx(spread.variance[sweep]) and picked(alone) == best[sweep]
-        one = forecast(alone, own, best=picked(alone), seeds=3, tasks=600)
+        assert own.variance == pytest.approx(spread.variance[sweep]) and picked(alone.means) == best[sweep]
+        one = forecast(alone, own, best=picked(alone.means), seeds=3, tasks=600)
         assert one.mean == pytest.approx(foreseen.mean[sweep])
         assert one.half_width == pytest.approx(foreseen.half_width[sweep])
         assert seed_intervals(alone, own)[1] == pytest.approx(seed_intervals(together, spread)[1][sweep], nan_ok=True)
@@ -170,7 +170,7 @@ def test_standings_say_what_the_ranking_hides(measure):
     costs = costs_of(found, measure)
     assert costs.shape == (4, 3, 200) and np.isnan(costs[2, 1:]).all()
     spread = seed_variance(Block.of(costs))
-    best = int(picked(Block.of(costs[:2])))
+    best = int(picked(costs[:2].mean(-1)))
     assert best == 1
     shown = standings(found, measure, best=best, spread=spread)
     assert [one.weights_tied for one in shown] == [True, False, False, False]
