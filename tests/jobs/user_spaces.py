@@ -27,6 +27,10 @@ def six_cells(trial: Trial) -> dict[str, Any]:
     return TINY | {"widths": [hidden]} | FAMILIES[hidden] | {"lr": trial.suggest_categorical("lr", [0.3, 0.2, 0.1])}
 
 
+def clipped(trial: Trial) -> dict[str, Any]:
+    return six_cells(trial) | {"grad_clip": trial.suggest_categorical("grad_clip", [1.0, 10.0])}
+
+
 def heavy_and_light(trial: Trial) -> dict[str, Any]:
     """One shape: passes and meta-batch sizes are no part of it."""
     sizes = {"passes": trial.suggest_int("passes", 1, 3), "meta_batch_size": trial.suggest_int("tasks", 1, 2)}

@@ -58,6 +58,9 @@ def every_kind(trial):
         "flag": trial.suggest_categorical("flag", [True, False]),
         "text": trial.suggest_categorical("text", ["a", "b"]),
         "scale": trial.suggest_categorical("scale", [0.1, 1.0]),
+        "clip": trial.suggest_categorical("clip", [10.0, None]),
+        "sizes": trial.suggest_categorical("sizes", ["20", "20-20"]),
+        "texts": trial.suggest_categorical("texts", ["10", "20,20"]),
         "old": trial.suggest_uniform("old", 0, 1),
         "older": trial.suggest_loguniform("older", 0.1, 1),
         "oldest": trial.suggest_discrete_uniform("oldest", 0, 1, 0.5),
@@ -69,33 +72,60 @@ def every_kind(trial):
     [
         ("whole", 12, 12),
         ("whole", 3.0, 3),
-        ("whole", 3.5, None),
-        ("whole", True, None),
-        ("whole", "3", None),
         ("real", 2, 2.0),
         ("real", 0.25, 0.25),
-        ("real", True, None),
-        ("real", "2", None),
         ("flag", False, False),
-        ("flag", 0, None),
         ("text", "c", "c"),
-        ("text", [1, 2], "1-2"),
-        ("text", [1.5, 2], None),
-        ("text", None, None),
+        ("clip", None, None),
+        ("clip", 3, 3.0),
         ("scale", 1, 1.0),
+        ("sizes", [1, 2], "1-2"),
+        ("sizes", "7", "7"),
         ("old", 0.5, 0.5),
         ("older", 1, 1.0),
         ("oldest", 0.5, 0.5),
-        ("never asked for", 1, None),
     ],
 )
 @pytest.mark.filterwarnings("ignore::FutureWarning")
-def test_a_value_is_taken_as_the_space_expects_it_or_not_at_all(name, value, taken):
+def test_a_value_is_taken_as_the_space_expects_it(name, value, taken):
     suggested, params = drawn(pinned(every_kind, {name: value}), 0)
-    assert (name in params) is (name in suggested and taken is None)
-    assert params == {key: of for key, of in suggested.items() if key != name or taken is None}
-    if taken is not None:
-        assert (suggested[name], type(suggested[name])) == (taken, type(taken))
+    assert (suggested[name], type(suggested[name])) == (taken, type(taken))
+    assert params == {key: of for key, of in suggested.items() if key != name}
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "stand_in"),
+    [
+        ("whole", 3.5, 1),
+        ("whole", True, 1),
+        ("whole", "3", 1),
+        ("whole", None, 1),
+        ("real", True, 0.0),
+        ("real", "2", 0.0),
+        ("real", None, 0.0),
+        ("flag", 0, True),
+        ("text", [1, 2], "a"),
+        ("text", None, "a"),
+        ("scale", "high", 0.1),
+        ("sizes", [], "20"),
+        ("sizes", [1.5, 2], "20"),
+        ("sizes", [-1], "20"),
+        ("texts", [20, 20], "10"),
+        ("old", None, 0.0),
+        ("older", None, 0.1),
+        ("oldest", None, 0.0),
+    ],
+)
+@pytest.mark.filterwarnings("ignore::FutureWarning")
+def test_a_value_of_another_kind_than_the_space_expects_is_not_searched_either(name, value, stand_in):
+    suggested, params = drawn(pinned(every_kind, {name: value}), 0)
+    assert (suggested[name], type(suggested[name])) == (stand_in, type(stand_in))
+    assert params == {key: of for key, of in suggested.items() if key != name}
+
+
+@pytest.mark.filterwarnings("ignore::FutureWarning")
+def test_a_pin_that_a_space_never_asks_for_means_nothing():
+    assert drawn(pinned(every_kind, {"never asked for": 1}), 0) == drawn(every_kind, 0)
 
 
 def test_a_space_sees_a_trial_like_any_other():

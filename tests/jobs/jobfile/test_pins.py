@@ -41,6 +41,26 @@ def test_what_the_benchmark_says_wins_over_a_space_that_varies_it():
     assert {one.run.benchmark.shots for one in found} == {7}
 
 
+@pytest.mark.parametrize(("pin", "ways"), [("null", None), ("7", 7)])
+def test_what_is_pinned_to_nothing_is_not_searched_either(pin, ways):
+    found = list(proposed(load_job("omniglot-protonet", [f"train_ways={pin}", "trials=6"])))
+    assert all("train_ways" not in one.params for one in found)
+    assert {one.run.benchmark.train_ways for one in found} == {ways}
+
+
+def names_widths(trial):
+    widths = {"small": [10], "large": [20, 20]}[trial.suggest_categorical("widths", ["small", "large"])]
+    return {"widths": widths, "lr": 0.1, "meta_batch_size": trial.suggest_int("meta_batch_size", 1, 4)}
+
+
+def test_a_list_is_pinned_where_the_choices_of_a_space_are_names():
+    space = f"{names_widths.__module__}:{names_widths.__name__}"
+    text = f"learner: lstm\nbenchmark: {{name: sine}}\nspace: {space}\nbudget: {BUDGET}\nfixed: {{widths: [7]}}\n"
+    found = list(proposed(parse_job(text, "job.yaml")))
+    assert sorted(one.params["meta_batch_size"] for one in found) == [1, 2, 3, 4]
+    assert {(*one.params, one.run.hyperparameters.widths) for one in found} == {("meta_batch_size", (7,))}
+
+
 def derives_shots(trial):
     """A space that gives shots and has no dimension of that name."""
     return {"widths": [2], "lr": 0.1, "meta_batch_size": 1, "shots": 3 * trial.suggest_int("third", 1, 2)}

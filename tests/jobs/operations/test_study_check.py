@@ -65,10 +65,16 @@ def test_of_an_older_version_too(place, tmp_path):
     assert problems(folder) == [f"{folder.study}, line 3: it is none of Optuna's"]
 
 
+@pytest.mark.parametrize(
+    ("space", "name", "value", "left", "cells"),
+    [("six_cells", "lr", 0.3, ("hidden",), 2), ("clipped", "grad_clip", None, ("hidden", "lr"), 6)],
+)
 @pytest.mark.parametrize("sampler", ["RandomSampler", "TPESampler", "grid"])
-def test_a_sweep_that_searched_along_what_its_job_pins_goes_on_without(sampler, tmp_path, monkeypatch):
-    """As versions did that let ``fixed`` win over the space afterwards only."""
-    folder = new_sweep(tmp_path / "s", job("six_cells", sampler={"name": sampler}, fixed={"lr": 0.3}, trials=None))
+def test_a_sweep_that_searched_along_what_its_job_pins_goes_on_without(
+    sampler, space, name, value, left, cells, tmp_path, monkeypatch
+):
+    """As versions did that let ``fixed`` win over the space afterwards only, or where its value is of another kind."""
+    folder = new_sweep(tmp_path / "s", job(space, sampler={"name": sampler}, fixed={name: value}, trials=None))
     with monkeypatch.context() as old:
         old.setattr("jobs.jobfile.resolving.pinned", lambda space, values: space)
         coordinator = opened(folder)
@@ -76,9 +82,9 @@ def test_a_sweep_that_searched_along_what_its_job_pins_goes_on_without(sampler, 
         coordinator.close(flush_seconds=0)
     finish(folder)
     first, *others = state_of(folder).trials.values()
-    assert (set(first.params), {tuple(one.params) for one in others}) == ({"hidden", "lr"}, {("hidden",)})
-    assert {one.run["lr"] for one in (first, *others)} == {0.3}
-    assert len({one.params["hidden"] for one in (first, *others)}) == len(others) + 1
+    assert (set(first.params), {tuple(one.params) for one in others}) == ({*left, name}, {left})
+    assert {one.run[name] for one in (first, *others)} == {value}
+    assert len({tuple(one.params[key] for key in left) for one in (first, *others)}) == cells == len(others) + 1
     assert problems(folder) == []
 
 
