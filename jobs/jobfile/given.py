@@ -105,6 +105,12 @@ def given_point(job: Job, values: Mapping[str, Any], *, like: Mapping[str, Any])
     return point.params, build_trial_run(job, point.suggested)
 
 
+def with_points_taken(job: Job) -> Job:
+    """A checked job whose enqueued points have their values as its space takes them: 20 for 20.0, .001 for "1e-3"."""
+    points = (point_at(job, params, Problems()) for params in job.enqueue)
+    return job.model_copy(update={"enqueue": [point.params for point in points if point is not None]})
+
+
 def point_at(job: Job, values: Mapping[str, Any], problems: Problems) -> Point | None:
     """The point of a job's space that has these values, or a stand-in for a faulty one; None where it gives nothing.
 

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
+from jobs.jobfile.given import with_points_taken
 from jobs.jobfile.naming import unfit_name
 from jobs.jobfile.overrides import apply_overrides
 from jobs.jobfile.places import Place, located, pointed
@@ -116,7 +117,7 @@ def parse_job(
         ]
         more = [f"{source}: and {len(found) - MOST_PROBLEMS} problems more"] if len(found) > MOST_PROBLEMS else []
         raise RequestError([*said, *more])
-    return job
+    return with_points_taken(job)
 
 
 def _import_plugins(data: dict[str, Any], further: Sequence[str], *, lines: Mapping[Place, int], source: str) -> None:

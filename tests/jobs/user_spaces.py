@@ -27,6 +27,12 @@ def six_cells(trial: Trial) -> dict[str, Any]:
     return TINY | {"widths": [hidden]} | FAMILIES[hidden] | {"lr": trial.suggest_categorical("lr", [0.3, 0.2, 0.1])}
 
 
+def kinds(trial: Trial) -> dict[str, Any]:
+    """A whole number, a choice and a rate that it computes with."""
+    widths, pool_cell = [trial.suggest_int("hidden", 1, 40)], trial.suggest_categorical("pool_cell", [True, False])
+    return TINY | {"widths": widths, "pool_cell": pool_cell, "lr": trial.suggest_float("lr", 1e-4, 1e-2) / 2}
+
+
 def clipped(trial: Trial) -> dict[str, Any]:
     return six_cells(trial) | {"grad_clip": trial.suggest_categorical("grad_clip", [1.0, 10.0])}
 

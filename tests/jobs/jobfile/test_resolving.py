@@ -5,7 +5,7 @@ import pytest
 from jobs.jobfile.reading import parse_job
 from jobs.jobfile.resolving import single_configuration
 from oplstm.errors import RequestError
-from tests.jobs.jobfile.job_texts import JOB, POINT, ask_some, problems, the_problem
+from tests.jobs.jobfile.job_texts import JOB, POINT, ask_some, own_space, problems, the_problem
 
 
 def test_fixed_values_win_over_the_space():
@@ -25,6 +25,16 @@ def test_without_a_space_a_job_is_its_one_configuration():
         "fixed.lr: is required (job.yaml)",
         "fixed.meta_batch_size: is required (job.yaml)",
     ]
+
+
+def test_an_enqueued_point_is_tried_as_the_space_takes_it():
+    text = own_space("kinds", "enqueue: [{hidden: 20.0, lr: '0.001', pool_cell: 1}]\ntrials: 1\n")
+    job = parse_job(text, "job.yaml")
+    point = {"hidden": 20, "pool_cell": True, "lr": 0.001}
+    [trial] = ask_some(job, 2)
+    for found in (job.enqueue[0], trial.params):
+        assert (found, list(map(type, found.values()))) == (point, [int, bool, float])
+    assert (trial.run.lr, single_configuration(job).fixed["lr"]) == (0.0005, 0.0005)
 
 
 def test_the_single_configuration_of_a_sweep_is_its_first_enqueued_point():
