@@ -17,7 +17,7 @@ from jobs.jobfile.schema import Job
 from jobs.store.events import MOST_DRAWS, Params
 from jobs.store.states import TrialState as State
 from jobs.store.study_file import StudyFile, StudyStorage
-from jobs.sweep.restored import Restored
+from jobs.sweep.restored import PointTrial, Restored
 from oplstm.errors import one_line
 from oplstm.training.run import RunConfig
 from search_spaces.enumeration import NotFinite, enumerate_grid
@@ -263,7 +263,7 @@ class Proposals:
 
     def _restore(self, params: Params, draws: int) -> bool:
         """Take a trial at a point, without asking Optuna; False if the space gives no run there, or asks for more."""
-        trial = FixedTrial(params, number=self._made)
+        trial = PointTrial(params, number=self._made)
         try:
             run = self._run(trial)
         except NoRun:

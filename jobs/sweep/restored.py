@@ -2,11 +2,22 @@
 
 import math
 from datetime import datetime
+from typing import Any
 
 from optuna.distributions import BaseDistribution, check_distribution_compatibility
 from optuna.samplers import RandomSampler
 from optuna.study import Study
 from optuna.trial import FixedTrial, FrozenTrial, Trial, TrialState
+
+
+class PointTrial(FixedTrial):
+    """A trial at a point. Of what is asked for twice it keeps the first range, as trials that Optuna asks for do."""
+
+    def _suggest(self, name: str, distribution: BaseDistribution) -> Any:
+        first = self._distributions.get(name, distribution)
+        value = super()._suggest(name, distribution)
+        self._distributions[name] = first
+        return value
 
 
 class Restored:
@@ -25,7 +36,7 @@ class Restored:
         self._trials: dict[int, FrozenTrial] = {}
         self._distributions: dict[str, BaseDistribution] = {}
 
-    def known(self, trial: FixedTrial) -> dict[str, BaseDistribution] | None:
+    def known(self, trial: PointTrial) -> dict[str, BaseDistribution] | None:
         """The distributions of a trial, of which the thousands that are equal are one object; None if it takes it not.
 
         To the study, a parameter keeps its kind of distribution, and a choice its choices.
@@ -43,7 +54,7 @@ class Restored:
                 found[name] = own
         return found
 
-    def put(self, number: int, trial: FixedTrial, *, distributions: dict[str, BaseDistribution], given: bool) -> None:
+    def put(self, number: int, trial: PointTrial, *, distributions: dict[str, BaseDistribution], given: bool) -> None:
         """A trial at a point.
 
         Args:

@@ -37,6 +37,14 @@ def clipped(trial: Trial) -> dict[str, Any]:
     return six_cells(trial) | {"grad_clip": trial.suggest_categorical("grad_clip", [1.0, 10.0])}
 
 
+def asks_twice(trial: Trial) -> dict[str, Any]:
+    """Some of its points ask for the rate once more, in another range."""
+    found = rates(trial) | {"passes": trial.suggest_int("passes", 1, 4)}
+    if found["passes"] > 2:
+        trial.suggest_float("lr", 1e-4, 1.0, log=True)
+    return found
+
+
 def heavy_and_light(trial: Trial) -> dict[str, Any]:
     """One shape: passes and meta-batch sizes are no part of it."""
     sizes = {"passes": trial.suggest_int("passes", 1, 3), "meta_batch_size": trial.suggest_int("tasks", 1, 2)}

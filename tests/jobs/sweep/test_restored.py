@@ -41,6 +41,7 @@ SWEEPS = {
         trials=12,
         sampler={"name": "TPESampler", "options": {"n_startup_trials": 2, "constant_liar": False}},
     ),
+    "asked for twice": job("asks_twice", trials=12, sampler={"name": "TPESampler", "options": {"n_startup_trials": 2}}),
     "wilcoxon": job(
         "rates",
         trials=10,
@@ -65,7 +66,7 @@ SWEEPS = {
     "sequence": job("rates", trials=8, sampler={"name": "QMCSampler"}),
     "evolution": job("many_costs", trials=9, sampler={"name": "CmaEsSampler", "options": {"n_startup_trials": 2}}),
 }
-QUICK = ("random", "enqueued", "median", "grid", "lists", "tpe", "tpe of one", "wilcoxon")
+QUICK = ("random", "enqueued", "median", "grid", "lists", "tpe", "tpe of one", "asked for twice", "wilcoxon")
 """Of which nothing is asked again."""
 MILESTONES = (1, 2, 4)
 ENDS = [*[TrialState.COMPLETE] * 3, TrialState.FAILED, TrialState.DIVERGED]
@@ -165,6 +166,14 @@ def test_nothing_is_drawn_for_it(name, monkeypatch):
         patch.setattr("optuna.study.Study.tell", None)
         replay(proposals, told)
     assert len(proposals._study.trials) == sum(one.what == "asked" for one in told)
+
+
+def test_what_is_asked_for_twice_keeps_its_first_range():
+    live, put_back = Proposals(SWEEPS["asked for twice"]), Proposals(SWEEPS["asked for twice"])
+    replay(put_back, lived(live, seed=1))
+    assert held(put_back._study) == held(live._study)
+    assert {trial.distributions["lr"].high for trial in live._study.trials} == {0.1}
+    assert {trial.params["passes"] > 2 for trial in live._study.trials} == {True, False}
 
 
 def test_a_space_whose_choices_are_others_now_does_not_get_into_the_study(monkeypatch):
