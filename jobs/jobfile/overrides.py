@@ -64,6 +64,8 @@ def _parsed(text: str, data: Mapping[str, Any]) -> tuple[Place, Any]:
         raise ValueError(f"{wanted}, got {shown(text)}")
     if place is None:
         raise ValueError(unknown_key(key, [*Job.model_fields, *_short_keys(data)]))
+    if place[0] == "plugins":  # which are imported before --set is read, because they know keys of it
+        raise ValueError(f"plug-ins are named with --plugin mine.py, got {shown(text)}")
     if len(place) > DEEPEST:
         raise ValueError(f"must be at most {DEEPEST} keys deep, got {shown(text)}")
     for path, problem in repeated.found:

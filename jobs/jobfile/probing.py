@@ -36,7 +36,7 @@ def check_content(job: Job, problems: Problems) -> None:
     for make, place in (
         (lambda: make_sampler(job.sampler.name, job.sampler.options, seed=0, trial=0), "sampler"),
         (lambda: make_pruner(job.pruner.name, job.pruner.options, patience=job.pruner.patience), "pruner"),
-        (lambda: _space(job.space) if job.space else None, "space"),
+        (lambda: None if job.space is None else _space(job.space), "space"),
     ):
         try:
             make()

@@ -42,7 +42,7 @@ def suggest(job: Job, trial: Any) -> Suggested:
         TypeError: The space returned something else than a dictionary.
         Exception: Whatever the space raises.
     """
-    suggested = space_of(job)(trial) if job.space else {}
+    suggested = {} if job.space is None else space_of(job)(trial)
     if not isinstance(suggested, dict):
         raise TypeError(f"a space must return a dictionary of hyperparameters, got {suggested!r}")
     won = _keys_of_tasks(job) & job.benchmark.keys()

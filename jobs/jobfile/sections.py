@@ -86,11 +86,17 @@ class Replicates(Section):
     )
 
 
+def _replicates(value: Any) -> Any:
+    if value is None or isinstance(value, dict | Replicates) or (type(value) is int and value == 0):
+        return value
+    raise PydanticCustomError("replicates", "must be keys and values, or 0 for none")
+
+
 class Promotion(Section):
     """How the best configuration is picked from the sweep's leaders."""
 
     leaders: int = Field(default=5, ge=1, le=1_000, description="At most this many candidates are re-scored")
-    replicates: Replicates | Literal[0] | None = Field(
+    replicates: Annotated[Replicates | Literal[0] | None, BeforeValidator(_replicates)] = Field(
         default=None,
         description="More seeds of the leading configurations; 0: none. "
         f"Default: 2 of each of 5 where at least {REPLICATED_FROM} trials have completed",

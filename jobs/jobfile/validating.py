@@ -3,7 +3,7 @@
 import copy
 import functools
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Final, get_args
 
 from pydantic import ValidationError
 
@@ -11,6 +11,9 @@ from jobs.jobfile.places import Place
 from jobs.jobfile.schema import Job
 from oplstm.configuration import Problems, unknown_key
 from oplstm.errors import name_of, shown
+
+_EITHER: Final = ("promotion", "replicates")
+"""The place that takes values of two kinds, of which pydantic says the faults of both, each below its name."""
 
 
 def validated(data: dict[str, Any], problems: Problems) -> tuple[Job | None, list[Place]]:
@@ -23,7 +26,10 @@ def validated(data: dict[str, Any], problems: Problems) -> tuple[Job | None, lis
     except ValidationError as error:
         sound, malformed = copy.deepcopy(data), []
         for entry in error.errors():
-            place = tuple(name_of(part) for part in entry["loc"] if part != "[key]")
+            parts = [part for part in entry["loc"] if part != "[key]" or entry["type"] == "extra_forbidden"]
+            if entry["loc"][:2] == _EITHER and len(parts) > 2 and parts.pop(2) == "literal[0]":
+                continue
+            place = tuple(map(name_of, parts))
             if entry["type"] == "extra_forbidden":
                 problems.add(place, unknown_key(place[-1], _known_keys(place[:-1])))
             elif entry["type"] == "missing":
@@ -32,7 +38,7 @@ def validated(data: dict[str, Any], problems: Problems) -> tuple[Job | None, lis
                 problems.add(place, f"{_wanted(entry)}, got {shown(entry['input'])}")
             malformed.append(place)
             # One entry of a list goes with the whole list: the places of the others must not move.
-            _remove(sound, [part for part in entry["loc"] if part != "[key]"][: 1 if place[0] == "enqueue" else None])
+            _remove(sound, parts[: 1 if place[0] == "enqueue" else None])
     try:
         return Job.model_validate({"learner": "", "benchmark": {}, "budget": {}, **sound}), malformed
     except ValidationError:
@@ -50,7 +56,8 @@ def _wanted(entry: Mapping[str, Any]) -> str:
 def _known_keys(section: Place) -> list[str]:
     model: Any = Job
     for part in section:
-        model = model.model_fields[part].annotation
+        kind = model.model_fields[part].annotation
+        model = next(one for one in (kind, *get_args(kind)) if hasattr(one, "model_fields"))
     return list(model.model_fields)
 
 

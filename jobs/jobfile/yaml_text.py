@@ -157,7 +157,7 @@ class _Loader(yaml.SafeLoader):
         kind = node.tag.removeprefix(_TAG)
         try:
             value = self.construct_object(node)
-        except (ValueError, KeyError):  # such as !!int x, and a number of 5,000 digits
+        except (ValueError, KeyError, IndexError):  # such as !!int x, !!int "", and a number of 5,000 digits
             digits = node.value.lstrip("+-").replace("_", "")
             if kind != "int" or not digits.isdecimal():
                 raise _at(f"{shortened(node.value, 40)!r} is no {_KINDS[kind]}", node.start_mark) from None

@@ -40,6 +40,14 @@ def test_the_last_of_several_settings_wins_and_trials_of_the_command_line_win_ov
         ("passes=0", "fixed.passes: must be >= 1, got 0 (--set passes=0)"),
         ("cells=[5,1]", "--set: unknown 'cells'; known: "),
         ("lrr=1", "--set: unknown 'lrr'; did you mean 'lr'? (command line)"),
+        (
+            "plugins=[mine.py]",
+            "--set: plug-ins are named with --plugin mine.py, got 'plugins=[mine.py]' (command line)",
+        ),
+        (
+            "plugins.0=mine.py",
+            "--set: plug-ins are named with --plugin mine.py, got 'plugins.0=mine.py' (command line)",
+        ),
         ("lr", "--set: must be key=value, with a value in YAML, got 'lr' (command line)"),
         ("lr=[1", "--set: must be key=value, with a value in YAML, got 'lr=[1': while parsing a flow sequence"),
         ("lr=", "fixed.lr: must be a finite number, got None (--set lr=)"),

@@ -3,6 +3,7 @@
 import pytest
 
 from jobs.jobfile.reading import load_job, parse_job
+from jobs.jobfile.sections import Replicates
 from oplstm.errors import RequestError
 from tests.jobs.jobfile.job_texts import JOB, POINT, problems, the_problem
 
@@ -61,6 +62,17 @@ final:
     )
 
 
+def test_no_text_is_no_space():
+    problem = the_problem(JOB.replace("sine-lstm", '""'))
+    assert problem.startswith("space: unknown ''; known: image-inner-steps, ")
+    assert problem.endswith("(job.yaml, line 3)")
+
+
+def test_replicates_may_be_none():
+    for text, wanted in (("0", 0), ("null", None), ("{seeds: 3}", Replicates(seeds=3))):
+        assert parse_job(f"{JOB}promotion: {{replicates: {text}}}\n", "job.yaml").promotion.replicates == wanted
+
+
 @pytest.mark.parametrize(
     ("old", "new", "wanted"),
     [
@@ -106,6 +118,18 @@ def test_one_wrong_value_is_one_error(old, new, wanted):
         ("fixed: {pool_cell: 1}", "fixed.pool_cell: must be true or false, got 1"),
         ("fixed: {convention: code}", "fixed.convention: unknown 'code'; known: authors, paper"),
         ("trials: 0", "trials: must be >= 1, got 0"),
+        ("promotion: {replicates: {leaders: 1}}", "promotion.replicates.leaders: must be >= 2, got 1"),
+        (
+            "promotion: {replicates: {leader: 3}}",
+            "promotion.replicates.leader: unknown 'leader'; did you mean 'leaders'?",
+        ),
+        ("promotion: {replicates: {foo: 3}}", "promotion.replicates.foo: unknown 'foo'; known: leaders, race, seeds"),
+        ("promotion: {replicates: {Replicates: 3}}", "promotion.replicates.Replicates: unknown 'Replicates'; known"),
+        ("Replicates: 1", "Replicates: unknown 'Replicates'; known: "),
+        ("'[key]': 1", "[key]: unknown '[key]'; known: "),
+        ("promotion: {replicates: {1: 2}}", "promotion.replicates.1: Keys should be strings, got 1"),
+        ("promotion: {replicates: 1}", "promotion.replicates: must be keys and values, or 0 for none, got 1"),
+        ("promotion: {replicates: false}", "promotion.replicates: must be keys and values, or 0 for none, got False"),
         ("trials: 2.0", "trials: must be a valid integer, got 2.0"),
         ("seed: -1", "seed: must be >= 0, got -1"),
         ("seeds: 0", "seeds: must be >= 1, got 0"),

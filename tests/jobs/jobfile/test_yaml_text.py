@@ -53,6 +53,9 @@ def test_what_a_scalar_means(text, value):
 @pytest.mark.parametrize(
     ("text", "problem"),
     [
+        ('a: !!int ""', "'' is no whole number"),
+        ("a: !!int _", "'_' is no whole number"),
+        ('a: !!float ""', "'' is no number"),
         ("a: !!binary aGk=", "'binary' is no type of a job file"),
         ("a: !!set {x}", "'set' is no type of a job file"),
         ("a: !!omap [x: 1]", "'omap' is no type of a job file"),
