@@ -54,7 +54,8 @@ def check_content(job: Job, problems: Problems) -> None:
     if job.enqueue and job.space is None:
         problems.add("enqueue", "needs a space")
     reported: set[Place] = set()  # the first of many configurations speaks for the others
-    for suggested in [{**job.fixed}] if job.space is None else _probe(job, problems):
+    configurations = [{**job.fixed}] if job.space is None else _probe(job, problems)
+    for suggested in configurations:
         found = Problems()
         build_run(run_data(job, suggested), found)
         new = [(path, text) for path, text in found.found if path not in reported]
@@ -62,6 +63,11 @@ def check_content(job: Job, problems: Problems) -> None:
         reported |= {path for path, _ in new}
         if len(reported) > ENOUGH_PROBLEMS:
             break
+    if final is not None and configurations:
+        found = Problems()
+        build_run(run_data(job, configurations[0]) | {"budget": final_budget(job)}, found)
+        new = [(path, text) for path, text in found.found if path[0] == "budget" and path not in reported]
+        problems.found += [(("final", *path), text) for path, text in new]
 
 
 def _place_in_job(job: Job, suggested: Suggested, *, path: Place, text: str) -> tuple[Place, str]:

@@ -62,6 +62,13 @@ final:
     )
 
 
+def test_a_final_run_inherits_a_wrong_budget_without_saying_so_again():
+    text = JOB + "  analyses: [update_similarity]\nfinal: {budget: {tasks: 9000}}\n"
+    assert (
+        the_problem(text) == "budget.analyses: update_similarity is an analysis of op_lstm, got lstm (job.yaml, line 7)"
+    )
+
+
 def test_no_text_is_no_space():
     problem = the_problem(JOB.replace("sine-lstm", '""'))
     assert problem.startswith("space: unknown ''; known: image-inner-steps, ")
@@ -149,6 +156,10 @@ def test_one_wrong_value_is_one_error(old, new, wanted):
         ("final: {seeds: 0}", "final.seeds: must be >= 1, got 0"),
         ("final: {gpus: 2.5}", "final.gpus: must be a whole number, or a fraction below 1, got 2.5"),
         ("final: {budget: {test_tasks: 0}}", "final.budget.test_tasks: must be >= 1: a final run is tested"),
+        (
+            "final: {budget: {analyses: [update_similarity]}}",
+            "final.budget.analyses: update_similarity is an analysis of op_lstm, got lstm",
+        ),
         ("final: {budget: {updates: 999, tasks: 999}}", "final.budget.tasks: exactly one of tasks and updates"),
         ("sampler: {name: grid}", "sampler.name: grid cannot enumerate sine-lstm: lr is continuous"),
         ("sampler: {name: TPESampler, options: {n_start: 1}}", "sampler: TPESampler does not take these options:"),
