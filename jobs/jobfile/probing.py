@@ -28,7 +28,7 @@ PROBED_CONFIGURATIONS = 64
 """Configurations of the space that are built and checked before a job starts."""
 ENOUGH_PROBLEMS = 100
 LARGEST_GRID = 20_000
-"""Cells of a grid that a job may leave uncounted; to go through them takes a second."""
+"""Cells of a grid that a job may leave uncounted, and that are looked at before it starts; it takes a second."""
 
 
 def check_content(job: Job, problems: Problems) -> None:
@@ -96,8 +96,8 @@ def _probe(job: Job, problems: Problems) -> list[Suggested]:
         if job.is_grid:
             cells = random_cells(space, PROBED_CONFIGURATIONS)
             probed += _suggested(job, (FixedTrial(cell) for cell in cells))
-            counted = itertools.islice(enumerate_grid(space), LARGEST_GRID + 1) if job.trials is None else ()
-            if sum(1 for _ in counted) > LARGEST_GRID:
+            most = LARGEST_GRID + 1 if job.trials is None else min(job.trials, LARGEST_GRID)
+            if sum(1 for _ in itertools.islice(enumerate_grid(space), most)) > LARGEST_GRID:
                 problems.add("trials", f"is required: the grid of {job.space} has more than {LARGEST_GRID:,} cells")
         else:
             study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))

@@ -63,6 +63,13 @@ def astronomical(trial: Trial) -> dict[str, Any]:
     return TINY | {"passes": 10**5000, "lr": trial.suggest_float("lr", 0.1, 0.2)}
 
 
+def rarely_continuous(trial: Trial) -> dict[str, Any]:
+    """200 cells but for the one in the middle, which are without end."""
+    if (cell := trial.suggest_int("cell", 0, 199)) == 100:
+        trial.suggest_float("rate", 0.1, 0.2)
+    return TINY | {"lr": 0.001 * (1 + cell)}
+
+
 def large_grid(trial: Trial) -> dict[str, Any]:
     """249,000 cells."""
     return TINY | {"lr": 0.001 * (1 + trial.suggest_int("a", 0, 248)) + 1e-7 * trial.suggest_int("b", 0, 999)}

@@ -88,6 +88,13 @@ def test_a_point_that_is_too_large_costs_one_trial():
     assert "widths: the run would have 40,001,700,001 parameters, and may have 200,000,000" in refused.reason
 
 
+def test_a_grid_that_is_continuous_somewhere_among_its_trials_is_refused():
+    wanted = "sampler.name: grid cannot enumerate rarely_continuous: rate is continuous: a grid needs choices or a step"
+    for more in ("", "trials: 101\n", "trials: 100000\n"):
+        assert the_problem("rarely_continuous", GRID + more).startswith(wanted)
+    assert len(ask_all(job("rarely_continuous", f"{GRID}trials: 100\n"))) == 100
+
+
 @pytest.mark.slow
 def test_a_large_grid_is_walked_as_far_as_its_trials_go(monkeypatch):
     cells, walk = [], probing.enumerate_grid
@@ -100,7 +107,8 @@ def test_a_large_grid_is_walked_as_far_as_its_trials_go(monkeypatch):
     monkeypatch.setattr(probing, "enumerate_grid", counted)
     of = job("large_grid", f"{GRID}trials: 5\n")
     assert [point.params for point in ask_all(of)] == [{"a": 0, "b": b} for b in range(5)]
-    assert not cells
+    assert len(cells) == 5
+    cells.clear()
     assert the_problem("large_grid", GRID) == (
         "trials: is required: the grid of large_grid has more than 20,000 cells (job.yaml)"
     )
