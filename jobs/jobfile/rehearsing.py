@@ -1,7 +1,8 @@
 """A sampler and a pruner at work before a job starts: some find out only then that an option is of the wrong type."""
 
+import itertools
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import optuna
 from optuna.trial import FrozenTrial, Trial, TrialState
@@ -15,7 +16,9 @@ from search_spaces.samplers import is_adaptive, make_pruner, make_sampler
 
 PROPOSALS = 3
 RESULTS = 12
-"""That a sampler is given to learn from; most of Optuna's begin after 10."""
+"""That a sampler is given to learn from; most of Optuna's begin after 10 unless their options say otherwise."""
+MOST_RESULTS = 500
+"""Of more, a sampler might make something for many seconds."""
 
 
 def rehearse_sampler(job: Job, drawn: Sequence[FrozenTrial], problems: Problems) -> None:
@@ -34,7 +37,7 @@ def rehearse_sampler(job: Job, drawn: Sequence[FrozenTrial], problems: Problems)
             for number in range(PROPOSALS):
                 _propose(job, study, number)
             if is_adaptive(job.sampler.name):
-                study.add_trials(_results(drawn))
+                study.add_trials(_results(drawn, _results_wanted(job)))
                 _propose(job, study, PROPOSALS)
     except Exception as error:
         problems.add("sampler", f"{job.sampler.name} cannot propose from {job.space}: {one_line(error)}")
@@ -51,11 +54,17 @@ def _propose(job: Job, study: optuna.Study, number: int) -> None:
         study.tell(trial, float(number))
 
 
-def _results(drawn: Sequence[FrozenTrial]) -> list[FrozenTrial]:
-    return [
-        optuna.create_trial(params=trial.params, distributions=trial.distributions, value=float(index))
-        for index, trial in enumerate(drawn[:RESULTS])
-    ]
+def _results_wanted(job: Job) -> int:
+    """As many, beside those of the first proposals, as make the sampler learn, if the trials of the job do."""
+    startup = job.sampler.options.get("n_startup_trials")
+    if type(startup) is not int or job.trial_limit is None:
+        return RESULTS
+    return max(RESULTS, min(startup + 2, job.trial_limit - 1, MOST_RESULTS) - PROPOSALS)
+
+
+def _results(drawn: Sequence[FrozenTrial], count: int) -> Iterator[FrozenTrial]:
+    for index, trial in enumerate(itertools.islice(itertools.cycle(drawn), count)):
+        yield optuna.create_trial(params=trial.params, distributions=trial.distributions, value=float(index))
 
 
 def rehearse_pruner(job: Job, budget: Budget, problems: Problems) -> None:

@@ -42,6 +42,14 @@ def test_what_a_sampler_finds_out_when_it_learns_is_said(options, wanted):
     assert problem.endswith("(job.yaml, line 5)")
 
 
+@pytest.mark.parametrize("startup", [30, 100])
+def test_a_sampler_that_learns_late_is_rehearsed_with_as_many_results(startup):
+    late = f"sampler: {{name: TPESampler, options: {{n_startup_trials: {startup}, gamma: 0.25}}}}"
+    [problem] = problems(f"trials: {startup + 2}\n{late}")
+    assert problem.startswith("sampler: TPESampler cannot propose from sine-lstm: TypeError: 'float' object is not")
+    assert parse_job(f"{JOB}trials: {startup}\n{late}\n", "job.yaml")  # it never learns
+
+
 @pytest.mark.parametrize(
     ("pruner", "wanted"),
     [
