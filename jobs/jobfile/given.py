@@ -96,8 +96,12 @@ def given_point(job: Job, values: Mapping[str, Any], *, like: Mapping[str, Any])
     if point is None:
         raise RequestError(problems.lines())
     for name in values.keys() - point.params.keys():
-        said = f"is pinned to {shown(pinned[name])} by the job" if name in pinned else unknown_key(name, point.params)
-        problems.add(name, said)
+        if name in pinned:
+            problems.add(name, f"is pinned to {shown(pinned[name])} by the job")
+        elif name in like:
+            problems.add(name, f"is not asked for at this point of {job.space}")
+        else:
+            problems.add(name, unknown_key(name, point.params))
     if not problems:
         build_run(run_data(job, point.suggested), problems)
     if problems:

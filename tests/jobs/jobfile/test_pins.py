@@ -102,3 +102,13 @@ def test_who_adds_a_point_is_told_what_the_job_pins():
         given_point(job, {"meta_batch_size": 4}, like={"passes": 3, "cells": "20-1"})
     params, run = given_point(job, {"passes": 1}, like={"passes": 3, "cells": "20-1", "meta_batch_size": 4})
     assert (params, run.meta_batch_size) == ({"passes": 1, "cells": "20-1"}, 64)
+
+
+def test_who_adds_a_point_is_told_what_is_not_asked_for_there():
+    job = load_job("sine-op-lstm")
+    like = {"passes": 3, "meta_batch_size": 4, "convention": "authors", "pool_states": True, "rate": "high"}
+    with pytest.raises(RequestError) as caught:
+        given_point(job, {"convention": "paper", "pool_states": True, "pool": True}, like=like)
+    first, second = sorted(caught.value.problems)
+    assert first.startswith("pool: unknown 'pool'; known: ")
+    assert second == "pool_states: is not asked for at this point of sine-op-lstm"
