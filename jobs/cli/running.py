@@ -91,6 +91,7 @@ def sweep(
     json_: bool,
 ) -> None:
     """Run the sweep of JOB on Ray Tune, tracked in MLflow."""
+    from jobs.jobfile.overruled import overruled
     from jobs.jobfile.reading import load_job
     from jobs.operations.start import NewSweep, start_on_ray
     from jobs.operations.tracking_server import chosen_uri
@@ -101,6 +102,8 @@ def sweep(
     loaded, stem, home = load_job(job, overrides, trials=trials, plugins=plugins), Path(job).stem, Home()
     if loaded.space is None:
         raise RequestError(f"{job} has no space to sweep; oplstm train {job} trains its one configuration")
+    for line in overruled(loaded):
+        _notice(line)
     name, uri = name or home.free_name(stem), chosen_uri(tracking_uri)
     new = NewSweep(loaded, name, SweepKind.SWEEP, experiment=stem, tracking_uri=uri)
 

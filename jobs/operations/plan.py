@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from jobs.jobfile.overruled import overruled
 from jobs.jobfile.schema import Job
 from jobs.jobfile.sections import Sampler
 from jobs.operations.planning.hours import PlannedPack, estimate_hours
@@ -93,7 +94,7 @@ def make_plan(job: Job, data: Path, *, notes: Sequence[str] = (), slots: int | N
         impossible=len(impossible),
         why_impossible=impossible[0] if impossible else None,
         learns_from_results=learns,
-        notes=tuple(notes),
+        notes=(*notes, *overruled(job)),
         packed_hours=sum(packed) if len(packed) == len(hours.packs) else None,
         planned_packs=hours.packs if any(pack.runs > 1 for pack in hours.packs) else (),
     )

@@ -112,6 +112,17 @@ def test_a_name_that_is_taken(home):
     assert folder.header.read_bytes() == before
 
 
+def test_a_sweep_says_first_what_is_searched_in_vain(home, monkeypatch):
+    def made(at, new, **means):
+        raise RequestError("no more")
+
+    monkeypatch.setattr("jobs.operations.start.start_on_ray", made)
+    result = run("sweep", "sine-lstm", "--set", "widths=[40]", "--json")
+    line, end = result.stderr.splitlines()
+    assert line.startswith("fixed.widths wins over what the space sine-lstm makes of its dimensions; ")
+    assert (result.stdout, end) == ("", "oplstm: no more")
+
+
 @pytest.mark.slow
 def test_a_name_left_out_is_the_jobs_with_the_next_free_number(home, monkeypatch):
     def made(at, new, **means):

@@ -63,6 +63,11 @@ def test_a_space_without_any_run_is_an_error():
     )
 
 
+def test_what_is_searched_in_vain_is_a_note():
+    [note] = plan("infeasible", "fixed: {widths: [2], passes: 1}\n").notes
+    assert note.startswith(f"fixed.widths wins over what the space {ODD}:infeasible makes of its dimensions; ")
+
+
 def test_notes_are_lines_of_their_own():
     made = plan("infeasible", notes=["one", "two"])
     assert plan_lines(made)[-2:] == ["note        one", "note        two"]
