@@ -168,6 +168,16 @@ def test_replay_does_not_use_up_the_enqueued_points():
     assert [whole[0], *ask_all(rebuilt)] == whole
 
 
+@pytest.mark.parametrize("raw", [{"hidden": 20.0}, {"pool_cell": 1}, {"lr": "0.001"}])
+def test_a_point_that_an_older_header_holds_as_it_was_written_is_tried_once(raw):
+    of = job("kinds", enqueue=[{"hidden": 20, "pool_cell": True, "lr": 0.001} | raw], trials=3)
+    whole = ask_all(Proposals(of))
+    rebuilt = Proposals(of)
+    rebuilt.replay(whole[0].params, whole[0].draws)
+    assert [whole[0], *ask_all(rebuilt)] == whole
+    assert [one.number for one in whole] == [0, 1, 2]
+
+
 def test_the_study_file_is_optunas_view_and_is_made_anew(tmp_path):
     file = tmp_path / "study.log"
     file.write_text("left by a crash\n")
