@@ -28,7 +28,7 @@ def apply_overrides(data: dict[str, Any], overrides: Sequence[str], problems: Pr
         The text by the path that it set.
     """
     paths: dict[Place, str] = {}
-    for text in overrides:
+    for text in sorted(overrides, key=lambda text: not _decides_keys(text)):
         try:
             place, parsed = _parsed(text, data)
         except ValueError as error:
@@ -45,6 +45,11 @@ def apply_overrides(data: dict[str, Any], overrides: Sequence[str], problems: Pr
         section[place[-1]] = parsed
         paths[place] = f"--set {quoted(text)}"
     return paths
+
+
+def _decides_keys(text: str) -> bool:
+    """Whether it says what the short keys of others mean, wherever it stands among them."""
+    return text.partition("=")[0].strip() in ("learner", "benchmark.name")
 
 
 def _parsed(text: str, data: Mapping[str, Any]) -> tuple[Place, Any]:

@@ -32,6 +32,12 @@ def test_the_last_of_several_settings_wins_and_trials_of_the_command_line_win_ov
     assert parse_job(JOB + "trials: 3\n", "job.yaml", trials=None).trials == 3
 
 
+def test_keys_are_those_of_the_learner_and_benchmark_that_are_set_wherever_these_stand():
+    settings = ["inner_lr=.1", "lr=.01", "meta_batch_size=4", "space=null", "rotations=true", "queries=3", "ways=5"]
+    job = parse_job(JOB, "job.yaml", [*settings, "learner=maml", "benchmark.name=omniglot"])
+    assert (job.fixed["inner_lr"], job.benchmark["rotations"], job.benchmark["ways"]) == (0.1, True, 5)
+
+
 @pytest.mark.parametrize(
     ("override", "wanted"),
     [
