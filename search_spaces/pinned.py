@@ -2,7 +2,7 @@
 
 import functools
 import re
-from collections.abc import Callable, Mapping, Sequence, Set
+from collections.abc import Mapping, Sequence, Set
 from typing import Any, Final
 
 from search_spaces.spaces import Space
@@ -41,8 +41,7 @@ class _PinnedTrial:
         self._taken: dict[str, Any] = {}
 
     def __getattr__(self, name: str) -> Any:
-        found = getattr(self._trial, name)
-        return functools.partial(self._number, found, _NUMBERS[name]) if name in _NUMBERS else found
+        return functools.partial(self._number, name) if name in _NUMBERS else getattr(self._trial, name)
 
     @property
     def params(self) -> dict[str, Any]:
@@ -59,9 +58,10 @@ class _PinnedTrial:
         self._taken[name] = _as(value, {type(one) for one in choices}, choices[0])
         return self._taken[name]
 
-    def _number(self, ask: Callable[..., Any], kind: type, name: str, low: float, *args: Any, **kwargs: Any) -> Any:
+    def _number(self, method: str, name: str, low: float, *args: Any, **kwargs: Any) -> Any:
         if name not in self._values:
-            return ask(name, low, *args, **kwargs)
+            return getattr(self._trial, method)(name, low, *args, **kwargs)
+        kind = _NUMBERS[method]
         self._taken[name] = _as(self._values[name], {kind}, kind(low))
         return self._taken[name]
 

@@ -58,9 +58,11 @@ class Score:
         over_tasks = Interval.of(by_task, over="tasks")
         interaction = crossed - by_task - crossed.mean(1, keepdims=True) + crossed.mean()
         degrees = (crossed.shape[0] - 1) * (crossed.shape[1] - 1)
-        noise = float((interaction**2).sum()) / degrees / crossed.size if degrees else 0.0
-        shared = max(over_tasks.half_width**2 - NORMAL_QUANTILE**2 * noise, 0.0)
-        return cls(over_tasks.mean, over_tasks.half_width, math.hypot(seeds, math.sqrt(shared)), means, len(by_task))
+        if degrees:
+            noise = float((interaction**2).sum()) / degrees / crossed.size
+            shared = max(over_tasks.half_width**2 - NORMAL_QUANTILE**2 * noise, 0.0)
+            seeds = math.hypot(seeds, math.sqrt(shared))
+        return cls(over_tasks.mean, over_tasks.half_width, seeds, means, len(by_task))
 
 
 @dataclass(frozen=True)
