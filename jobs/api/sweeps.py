@@ -51,14 +51,14 @@ class Sweep:
 
     @property
     def result(self) -> "FinalResult | None":
-        """The test result of a final run that has ended; None of anything else."""
+        """The test result of a final run or a training that has ended; None of a sweep, and while seeds are missing."""
         from jobs.store.header import Header
         from jobs.store.scores import final_result
         from jobs.store.state import SweepState
         from jobs.store.states import SweepKind
 
         header = Header.read(self.folder)
-        return final_result(self.folder, SweepState.of(self.folder, header)) if header.kind is SweepKind.FINAL else None
+        return None if header.kind is SweepKind.SWEEP else final_result(self.folder, SweepState.of(self.folder, header))
 
     @property
     def study(self) -> "Study":

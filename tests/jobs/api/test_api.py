@@ -1,8 +1,10 @@
 """The Python door without servers: jobs as data, homes side by side, models, and a process that stays as it was."""
 
 import asyncio
+import json
 import logging
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -17,10 +19,12 @@ import torch
 from jobs import api
 from jobs.jobfile.reading import load_job
 from jobs.operations.running import Outcome
+from jobs.store.home import SweepFolder
 from oplstm.errors import RequestError
-from oplstm.training.checkpoint import load_model
+from oplstm.training.checkpoint import load_model, load_test_scores
 from tests.conftest import ROOT
 from tests.jobs.formula_training import finish, stopped_in_its_first_pack
+from tests.jobs.headers import rewrite
 
 SINE = {
     "learner": "lstm",
@@ -114,6 +118,17 @@ def test_a_trial_predicts_as_its_learner_does(small_sweep):
     with pytest.raises(ValueError, match="query_x must have the shape"):
         model.predict(x, y, x[:, 0])
     assert api.evaluate(f"small/{name}", tasks=4, home=small_sweep.home).tasks == 4
+
+
+@pytest.mark.slow
+def test_a_training_has_a_result_too(small_sweep):
+    """The header of a copy says that the trials are a training's seeds."""
+    there = shutil.copytree(small_sweep.path, small_sweep.path.with_name("trained"))
+    data = json.loads((there / "sweep.json").read_text()) | {"name": "trained", "id": "another", "place": None}
+    rewrite(SweepFolder(there), data | {"kind": "train"})
+    result = api.load_sweep("trained", home=small_sweep.home).result
+    means = [float(load_test_scores(small_sweep.trial(f"trial-000{n}"))["loss"].mean()) for n in range(3)]
+    assert result.test.seed_means == pytest.approx(means)
 
 
 @pytest.mark.usefixtures("no_waiting_for_the_disk")
