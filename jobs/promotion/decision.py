@@ -79,7 +79,7 @@ def decide(
     names = [one.name for one in on_block_a]
     place = best if chosen is None else np.asarray(names.index(chosen))
     winner = names[int(place)]
-    unit = scale.level(float(over_seeds(without_luck(block.means))[place])) ** 2
+    unit = scale.variance_of_costs(float(over_seeds(without_luck(block.means))[place]))
     spread = replace(own, variance=own.variance * unit) if own.known else earlier
     unknown = SeedVariance(np.asarray(np.nan), np.asarray(0.0), "replicates")
     known = unknown if spread is None else replace(spread, variance=spread.variance / unit)

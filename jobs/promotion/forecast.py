@@ -53,7 +53,8 @@ def forecast(block: Block, spread: SeedVariance, *, best: NDArray[np.intp], seed
     kept = np.where((share > 0) & (observed > 0), kept, 1.0)
     mean = np.where(_at(counts, best) > 1, centre + kept * (of_own - centre), np.nan)
     of_tasks = np.nan_to_num(_at(block.variance_of_tasks, best))
-    variance = spread.variance * (1 / _at(counts, best) + 1 / seeds) + of_tasks * (1 / block.tasks + 1 / seeds / tasks)
+    own_seeds = np.maximum(_at(counts, best), 1)
+    variance = spread.variance * (1 / own_seeds + 1 / seeds) + of_tasks * (1 / block.tasks + 1 / seeds / tasks)
     return Forecast(mean, student_quantile(spread.degrees) * np.sqrt(variance))
 
 

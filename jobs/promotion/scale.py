@@ -8,6 +8,9 @@ from jobs.promotion.seeds import Block
 from jobs.store.intervals import Interval, Values
 from oplstm.episodes.measure import LOSS, Measure
 
+_FAR = 300.0
+"""Of logarithms; the square of e to the power of it is a number yet."""
+
 
 @dataclass(frozen=True)
 class Scale:
@@ -38,9 +41,9 @@ class Scale:
         relative = Block.of(np.where(np.isnan(means), np.nan, costs) / means)
         return replace(relative, means=np.log(means[..., 0]))
 
-    def level(self, value: float) -> float:
-        """What a difference of 1 is worth at this value, as a cost."""
-        return float(np.exp(value)) if self.logs else 1.0
+    def variance_of_costs(self, value: float) -> float:
+        """What a variance of 1 about this value is worth as one of costs."""
+        return float(np.exp(np.clip(2 * value, -_FAR, _FAR))) if self.logs else 1.0
 
     def interval(self, mean: float, half_width: float, measure: Measure) -> Interval:
         """An interval in values of the measure; of logarithms that which holds it, about the same middle."""

@@ -97,6 +97,19 @@ def test_losses_are_forecast_whatever_their_unit():
     assert accuracies.spread.variance == seed_variance(Block.of(costs_of(found, ACCURACY))).variance
 
 
+@pytest.mark.parametrize("far", [math.inf, 1e200])
+def test_who_chooses_a_configuration_without_a_useful_score_is_told_so(far):
+    found = losses([0.2, 0.25, 0.3], rng=np.random.default_rng(1))
+    values = found[2].values.copy()
+    values[:, 5] = far
+    on_block_a = [*found[:2], Configuration(found[2].runs, values)]
+    decision = decide(found, on_block_a, LOSS, earlier=EARLIER, chosen="trial-0002", **FINAL)
+    assert (decision.picked, decision.best) == ("trial-0002", "trial-0000")
+    assert decision.spread is not None and np.isfinite(decision.spread.variance)
+    assert decision.contenders[2].score.mean > 1e100
+    assert decision.forecast is None or decision.forecast.mean > 1e100
+
+
 def test_one_seed_that_ends_far_away_leaves_a_forecast_of_losses_useful():
     found = losses([0.2, 0.25, 0.3, 0.4, 0.5], rng=np.random.default_rng(1))
     values = found[4].values.copy()
