@@ -12,6 +12,7 @@ from jobs.store.header import Header
 from jobs.store.home import SweepFolder
 from jobs.store.names import trial_name
 from jobs.store.state import SweepState
+from jobs.store.states import TrialState
 from jobs.store.study_file import stored_study
 from oplstm.errors import WorkError, one_line
 
@@ -65,8 +66,9 @@ def _trials(folder: SweepFolder, header: Header) -> "Iterator[FrozenTrial]":
         raise WorkError(f"{folder.study}: Optuna cannot read it: {one_line(error)}; {mend}") from error
     begun, ended = _times(folder)
     for trial in state.trials.values():
-        if (found := next_of(rest, trial.params, job=header.job)) is None:  # a running sweep has not told Optuna yet
-            return
+        vain = trial.state is TrialState.FAILED or (trial.is_warm and trial.state.ended)
+        if (found := next_of(rest, trial.params, job=header.job, may_be_vain=vain)) is None:
+            return  # a running sweep has not told Optuna yet
         found.datetime_start = begun.get(trial.name, found.datetime_start)
         if found.state.is_finished():
             found.datetime_complete = ended.get(trial.name, begun.get(trial.name, found.datetime_complete))

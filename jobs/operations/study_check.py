@@ -107,7 +107,7 @@ def _wanted(folder: SweepFolder, header: Header) -> list[_Wanted]:
 def _compared(job: Job, wanted: list[_Wanted], found: "list[FrozenTrial]") -> Iterator[str]:
     rest = iter(found)
     for number, one in enumerate(wanted):
-        drawn = next_of(rest, one.params, job=job)
+        drawn = next_of(rest, one.params, job=job, may_be_vain=one.state == "FAIL" and not one.reported)
         if drawn is None:
             yield f"{trial_name(number)} and what follows are missing"
             return
@@ -124,13 +124,22 @@ def _compared(job: Job, wanted: list[_Wanted], found: "list[FrozenTrial]") -> It
         yield f"it holds more trials than the {len(wanted)} of the journal"
 
 
-def next_of(rest: "Iterator[FrozenTrial]", params: Params, *, job: Job) -> "FrozenTrial | None":
+def next_of(rest: "Iterator[FrozenTrial]", params: Params, *, job: Job, may_be_vain: bool) -> "FrozenTrial | None":
     """Optuna's trial of the next point of a sweep, out of those that follow the one before; None where none is left.
 
-    They stand in the same order; what the sampler drew in vain, before one that was new, is Optuna's alone.
+    They stand in the same order; what the sampler drew in vain, before one that was new, is Optuna's alone. In a space
+    that is used up that may be the very point that a user adds once more.
+
+    Args:
+        rest: The trials that follow.
+        params: The point.
+        job: Of the sweep.
+        may_be_vain: Whether the study has of it what it has of a point that was drawn in vain.
     """
     drawn = next(rest, None)
-    while drawn is not None and _is_in_vain(drawn) and _searched(drawn.params, job) != _searched(params, job):
+    while drawn is not None and _is_in_vain(drawn):
+        if may_be_vain and _searched(drawn.params, job) == _searched(params, job):
+            break
         drawn = next(rest, None)
     return drawn
 

@@ -5,10 +5,11 @@ import shutil
 
 import pytest
 
-from jobs.operations.study_check import study_problems
+from jobs.operations.study_check import _compared, _Wanted, study_problems
 from jobs.store.header import Header
 from jobs.store.home import SweepFolder
-from jobs.store.study_file import StudyFile
+from jobs.store.study_file import StudyFile, stored_study
+from jobs.sweep.proposals import Proposals
 from tests.conftest import ROOT
 from tests.jobs.formula_training import finish, job, new_sweep, opened, state_of, train, training
 from tests.jobs.sweep.test_coordinator_stories import STORIES
@@ -45,6 +46,20 @@ def test_nothing_is_wrong_with_what_a_coordinator_wrote(name, tmp_path):
         coordinator.close(flush_seconds=0)
     finish(folder)
     assert problems(folder) == []
+
+
+def test_a_point_that_is_added_to_a_space_that_is_used_up_is_found_behind_what_was_drawn_in_vain(tmp_path):
+    whole = job("six_cells", trials=200, sampler={"name": "RandomSampler"})
+    proposals, wanted = Proposals(whole, tmp_path / "study.log", name="s"), list[_Wanted]()
+    while (asked := proposals.ask()) is not None:
+        wanted.append(_Wanted(asked.params))
+    assert len(wanted) == 6
+    wanted.append(_Wanted(proposals.add(wanted[3].params, warm=True).params))
+    found = stored_study(tmp_path / "study.log", "s").trials
+    assert len(found) > 7
+    assert list(_compared(whole, wanted, found)) == []
+    wanted[6].state = "FAIL"
+    assert list(_compared(whole, wanted, found)) == ["it holds more trials than the 7 of the journal"]
 
 
 @pytest.mark.parametrize(
